@@ -1,1 +1,39 @@
-//! cloud
+//! The port: what qib needs of EC2, SSM and STS, in qib's own types.
+//!
+//! Nothing in here talks to a network. [`Account`] and [`Region`] are implemented by the `aws` crate with the SDK and
+//! by in-memory fakes in tests. The waiters in [`wait`] are built on the port alone.
+//!
+//! ```text
+//!   build ──▶ Account ──▶ Region (one per AWS region)
+//!                │           ├─ describe …  (reads, safe to repeat)
+//!                │           ├─ create …    (tagged in the same call)
+//!                │           └─ delete …    (already gone counts as done)
+//!                └─ caller_identity
+//! ```
+
+pub mod address;
+pub mod clock;
+pub mod error;
+pub mod ids;
+pub mod image;
+pub mod instance;
+pub mod key_pair;
+pub mod network;
+pub mod parameter;
+pub mod port;
+pub mod tags;
+pub mod wait;
+
+pub use address::{Address, AddressBinding};
+pub use clock::{Clock, Timestamp};
+pub use error::{CloudError, ErrorKind};
+pub use ids::*;
+pub use image::{Image, ImageFilter, ImageRequest, ImageState, Snapshot, SnapshotState};
+pub use instance::{
+    EbsVolume, Instance, InstanceFilter, InstanceState, LaunchRequest, Placement, VolumeType,
+};
+pub use key_pair::KeyPairDescription;
+pub use network::{IngressRule, SecurityGroup, Subnet};
+pub use parameter::{Parameter, ParameterWrite};
+pub use port::{Account, CallerIdentity, Region};
+pub use tags::{TagSpecification, Tags};

@@ -1,0 +1,149 @@
+//! Instances and how they are launched.
+
+use crate::{
+    AvailabilityZone, ImageId, InstanceId, SecurityGroupId, SubnetId, TagSpecification, Tags,
+    Timestamp, VpcId,
+};
+use std::net::Ipv4Addr;
+
+/// An instance's state, in EC2's words.
+///
+/// ```text
+///  Pending ──▶ Running ──▶ Stopping ──▶ Stopped
+///     │           │            │           │
+///     └───────────┴────────────┴───────────┴──▶ ShuttingDown ──▶ Terminated
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InstanceState {
+    /// It is being started.
+    Pending,
+    /// It runs; its operating system may still be booting.
+    Running,
+    /// It is being stopped.
+    Stopping,
+    /// It is stopped and can be captured.
+    Stopped,
+    /// It is being terminated.
+    ShuttingDown,
+    /// It is gone.
+    Terminated,
+}
+
+impl InstanceState {
+    /// EC2's own name for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+        }
+    }
+
+    /// Whether it can never run again.
+    pub fn is_ending(self) -> bool {
+        matches!(self, Self::ShuttingDown | Self::Terminated)
+    }
+}
+
+/// An instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its id.
+    pub instance_id: InstanceId,
+    /// Its state.
+    pub state: InstanceState,
+    /// Why it is in that state, if EC2 says so.
+    pub state_reason: Option<String>,
+    /// What it was launched from.
+    pub image_id: Option<ImageId>,
+    /// Its public address now, which an Elastic IP replaces.
+    pub public_ip: Option<Ipv4Addr>,
+    /// Its private address.
+    pub private_ip: Option<Ipv4Addr>,
+    /// Its VPC.
+    pub vpc_id: Option<VpcId>,
+    /// Its groups.
+    pub security_groups: Vec<SecurityGroupId>,
+    /// When it was launched.
+    pub launched: Option<Timestamp>,
+    /// The name of its key pair.
+    pub key_name: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// Which instances to describe. Every given part must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceFilter {
+    /// Exactly these; unknown ones are left out of the answer rather than an error. Empty for any.
+    pub instance_ids: Vec<InstanceId>,
+    /// EC2 filters by name, such as `tag:qib:run`.
+    pub filters: Vec<(String, Vec<String>)>,
+}
+
+/// The kind of an EBS volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeType(pub String);
+
+/// One EBS volume of an instance or an image. A part that is none keeps what the source image says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EbsVolume {
+    /// The device it is attached as, such as `/dev/sda1`.
+    pub device: String,
+    /// Its size in GiB.
+    pub size_gib: Option<u32>,
+    /// Its kind, such as `gp3`.
+    pub volume_type: Option<VolumeType>,
+    /// Operations per second.
+    pub iops: Option<u32>,
+    /// Throughput in MiB/s.
+    pub throughput: Option<u32>,
+    /// Whether it is encrypted.
+    pub encrypted: Option<bool>,
+    /// The KMS key to encrypt it with.
+    pub kms_key_id: Option<String>,
+    /// Whether it goes with the instance.
+    pub delete_on_termination: Option<bool>,
+}
+
+/// Where an instance is launched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The subnet, which fixes VPC and zone.
+    pub subnet_id: SubnetId,
+    /// The zone of that subnet, for messages.
+    pub availability_zone: AvailabilityZone,
+}
+
+/// What RunInstances is to launch: always one instance, IMDSv2 required.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchRequest {
+    /// The same token with the same parameters launches nothing twice: at most 64 ASCII characters.
+    /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>
+    pub client_token: String,
+    /// What to launch from.
+    pub image_id: ImageId,
+    /// The machine, such as `m5.xlarge`.
+    pub instance_type: String,
+    /// Where.
+    pub placement: Placement,
+    /// Whether it gets a random public address.
+    pub public_ip: bool,
+    /// Its groups.
+    pub security_groups: Vec<SecurityGroupId>,
+    /// The key pair that EC2 hands to the guest; none if user-data carries the key.
+    pub key_name: Option<String>,
+    /// The instance profile's name.
+    pub instance_profile: Option<String>,
+    /// Raw user-data, at most 16,384 bytes; the adapter encodes it.
+    pub user_data: Vec<u8>,
+    /// Volumes that differ from the image's.
+    pub volumes: Vec<EbsVolume>,
+    /// Whether EBS gets bandwidth of its own; none leaves the type's default.
+    pub ebs_optimized: Option<bool>,
+    /// Tags of the instance and what comes with it.
+    pub tags: TagSpecification,
+}

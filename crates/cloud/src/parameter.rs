@@ -1,0 +1,21 @@
+//! SSM parameters, which carry qib's leases.
+
+/// A parameter's value and version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its full name, such as `/qib/leases/…`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Counts its writes; starts at 1.
+    pub version: i64,
+}
+
+/// Whether a write may replace an existing value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterWrite {
+    /// Fails with [`crate::ErrorKind::Duplicate`] if the parameter exists: the only atomic claim that SSM offers.
+    CreateOnly,
+    /// Replaces the value.
+    Overwrite,
+}

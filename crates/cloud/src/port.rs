@@ -1,0 +1,122 @@
+//! The calls.
+
+use crate::*;
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// Who the credentials belong to (STS GetCallerIdentity).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerIdentity {
+    /// The account.
+    pub account: AccountId,
+    /// The user or role.
+    pub arn: String,
+}
+
+/// Result of a call.
+pub type Result<T> = std::result::Result<T, CloudError>;
+
+/// An AWS account, as seen with one set of credentials.
+#[async_trait]
+pub trait Account: Send + Sync {
+    /// Who these credentials belong to.
+    async fn caller_identity(&self) -> Result<CallerIdentity>;
+
+    /// The account in one region.
+    fn region(&self, name: &RegionName) -> Arc<dyn Region>;
+}
+
+/// One region of an account. Every method is one API call, but for reads that page.
+///
+/// Deleting what is already gone is a success: the caller wanted it gone.
+#[async_trait]
+pub trait Region: Send + Sync {
+    /// The region's name.
+    fn name(&self) -> &RegionName;
+
+    /// DescribeImages, all pages. An unknown id in the filter is left out of the answer.
+    async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>>;
+    /// CreateImage from a stopped instance (`NoReboot` is sent, so that a running one is never rebooted by accident).
+    async fn create_image(&self, request: &ImageRequest) -> Result<ImageId>;
+    /// DeregisterImage. Its snapshots stay.
+    async fn deregister_image(&self, image: &ImageId) -> Result<()>;
+    /// ModifyImageAttribute: lets `accounts` launch the image.
+    async fn share_image(&self, image: &ImageId, accounts: &[AccountId]) -> Result<()>;
+
+    /// DescribeSnapshots by EC2 filters (own snapshots only), all pages.
+    async fn snapshots(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Snapshot>>;
+    /// DeleteSnapshot.
+    async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<()>;
+    /// ModifySnapshotAttribute: lets `accounts` make volumes from the snapshot.
+    async fn share_snapshot(&self, snapshot: &SnapshotId, accounts: &[AccountId]) -> Result<()>;
+
+    /// DescribeSubnets by EC2 filters, all pages.
+    async fn subnets(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>>;
+
+    /// DescribeSecurityGroups by EC2 filters, all pages.
+    async fn security_groups(
+        &self,
+        filters: &[(String, Vec<String>)],
+    ) -> Result<Vec<SecurityGroup>>;
+    /// CreateSecurityGroup.
+    async fn create_security_group(
+        &self,
+        name: &str,
+        description: &str,
+        vpc: &VpcId,
+        tags: &Tags,
+    ) -> Result<SecurityGroupId>;
+    /// AuthorizeSecurityGroupIngress. A rule that is there already counts as done.
+    async fn authorize_ingress(&self, group: &SecurityGroupId, rule: &IngressRule) -> Result<()>;
+    /// DeleteSecurityGroup.
+    async fn delete_security_group(&self, group: &SecurityGroupId) -> Result<()>;
+
+    /// DescribeKeyPairs by EC2 filters.
+    async fn key_pairs(&self, filters: &[(String, Vec<String>)])
+    -> Result<Vec<KeyPairDescription>>;
+    /// ImportKeyPair: ed25519 or RSA, in OpenSSH's format.
+    async fn import_key_pair(&self, name: &str, public_key: &str, tags: &Tags)
+    -> Result<KeyPairId>;
+    /// DeleteKeyPair by id.
+    async fn delete_key_pair(&self, key_pair: &KeyPairId) -> Result<()>;
+
+    /// DescribeAddresses; all of the account's if `allocations` is empty.
+    async fn addresses(&self, allocations: &[AllocationId]) -> Result<Vec<Address>>;
+    /// AssociateAddress, always with `AllowReassociation=false`: qib never takes an address from another.
+    async fn associate_address(
+        &self,
+        allocation: &AllocationId,
+        instance: &InstanceId,
+    ) -> Result<AssociationId>;
+    /// DisassociateAddress.
+    async fn disassociate_address(&self, association: &AssociationId) -> Result<()>;
+
+    /// RunInstances, exactly one, IMDSv2 required.
+    async fn run_instance(&self, request: &LaunchRequest) -> Result<Instance>;
+    /// DescribeInstances, all pages.
+    async fn instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>>;
+    /// ModifyInstanceAttribute: replaces the instance's groups.
+    async fn set_instance_groups(
+        &self,
+        instance: &InstanceId,
+        groups: &[SecurityGroupId],
+    ) -> Result<()>;
+    /// StopInstances.
+    async fn stop_instance(&self, instance: &InstanceId) -> Result<()>;
+    /// TerminateInstances.
+    async fn terminate_instance(&self, instance: &InstanceId) -> Result<()>;
+    /// GetConsoleOutput, decoded; `latest` needs a Nitro type. Empty if there is none yet.
+    async fn console_output(&self, instance: &InstanceId) -> Result<String>;
+
+    /// CreateTags on any resources of the region.
+    async fn create_tags(&self, resources: &[String], tags: &Tags) -> Result<()>;
+
+    /// GetParameter; none if there is no such parameter.
+    async fn parameter(&self, name: &str) -> Result<Option<Parameter>>;
+    /// GetParametersByPath, one level, all pages.
+    async fn parameters_below(&self, path: &str) -> Result<Vec<Parameter>>;
+    /// PutParameter of type String; gives the version written.
+    async fn put_parameter(&self, name: &str, value: &str, write: ParameterWrite) -> Result<i64>;
+    /// DeleteParameter.
+    async fn delete_parameter(&self, name: &str) -> Result<()>;
+}
