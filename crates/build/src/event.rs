@@ -1,0 +1,125 @@
+//! What a run tells those who watch it. The binary renders it: as lines, as bars, or as JSON.
+
+use crate::names::{CellName, RunId};
+use crate::report::Report;
+use serde::Serialize;
+
+/// The steps that the engine does for a cell, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "`describe` says what each one is")]
+pub enum Step {
+    Resolve,
+    LeaseAddress,
+    KeyPair,
+    SecurityGroup,
+    Launch,
+    BindAddress,
+    Connect,
+    Provision,
+    Scrub,
+    FreeAddress,
+    Stop,
+    CreateImage,
+    Complete,
+    Share,
+    Terminate,
+    Outputs,
+    CleanUp,
+}
+
+impl Step {
+    /// What is being done, as it stands in progress lines and errors.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolving the source image, the network and the cache",
+            Self::LeaseAddress => "waiting for the Elastic IP to be free",
+            Self::KeyPair => "making the key pair",
+            Self::SecurityGroup => "making the security group",
+            Self::Launch => "launching the instance",
+            Self::BindAddress => "binding the Elastic IP",
+            Self::Connect => "connecting over SSH",
+            Self::Provision => "provisioning",
+            Self::Scrub => "removing qib's own keys and user-data from the guest",
+            Self::FreeAddress => "freeing the Elastic IP",
+            Self::Stop => "stopping the instance",
+            Self::CreateImage => "creating the image",
+            Self::Complete => "marking the image as complete",
+            Self::Share => "sharing the image and its snapshots",
+            Self::Terminate => "terminating the instance",
+            Self::Outputs => "writing the outputs",
+            Self::CleanUp => "cleaning up",
+        }
+    }
+
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::LeaseAddress => "lease-address",
+            Self::KeyPair => "key-pair",
+            Self::SecurityGroup => "security-group",
+            Self::Launch => "launch",
+            Self::BindAddress => "bind-address",
+            Self::Connect => "connect",
+            Self::Provision => "provision",
+            Self::Scrub => "scrub",
+            Self::FreeAddress => "free-address",
+            Self::Stop => "stop",
+            Self::CreateImage => "create-image",
+            Self::Complete => "complete",
+            Self::Share => "share",
+            Self::Terminate => "terminate",
+            Self::Outputs => "outputs",
+            Self::CleanUp => "clean-up",
+        }
+    }
+}
+
+/// Which of the guest's output streams a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum OutputStream {
+    Stdout,
+    Stderr,
+}
+
+/// One thing that happened. Text in it is masked already.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
+pub enum Event {
+    /// The run has an id and an account.
+    Started { run: RunId, pipeline: String, account: String, identity: String, region: String, rehearsal: bool },
+    /// A step begins.
+    StepStarted { #[serde(flatten)] cell: CellName, step: Step },
+    /// A step has ended well.
+    StepFinished { #[serde(flatten)] cell: CellName, step: Step },
+    /// Something worth knowing, such as an id.
+    Note { #[serde(flatten)] cell: CellName, text: String },
+    /// Something that a person should look at.
+    Warning { #[serde(flatten)] cell: CellName, text: String },
+    /// A provisioner begins.
+    ProvisionerStarted { #[serde(flatten)] cell: CellName, provisioner: String },
+    /// A provisioner is not run because the guest of a rehearsal lacks what it needs.
+    ProvisionerSkipped { #[serde(flatten)] cell: CellName, provisioner: String, needs: Vec<String> },
+    /// A line that a provisioner printed.
+    Output { #[serde(flatten)] cell: CellName, provisioner: String, stream: OutputStream, line: String },
+    /// How far an image is, 0 to 100.
+    ImageProgress { #[serde(flatten)] cell: CellName, percent: u8 },
+    /// A stage is not built: this image is reused.
+    Cached { #[serde(flatten)] cell: CellName, image_id: String, name: String, reason: String },
+    /// A stage's image is complete.
+    Built { #[serde(flatten)] cell: CellName, image_id: String, name: String },
+    /// A cell has failed.
+    Failed { #[serde(flatten)] cell: CellName, step: Step, error: String, hint: Option<String> },
+    /// The last one.
+    Finished(Report),
+}
+
+/// Watches a run.
+pub trait Observer: Send + Sync {
+    /// Is told of every event as it happens; must not block for long.
+    fn observe(&self, event: &Event);
+}

@@ -1,0 +1,104 @@
+//! What a run does to the account, as data.
+
+use cloud::{AllocationId, AssociationId, ImageId, InstanceId, KeyPairId, RegionName, SecurityGroupId, VpcId};
+use serde::{Deserialize, Serialize};
+
+/// Who binds the Elastic IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AddressBinder {
+    /// A script in the instance's user-data.
+    UserData,
+    /// qib itself.
+    Api,
+}
+
+/// Something that the run does to the account. Each carries what is needed to find the result again even when the
+/// reply of the call was lost: a name that is unique to the run, or a client token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the fields are the parameters of the calls that the variants name")]
+pub enum Effect {
+    /// PutParameter without overwrite: the exclusive use of something.
+    ClaimLease { region: RegionName, name: String },
+    /// ImportKeyPair.
+    ImportKeyPair { region: RegionName, name: String },
+    /// CreateSecurityGroup.
+    CreateSecurityGroup { region: RegionName, name: String, vpc: VpcId },
+    /// AuthorizeSecurityGroupIngress; goes with the group.
+    AuthorizeIngress { region: RegionName, group: SecurityGroupId, from: Vec<String> },
+    /// RunInstances.
+    LaunchInstance { region: RegionName, client_token: String, source_image: ImageId },
+    /// AssociateAddress, by qib or by the instance itself.
+    BindAddress { region: RegionName, allocation: AllocationId, instance: InstanceId, by: AddressBinder },
+    /// StopInstances; goes with the instance.
+    StopInstance { region: RegionName, instance: InstanceId },
+    /// ModifyInstanceAttribute: the instance leaves the run's group; goes with the instance.
+    ReplaceGroups { region: RegionName, instance: InstanceId, groups: Vec<SecurityGroupId> },
+    /// CreateImage.
+    CreateImage { region: RegionName, name: String, instance: InstanceId },
+    /// CreateTags on the finished image; goes with the image.
+    MarkComplete { region: RegionName, image: ImageId },
+    /// ModifyImageAttribute and ModifySnapshotAttribute; goes with the image.
+    ShareImage { region: RegionName, image: ImageId, accounts: Vec<String> },
+    /// CreateTags on an instance that stays for a person; goes with the instance.
+    MarkKept { region: RegionName, instance: InstanceId },
+}
+
+impl Effect {
+    /// Whether something of its own remains in the account that has to be removed. The others change what another
+    /// effect made and go with it.
+    pub fn leaves_something(&self) -> bool {
+        match self {
+            Self::ClaimLease { .. }
+            | Self::ImportKeyPair { .. }
+            | Self::CreateSecurityGroup { .. }
+            | Self::LaunchInstance { .. }
+            | Self::BindAddress { .. }
+            | Self::CreateImage { .. } => true,
+            Self::AuthorizeIngress { .. }
+            | Self::StopInstance { .. }
+            | Self::ReplaceGroups { .. }
+            | Self::MarkComplete { .. }
+            | Self::ShareImage { .. }
+            | Self::MarkKept { .. } => false,
+        }
+    }
+
+    /// The region that it happens in.
+    pub fn region(&self) -> &RegionName {
+        match self {
+            Self::ClaimLease { region, .. }
+            | Self::ImportKeyPair { region, .. }
+            | Self::CreateSecurityGroup { region, .. }
+            | Self::AuthorizeIngress { region, .. }
+            | Self::LaunchInstance { region, .. }
+            | Self::BindAddress { region, .. }
+            | Self::StopInstance { region, .. }
+            | Self::ReplaceGroups { region, .. }
+            | Self::CreateImage { region, .. }
+            | Self::MarkComplete { region, .. }
+            | Self::ShareImage { region, .. }
+            | Self::MarkKept { region, .. } => region,
+        }
+    }
+}
+
+/// What an effect made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "each variant holds the id of what it names")]
+pub enum Outcome {
+    /// Nothing that has an id.
+    Done,
+    /// A key pair.
+    KeyPair { id: KeyPairId },
+    /// A security group.
+    SecurityGroup { id: SecurityGroupId },
+    /// An instance.
+    Instance { id: InstanceId },
+    /// The binding of an address.
+    Association { id: AssociationId },
+    /// An image.
+    Image { id: ImageId },
+}

@@ -1,0 +1,27 @@
+//! The journal: the append-only record of a run. Intent before each effect, result after it.
+//!
+//! ```text
+//!                     ┌──────────▶ NotDone            (EC2 said no: nothing to undo)
+//!                     │
+//!   Intent ──▶ InFlight ─────────▶ Unknown ──┐        (no answer: it may have happened)
+//!                     │                      │
+//!                     └──────────▶ Done ─────┼──▶ Undone      removed again
+//!                                  │  ▲      │
+//!                                  │  └─ UndoFailed (stays outstanding, undo may be tried again)
+//!                                  ├──▶ Kept         stays for a person (`--keep-on-failure`)
+//!                                  └──▶ Delivered    part of the result
+//! ```
+//!
+//! The record on disk is the state: [`JournalState::apply`] is the only way from records to what is known, it is pure,
+//! and it refuses what cannot have happened. Undo is data: an [`Effect`] with its [`Outcome`] says how to remove what
+//! was made.
+
+mod effect;
+mod file;
+mod record;
+mod state;
+
+pub use effect::{AddressBinder, Effect, Outcome};
+pub use file::{Journal, JournalError, JournalReader, Opening, RunDirectory};
+pub use record::{EffectNumber, Record, RunStatus};
+pub use state::{EffectEntry, EffectState, IllegalRecord, JournalState};

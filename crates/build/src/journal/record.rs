@@ -1,0 +1,67 @@
+//! The lines of the journal.
+
+use super::effect::{Effect, Outcome};
+use crate::names::{CellName, RunId};
+use cloud::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of the format. A journal of a later version is not read: what it means is not known.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Counts the effects of a run, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EffectNumber(pub u64);
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunStatus {
+    /// Every image is there.
+    Succeeded,
+    /// Something failed; what the run had made is removed or kept on purpose.
+    Failed,
+    /// It was interrupted and cleaned up.
+    Interrupted,
+    /// Something is left in the account.
+    LeftBehind,
+}
+
+impl RunStatus {
+    /// The word for it in JSON results.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::LeftBehind => "left-behind",
+        }
+    }
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the variants say what their fields are")]
+pub enum Record {
+    /// The first line: which run, of what, in which account, when.
+    Opened { version: u32, run: RunId, pipeline: String, file: String, account: String, region: String, endpoint: Option<String>, at: Timestamp },
+    /// An effect is about to be tried.
+    Intent { number: EffectNumber, cell: CellName, at: Timestamp, #[serde(flatten)] effect: Effect },
+    /// It happened.
+    Succeeded { number: EffectNumber, #[serde(flatten)] outcome: Outcome },
+    /// EC2 refused: it did not happen.
+    Refused { number: EffectNumber, error: String },
+    /// No answer came: it may have happened.
+    Unanswered { number: EffectNumber, error: String },
+    /// What it made is gone.
+    Undone { number: EffectNumber },
+    /// What it made could not be removed.
+    UndoFailed { number: EffectNumber, error: String },
+    /// What it made stays for a person to look at.
+    Kept { number: EffectNumber },
+    /// What it made is part of the result.
+    Delivered { number: EffectNumber },
+    /// The last line.
+    Closed { status: RunStatus, at: Timestamp },
+}

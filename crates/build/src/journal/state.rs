@@ -1,0 +1,192 @@
+//! From records to what is known. Pure.
+
+use super::effect::{Effect, Outcome};
+use super::record::{EffectNumber, FORMAT_VERSION, Record, RunStatus};
+use crate::names::{CellName, RunId};
+use cloud::Timestamp;
+use std::collections::BTreeMap;
+
+/// How far an effect has come; the diagram is in the module's documentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EffectState {
+    /// It was about to be tried and nothing more is known: it may have happened.
+    InFlight,
+    /// EC2 refused it.
+    NotDone,
+    /// No answer came: it may have happened.
+    Unknown,
+    /// It happened.
+    Done(Outcome),
+    /// What it made is gone.
+    Undone,
+    /// What it made stays for a person.
+    Kept(Outcome),
+    /// What it made is part of the result.
+    Delivered(Outcome),
+}
+
+impl EffectState {
+    /// What the effect made, if that is known.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Done(outcome) | Self::Kept(outcome) | Self::Delivered(outcome) => Some(outcome),
+            Self::InFlight | Self::NotDone | Self::Unknown | Self::Undone => None,
+        }
+    }
+
+    /// The state after `record`; none if that record cannot follow.
+    fn next(&self, record: &Record) -> Option<Self> {
+        Some(match (self, record) {
+            (Self::InFlight, Record::Succeeded { outcome, .. }) => Self::Done(outcome.clone()),
+            (Self::InFlight, Record::Refused { .. }) => Self::NotDone,
+            (Self::InFlight, Record::Unanswered { .. }) => Self::Unknown,
+            (Self::InFlight | Self::Unknown | Self::Done(_) | Self::Kept(_), Record::Undone { .. }) => Self::Undone,
+            (Self::InFlight | Self::Unknown | Self::Done(_) | Self::Kept(_), Record::UndoFailed { .. }) => self.clone(),
+            (Self::Done(outcome), Record::Kept { .. }) => Self::Kept(outcome.clone()),
+            (Self::Done(outcome), Record::Delivered { .. }) => Self::Delivered(outcome.clone()),
+            _ => return None,
+        })
+    }
+}
+
+/// An effect and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectEntry {
+    /// Which cell it belongs to.
+    pub cell: CellName,
+    /// What it is.
+    pub effect: Effect,
+    /// How far it has come.
+    pub state: EffectState,
+}
+
+/// A record that cannot follow those before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the variants are")]
+pub enum IllegalRecord {
+    #[error("the journal does not begin with its opening record")]
+    NotOpened,
+    #[error("the journal is opened a second time")]
+    OpenedTwice,
+    #[error("the journal has format {found}, and this qib reads format {FORMAT_VERSION} and older: use the qib that wrote it, or a later one")]
+    NewerFormat { found: u32 },
+    #[error("effect {0:?} is begun a second time or out of order")]
+    OutOfOrder(EffectNumber),
+    #[error("a record is about effect {0:?}, which was never begun")]
+    NeverBegun(EffectNumber),
+    #[error("effect {number:?} cannot come to `{record}` from {state}")]
+    Impossible { number: EffectNumber, state: String, record: String },
+    #[error("a record follows the closing one")]
+    AfterClose,
+}
+
+/// What a journal says: the run, its effects, and whether it has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalState {
+    run: Option<(RunId, Timestamp)>,
+    effects: BTreeMap<EffectNumber, EffectEntry>,
+    closed: Option<RunStatus>,
+}
+
+impl JournalState {
+    /// The state after `record`. On error the state is as before.
+    pub fn apply(&mut self, record: &Record) -> Result<(), IllegalRecord> {
+        if let Record::Opened { version, run, at, .. } = record {
+            if self.run.is_some() {
+                return Err(IllegalRecord::OpenedTwice);
+            }
+            if *version > FORMAT_VERSION {
+                return Err(IllegalRecord::NewerFormat { found: *version });
+            }
+            self.run = Some((run.clone(), *at));
+            return Ok(());
+        }
+        if self.run.is_none() {
+            return Err(IllegalRecord::NotOpened);
+        }
+        // What was left or kept may be removed later: undo is the one thing that can follow the closing record.
+        let undo = matches!(record, Record::Undone { .. } | Record::UndoFailed { .. });
+        if self.closed.is_some() && !undo {
+            return Err(IllegalRecord::AfterClose);
+        }
+        match record {
+            Record::Opened { .. } => Ok(()),
+            Record::Intent { number, cell, effect, .. } => {
+                if *number != self.next_number() {
+                    return Err(IllegalRecord::OutOfOrder(*number));
+                }
+                let entry = EffectEntry { cell: cell.clone(), effect: effect.clone(), state: EffectState::InFlight };
+                self.effects.insert(*number, entry);
+                Ok(())
+            }
+            Record::Succeeded { number, .. }
+            | Record::Refused { number, .. }
+            | Record::Unanswered { number, .. }
+            | Record::Undone { number }
+            | Record::UndoFailed { number, .. }
+            | Record::Kept { number }
+            | Record::Delivered { number } => {
+                let entry = self.effects.get_mut(number).ok_or(IllegalRecord::NeverBegun(*number))?;
+                let next = entry.state.next(record).ok_or_else(|| IllegalRecord::Impossible {
+                    number: *number,
+                    state: format!("{:?}", entry.state),
+                    record: format!("{record:?}"),
+                })?;
+                entry.state = next;
+                Ok(())
+            }
+            Record::Closed { status, .. } => {
+                self.closed = Some(*status);
+                Ok(())
+            }
+        }
+    }
+
+    /// The number that the next effect must have.
+    pub fn next_number(&self) -> EffectNumber {
+        EffectNumber(self.effects.last_key_value().map_or(1, |(last, _)| last.0 + 1))
+    }
+
+    /// The run, once the journal is opened.
+    pub fn run(&self) -> Option<&RunId> {
+        self.run.as_ref().map(|(run, _)| run)
+    }
+
+    /// When the run started.
+    pub fn started(&self) -> Option<Timestamp> {
+        self.run.as_ref().map(|(_, at)| *at)
+    }
+
+    /// How the run ended; none if it is still going, or died.
+    pub fn closed(&self) -> Option<RunStatus> {
+        self.closed
+    }
+
+    /// An effect.
+    pub fn effect(&self, number: EffectNumber) -> Option<&EffectEntry> {
+        self.effects.get(&number)
+    }
+
+    /// What must be undone, latest first: everything that left or may have left something, but what is part of the
+    /// result or kept.
+    pub fn outstanding(&self) -> Vec<(EffectNumber, &EffectEntry)> {
+        self.remaining(|state| matches!(state, EffectState::InFlight | EffectState::Unknown | EffectState::Done(_)))
+    }
+
+    /// What stays for a person, latest first.
+    pub fn kept(&self) -> Vec<(EffectNumber, &EffectEntry)> {
+        self.remaining(|state| matches!(state, EffectState::Kept(_)))
+    }
+
+    fn remaining(&self, wanted: impl Fn(&EffectState) -> bool) -> Vec<(EffectNumber, &EffectEntry)> {
+        self.effects
+            .iter()
+            .rev()
+            .filter(|(_, entry)| entry.effect.leaves_something() && wanted(&entry.state))
+            .map(|(number, entry)| (*number, entry))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

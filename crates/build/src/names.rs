@@ -1,0 +1,107 @@
+//! Names that qib gives: runs, cells, tags, and the resources of a run.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One execution of `qib run`. It tags everything that the run creates.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// Makes an id from 40 random bits: `r-` and eight characters that cannot be mistaken for each other when read
+    /// aloud.
+    pub fn from_random(random: u64) -> Self {
+        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let mut id = String::from("r-");
+        for position in 0..8 {
+            let index = (random >> (position * 5)) & 31;
+            id.push(char::from(ALPHABET[usize::try_from(index).unwrap_or(0)]));
+        }
+        Self(id)
+    }
+
+    /// Takes an id that a person typed or that a file holds; none if it has not the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("r-")?;
+        let well_formed = rest.len() == 8 && rest.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
+    /// The id as it stands in tags and file names.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What builds: a stage, and within it one combination of its matrix. Today a stage has exactly one cell, named after
+/// its region.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
+pub struct CellName {
+    /// The stage.
+    pub stage: String,
+    /// The cell within the stage.
+    pub cell: String,
+}
+
+impl fmt::Display for CellName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stage, self.cell)
+    }
+}
+
+/// The tag keys that qib sets, all below `qib:`.
+pub mod tag {
+    /// The run that made the resource.
+    pub const RUN: &str = "qib:run";
+    /// The pipeline's name.
+    pub const PIPELINE: &str = "qib:pipeline";
+    /// The stage.
+    pub const STAGE: &str = "qib:stage";
+    /// The cell within the stage.
+    pub const CELL: &str = "qib:cell";
+    /// When the resource may be taken for abandoned, RFC 3339.
+    pub const EXPIRES: &str = "qib:expires";
+    /// On an image: the hash of all that decides its content.
+    pub const CACHE_KEY: &str = "qib:cache-key";
+    /// On an image: short digests of each input of the cache key, to name what changed.
+    pub const INPUTS: &str = "qib:inputs";
+    /// On an image: the image it was built from.
+    pub const SOURCE_IMAGE: &str = "qib:source-image";
+    /// On an image, set last: it is whole and may be used.
+    pub const COMPLETE: &str = "qib:complete";
+    /// On an image of a rehearsal that skipped provisioners: which, as a list of names.
+    pub const PARTLY_REHEARSED: &str = "qib:partly-rehearsed";
+    /// On an instance that stays for a person to look at: why.
+    pub const KEPT: &str = "qib:kept";
+}
+
+/// The name of the run's key pair or group for `cell`: unique in the account, and found again by it alone.
+pub fn resource_name(run: &RunId, cell: &CellName) -> String {
+    format!("qib-{run}-{}-{}", cell.stage, cell.cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_id_reads_back() {
+        let id = RunId::from_random(0x00ff_1234_5678_9abc);
+        assert_eq!(RunId::parse(id.as_str()), Some(id));
+        assert_eq!(RunId::parse("r-short"), None);
+        assert_eq!(RunId::parse("i-0123456789abcdef0"), None);
+    }
+}

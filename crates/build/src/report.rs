@@ -1,0 +1,138 @@
+//! How a run ended, and the exit code that follows. Pure.
+
+use crate::journal::RunStatus;
+use crate::names::RunId;
+use serde::Serialize;
+
+/// An image that the run made or reused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedImage {
+    /// The stage.
+    pub stage: String,
+    /// The cell within it.
+    pub cell: String,
+    /// Where the image is.
+    pub region: String,
+    /// Its id.
+    pub image_id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it was found rather than built.
+    pub cached: bool,
+    /// Provisioners that a rehearsal skipped.
+    pub skipped: Vec<String>,
+}
+
+/// Something in the account that the run did not remove.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftResource {
+    /// What kind: `instance`, `key-pair`, `security-group`, `image`, `address-binding`, `lease`.
+    pub kind: String,
+    /// Its id, or its name where the id never arrived.
+    pub id: String,
+    /// Where it is.
+    pub region: String,
+    /// The command that removes it.
+    pub remove_with: String,
+    /// Why it is still there.
+    pub reason: String,
+}
+
+/// How to get into an instance that was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct WayIn {
+    /// The instance.
+    pub instance_id: String,
+    /// Its region.
+    pub region: String,
+    /// Where to dial.
+    pub host: String,
+    /// The port there.
+    pub port: u16,
+    /// The user to log in as.
+    pub user: String,
+    /// The private key's file; none if an agent holds it.
+    pub key_file: Option<String>,
+    /// The file with the host's keys; none if they are not known.
+    pub known_hosts: Option<String>,
+    /// SHA-256 fingerprints of the host's keys.
+    pub host_fingerprints: Vec<String>,
+}
+
+/// One stage's failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedFailure {
+    /// The stage.
+    pub stage: String,
+    /// The cell within it.
+    pub cell: String,
+    /// The step that failed, by name.
+    pub step: String,
+    /// Why.
+    pub error: String,
+    /// What to do, if that can be told.
+    pub hint: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// `succeeded`, `failed`, `interrupted` or `left-behind`.
+    pub status: &'static str,
+    /// The run.
+    pub run: RunId,
+    /// Every image that is there now.
+    pub images: Vec<ReportedImage>,
+    /// What failed.
+    pub failures: Vec<ReportedFailure>,
+    /// What stays on purpose (`--keep-on-failure`).
+    pub kept: Vec<LeftResource>,
+    /// The ways into what stays.
+    pub ways_in: Vec<WayIn>,
+    /// What stays although it should not.
+    pub left_behind: Vec<LeftResource>,
+    /// How the process is to exit.
+    #[serde(skip)]
+    pub exit: ExitCode,
+}
+
+/// The process's exit code, as documented for `qib run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    /// 0: done.
+    Done,
+    /// 1: the build failed and everything was cleaned up.
+    Failed,
+    /// 2: bad input, before anything was created.
+    BadInput,
+    /// 3: something was left behind.
+    LeftBehind,
+    /// 130: Ctrl-C, cleaned up.
+    Interrupted,
+    /// 143: SIGTERM, cleaned up.
+    Terminated,
+}
+
+impl ExitCode {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::BadInput => 2,
+            Self::LeftBehind => 3,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// The status word that goes with it in the journal and in results.
+    pub fn status(self) -> RunStatus {
+        match self {
+            Self::Done => RunStatus::Succeeded,
+            Self::Failed | Self::BadInput => RunStatus::Failed,
+            Self::LeftBehind => RunStatus::LeftBehind,
+            Self::Interrupted | Self::Terminated => RunStatus::Interrupted,
+        }
+    }
+}

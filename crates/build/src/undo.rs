@@ -1,0 +1,245 @@
+//! Removing what an effect made. Undo is data: an [`Effect`], its [`Outcome`] if that is known, and the run.
+//!
+//! Where the outcome is not known, because the reply was lost or the process died, it is looked up by what the effect
+//! carries: a client token, or a name that is unique to the run and has the run's tag.
+
+use crate::journal::{Effect, EffectState, Outcome};
+use crate::lease::release_lease;
+use crate::names::{CellName, RunId, tag};
+use crate::report::LeftResource;
+use backon::BackoffBuilder;
+use cloud::wait::deadline;
+use cloud::*;
+use std::time::Duration;
+
+/// How long the undo of one effect may take: deleting a group has to wait for an instance to be gone, which EC2 takes
+/// minutes over at worst.
+pub const UNDO_TIME: Duration = Duration::from_secs(10 * 60);
+/// How long to look for something whose creation was never confirmed. EC2 is eventually consistent: what a lost reply
+/// made may show late. <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
+pub const LOOK_TIME: Duration = Duration::from_secs(15);
+
+/// Undoes `effect`. What is already gone counts as undone.
+pub async fn undo(
+    region: &dyn Region,
+    clock: &dyn Clock,
+    run: &RunId,
+    cell: &CellName,
+    effect: &Effect,
+    state: &EffectState,
+) -> Result<(), CloudError> {
+    let outcome = state.outcome();
+    match effect {
+        Effect::ClaimLease { name, .. } => {
+            retried(clock, || release_lease(region, name, run)).await
+        }
+        Effect::ImportKeyPair { name, .. } => {
+            let found = match outcome {
+                Some(Outcome::KeyPair { id }) => vec![id.clone()],
+                _ => looked_up(clock, async || {
+                    let found = region.key_pairs(&own("key-name", name, run)).await?;
+                    Ok(found.into_iter().map(|pair| pair.key_pair_id).collect())
+                })
+                .await?,
+            };
+            for id in found {
+                retried(clock, || region.delete_key_pair(&id)).await?;
+            }
+            Ok(())
+        }
+        Effect::CreateSecurityGroup { name, .. } => {
+            let found = match outcome {
+                Some(Outcome::SecurityGroup { id }) => vec![id.clone()],
+                _ => looked_up(clock, async || {
+                    let found = region.security_groups(&own("group-name", name, run)).await?;
+                    Ok(found.into_iter().map(|group| group.group_id).collect())
+                })
+                .await?,
+            };
+            for id in found {
+                retried(clock, || region.delete_security_group(&id)).await?;
+            }
+            Ok(())
+        }
+        Effect::LaunchInstance { client_token, .. } => {
+            let found = match outcome {
+                Some(Outcome::Instance { id }) => vec![id.clone()],
+                _ => looked_up(clock, async || {
+                    let filter = InstanceFilter { filters: own("client-token", client_token, run), ..InstanceFilter::default() };
+                    let found = region.instances(&filter).await?;
+                    Ok(found.into_iter().map(|instance| instance.instance_id).collect())
+                })
+                .await?,
+            };
+            for id in found {
+                retried(clock, || terminate(region, &id)).await?;
+            }
+            Ok(())
+        }
+        Effect::BindAddress { allocation, instance, .. } => {
+            retried(clock, || free_address(region, allocation, instance)).await
+        }
+        Effect::CreateImage { name, .. } => {
+            let found = match outcome {
+                Some(Outcome::Image { id }) => vec![id.clone()],
+                _ => looked_up(clock, async || {
+                    let filter = ImageFilter { owners: vec!["self".into()], filters: own("name", name, run), ..ImageFilter::default() };
+                    let found = region.images(&filter).await?;
+                    Ok(found.into_iter().map(|image| image.image_id).collect())
+                })
+                .await?,
+            };
+            for id in &found {
+                retried(clock, || region.deregister_image(id)).await?;
+            }
+            retried(clock, || delete_snapshots(region, run, cell)).await
+        }
+        Effect::AuthorizeIngress { .. }
+        | Effect::StopInstance { .. }
+        | Effect::ReplaceGroups { .. }
+        | Effect::MarkComplete { .. }
+        | Effect::ShareImage { .. }
+        | Effect::MarkKept { .. } => Ok(()),
+    }
+}
+
+/// EC2 filters for something of the run's by name.
+pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)> {
+    vec![
+        (filter.to_owned(), vec![value.to_owned()]),
+        (format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()]),
+    ]
+}
+
+/// Terminates, and looks that EC2 has begun to.
+async fn terminate(region: &dyn Region, id: &InstanceId) -> Result<(), CloudError> {
+    region.terminate_instance(id).await?;
+    let filter = InstanceFilter { instance_ids: vec![id.clone()], ..InstanceFilter::default() };
+    match region.instances(&filter).await?.first() {
+        Some(instance) if !instance.state.is_ending() => Err(CloudError {
+            operation: "TerminateInstances",
+            resource: Some(id.to_string()),
+            kind: ErrorKind::Transient,
+            code: String::new(),
+            message: format!("EC2 took the call, but the instance is still {}", instance.state.as_str()),
+            request_id: None,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the address from `instance`, and from nothing else.
+pub async fn free_address(region: &dyn Region, allocation: &AllocationId, instance: &InstanceId) -> Result<(), CloudError> {
+    let addresses = region.addresses(std::slice::from_ref(allocation)).await?;
+    for address in addresses {
+        if let Some(binding) = address.binding
+            && binding.instance_id.as_ref() == Some(instance)
+        {
+            region.disassociate_address(&binding.association_id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the snapshots that CreateImage made for the cell: they carry the run's and the cell's tags from birth.
+async fn delete_snapshots(region: &dyn Region, run: &RunId, cell: &CellName) -> Result<(), CloudError> {
+    let filters = vec![
+        (format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()]),
+        (format!("tag:{}", tag::STAGE), vec![cell.stage.clone()]),
+        (format!("tag:{}", tag::CELL), vec![cell.cell.clone()]),
+    ];
+    for snapshot in region.snapshots(&filters).await? {
+        region.delete_snapshot(&snapshot.snapshot_id).await?;
+    }
+    Ok(())
+}
+
+/// Looks for something until it shows or [`LOOK_TIME`] has passed.
+async fn looked_up<T>(
+    clock: &dyn Clock,
+    mut look: impl AsyncFnMut() -> Result<Vec<T>, CloudError>,
+) -> Result<Vec<T>, CloudError> {
+    let until = deadline(clock, LOOK_TIME);
+    loop {
+        match look().await {
+            Ok(found) if !found.is_empty() => return Ok(found),
+            Ok(none) if clock.now() >= until => return Ok(none),
+            Err(error) if !error.is_passing() || clock.now() >= until => return Err(error),
+            Ok(_) | Err(_) => clock.sleep(Duration::from_secs(3)).await,
+        }
+    }
+}
+
+/// Repeats `call` while it fails in a way that passes or something still uses the resource, until [`UNDO_TIME`].
+async fn retried<F>(clock: &dyn Clock, mut call: impl FnMut() -> F) -> Result<(), CloudError>
+where
+    F: Future<Output = Result<(), CloudError>>,
+{
+    let until = deadline(clock, UNDO_TIME);
+    let mut pauses = backon::ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(10))
+        .without_max_times()
+        .build();
+    loop {
+        match call().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+            Err(error) => {
+                let may_pass = error.is_passing() || matches!(error.kind, ErrorKind::Dependency | ErrorKind::WrongState);
+                let pause = pauses.next().unwrap_or(Duration::from_secs(10));
+                if !may_pass || clock.now() >= until {
+                    return Err(error);
+                }
+                clock.sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// How a person removes what `effect` made.
+pub fn left_resource(effect: &Effect, state: &EffectState, reason: String, endpoint: Option<&str>) -> LeftResource {
+    let region = effect.region().to_string();
+    let outcome = state.outcome();
+    let (kind, id, command) = match (effect, outcome) {
+        (Effect::LaunchInstance { .. }, Some(Outcome::Instance { id })) => {
+            ("instance", id.to_string(), format!("ec2 terminate-instances --instance-ids {id}"))
+        }
+        (Effect::LaunchInstance { client_token, .. }, _) => (
+            "instance",
+            format!("client token {client_token}"),
+            format!("ec2 describe-instances --filters Name=client-token,Values={client_token}"),
+        ),
+        (Effect::ImportKeyPair { name, .. }, _) => {
+            ("key-pair", name.clone(), format!("ec2 delete-key-pair --key-name {name}"))
+        }
+        (Effect::CreateSecurityGroup { .. }, Some(Outcome::SecurityGroup { id })) => {
+            ("security-group", id.to_string(), format!("ec2 delete-security-group --group-id {id}"))
+        }
+        (Effect::CreateSecurityGroup { name, .. }, _) => {
+            ("security-group", name.clone(), format!("ec2 describe-security-groups --filters Name=group-name,Values={name}"))
+        }
+        (Effect::CreateImage { .. }, Some(Outcome::Image { id })) => {
+            ("image", id.to_string(), format!("ec2 deregister-image --delete-associated-snapshots --image-id {id}"))
+        }
+        (Effect::CreateImage { name, .. }, _) => {
+            ("image", name.clone(), format!("ec2 describe-images --owners self --filters 'Name=name,Values={name}'"))
+        }
+        (Effect::BindAddress { .. }, Some(Outcome::Association { id })) => {
+            ("address-binding", id.to_string(), format!("ec2 disassociate-address --association-id {id}"))
+        }
+        (Effect::BindAddress { allocation, .. }, _) => {
+            ("address-binding", allocation.to_string(), format!("ec2 describe-addresses --allocation-ids {allocation}"))
+        }
+        (Effect::ClaimLease { name, .. }, _) => ("lease", name.clone(), format!("ssm delete-parameter --name {name}")),
+        (other, _) => ("effect", format!("{other:?}"), String::from("sts get-caller-identity")),
+    };
+    let endpoint = endpoint.map(|url| format!(" --endpoint-url {url}")).unwrap_or_default();
+    LeftResource {
+        kind: kind.to_owned(),
+        id,
+        remove_with: format!("aws --region {region}{endpoint} {command}"),
+        region,
+        reason,
+    }
+}
