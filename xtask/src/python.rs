@@ -1,0 +1,53 @@
+//! The AWS CLI and boto3, from PyPI into a folder of the project's own.
+
+use crate::command::{Failure, Program, failed};
+use crate::tree;
+use std::fs;
+use std::path::PathBuf;
+
+/// The list of what is installed, with versions.
+const REQUIREMENTS: &str = "tests/requirements.txt";
+
+/// The folder of the virtual environment.
+pub fn environment() -> PathBuf {
+    tree::test_tools().join("python")
+}
+
+/// The AWS CLI in it.
+pub fn aws_cli() -> PathBuf {
+    environment().join("bin").join("aws")
+}
+
+/// Installs what `tests/requirements.txt` lists, unless that very list is installed.
+///
+/// # Errors
+/// If Python, pip or PyPI is not to be had.
+pub fn install() -> Result<(), Failure> {
+    let environment = environment();
+    let wanted = tree::root().join(REQUIREMENTS);
+    let installed = environment.join("installed-requirements.txt");
+    let wanted_text = fs::read(&wanted)
+        .map_err(|error| failed(&format!("reading {}", wanted.display()), &error))?;
+    if aws_cli().exists() && fs::read(&installed).is_ok_and(|text| text == wanted_text) {
+        eprintln!("AWS CLI and boto3: all there");
+        return Ok(());
+    }
+    Program::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .args([&environment])
+        .run()?;
+    Program::new(environment.join("bin").join("python"))
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+            REQUIREMENTS,
+        ])
+        .run()?;
+    // Written last: an install that broke off is done again.
+    fs::write(&installed, wanted_text)
+        .map_err(|error| failed(&format!("writing {}", installed.display()), &error))
+}

@@ -1,0 +1,256 @@
+//! `cargo xtask test`: installs what the tests need, then runs them all.
+//!
+//! ```text
+//!   Debian packages ─▶ AWS CLI ─▶ check ─▶ build once ─▶ tests of the crates ─▶ end to end as this user
+//!                                                                                └▶ … as an unprivileged one, if root
+//! ```
+
+use crate::command::{Failure, Program, failed};
+use crate::unprivileged::{TestUser, Workplace};
+use crate::{check, debian, deny, python, tree};
+use clap::Args;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+/// End-to-end tests that only root can run, each with its reason. They are left out for other users, loudly.
+const ROOT_ONLY: &[(&str, &str)] = &[(
+    "cloud_init",
+    "cloud-init writes as several users, which a guest of one mapped user id has not",
+)];
+
+/// What to run.
+#[derive(Args)]
+pub struct Options {
+    /// Leave `cargo xtask check` out.
+    #[arg(long)]
+    no_check: bool,
+    /// Run the end-to-end tests alone.
+    #[arg(long)]
+    end_to_end: bool,
+    /// Run only these end-to-end test files (`main_job`, `failures`, …).
+    #[arg(long = "file", value_name = "NAME")]
+    files: Vec<String>,
+}
+
+/// Runs the tests.
+///
+/// # Errors
+/// If a check or a test fails, or something they need cannot be had.
+pub fn test(options: &Options) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let root = own_user_id()? == 0;
+    eprintln!(
+        "testing as {}",
+        if root {
+            "root, then as an unprivileged user"
+        } else {
+            "an unprivileged user"
+        }
+    );
+    let mut phases = Phases { begun, last: begun };
+
+    debian::install_missing(root)?;
+    python::install()?;
+    deny::install()?;
+    phases.done("installing what the tests need");
+    if !options.no_check {
+        check::check()?;
+        phases.done("check");
+    }
+    let executables = build()?;
+    phases.done("building");
+    if !options.end_to_end {
+        Program::cargo()
+            .args(["test", "--workspace", "--exclude", "end-to-end", "--locked"])
+            .run()?;
+        phases.done("the crates' tests");
+    }
+
+    let wanted: Vec<&Executable> = executables
+        .iter()
+        .filter(|executable| options.files.is_empty() || options.files.contains(&executable.name))
+        .collect();
+    if wanted.is_empty() {
+        return Err(Failure(format!(
+            "no end-to-end test file is named {}",
+            options.files.join(", ")
+        )));
+    }
+    let mut failed_files = end_to_end(&wanted, Who::Here { root })?;
+    phases.done(if root {
+        "end to end as root"
+    } else {
+        "end to end, unprivileged"
+    });
+    if root {
+        let user = TestUser::make()?;
+        let place = user.workplace()?;
+        failed_files.extend(end_to_end(
+            &wanted,
+            Who::User {
+                user: &user,
+                place: &place,
+            },
+        )?);
+        phases.done("end to end, unprivileged");
+    }
+    if failed_files.is_empty() {
+        eprintln!("\nall tests passed in {} s", begun.elapsed().as_secs());
+        return Ok(());
+    }
+    Err(Failure(format!(
+        "end-to-end tests failed: {}",
+        failed_files.join(", ")
+    )))
+}
+
+/// Prints how long each part took.
+struct Phases {
+    begun: Instant,
+    last: Instant,
+}
+
+impl Phases {
+    fn done(&mut self, what: &str) {
+        let now = Instant::now();
+        eprintln!(
+            "\n[{} s] {what}: {} s",
+            (now - self.begun).as_secs(),
+            (now - self.last).as_secs()
+        );
+        self.last = now;
+    }
+}
+
+/// One file of end-to-end tests, compiled.
+struct Executable {
+    name: String,
+    path: PathBuf,
+}
+
+/// Builds everything once, in the dev profile, and returns the end-to-end tests.
+fn build() -> Result<Vec<Executable>, Failure> {
+    let build = [
+        "build",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--message-format=json-render-diagnostics",
+    ];
+    let program = Program::cargo().args(build);
+    eprintln!("\n$ {}", program.line());
+    let mut child = program
+        .into_command()
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed("starting cargo build", &error))?;
+    let mut executables = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line.map_err(|error| failed("reading what cargo build says", &error))?;
+            executables.extend(end_to_end_executable(&line));
+        }
+    }
+    let status = child
+        .wait()
+        .map_err(|error| failed("waiting for cargo build", &error))?;
+    if !status.success() {
+        return Err(Failure(format!("cargo build ended with {status}")));
+    }
+    executables.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(executables)
+}
+
+/// Reads one of cargo's messages: a compiled file of end-to-end tests, or none.
+fn end_to_end_executable(message: &str) -> Option<Executable> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let manifest = Path::new(message["manifest_path"].as_str()?);
+    let is_ours = message["reason"] == "compiler-artifact"
+        && manifest == tree::root().join("tests").join("Cargo.toml")
+        && message["target"]["kind"] == serde_json::json!(["test"]);
+    if !is_ours {
+        return None;
+    }
+    Some(Executable {
+        name: message["target"]["name"].as_str()?.to_owned(),
+        path: PathBuf::from(message["executable"].as_str()?),
+    })
+}
+
+/// Who runs the end-to-end tests, and on which copy of things.
+enum Who<'a> {
+    Here {
+        root: bool,
+    },
+    User {
+        user: &'a TestUser,
+        place: &'a Workplace,
+    },
+}
+
+/// Runs each file to its end, also after one has failed, and returns the names of those that failed.
+fn end_to_end(executables: &[&Executable], who: Who<'_>) -> Result<Vec<String>, Failure> {
+    let mut failed_files = Vec::new();
+    let (as_root, label) = match &who {
+        Who::Here { root: true } => (true, "as root"),
+        Who::Here { root: false } => (false, "unprivileged"),
+        Who::User { .. } => (false, "unprivileged"),
+    };
+    for executable in executables {
+        let root_only = ROOT_ONLY.iter().find(|(name, _)| *name == executable.name);
+        if let (false, Some((name, reason))) = (as_root, root_only) {
+            eprintln!("\n*** {name} NOT RUN {label}: {reason} ***");
+            continue;
+        }
+        eprintln!("\n=== end to end, {label}: {}", executable.name);
+        let program = match &who {
+            Who::Here { .. } => Program::new(&executable.path)
+                .current_dir(&tree::root().join("tests"))
+                .env("QIB_BIN", tree::qib())
+                .env("QIB_TEST_TREE", tree::root())
+                .env("QIB_AWS_CLI", python::aws_cli()),
+            Who::User { user, place } => user.program(place, &executable.path)?,
+        };
+        // One test after another: each has a local EC2 of its own, with guests, on two cores.
+        let status = program.args(["--test-threads=1"]).status()?;
+        if !status.success() {
+            failed_files.push(format!("{} ({label})", executable.name));
+        }
+    }
+    Ok(failed_files)
+}
+
+/// The user id that this runs as.
+fn own_user_id() -> Result<u32, Failure> {
+    use std::os::unix::fs::MetadataExt;
+    let own =
+        std::fs::metadata("/proc/self").map_err(|error| failed("reading /proc/self", &error))?;
+    Ok(own.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{end_to_end_executable, tree};
+
+    fn message(manifest: &str, kind: &str) -> String {
+        serde_json::json!({
+            "reason": "compiler-artifact",
+            "manifest_path": tree::root().join(manifest),
+            "target": { "name": "main_job", "kind": [kind] },
+            "executable": "/somewhere/main_job-0123",
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn only_the_end_to_end_crates_test_targets_count() {
+        let ours = end_to_end_executable(&message("tests/Cargo.toml", "test")).expect("it is one");
+        assert_eq!(ours.name, "main_job");
+        assert!(end_to_end_executable(&message("tests/Cargo.toml", "lib")).is_none());
+        assert!(end_to_end_executable(&message("crates/ssh/Cargo.toml", "test")).is_none());
+        assert!(end_to_end_executable("not JSON").is_none());
+    }
+}

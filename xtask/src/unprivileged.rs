@@ -1,0 +1,184 @@
+//! A user without privileges, for the tests that must also pass without root.
+
+use crate::command::{Failure, Program, failed};
+use crate::{python, tree};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "qibtest";
+
+/// The user. Removed at the end if this run made it.
+pub struct TestUser {
+    home: PathBuf,
+    made_here: bool,
+}
+
+/// Copies of what the tests use, where that user may read them: a checkout below root's home is closed to others.
+pub struct Workplace {
+    folder: PathBuf,
+}
+
+impl TestUser {
+    /// Makes the user, or takes the one that is there.
+    ///
+    /// # Errors
+    /// If useradd fails or the user has no home.
+    pub fn make() -> Result<Self, Failure> {
+        let made_here = Self::passwd_entry()?.is_none();
+        if made_here {
+            Program::new("useradd")
+                .args(["--create-home", "--shell", "/bin/bash", NAME])
+                .run()?;
+        }
+        let entry =
+            Self::passwd_entry()?.ok_or_else(|| Failure(format!("useradd made no user {NAME}")))?;
+        // passwd(5): name, password, uid, gid, comment, home, shell.
+        let home = entry
+            .split(':')
+            .nth(5)
+            .filter(|home| !home.is_empty())
+            .ok_or_else(|| Failure(format!("the user {NAME} has no home: {entry}")))?;
+        Ok(Self {
+            home: PathBuf::from(home),
+            made_here,
+        })
+    }
+
+    fn passwd_entry() -> Result<Option<String>, Failure> {
+        let answer = Program::new("getent").args(["passwd", NAME]).output()?;
+        let entry = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+        Ok((!entry.is_empty()).then_some(entry))
+    }
+
+    /// Copies the binary, the pipelines and the AWS CLI to where this user may read them.
+    ///
+    /// # Errors
+    /// If a copy fails.
+    pub fn workplace(&self) -> Result<Workplace, Failure> {
+        let folder = self.home.join("qib-test");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .map_err(|error| failed(&format!("emptying {}", folder.display()), &error))?;
+        }
+        let place = Workplace { folder };
+        place.fill()?;
+        let owner = format!("{NAME}:");
+        Program::new("chown")
+            .args(["-R", &owner])
+            .args([&place.folder])
+            .run()?;
+        Ok(place)
+    }
+
+    /// A copy of the program at `original`, to be run as this user with a clean environment.
+    ///
+    /// # Errors
+    /// If the copy fails.
+    pub fn program(&self, place: &Workplace, original: &Path) -> Result<Program, Failure> {
+        let copy = place.copy_program(original)?;
+        let program = Program::new("setpriv")
+            .args(["--reuid", NAME, "--regid", NAME, "--init-groups"])
+            .args(["env", "-i"])
+            .args([
+                format!("HOME={}", self.home.display()),
+                format!("USER={NAME}"),
+                format!("LOGNAME={NAME}"),
+            ])
+            .args([
+                "PATH=/usr/local/bin:/usr/bin:/bin",
+                "LANG=C.UTF-8",
+                "RUST_BACKTRACE=1",
+            ])
+            .args([
+                format!("QIB_BIN={}", place.qib().display()),
+                format!("QIB_TEST_TREE={}", place.folder.display()),
+                format!("QIB_AWS_CLI={}", place.aws_cli().display()),
+            ])
+            .args([copy]);
+        Ok(program.current_dir(&place.folder))
+    }
+}
+
+impl Drop for TestUser {
+    fn drop(&mut self) {
+        if !self.made_here {
+            return;
+        }
+        if let Err(failure) = Program::new("userdel").args(["--remove", NAME]).run() {
+            eprintln!(
+                "the user {NAME} stays ({failure}): remove it with `userdel --remove {NAME}`"
+            );
+        }
+    }
+}
+
+impl Workplace {
+    fn fill(&self) -> Result<(), Failure> {
+        let making =
+            |error: &std::io::Error| failed(&format!("making {}", self.folder.display()), error);
+        fs::create_dir_all(self.folder.join("bin")).map_err(|error| making(&error))?;
+        for folder in ["pipelines", "cloud-init"] {
+            copy_recursively(&tree::root().join(folder), &self.folder)?;
+        }
+        self.copy_program(&tree::qib())?;
+        // A virtual environment holds absolute paths, so its packages are copied and run by the system's Python.
+        let library = python::environment().join("lib");
+        copy_recursively(&library, &self.folder)?;
+        let packages = only_entry(&self.folder.join("lib"))?.join("site-packages");
+        let wrapper = format!(
+            "#!/bin/sh\nPYTHONPATH={} exec python3 -m awscli \"$@\"\n",
+            packages.display()
+        );
+        let aws_cli = self.aws_cli();
+        fs::write(&aws_cli, wrapper)
+            .and_then(|()| fs::set_permissions(&aws_cli, fs::Permissions::from_mode(0o755)))
+            .map_err(|error| failed(&format!("writing {}", aws_cli.display()), &error))
+    }
+
+    fn qib(&self) -> PathBuf {
+        self.folder.join("bin").join("qib")
+    }
+
+    fn aws_cli(&self) -> PathBuf {
+        self.folder.join("bin").join("aws")
+    }
+
+    fn copy_program(&self, original: &Path) -> Result<PathBuf, Failure> {
+        let name = original
+            .file_name()
+            .ok_or_else(|| Failure(format!("{} is no program", original.display())))?;
+        let copy = self.folder.join("bin").join(name);
+        fs::copy(original, &copy)
+            .and_then(|_| fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)))
+            .map_err(|error| {
+                failed(
+                    &format!("copying {} to {}", original.display(), copy.display()),
+                    &error,
+                )
+            })?;
+        Ok(copy)
+    }
+}
+
+fn copy_recursively(from: &Path, into: &Path) -> Result<(), Failure> {
+    Program::new("cp")
+        .args(["-R", "--"])
+        .args([from, into])
+        .run()
+}
+
+/// The one entry of `folder`: `lib` of a virtual environment holds `python3.N` and nothing else.
+fn only_entry(folder: &Path) -> Result<PathBuf, Failure> {
+    let reading = |error: &std::io::Error| failed(&format!("reading {}", folder.display()), error);
+    let mut entries = fs::read_dir(folder).map_err(|error| reading(&error))?;
+    match (entries.next(), entries.next()) {
+        (Some(entry), None) => entry
+            .map(|entry| entry.path())
+            .map_err(|error| reading(&error)),
+        _ => Err(Failure(format!(
+            "{} holds more or less than one folder",
+            folder.display()
+        ))),
+    }
+}
