@@ -1,0 +1,358 @@
+//! Making images.
+
+use super::Action;
+use super::block_devices::{self, DeviceRequest, DeviceWish};
+use super::images::not_found;
+use super::instances::existing;
+use super::params::Scope;
+use super::run_instances::{check_token, reuse_token};
+use super::snapshots::{self, description, source_region};
+use super::tag_specs::TagSpecs;
+use super::xml::Xml;
+use crate::account::ACCOUNT_ID;
+use crate::account::image::{DeviceMapping, EbsDevice, Image, Permission, Progress, Snapshot, SourceImage};
+use crate::account::instance::Instance;
+use crate::account::lifecycle::InstanceState;
+use crate::account::region::{Region, TokenUse};
+use crate::api::error::ApiError;
+use crate::api::{Cx, Effect};
+use crate::guest::BootAgent;
+use crate::ids::{ImageId, InstanceId, LayerId, SnapshotId};
+
+/// "3-128 alphanumeric characters, parentheses (()), square brackets ([]), spaces ( ), periods (.), slashes (/),
+/// dashes (-), single quotes ('), at-signs (@), or underscores(_)"
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html>).
+fn image_name(p: &Scope<'_>) -> Result<String, ApiError> {
+    let name = p.required("Name")?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
+    if !(3..=128).contains(&name.chars().count()) || !name.chars().all(allowed) {
+        let message = "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'";
+        return Err(ApiError::new("InvalidAMIName.Malformed", message));
+    }
+    Ok(name.to_owned())
+}
+
+fn check_unused(region: &Region, name: &str) -> Result<(), ApiError> {
+    match region.images.values().find(|i| i.name == name) {
+        Some(other) => Err(ApiError::new("InvalidAMIName.Duplicate", format!("AMI name {name} is already in use by AMI {}", other.id))),
+        None => Ok(()),
+    }
+}
+
+fn answer(id: &ImageId) -> Xml {
+    let mut x = Xml::new();
+    x.put("imageId", id);
+    x
+}
+
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html>
+pub(crate) struct CreateImage {
+    instance: InstanceId,
+    name: String,
+    description: String,
+    no_reboot: bool,
+    devices: Vec<DeviceRequest>,
+    tags: TagSpecs,
+}
+
+impl Action for CreateImage {
+    fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
+        Ok(Self {
+            instance: InstanceId::parse(p.required("InstanceId")?)?,
+            name: image_name(p)?,
+            description: description(p)?,
+            no_reboot: p.flag("NoReboot")?.unwrap_or(false),
+            devices: block_devices::parse(p)?,
+            tags: TagSpecs::parse(p, &["image", "snapshot"])?,
+        })
+    }
+
+    fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
+        let now = cx.now;
+        let instance = existing(cx, &self.instance)?.clone();
+        match instance.state {
+            InstanceState::Stopped => {}
+            InstanceState::Running if self.no_reboot => {
+                let message = "The local EC2 captures a disk at rest: stop the instance first, or leave NoReboot out";
+                return Err(ApiError::new("UnsupportedOperation", message));
+            }
+            InstanceState::Running => {}
+            state => {
+                let message = format!("The instance '{}' is not in the 'running' or 'stopped' state but '{state}'.", instance.id);
+                return Err(ApiError::new("IncorrectInstanceState", message));
+            }
+        }
+        check_unused(cx.region(), &self.name)?;
+        let devices = self.devices(cx, &instance)?;
+        let layer = LayerId::random();
+        let mut mappings = Vec::new();
+        for mut mapping in devices {
+            // What is not attached to the instance needs no snapshot: it is a new volume, or one from a given snapshot.
+            let attached = instance.volumes.iter().find(|v| v.device == mapping.device);
+            if let Some(volume) = attached {
+                let is_root = mapping.device == instance.root_device;
+                let progress = match is_root {
+                    true => Progress::Capturing { instance: instance.id.clone(), layer: layer.clone() },
+                    false => Progress::Done { complete: cx.after(cx.timing.image) },
+                };
+                let snapshot = Snapshot {
+                    id: SnapshotId::random(),
+                    owner: ACCOUNT_ID.to_owned(),
+                    volume: volume.volume.to_string(),
+                    size_gib: cx.region().volumes.get(&volume.volume).map_or(mapping.ebs.size_gib, |v| v.size_gib),
+                    description: format!("Created by CreateImage({}) for {}", instance.id, self.name),
+                    started: now,
+                    progress,
+                    encrypted: mapping.ebs.encrypted,
+                    create_volume_permission: Permission::default(),
+                    layers: Vec::new(),
+                    tags: self.tags.of("snapshot"),
+                };
+                mapping.ebs.snapshot = Some(snapshot.id.clone());
+                cx.region().snapshots.insert(snapshot.id.clone(), snapshot);
+            }
+            mappings.push(mapping);
+        }
+        let source = cx.image(&instance.image);
+        let image = Image {
+            id: ImageId::random(),
+            name: self.name,
+            description: self.description,
+            owner: ACCOUNT_ID.to_owned(),
+            owner_alias: None,
+            created: now,
+            progress: Progress::Capturing { instance: instance.id.clone(), layer: layer.clone() },
+            architecture: instance.architecture.clone(),
+            root_device: instance.root_device.clone(),
+            mappings,
+            launch_permission: Permission::default(),
+            ena_support: instance.ena_support,
+            sriov_net_support: instance.sriov_net_support.clone(),
+            boot_mode: source.as_ref().and_then(|s| s.boot_mode.clone()),
+            tpm_support: source.as_ref().and_then(|s| s.tpm_support.clone()),
+            imds_support: source.as_ref().and_then(|s| s.imds_support.clone()),
+            uefi_data: None,
+            platform_details: source.as_ref().map_or_else(|| "Linux/UNIX".to_owned(), |s| s.platform_details.clone()),
+            usage_operation: source.as_ref().map_or_else(|| "RunInstances".to_owned(), |s| s.usage_operation.clone()),
+            deprecated: None,
+            source_instance: Some(instance.id.clone()),
+            source_image: Some(SourceImage { id: instance.image.clone(), region: cx.region.to_owned() }),
+            default_user: instance.default_user.clone(),
+            agent: instance.agent,
+            tags: self.tags.of("image"),
+        };
+        let x = answer(&image.id);
+        cx.region().images.insert(image.id.clone(), image);
+        cx.effects.push(Effect::Capture(instance.id, layer));
+        Ok(x)
+    }
+}
+
+impl CreateImage {
+    /// The instance's devices with the request's laid over them.
+    fn devices(&self, cx: &mut Cx<'_>, instance: &Instance) -> Result<Vec<DeviceMapping>, ApiError> {
+        let region = cx.region();
+        let attached = instance.volumes.iter().filter_map(|a| {
+            let volume = region.volumes.get(&a.volume)?;
+            let ebs = EbsDevice {
+                snapshot: None,
+                size_gib: volume.size_gib,
+                volume_type: volume.volume_type.clone(),
+                iops: volume.iops.filter(|_| volume.volume_type != "gp2"),
+                throughput: volume.throughput,
+                delete_on_termination: a.delete_on_termination,
+                encrypted: volume.encrypted,
+            };
+            Some(DeviceMapping { device: a.device.clone(), ebs })
+        });
+        let attached: Vec<_> = attached.collect();
+        if self.devices.iter().any(|d| d.device == instance.root_device && matches!(d.what, DeviceWish::Nothing)) {
+            return Err(ApiError::new("InvalidBlockDeviceMapping", "The root device cannot be left out"));
+        }
+        block_devices::overlay(&attached, &self.devices, |id| snapshots::usable(cx, id).map(|s| s.size_gib))
+    }
+}
+
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html>
+pub(crate) struct RegisterImage {
+    name: String,
+    description: String,
+    architecture: &'static str,
+    root_device: String,
+    devices: Vec<DeviceRequest>,
+    ena_support: bool,
+    sriov_net_support: Option<String>,
+    boot_mode: Option<&'static str>,
+    tpm_support: Option<&'static str>,
+    imds_support: Option<&'static str>,
+    uefi_data: Option<String>,
+    tags: TagSpecs,
+}
+
+impl Action for RegisterImage {
+    fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
+        // "Default: paravirtual", which no current instance type can run.
+        if p.word("VirtualizationType", &["hvm", "paravirtual"])? != Some("hvm") {
+            return Err(ApiError::new("UnsupportedOperation", "The local EC2 registers images of VirtualizationType hvm only"));
+        }
+        Ok(Self {
+            name: image_name(p)?,
+            description: description(p)?,
+            architecture: p.word("Architecture", &["i386", "x86_64", "arm64"])?.unwrap_or("i386"),
+            root_device: p.required("RootDeviceName")?.to_owned(),
+            devices: block_devices::parse(p)?,
+            ena_support: p.flag("EnaSupport")?.unwrap_or(false),
+            sriov_net_support: p.word("SriovNetSupport", &["simple"])?.map(str::to_owned),
+            boot_mode: p.word("BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?,
+            tpm_support: p.word("TpmSupport", &["v2.0"])?,
+            imds_support: p.word("ImdsSupport", &["v2.0"])?,
+            uefi_data: p.text("UefiData").map(str::to_owned),
+            tags: TagSpecs::parse(p, &["image"])?,
+        })
+    }
+
+    fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
+        let now = cx.now;
+        check_unused(cx.region(), &self.name)?;
+        let mappings = block_devices::overlay(&[], &self.devices, |id| snapshots::usable(cx, id).map(|s| s.size_gib))?;
+        if !mappings.iter().any(|m| m.device == self.root_device && m.ebs.snapshot.is_some()) {
+            let message = format!("The root device '{}' needs a block device mapping with a snapshot", self.root_device);
+            return Err(ApiError::new("InvalidBlockDeviceMapping", message));
+        }
+        if self.tpm_support.is_some() && self.boot_mode != Some("uefi") {
+            return Err(ApiError::combination("TpmSupport needs the boot mode uefi"));
+        }
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let image = Image {
+            id: ImageId::random(),
+            name: self.name,
+            description: self.description,
+            owner: ACCOUNT_ID.to_owned(),
+            owner_alias: None,
+            created: now,
+            progress: Progress::Done { complete: now },
+            architecture: self.architecture.to_owned(),
+            root_device: self.root_device,
+            mappings,
+            launch_permission: Permission::default(),
+            ena_support: self.ena_support,
+            sriov_net_support: self.sriov_net_support,
+            boot_mode: owned(self.boot_mode),
+            tpm_support: owned(self.tpm_support),
+            imds_support: owned(self.imds_support),
+            uefi_data: self.uefi_data,
+            platform_details: "Linux/UNIX".to_owned(),
+            usage_operation: "RunInstances".to_owned(),
+            deprecated: None,
+            source_instance: None,
+            source_image: None,
+            // Nothing in a request says which user the disk's cloud-init sets up.
+            default_user: "ec2-user".to_owned(),
+            agent: BootAgent::BuiltIn,
+            tags: self.tags.of("image"),
+        };
+        let x = answer(&image.id);
+        cx.region().images.insert(image.id.clone(), image);
+        Ok(x)
+    }
+}
+
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopyImage.html>
+pub(crate) struct CopyImage {
+    source: ImageId,
+    source_region: String,
+    name: String,
+    description: String,
+    encrypted: bool,
+    copy_tags: bool,
+    tags: TagSpecs,
+    token: Option<(String, String)>,
+}
+
+impl Action for CopyImage {
+    fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
+        let token = p.text("ClientToken").filter(|t| !t.is_empty());
+        token.map_or(Ok(()), check_token)?;
+        Ok(Self {
+            source: ImageId::parse(p.required("SourceImageId")?)?,
+            source_region: source_region(p)?,
+            name: image_name(p)?,
+            description: description(p)?,
+            encrypted: p.flag("Encrypted")?.unwrap_or(false),
+            copy_tags: p.flag("CopyImageTags")?.unwrap_or(false),
+            tags: TagSpecs::parse(p, &["image", "snapshot"])?,
+            token: token.map(|t| (t.to_owned(), p.fingerprint(&["ClientToken"]))),
+        })
+    }
+
+    fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
+        if let Some((token, fingerprint)) = &self.token
+            && let Some(made) = reuse_token(cx, "CopyImage", token, fingerprint)?
+        {
+            return Ok(answer(&ImageId::parse(&made)?));
+        }
+        let now = cx.now;
+        let own = cx.account.region_mut(&self.source_region).images.get(&self.source).cloned();
+        let source = own.or_else(|| cx.catalogue.find(&self.source_region, &self.source)).ok_or_else(|| not_found(&self.source))?;
+        if source.state(now) != "available" {
+            let message = format!("Image {} is in the state '{}' and cannot be copied", self.source, source.state(now));
+            return Err(ApiError::new("InvalidAMIID.Unavailable", message));
+        }
+        check_unused(cx.region(), &self.name)?;
+        let mut image = source.clone();
+        image.id = ImageId::random();
+        image.name = self.name;
+        image.description = self.description;
+        image.owner = ACCOUNT_ID.to_owned();
+        image.owner_alias = None;
+        image.created = now;
+        image.progress = Progress::Done { complete: cx.after(cx.timing.image) };
+        // "Launch permissions and user-defined tags are not copied" unless CopyImageTags is given.
+        image.launch_permission = Permission::default();
+        image.source_image = Some(SourceImage { id: source.id.clone(), region: self.source_region.clone() });
+        image.source_instance = None;
+        image.deprecated = None;
+        image.tags = self.tags.of("image");
+        if self.copy_tags {
+            let mut tags = source.tags.clone();
+            tags.set_all(&image.tags.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect::<Vec<_>>())?;
+            image.tags = tags;
+        }
+        for mapping in &mut image.mappings {
+            let Some(id) = &mapping.ebs.snapshot else { continue };
+            let encrypted = self.encrypted || mapping.ebs.encrypted;
+            let known = cx.account.region_mut(&self.source_region).snapshots.get(id).cloned();
+            let size_gib = mapping.ebs.size_gib;
+            // A public image's snapshot is its publisher's: there is nothing of it in this account, and it is empty.
+            let original = known.unwrap_or_else(|| public_snapshot(id, size_gib, now));
+            let description = format!("Copied for DestinationAmi {} from SourceAmi {} for SourceSnapshot {id}.", image.id, source.id);
+            let copy = snapshots::copy(cx, &original, description, encrypted, self.tags.of("snapshot"));
+            mapping.ebs.snapshot = Some(copy.id.clone());
+            mapping.ebs.encrypted = encrypted;
+            cx.region().snapshots.insert(copy.id.clone(), copy);
+        }
+        let x = answer(&image.id);
+        if let Some((token, fingerprint)) = self.token {
+            let used = TokenUse { fingerprint, made: image.id.to_string(), at: now };
+            cx.region().client_tokens.insert(format!("CopyImage {token}"), used);
+        }
+        cx.region().images.insert(image.id.clone(), image);
+        Ok(x)
+    }
+}
+
+fn public_snapshot(id: &SnapshotId, size_gib: u32, now: jiff::Timestamp) -> Snapshot {
+    Snapshot {
+        id: id.clone(),
+        owner: String::new(),
+        volume: "vol-ffffffff".to_owned(),
+        size_gib,
+        description: String::new(),
+        started: now,
+        progress: Progress::Done { complete: now },
+        encrypted: false,
+        create_volume_permission: Permission::default(),
+        layers: Vec::new(),
+        tags: Default::default(),
+    }
+}

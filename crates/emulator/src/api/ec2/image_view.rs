@@ -1,0 +1,51 @@
+//! Images as EC2 shows them.
+//!
+//! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Image.html>
+
+use super::tag_specs::write_tags;
+use super::xml::Xml;
+use crate::account::image::{DeviceMapping, Image, Progress};
+use jiff::Timestamp;
+
+/// An image's times have milliseconds, always three: `2026-01-01T00:00:00.000Z`.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// Writes an image.
+pub(crate) fn image(x: &mut Xml, i: &Image, now: Timestamp) {
+    x.put("imageId", &i.id).put("imageLocation", format!("{}/{}", i.owner_alias.as_ref().unwrap_or(&i.owner), i.name));
+    x.put("imageState", i.state(now)).put("imageOwnerId", &i.owner).put("creationDate", time(i.created));
+    x.put("isPublic", i.launch_permission.all).put("architecture", &i.architecture).put("imageType", "machine");
+    x.maybe("imageOwnerAlias", i.owner_alias.as_ref()).put("name", &i.name);
+    if !i.description.is_empty() {
+        x.put("description", &i.description);
+    }
+    x.put("rootDeviceType", "ebs").put("rootDeviceName", &i.root_device);
+    mappings(x, &i.mappings);
+    x.put("virtualizationType", "hvm").put("hypervisor", "xen").put("enaSupport", i.ena_support);
+    x.maybe("sriovNetSupport", i.sriov_net_support.as_ref()).maybe("bootMode", i.boot_mode.as_ref());
+    x.maybe("tpmSupport", i.tpm_support.as_ref()).maybe("imdsSupport", i.imds_support.as_ref());
+    x.put("platformDetails", &i.platform_details).put("usageOperation", &i.usage_operation);
+    x.maybe("deprecationTime", i.deprecated.map(time)).maybe("sourceInstanceId", i.source_instance.as_ref());
+    if let Some(source) = &i.source_image {
+        x.put("sourceImageId", &source.id).put("sourceImageRegion", &source.region);
+    }
+    if let Progress::Failed { reason } = &i.progress {
+        x.node("stateReason", |x| {
+            x.put("code", "Server.InternalError").put("message", reason);
+        });
+    }
+    write_tags(x, &i.tags);
+}
+
+/// Writes devices.
+pub(crate) fn mappings(x: &mut Xml, mappings: &[DeviceMapping]) {
+    x.list("blockDeviceMapping", mappings, |x, m| {
+        x.put("deviceName", &m.device).node("ebs", |x| {
+            x.maybe("snapshotId", m.ebs.snapshot.as_ref()).put("volumeSize", m.ebs.size_gib).put("volumeType", &m.ebs.volume_type);
+            x.put("deleteOnTermination", m.ebs.delete_on_termination).put("encrypted", m.ebs.encrypted);
+            x.maybe("iops", m.ebs.iops).maybe("throughput", m.ebs.throughput);
+        });
+    });
+}

@@ -1,0 +1,126 @@
+//! HTTP requests and answers, free of any server.
+
+use super::error::ApiError;
+use super::sigv4::SignedRequest;
+
+/// A request as it came in.
+#[derive(Clone, Debug, Default)]
+pub struct HttpRequest {
+    /// Such as `POST`.
+    pub method: String,
+    /// The path, as sent.
+    pub path: String,
+    /// The query, as sent, without the question mark.
+    pub query: String,
+    /// Headers, names in lower case, in the order sent.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The content type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+/// How a service words its answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// EC2 Query, version 2016-11-15.
+    Ec2,
+    /// STS Query, version 2011-06-15.
+    Sts,
+    /// SSM, JSON 1.1.
+    Ssm,
+}
+
+impl HttpRequest {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The parts that are signed.
+    pub fn signed(&self) -> SignedRequest<'_> {
+        SignedRequest { method: &self.method, path: &self.path, query: &self.query, headers: &self.headers, body: &self.body }
+    }
+
+    /// The service it is for: the one it is signed for, else the one its form suggests.
+    pub fn service(&self) -> Service {
+        match self.signed().claim().map(|c| c.service) {
+            Ok(service) if service == "sts" => Service::Sts,
+            Ok(service) if service == "ssm" => Service::Ssm,
+            Err(_) if self.header("x-amz-target").is_some() => Service::Ssm,
+            _ => Service::Ec2,
+        }
+    }
+}
+
+impl Service {
+    /// An answer to an action that was carried out.
+    pub fn success(self, action: &str, content: &str, request_id: &str) -> HttpReply {
+        let body = match self {
+            Self::Ec2 => format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
+                 <requestId>{request_id}</requestId>{content}</{action}Response>"
+            ),
+            Self::Sts => format!(
+                "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>{content}</{action}Result>\
+                 <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
+            ),
+            Self::Ssm => content.to_owned(),
+        };
+        HttpReply { status: 200, content_type: self.content_type(), body }
+    }
+
+    /// An answer to an action that was refused, see
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html#error-response-format>.
+    pub fn failure(self, error: &ApiError, request_id: &str) -> HttpReply {
+        let mut x = super::ec2::xml::Xml::new();
+        let body = match self {
+            Self::Ec2 => {
+                x.node("Response", |x| {
+                    x.node("Errors", |x| {
+                        x.node("Error", |x| {
+                            x.put("Code", error.code()).put("Message", error.message());
+                        });
+                    });
+                    x.put("RequestID", request_id);
+                });
+                format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", x.into_text())
+            }
+            Self::Sts => {
+                x.node("Error", |x| {
+                    x.put("Type", "Sender").put("Code", error.code()).put("Message", error.message());
+                });
+                x.put("RequestId", request_id);
+                format!("<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{}</ErrorResponse>", x.into_text())
+            }
+            Self::Ssm => serde_json::json!({ "__type": error.code(), "message": error.message() }).to_string(),
+        };
+        HttpReply { status: error.status(), content_type: self.content_type(), body }
+    }
+
+    /// The service's name in a signature's scope and in an IAM action.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ec2 => "ec2",
+            Self::Sts => "sts",
+            Self::Ssm => "ssm",
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Ec2 => "text/xml;charset=UTF-8",
+            Self::Sts => "text/xml",
+            Self::Ssm => "application/x-amz-json-1.1",
+        }
+    }
+}
