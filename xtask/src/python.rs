@@ -8,14 +8,17 @@ use std::path::PathBuf;
 /// The list of what is installed, with versions.
 const REQUIREMENTS: &str = "tests/requirements.txt";
 
+/// Debian's own, whatever else a PATH has: every user can read it, and it has the `venv` module.
+pub const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+
 /// The folder of the virtual environment.
 pub fn environment() -> PathBuf {
     tree::test_tools().join("python")
 }
 
-/// The AWS CLI in it.
-pub fn aws_cli() -> PathBuf {
-    environment().join("bin").join("aws")
+/// The Python in it: `-m awscli` is the AWS CLI.
+pub fn interpreter() -> PathBuf {
+    environment().join("bin").join("python")
 }
 
 /// Installs what `tests/requirements.txt` lists, unless that very list is installed.
@@ -28,15 +31,15 @@ pub fn install() -> Result<(), Failure> {
     let installed = environment.join("installed-requirements.txt");
     let wanted_text = fs::read(&wanted)
         .map_err(|error| failed(&format!("reading {}", wanted.display()), &error))?;
-    if aws_cli().exists() && fs::read(&installed).is_ok_and(|text| text == wanted_text) {
+    if interpreter().exists() && fs::read(&installed).is_ok_and(|text| text == wanted_text) {
         eprintln!("AWS CLI and boto3: all there");
         return Ok(());
     }
-    Program::new("python3")
+    Program::new(SYSTEM_PYTHON)
         .args(["-m", "venv", "--clear"])
         .args([&environment])
         .run()?;
-    Program::new(environment.join("bin").join("python"))
+    Program::new(interpreter())
         .args([
             "-m",
             "pip",

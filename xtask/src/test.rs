@@ -211,7 +211,7 @@ fn end_to_end(executables: &[&Executable], who: Who<'_>) -> Result<Vec<String>, 
                 .current_dir(&tree::root().join("tests"))
                 .env("QIB_BIN", tree::qib())
                 .env("QIB_TEST_TREE", tree::root())
-                .env("QIB_AWS_CLI", python::aws_cli()),
+                .env("QIB_TEST_PYTHON", python::interpreter()),
             Who::User { user, place } => user.program(place, &executable.path)?,
         };
         // One test after another: each has a local EC2 of its own, with guests, on two cores.

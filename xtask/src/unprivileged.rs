@@ -93,7 +93,7 @@ impl TestUser {
             .args([
                 format!("QIB_BIN={}", place.qib().display()),
                 format!("QIB_TEST_TREE={}", place.folder.display()),
-                format!("QIB_AWS_CLI={}", place.aws_cli().display()),
+                format!("QIB_TEST_PYTHON={}", place.python().display()),
             ])
             .args([copy]);
         Ok(program.current_dir(&place.folder))
@@ -127,21 +127,22 @@ impl Workplace {
         copy_recursively(&library, &self.folder)?;
         let packages = only_entry(&self.folder.join("lib"))?.join("site-packages");
         let wrapper = format!(
-            "#!/bin/sh\nPYTHONPATH={} exec python3 -m awscli \"$@\"\n",
-            packages.display()
+            "#!/bin/sh\nPYTHONPATH={} exec {} \"$@\"\n",
+            packages.display(),
+            python::SYSTEM_PYTHON
         );
-        let aws_cli = self.aws_cli();
-        fs::write(&aws_cli, wrapper)
-            .and_then(|()| fs::set_permissions(&aws_cli, fs::Permissions::from_mode(0o755)))
-            .map_err(|error| failed(&format!("writing {}", aws_cli.display()), &error))
+        let python = self.python();
+        fs::write(&python, wrapper)
+            .and_then(|()| fs::set_permissions(&python, fs::Permissions::from_mode(0o755)))
+            .map_err(|error| failed(&format!("writing {}", python.display()), &error))
     }
 
     fn qib(&self) -> PathBuf {
         self.folder.join("bin").join("qib")
     }
 
-    fn aws_cli(&self) -> PathBuf {
-        self.folder.join("bin").join("aws")
+    fn python(&self) -> PathBuf {
+        self.folder.join("bin").join("python")
     }
 
     fn copy_program(&self, original: &Path) -> Result<PathBuf, Failure> {
