@@ -72,17 +72,13 @@ pub fn stage_nothing(id_map: Option<BorrowedFd<'_>>) -> Result<(), MountError> {
     make_private()?;
     let host = open_copy(Path::new("/usr"), Access::ReadOnly, id_map)?;
     mount_tmpfs(Path::new(STAGE), "mode=0755")?;
-    for name in ["h", "b/root/usr", "b/root/proc", "b/root/sys", "b/root/run", "b/root/dev", "b/usr", "t/usr"] {
+    for name in [
+        "root", "h", "b", "b/usr", "b/root", "b/root/usr", "b/root/proc", "b/root/sys", "b/root/run", "b/root/dev", "t", "t/usr",
+        "u", "u/root", "u/usr", "u/work", "u/work/root", "u/work/usr",
+    ] {
         let path = staged(name);
-        fs::create_dir_all(&path).map_err(failed("create", &path))?;
-    }
-    for name in ["u/root", "u/usr", "u/work/root", "u/work/usr"] {
-        let path = staged(name);
-        fs::create_dir_all(&path).map_err(failed("create", &path))?;
-    }
-    if id_map.is_some() {
-        for name in ["u/root", "u/usr", "u/work/root", "u/work/usr"] {
-            let path = staged(name);
+        fs::create_dir(&path).map_err(failed("create", &path))?;
+        if id_map.is_some() {
             chown(&path, Some(FIRST_GUEST_ID), Some(FIRST_GUEST_ID)).map_err(failed("change the owner of", &path))?;
         }
     }
@@ -114,6 +110,8 @@ pub fn stage(sources: &Sources<'_>, id_map: Option<BorrowedFd<'_>>) -> Result<()
         trees.push((format!("i{number}"), open_copy(layer, Access::ReadOnly, None)?));
     }
     mount_tmpfs(Path::new(STAGE), "mode=0755")?;
+    let root = staged("root");
+    fs::create_dir(&root).map_err(failed("create", &root))?;
     for (name, tree) in trees {
         let path = staged(&name);
         fs::create_dir(&path).map_err(failed("create", &path))?;
@@ -153,7 +151,6 @@ pub struct Console {
 /// If a mount is refused; the message names it.
 pub fn enter(image_layers: usize, mode: GuestMode) -> Result<Console, MountError> {
     let root = staged("root");
-    fs::create_dir(&root).map_err(failed("create", &root))?;
     let image = |tree: &str| (0..image_layers).map(|n| format!("{STAGE}/i{n}/{tree}")).collect::<Vec<_>>();
     let mut lower = image("root");
     lower.push(format!("{STAGE}/b/root"));
