@@ -15,8 +15,6 @@ pub enum Cancelled {
     Interrupted,
     /// SIGTERM.
     Terminated,
-    /// Another stage of the run failed.
-    SiblingFailed,
 }
 
 /// Asks a run to stop.

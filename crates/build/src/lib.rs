@@ -8,10 +8,23 @@
 //! ```
 
 pub mod cancel;
+pub mod effects;
 pub mod event;
+pub mod failure;
+pub mod guest;
+pub mod images;
 pub mod journal;
 pub mod lease;
 pub mod mask;
 pub mod names;
+pub mod options;
+pub mod plan;
+pub mod ports;
 pub mod report;
+pub mod run;
+pub mod spec;
+pub mod ssh_access;
+pub mod steps;
 pub mod undo;
+pub mod user_data;
+pub mod way_in;

@@ -178,6 +178,11 @@ impl JournalState {
         self.remaining(|state| matches!(state, EffectState::Kept(_)))
     }
 
+    /// What is part of the result.
+    pub fn delivered(&self) -> Vec<&EffectEntry> {
+        self.effects.values().filter(|entry| matches!(entry.state, EffectState::Delivered(_))).collect()
+    }
+
     fn remaining(&self, wanted: impl Fn(&EffectState) -> bool) -> Vec<(EffectNumber, &EffectEntry)> {
         self.effects
             .iter()

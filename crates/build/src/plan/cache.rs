@@ -1,0 +1,197 @@
+//! Whether a stage has to be built: its image is found by the hash of all that decides its content.
+
+use crate::failure::StepError;
+use crate::images::state_word;
+use crate::names::tag;
+use crate::options::{RunOptions, Venue};
+use crate::spec::CellSpec;
+use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
+use cloud::*;
+use pipeline::cache_key::{CacheKey, StageInputs};
+use pipeline::model::{Cache, Stage};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long an image that is available may take until its run marks it as complete: one call.
+const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
+
+/// What to do about a stage.
+#[derive(Clone, Debug)]
+pub enum CacheDecision {
+    /// Use this image.
+    Reuse {
+        /// The image.
+        image: Image,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Build.
+    Build {
+        /// Why, in words.
+        reason: String,
+        /// The tags by which the image is found later.
+        tags: Tags,
+    },
+}
+
+/// What the cache says, without waiting for anything.
+#[derive(Clone, Debug)]
+pub enum CacheState {
+    /// There is a complete image.
+    Hit(Image),
+    /// One is being made.
+    Pending(Image),
+    /// There is none: why, in words.
+    Miss(String),
+}
+
+/// The stage's cache key and the tags that go with it.
+pub fn key_of(stage: &Stage, source: &ImageId, options: &RunOptions, spec: &CellSpec) -> (CacheKey, Tags) {
+    let inputs = StageInputs::of(stage);
+    let skipped: Vec<&str> = match options.venue {
+        Venue::Aws => Vec::new(),
+        Venue::Rehearsal => spec.provision.iter().filter(|p| !p.needs.is_empty()).map(|p| p.name.as_str()).collect(),
+    };
+    let key = inputs.key(source.as_str(), &skipped);
+    let mut tags = Tags::new().with(tag::CACHE_KEY, key.as_str());
+    for (name, value) in inputs.tags(tag::INPUTS, source.as_str(), &skipped) {
+        tags.set(name, value);
+    }
+    (key, tags)
+}
+
+/// Looks the stage up.
+pub async fn look_up(
+    region: &dyn Region,
+    clock: &dyn Clock,
+    stage: &Stage,
+    key: &CacheKey,
+    tags: &Tags,
+    options: &RunOptions,
+) -> Result<CacheState, StepError> {
+    let max_age = match stage.cache {
+        Cache::Off => return Ok(CacheState::Miss(String::from("the stage says `cache: false`"))),
+        Cache::On { .. } if options.rebuild.contains(stage.name.as_str()) => {
+            return Ok(CacheState::Miss(String::from("--rebuild asks for it")));
+        }
+        Cache::On { max_age } => max_age.map(|age| age.get()),
+    };
+    let mut found = own_images(region, &[(tag::CACHE_KEY, key.as_str())]).await?;
+    let is_fresh = |image: &Image| match (max_age, image.created) {
+        (Some(age), Some(created)) => cloud::clock::between(created, clock.now()) < age,
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    let old = found.iter().any(|image| image.state == ImageState::Available && !is_fresh(image));
+    found.retain(is_fresh);
+    let complete = |image: &&Image| image.state == ImageState::Available && image.tags.get(tag::COMPLETE).is_some();
+    if let Some(hit) = found.iter().find(complete) {
+        return Ok(CacheState::Hit(hit.clone()));
+    }
+    if let Some(pending) = found.iter().find(|image| image.state == ImageState::Pending) {
+        return Ok(CacheState::Pending(pending.clone()));
+    }
+    if old {
+        let age = max_age.unwrap_or_default();
+        return Ok(CacheState::Miss(format!("the image with the same inputs is older than {age:?}")));
+    }
+    Ok(CacheState::Miss(why_missed(region, stage, options, tags).await?))
+}
+
+/// Compares with the newest image of the stage, to say what changed.
+async fn why_missed(region: &dyn Region, stage: &Stage, _options: &RunOptions, tags: &Tags) -> Result<String, StepError> {
+    let earlier = own_images(region, &[(tag::STAGE, stage.name.as_str())]).await?;
+    let Some(newest) = earlier.iter().find(|image| image.tags.get(tag::CACHE_KEY).is_some()) else {
+        return Ok(String::from("there is no image of this stage yet"));
+    };
+    let inputs = |tags: &Tags| -> BTreeMap<String, String> {
+        tags.iter().filter(|(key, _)| key.starts_with(tag::INPUTS)).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    };
+    let changed = pipeline::cache_key::changed_inputs(&inputs(&newest.tags), &inputs(tags));
+    let what = if changed.is_empty() { String::from("its inputs") } else { changed.join(", ") };
+    let mut reason = format!("changed against {}: {what}", newest.image_id);
+    if newest.tags.get(tag::CACHE_KEY) == tags.get(tag::CACHE_KEY) {
+        reason = format!("{} has the same inputs, but is {} and not complete", newest.image_id, state_word(&newest.state));
+    }
+    Ok(reason)
+}
+
+async fn own_images(region: &dyn Region, tags: &[(&str, &str)]) -> Result<Vec<Image>, CloudError> {
+    let filters = tags.iter().map(|(key, value)| (format!("tag:{key}"), vec![(*value).to_owned()])).collect();
+    let filter = ImageFilter { owners: vec!["self".into()], filters, ..ImageFilter::default() };
+    let mut images = region.images(&filter).await?;
+    images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| b.image_id.cmp(&a.image_id)));
+    Ok(images)
+}
+
+/// Looks the stage up, and waits for an image that is being made.
+pub async fn decide(
+    region: &dyn Region,
+    clock: &dyn Clock,
+    images: &ImagePoller,
+    stage: &Stage,
+    source: &Image,
+    options: &RunOptions,
+    spec: &CellSpec,
+) -> Result<CacheDecision, StepError> {
+    let (key, tags) = key_of(stage, &source.image_id, options, spec);
+    match look_up(region, clock, stage, &key, &tags, options).await? {
+        CacheState::Hit(image) => {
+            let age = image.created.map(|at| age_in_words(cloud::clock::between(at, clock.now()))).unwrap_or_default();
+            Ok(CacheDecision::Reuse { reason: format!("same inputs{age}"), image })
+        }
+        CacheState::Pending(image) => wait_for_other(clock, images, image, spec, tags).await,
+        CacheState::Miss(reason) => Ok(CacheDecision::Build { reason: format!("builds: {reason}"), tags }),
+    }
+}
+
+/// Another run is making the image. If it comes to nothing, this run builds.
+async fn wait_for_other(
+    clock: &dyn Clock,
+    images: &ImagePoller,
+    image: Image,
+    spec: &CellSpec,
+    tags: Tags,
+) -> Result<CacheDecision, StepError> {
+    let by = image.tags.get(tag::RUN).unwrap_or("another run").to_owned();
+    let until = deadline(clock, spec.image.wait);
+    let mut available_since = None;
+    let waited = images
+        .wait(&image.image_id, until, |seen| match seen {
+            Some(seen) if seen.state == ImageState::Available => {
+                if seen.tags.get(tag::COMPLETE).is_some() {
+                    return Verdict::Done(seen.clone());
+                }
+                let since = *available_since.get_or_insert(clock.now());
+                if cloud::clock::between(since, clock.now()) >= COMPLETE_WITHIN {
+                    return Verdict::Impossible(String::from("its run never marked it as complete"));
+                }
+                Verdict::Wait
+            }
+            Some(seen) if seen.state == ImageState::Pending => Verdict::Wait,
+            Some(seen) => Verdict::Impossible(format!("it is {}", state_word(&seen.state))),
+            None => Verdict::Impossible(String::from("it is gone")),
+        })
+        .await;
+    let id = &image.image_id;
+    match waited {
+        Ok(image) => Ok(CacheDecision::Reuse { reason: format!("made meanwhile by {by}"), image }),
+        Err(WaitError::Impossible(why)) => {
+            Ok(CacheDecision::Build { reason: format!("builds: {id} of {by} came to nothing: {why}"), tags })
+        }
+        Err(WaitError::Deadline { .. }) => {
+            Ok(CacheDecision::Build { reason: format!("builds: {id} of {by} is still not complete"), tags })
+        }
+        Err(WaitError::Cloud(error)) => Err(error.into()),
+    }
+}
+
+fn age_in_words(age: Duration) -> String {
+    let minutes = age.as_secs() / 60;
+    match minutes {
+        0 => String::from(", made less than a minute ago"),
+        1..60 => format!(", made {minutes} min ago"),
+        60..2880 => format!(", made {} h ago", minutes / 60),
+        _ => format!(", made {} days ago", minutes / 1440),
+    }
+}

@@ -1,0 +1,166 @@
+//! What a run would do, without doing it: sources, cache hits and misses with the reason, names, addresses.
+
+pub mod cache;
+pub mod source;
+
+use crate::failure::StepError;
+use crate::options::{RunOptions, Venue};
+use crate::ports::Ports;
+use crate::run::{cell_name, cell_spec_for, plan_facts};
+use crate::spec::{AddressSpec, CellSpec};
+use cache::{CacheState, key_of, look_up};
+use cloud::{CallerIdentity, Image, Region};
+use pipeline::model::{Pipeline, Source, Stage};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// A plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The account.
+    pub account: String,
+    /// Who the credentials belong to.
+    pub identity: String,
+    /// The region.
+    pub region: String,
+    /// One row for each cell, in the order they would be built.
+    pub rows: Vec<PlanRow>,
+}
+
+/// What a run would do about one cell, as a flat object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlanRow {
+    /// The stage.
+    pub stage: String,
+    /// The cell within it.
+    pub cell: String,
+    /// Where.
+    pub region: String,
+    /// `reuse`, `wait` (another run is making it) or `build`.
+    pub action: String,
+    /// Why.
+    pub reason: String,
+    /// The image that would be reused or waited for.
+    pub image_id: Option<String>,
+    /// The name of the image that is reused, or the one that would be made.
+    pub image_name: String,
+    /// What it starts from; none if that has to be built first.
+    pub source_image: Option<String>,
+    /// That image's name, or the stage that makes it.
+    pub source_name: String,
+    /// The machine.
+    pub instance_type: String,
+    /// The Elastic IP's allocation, if it uses one.
+    pub address: Option<String>,
+    /// `free`, or what it is bound to.
+    pub address_state: Option<String>,
+    /// Provisioners that the rehearsal would skip.
+    pub skipped: Vec<String>,
+    /// Accounts that the image is shared with.
+    pub share: Vec<String>,
+}
+
+/// What running `pipeline` would do now.
+pub async fn plan(pipeline: &Pipeline, options: &RunOptions, ports: &Ports) -> Result<Plan, StepError> {
+    let identity = ports.account.caller_identity().await?;
+    let region = ports.account.region(&options.region);
+    let mut known: HashMap<String, Option<Image>> = HashMap::new();
+    let mut rows = Vec::new();
+    for stage in pipeline.in_build_order() {
+        let (row, image) = plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
+        known.insert(stage.name.to_string(), image);
+        rows.push(row);
+    }
+    Ok(Plan {
+        account: identity.account.to_string(),
+        identity: identity.arn,
+        region: options.region.to_string(),
+        rows,
+    })
+}
+
+async fn plan_stage(
+    stage: &Stage,
+    options: &RunOptions,
+    ports: &Ports,
+    region: &dyn Region,
+    identity: &CallerIdentity,
+    known: &HashMap<String, Option<Image>>,
+) -> Result<(PlanRow, Option<Image>), StepError> {
+    let source = match &stage.source.value {
+        Source::Stage(name) => known.get(name.as_str()).cloned().flatten(),
+        other => Some(source::find_source(region, other).await?),
+    };
+    let cell = cell_name(stage, &options.region);
+    let facts = plan_facts(ports.clock.now(), identity, options, stage, source.as_ref());
+    let spec = cell_spec_for(&cell, &options.region, stage, &facts)?;
+    let mut row = first_row(&spec, options);
+    match &spec.connect.address {
+        AddressSpec::Elastic { allocation, .. } => {
+            let addresses = region.addresses(std::slice::from_ref(allocation)).await?;
+            let address = addresses.into_iter().next().ok_or_else(|| StepError::AddressUnknown {
+                allocation: allocation.to_string(),
+                region: region.name().to_string(),
+            })?;
+            row.address = Some(format!("{} ({})", allocation, address.public_ip));
+            row.address_state = Some(match address.binding {
+                None => String::from("free"),
+                Some(binding) => match binding.instance_id {
+                    Some(id) => format!("bound to {id}"),
+                    None => String::from("bound to a network interface"),
+                },
+            });
+        }
+        AddressSpec::Public | AddressSpec::Private => {}
+    }
+    let Some(source) = source else {
+        row.action = String::from("build");
+        if let Source::Stage(name) = &stage.source.value {
+            row.source_name = format!("stage {name}");
+            row.reason = format!("its source, stage {name}, is built first");
+        }
+        return Ok((row, None));
+    };
+    row.source_image = Some(source.image_id.to_string());
+    row.source_name = source.name.clone();
+    let (key, tags) = key_of(stage, &source.image_id, options, &spec);
+    let image = match look_up(region, ports.clock.as_ref(), stage, &key, &tags, options).await? {
+        CacheState::Hit(image) => {
+            row.action = String::from("reuse");
+            row.reason = String::from("same inputs");
+            row.image_id = Some(image.image_id.to_string());
+            row.image_name.clone_from(&image.name);
+            Some(image)
+        }
+        CacheState::Pending(image) => {
+            row.action = String::from("wait");
+            row.reason = String::from("another run is making it");
+            row.image_id = Some(image.image_id.to_string());
+            row.image_name.clone_from(&image.name);
+            Some(image)
+        }
+        CacheState::Miss(reason) => {
+            row.action = String::from("build");
+            row.reason = reason;
+            None
+        }
+    };
+    Ok((row, image))
+}
+
+fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
+    let skipped = match options.venue {
+        Venue::Aws => Vec::new(),
+        Venue::Rehearsal => spec.provision.iter().filter(|p| !p.needs.is_empty()).map(|p| p.name.clone()).collect(),
+    };
+    PlanRow {
+        stage: spec.cell.stage.clone(),
+        cell: spec.cell.cell.clone(),
+        region: spec.region.to_string(),
+        image_name: spec.image.name.clone(),
+        instance_type: spec.launch.instance_type.clone(),
+        skipped,
+        share: spec.image.share_accounts.iter().map(ToString::to_string).collect(),
+        ..PlanRow::default()
+    }
+}

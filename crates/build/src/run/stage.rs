@@ -1,0 +1,235 @@
+//! One stage: its source, the cache, the build, and what happens after a failure.
+
+use super::convert::{cell_name, cell_spec, facts_for};
+use crate::event::{Event, Step};
+use crate::failure::{CellFailure, StepError};
+use crate::journal::{Effect, EffectState, Outcome};
+use crate::names::tag;
+use crate::options::OnFailure;
+use crate::plan::cache::{CacheDecision, decide};
+use crate::plan::source::find_source;
+use crate::report::{LeftResource, ReportedImage, WayIn};
+use crate::steps::{self, CellContext, Progress, RunContext};
+use crate::way_in;
+use cloud::{CallerIdentity, Image, Region, Tags};
+use pipeline::model::{Pipeline, Source, Stage};
+use std::sync::Arc;
+
+/// What a stage came to.
+pub(super) enum StageOutcome {
+    /// There is an image.
+    Done {
+        /// The image.
+        image: Image,
+        /// As it is reported.
+        reported: ReportedImage,
+    },
+    /// There is none, or it could not be shared.
+    Failed {
+        /// Why.
+        failure: CellFailure,
+        /// An image that is complete in spite of the failure.
+        delivered: Option<ReportedImage>,
+        /// The way into what was kept.
+        way_in: Option<WayIn>,
+        /// What could not be removed.
+        left: Vec<LeftResource>,
+    },
+}
+
+/// Finds or builds the image of `stage`. `source` is the image of the stage that it starts from, if it does.
+pub(super) async fn run_stage<'p>(
+    run: Arc<RunContext>,
+    region: Arc<dyn Region>,
+    pipeline: &'p Pipeline,
+    stage: &'p Stage,
+    source: Option<Image>,
+    identity: &CallerIdentity,
+) -> (&'p str, StageOutcome) {
+    let cell = cell_name(stage, &run.options.region);
+    let context = CellContext::new(run.clone(), cell, region);
+    let progress = Progress::default();
+    let outcome = match find_or_build(&context, pipeline, stage, source, identity, &progress).await {
+        Ok((image, reported)) => match forget_keys(&context) {
+            Ok(()) => StageOutcome::Done { image, reported },
+            Err(error) => {
+                let failure = CellFailure { cell: context.cell().clone(), step: Step::CleanUp, error };
+                StageOutcome::Failed { failure, delivered: Some(reported), way_in: None, left: Vec::new() }
+            }
+        },
+        Err(failure) => after_failure(&context, failure, &progress).await,
+    };
+    (stage.name.as_str(), outcome)
+}
+
+async fn find_or_build(
+    context: &CellContext,
+    pipeline: &Pipeline,
+    stage: &Stage,
+    source: Option<Image>,
+    identity: &CallerIdentity,
+    progress: &Progress,
+) -> Result<(Image, ReportedImage), CellFailure> {
+    let fail = |error: StepError| CellFailure { cell: context.cell().clone(), step: Step::Resolve, error };
+    context.begin(Step::Resolve)?;
+    let source = match (source, &stage.source.value) {
+        (Some(image), _) => image,
+        (None, Source::Stage(name)) => {
+            return Err(fail(StepError::NoImageMatches { region: context.region().name().to_string(), wanted: format!("stage {name}") }));
+        }
+        (None, wanted) => context.race(find_source(context.region(), wanted)).await.map_err(fail)?.map_err(fail)?,
+    };
+    context.note(format!("source image {} ({})", source.image_id, source.name));
+    let facts = facts_for(context, identity, stage, &source);
+    let spec = cell_spec(context, stage, &facts).map_err(fail)?;
+    let options = &context.run().options;
+    let decision = context
+        .race(decide(context.region(), context.clock(), &context.run().images, stage, &source, options, &spec))
+        .await
+        .map_err(fail)?
+        .map_err(fail)?;
+    let (spec, reason) = match decision {
+        CacheDecision::Reuse { image, reason } => {
+            context.finish(Step::Resolve);
+            context.run().tell(Event::Cached {
+                cell: context.cell().clone(),
+                image_id: image.image_id.to_string(),
+                name: image.name.clone(),
+                reason,
+            });
+            steps::share_cached(context, &image, &spec.image).await?;
+            let skipped = image.tags.get(tag::PARTLY_REHEARSED).map(|names| names.split(", ").map(str::to_owned).collect());
+            let reported = reported(context, &image, true, skipped.unwrap_or_default());
+            return Ok((image, reported));
+        }
+        CacheDecision::Build { reason, tags } => {
+            let mut spec = spec;
+            spec.image.cache_tags = tags;
+            (spec, reason)
+        }
+    };
+    context.note(reason);
+    refuse_taken_name(context, &spec.image.name).await.map_err(fail)?;
+    context.finish(Step::Resolve);
+    let _ = pipeline;
+    let built = steps::build_cell(context, &spec, &source, progress).await?;
+    context.run().tell(Event::Built {
+        cell: context.cell().clone(),
+        image_id: built.image.image_id.to_string(),
+        name: built.image.name.clone(),
+    });
+    let reported = reported(context, &built.image, false, built.skipped);
+    Ok((built.image, reported))
+}
+
+fn reported(context: &CellContext, image: &Image, cached: bool, skipped: Vec<String>) -> ReportedImage {
+    ReportedImage {
+        stage: context.cell().stage.clone(),
+        cell: context.cell().cell.clone(),
+        region: context.region().name().to_string(),
+        image_id: image.image_id.to_string(),
+        name: image.name.clone(),
+        cached,
+        skipped,
+    }
+}
+
+/// A name that is taken fails CreateImage after the whole build: better to know before anything is launched.
+async fn refuse_taken_name(context: &CellContext, name: &str) -> Result<(), StepError> {
+    let filter = cloud::ImageFilter {
+        owners: vec!["self".into()],
+        filters: vec![("name".to_owned(), vec![name.to_owned()])],
+        ..cloud::ImageFilter::default()
+    };
+    match context.region().images(&filter).await?.into_iter().next() {
+        None => Ok(()),
+        Some(image) => Err(StepError::NameTaken {
+            name: name.to_owned(),
+            region: context.region().name().to_string(),
+            image: image.image_id.to_string(),
+        }),
+    }
+}
+
+/// Undoes what the cell did, or keeps its instance for a person to look at.
+async fn after_failure(context: &CellContext, failure: CellFailure, progress: &Progress) -> StageOutcome {
+    let delivered = delivered_image(context);
+    let cancelled = matches!(failure.error, StepError::Cancelled(_));
+    let mut way_in = None;
+    if context.run().options.on_failure == OnFailure::Keep && !cancelled {
+        way_in = keep(context, progress).await;
+    }
+    context.run().tell(Event::StepStarted { cell: context.cell().clone(), step: Step::CleanUp });
+    let left = context.effects().unmake_all(Some(context.cell())).await;
+    if way_in.is_none()
+        && let Err(error) = forget_keys(context)
+    {
+        context.warn(error.to_string());
+    }
+    context.finish(Step::CleanUp);
+    // What resisted is tried once more at the end of the run, and reported then.
+    for resource in left {
+        context.warn(format!("{} {} could not be removed yet: {}", resource.kind, resource.id, resource.reason));
+    }
+    StageOutcome::Failed { failure, delivered, way_in, left: Vec::new() }
+}
+
+/// The image that was declared part of the result before the failure.
+fn delivered_image(context: &CellContext) -> Option<ReportedImage> {
+    context.effects().delivered(context.cell()).map(|(id, name)| ReportedImage {
+        stage: context.cell().stage.clone(),
+        cell: context.cell().cell.clone(),
+        region: context.region().name().to_string(),
+        image_id: id,
+        name,
+        cached: false,
+        skipped: Vec::new(),
+    })
+}
+
+/// Leaves the instance, its key and its group, with its address if it has one, and marks the instance as kept.
+async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
+    let state = context.effects().state();
+    let mut instance = None;
+    let mut numbers = Vec::new();
+    for (number, entry) in state.outstanding() {
+        if entry.cell != *context.cell() {
+            continue;
+        }
+        match (&entry.effect, &entry.state) {
+            (Effect::LaunchInstance { .. }, EffectState::Done(Outcome::Instance { id })) => {
+                instance = Some(id.clone());
+                numbers.push(number);
+            }
+            (Effect::ImportKeyPair { .. } | Effect::CreateSecurityGroup { .. } | Effect::BindAddress { .. }, EffectState::Done(_)) => {
+                numbers.push(number);
+            }
+            _ => {}
+        }
+    }
+    let instance = instance?;
+    let effect = Effect::MarkKept { region: context.region().name().clone(), instance: instance.clone() };
+    let tags = Tags::new().with(tag::KEPT, "keep-on-failure");
+    let resources = [instance.to_string()];
+    let call = context.region().create_tags(&resources, &tags);
+    if let Err(error) = context.effects().make(context.cell(), effect, call, |()| Outcome::Done).await {
+        context.warn(format!("{instance} is kept but could not be tagged so: {error}"));
+    }
+    for number in numbers {
+        if let Err(error) = context.effects().keep(number) {
+            context.warn(error.to_string());
+        }
+    }
+    let way_in = progress.way_in();
+    match &way_in {
+        Some(way_in) => context.note(format!("kept: {}", way_in::describe(way_in))),
+        None => context.note(format!("kept: {instance}, which there was no way into yet")),
+    }
+    way_in
+}
+
+/// Removes private keys and ways in that lead nowhere any more.
+fn forget_keys(context: &CellContext) -> Result<(), StepError> {
+    let folder = context.run().directory.cell(context.cell())?;
+    way_in::forget(&folder).map_err(StepError::from)
+}

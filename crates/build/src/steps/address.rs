@@ -1,0 +1,234 @@
+//! The Elastic IP: claimed before anything is launched, bound by the instance or by qib, watched, and freed as soon as
+//! SSH is no longer needed.
+
+use super::context::CellContext;
+use super::launch::Launched;
+use crate::failure::StepError;
+use crate::journal::{AddressBinder, Effect, EffectNumber, Outcome};
+use crate::lease::{Claim, LeaseProgress, Observation, claim_address};
+use crate::names::tag;
+use cloud::*;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// How often the binding and the console are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often somebody who waits in line is told that it goes on.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+/// What the script in the instance writes to the console when it gives up.
+const FAILED_MARKER: &str = "qib-bind-address: FAILED";
+
+/// The address of a cell, leased.
+#[derive(Clone, Debug)]
+pub(super) struct ElasticAddress {
+    /// Its allocation.
+    pub allocation: AllocationId,
+    /// The address itself.
+    pub public_ip: Ipv4Addr,
+    /// Who binds it.
+    pub by: AddressBinder,
+    /// How long binding may take.
+    pub timeout: Duration,
+    /// The lease in the journal.
+    lease: EffectNumber,
+    /// The lease's parameter.
+    lease_name: String,
+}
+
+/// Waits in line for the address, then leases it.
+pub(super) async fn claim(
+    context: &CellContext,
+    allocation: &AllocationId,
+    by: AddressBinder,
+    timeout: Duration,
+    wait: Duration,
+) -> Result<ElasticAddress, StepError> {
+    let known = describe(context, allocation).await?;
+    let mine = Claim {
+        run: context.run_id().clone(),
+        purpose: format!("{} {}", context.run().pipeline, context.cell()),
+        held: true,
+        renewal: 0,
+    };
+    let mut observed: Option<Observation> = None;
+    let mut said: Option<(String, Timestamp)> = None;
+    let (lease, number) = loop {
+        context.run().cancellation.check()?;
+        let mut number = None;
+        let attempt = claim_address::<StepError>(context.region(), context.clock(), allocation, &mine, &mut observed, |name| {
+            let effect = Effect::ClaimLease { region: context.region().name().clone(), name: name.to_owned() };
+            number = Some(context.effects().announce(context.cell(), effect)?);
+            Ok(())
+        })
+        .await;
+        match (attempt, number) {
+            (Ok(Ok(lease)), Some(number)) => {
+                context.effects().settle(number, &Ok(()), |()| Outcome::Done)?;
+                break (lease, number);
+            }
+            (Ok(Err(LeaseProgress::Behind(holder))), _) => {
+                let text = format!("{} ({}) is held by run {} ({}); waiting in line", known.public_ip, allocation, holder.run, holder.purpose);
+                say_now_and_then(context, &mut said, text);
+            }
+            (Ok(_), Some(number)) => {
+                context.effects().unmake(number).await?;
+            }
+            (Ok(_), None) => {}
+            (Err(error), Some(number)) => {
+                // The claim was announced: undo finds out by itself whether it was made.
+                let undone = context.effects().unmake(number).await;
+                return Err(undone.err().unwrap_or(error));
+            }
+            (Err(error), None) => return Err(error),
+        }
+    };
+    context.hold_lease(lease.clone());
+    let address = ElasticAddress { allocation: allocation.clone(), public_ip: known.public_ip, by, timeout, lease: number, lease_name: lease.name };
+    wait_until_free(context, &address, wait).await?;
+    context.note(format!("Elastic IP {} ({}) is ours", address.public_ip, address.allocation));
+    Ok(address)
+}
+
+fn say_now_and_then(context: &CellContext, said: &mut Option<(String, Timestamp)>, text: String) {
+    let now = context.clock().now();
+    let again = match said {
+        Some((before, at)) => *before != text || cloud::clock::between(*at, now) >= SAY_EVERY,
+        None => true,
+    };
+    if again {
+        context.note(text.clone());
+        *said = Some((text, now));
+    }
+}
+
+async fn describe(context: &CellContext, allocation: &AllocationId) -> Result<Address, StepError> {
+    let unknown = || StepError::AddressUnknown { allocation: allocation.to_string(), region: context.region().name().to_string() };
+    match context.region().addresses(std::slice::from_ref(allocation)).await {
+        Ok(addresses) => addresses.into_iter().next().ok_or_else(unknown),
+        Err(error) if error.kind == ErrorKind::NotFound => Err(unknown()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// With the lease in hand, the address may still be bound: to a kept instance, or to something that is not qib's.
+async fn wait_until_free(context: &CellContext, address: &ElasticAddress, wait: Duration) -> Result<(), StepError> {
+    let deadline = context.deadline(wait);
+    let mut said = None;
+    loop {
+        let Some(binding) = describe(context, &address.allocation).await?.binding else { return Ok(()) };
+        let holder = holder(context, &binding).await?;
+        if context.clock().now() >= deadline {
+            let region = context.region().name();
+            let endpoint = context.run().options.endpoint.as_ref().map(|url| format!(" --endpoint-url {url}")).unwrap_or_default();
+            return Err(StepError::AddressHeld {
+                allocation: address.allocation.to_string(),
+                address: address.public_ip.to_string(),
+                holder,
+                waited: wait,
+                free_with: format!("aws --region {region}{endpoint} ec2 disassociate-address --association-id {}", binding.association_id),
+            });
+        }
+        say_now_and_then(context, &mut said, format!("{} is bound to {holder}; waiting until it is free, {wait:?} at most", address.public_ip));
+        context.pause(LOOK_EVERY).await?;
+    }
+}
+
+/// What holds the address, in words.
+async fn holder(context: &CellContext, binding: &AddressBinding) -> Result<String, StepError> {
+    let Some(id) = &binding.instance_id else { return Ok(String::from("a network interface that is not an instance's")) };
+    let filter = InstanceFilter { instance_ids: vec![id.clone()], ..InstanceFilter::default() };
+    let instances = context.region().instances(&filter).await?;
+    let tags = instances.into_iter().next().map(|instance| instance.tags).unwrap_or_default();
+    Ok(match (tags.get(tag::RUN), tags.get(tag::KEPT)) {
+        (Some(run), Some(_)) => format!("instance {id}, which run {run} kept"),
+        (Some(run), None) => format!("instance {id} of run {run}"),
+        (None, _) => format!("instance {id}, which is not qib's"),
+    })
+}
+
+/// Sees to it that the address is bound to the cell's instance. Success is DescribeAddresses showing our own instance
+/// id, never the reply of a call.
+pub(super) async fn bind(context: &CellContext, address: &ElasticAddress, launched: &Launched) -> Result<EffectNumber, StepError> {
+    let instance = &launched.instance.instance_id;
+    let effect = Effect::BindAddress {
+        region: context.region().name().clone(),
+        allocation: address.allocation.clone(),
+        instance: instance.clone(),
+        by: address.by,
+    };
+    let number = match address.by {
+        // The instance does it: there is no call of ours, and no result but what the watch shows.
+        AddressBinder::UserData => context.effects().announce(context.cell(), effect)?,
+        AddressBinder::Api => {
+            let call = context.region().associate_address(&address.allocation, instance);
+            context.effects().make(context.cell(), effect, call, |id| Outcome::Association { id: id.clone() }).await?.number
+        }
+    };
+    let association = watch(context, address, instance).await?;
+    if address.by == AddressBinder::UserData {
+        context.effects().settle(number, &Ok(association), |id| Outcome::Association { id: id.clone() })?;
+    }
+    context.note(format!("Elastic IP {} is bound to {instance}", address.public_ip));
+    Ok(number)
+}
+
+async fn watch(context: &CellContext, address: &ElasticAddress, instance: &InstanceId) -> Result<AssociationId, StepError> {
+    let deadline = context.deadline(address.timeout);
+    loop {
+        let seen = context.race(look(context, address, instance)).await??;
+        if let Some(association) = seen {
+            return Ok(association);
+        }
+        if context.clock().now() >= deadline {
+            let log = binding_log(context, instance).await;
+            let reason = format!("{} did not show {instance} within {:?}", address.public_ip, address.timeout);
+            return Err(StepError::AddressNotBound { reason, log });
+        }
+        context.pause(LOOK_EVERY).await?;
+    }
+}
+
+/// One look at the binding, the instance and, where the instance binds, its console.
+async fn look(context: &CellContext, address: &ElasticAddress, instance: &InstanceId) -> Result<Option<AssociationId>, StepError> {
+    let binding = match describe(context, &address.allocation).await {
+        Ok(known) => known.binding,
+        Err(StepError::Cloud(error)) if error.is_passing() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if let Some(binding) = &binding
+        && binding.instance_id.as_ref() == Some(instance)
+    {
+        return Ok(Some(binding.association_id.clone()));
+    }
+    let filter = InstanceFilter { instance_ids: vec![instance.clone()], ..InstanceFilter::default() };
+    if let Ok(instances) = context.region().instances(&filter).await
+        && let Some(seen) = instances.first()
+        && !matches!(seen.state, InstanceState::Pending | InstanceState::Running)
+    {
+        return Err(super::launch::gone(seen));
+    }
+    if address.by == AddressBinder::UserData {
+        let log = binding_log(context, instance).await;
+        if let Some(failed) = log.iter().find(|line| line.contains(FAILED_MARKER)) {
+            let (_, why) = failed.split_at(failed.find(FAILED_MARKER).unwrap_or(0));
+            let reason = format!("the script in the instance gave up: {}", why.trim_start_matches(FAILED_MARKER).trim());
+            return Err(StepError::AddressNotBound { reason, log: log.clone() });
+        }
+    }
+    Ok(None)
+}
+
+/// What the binding script wrote to the console.
+async fn binding_log(context: &CellContext, instance: &InstanceId) -> Vec<String> {
+    // Too early, or throttled: the next look sees it. The console is only a diagnosis.
+    let console = context.region().console_output(instance).await.unwrap_or_default();
+    let masked = context.run().masked(&console);
+    masked.lines().filter(|line| line.contains("qib-bind-address")).map(str::to_owned).collect()
+}
+
+/// Frees the address, then the lease, so that the next in line can start.
+pub(super) async fn free(context: &CellContext, address: &ElasticAddress, bound: EffectNumber) -> Result<(), StepError> {
+    context.effects().unmake(bound).await?;
+    context.drop_lease(&address.lease_name);
+    context.effects().unmake(address.lease).await
+}

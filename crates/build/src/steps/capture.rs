@@ -1,0 +1,217 @@
+//! From a provisioned guest to an image: qib's own traces go, the instance stops, its group and key go, the image is
+//! made.
+
+use super::access::Access;
+use super::connect::LastLines;
+use super::context::CellContext;
+use super::group::{Groups, default_group};
+use super::launch::{Launched, gone, wait_failed};
+use crate::event::Event;
+use crate::failure::StepError;
+use crate::guest::{CommandEnd, GuestCommand, GuestSession, Script};
+use crate::journal::{Effect, EffectNumber, Outcome};
+use crate::names::tag;
+use crate::spec::CellSpec;
+use cloud::wait::{Verdict, WaitError};
+use cloud::*;
+use std::time::Duration;
+
+/// Removes what qib put into the guest; see `cloud-init/scrub.sh`.
+const SCRUB_SCRIPT: &str = include_str!("../../../../cloud-init/scrub.sh");
+/// How long EC2 may take to stop an instance: it waits for the guest to shut down.
+const STOPPED_WITHIN: Duration = Duration::from_secs(20 * 60);
+/// How often the progress of the snapshots is looked at.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Removes qib's login key, user-data and host keys from the guest, and closes the connection.
+pub(super) async fn scrub(context: &CellContext, session: Box<dyn GuestSession>, access: &Access) -> Result<(), StepError> {
+    let host_keys = if access.host_keys.is_empty() { "keep" } else { "remove" };
+    let command = GuestCommand {
+        script: Script { name: String::from("scrub"), text: SCRUB_SCRIPT.as_bytes().to_vec() },
+        become_user: Some(String::from("root")),
+        environment: vec![
+            (String::from("QIB_LOGIN_KEY"), access.login_key.clone().unwrap_or_default()),
+            (String::from("QIB_HOST_KEYS"), host_keys.to_owned()),
+        ],
+        ..GuestCommand::default()
+    };
+    let mut output = LastLines::default();
+    let ended = context.race(session.run(&command, &mut output)).await?;
+    let reason = match ended {
+        Ok(CommandEnd::Exited(0)) => None,
+        Ok(CommandEnd::Exited(code)) => Some(format!("the clean-up script ended with exit code {code}")),
+        Ok(CommandEnd::Signalled(signal)) => Some(format!("the clean-up script was ended by {signal}")),
+        Err(error) => Some(error.to_string()),
+    };
+    match reason {
+        Some(reason) => Err(StepError::Scrub { reason, last_lines: output.0 }),
+        None => {
+            session.close().await;
+            Ok(())
+        }
+    }
+}
+
+/// Stops the instance, and removes its group and key pair, which nothing needs any more.
+pub(super) async fn stop(
+    context: &CellContext,
+    launched: &Launched,
+    subnet: &Subnet,
+    groups: &Groups,
+    access: &Access,
+) -> Result<(), StepError> {
+    let region = context.region();
+    let id = &launched.instance.instance_id;
+    let effect = Effect::StopInstance { region: region.name().clone(), instance: id.clone() };
+    context.effects().make(context.cell(), effect, region.stop_instance(id), |()| Outcome::Done).await?;
+    let deadline = context.deadline(STOPPED_WITHIN);
+    context
+        .race(context.run().instances.wait(id, deadline, |seen| match seen {
+            Some(instance) if instance.state == InstanceState::Stopped => Verdict::Done(()),
+            Some(instance) if instance.state.is_ending() => Verdict::Impossible(gone(instance)),
+            Some(_) | None => Verdict::Wait,
+        }))
+        .await?
+        .map_err(|error| wait_failed(error, id, "stopped", STOPPED_WITHIN))?;
+
+    if let Some(own) = groups.own {
+        // A group cannot go while an instance is in it, so the instance leaves it first: this way termination, which
+        // takes EC2 up to minutes, is off the path.
+        let default = default_group(region, &subnet.vpc_id).await?;
+        let replacement = vec![default];
+        let effect = Effect::ReplaceGroups { region: region.name().clone(), instance: id.clone(), groups: replacement.clone() };
+        let call = region.set_instance_groups(id, &replacement);
+        context.effects().make(context.cell(), effect, call, |()| Outcome::Done).await?;
+        context.effects().unmake(own).await?;
+    }
+    if let Some(key_pair) = access.key_pair {
+        context.effects().unmake(key_pair).await?;
+    }
+    Ok(())
+}
+
+/// The image, and its effect in the journal.
+#[derive(Clone, Debug)]
+pub(super) struct Captured {
+    /// Its effect in the journal.
+    pub effect: EffectNumber,
+    /// The image.
+    pub image: Image,
+}
+
+/// Creates the image from the stopped instance and waits until it is available.
+pub(super) async fn create_image(
+    context: &CellContext,
+    spec: &CellSpec,
+    source: &Image,
+    launched: &Launched,
+    skipped: &[String],
+) -> Result<Captured, StepError> {
+    let mut tags = spec.tags.clone().merged(&spec.image.tags).merged(&context.own_tags());
+    let snapshot_tags = tags.clone();
+    tags = tags.merged(&spec.image.cache_tags).with(tag::SOURCE_IMAGE, source.image_id.as_str());
+    if !skipped.is_empty() {
+        tags.set(tag::PARTLY_REHEARSED, shortened(&skipped.join(", ")));
+    }
+    let request = ImageRequest {
+        instance_id: launched.instance.instance_id.clone(),
+        name: spec.image.name.clone(),
+        description: spec.image.description.clone(),
+        volumes: spec.image.volumes.clone(),
+        image_tags: tags,
+        snapshot_tags,
+    };
+    let effect = Effect::CreateImage {
+        region: spec.region.clone(),
+        name: spec.image.name.clone(),
+        instance: launched.instance.instance_id.clone(),
+    };
+    let made = context
+        .effects()
+        .make(&spec.cell, effect, create(context, &request), |id| Outcome::Image { id: id.clone() })
+        .await?;
+    context.note(format!("image {} ({})", made.value, spec.image.name));
+    let image = wait_available(context, spec, &made.value).await?;
+    Ok(Captured { effect: made.number, image })
+}
+
+/// Creates the image. One of that name that carries the run's tag is the one of a lost reply.
+async fn create(context: &CellContext, request: &ImageRequest) -> Result<ImageId, CloudError> {
+    match context.region().create_image(request).await {
+        Err(error) if error.kind == ErrorKind::Duplicate => {
+            let filter = ImageFilter {
+                owners: vec!["self".into()],
+                filters: crate::undo::own("name", &request.name, context.run_id()),
+                ..ImageFilter::default()
+            };
+            let ours = context.region().images(&filter).await?.into_iter().next();
+            ours.map(|image| image.image_id).ok_or(error)
+        }
+        result => result,
+    }
+}
+
+async fn wait_available(context: &CellContext, spec: &CellSpec, id: &ImageId) -> Result<Image, StepError> {
+    let name = spec.image.name.clone();
+    let deadline = context.deadline(spec.image.wait);
+    let available = context.run().images.wait(id, deadline, |seen| match seen {
+        Some(image) => match &image.state {
+            ImageState::Available => Verdict::Done(image.clone()),
+            ImageState::Pending | ImageState::Other(_) => Verdict::Wait,
+            ImageState::Failed | ImageState::Gone => Verdict::Impossible(StepError::ImageFailed {
+                image: id.to_string(),
+                name: name.clone(),
+                reason: image.state_reason.clone().unwrap_or_else(|| format!("EC2 says {:?} and no more", image.state)),
+            }),
+        },
+        None => Verdict::Wait,
+    });
+    let waited = tokio::select! {
+        waited = context.race(available) => waited?,
+        never = tell_progress(context) => match never {},
+    };
+    waited.map_err(|error| match error {
+        WaitError::Impossible(error) => error,
+        WaitError::Cloud(error) => error.about(id).into(),
+        WaitError::Deadline { .. } => StepError::ImageSlow {
+            image: id.to_string(),
+            name: spec.image.name.clone(),
+            waited: spec.image.wait,
+            detail: error.to_string(),
+        },
+    })
+}
+
+/// Tells how far the snapshots are, for as long as it is polled.
+async fn tell_progress(context: &CellContext) -> std::convert::Infallible {
+    let filters = vec![
+        (format!("tag:{}", tag::RUN), vec![context.run_id().to_string()]),
+        (format!("tag:{}", tag::STAGE), vec![context.cell().stage.clone()]),
+        (format!("tag:{}", tag::CELL), vec![context.cell().cell.clone()]),
+    ];
+    let mut told = None;
+    loop {
+        context.clock().sleep(PROGRESS_EVERY).await;
+        // Progress is a courtesy: a look that fails is left out.
+        let Ok(snapshots) = context.region().snapshots(&filters).await else { continue };
+        let least = snapshots.iter().map(|snapshot| snapshot.progress_percent).min();
+        if let Some(percent) = least
+            && told != least
+        {
+            context.run().tell(Event::ImageProgress { cell: context.cell().clone(), percent });
+            told = least;
+        }
+    }
+}
+
+/// A tag's value has at most 256 characters.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>
+fn shortened(text: &str) -> String {
+    const LIMIT: usize = 256;
+    if text.chars().count() <= LIMIT {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(LIMIT - 1).collect();
+    short.push('…');
+    short
+}

@@ -1,0 +1,213 @@
+//! What every step has at hand.
+
+use crate::cancel::Cancellation;
+use crate::effects::Effects;
+use crate::event::{Event, OutputStream, Step};
+use crate::failure::{CellFailure, StepError};
+use crate::journal::RunDirectory;
+use crate::lease::AddressLease;
+use crate::mask::Mask;
+use crate::names::{CellName, RunId, tag};
+use crate::options::RunOptions;
+use crate::ports::Ports;
+use cloud::wait::{ImagePoller, InstancePoller};
+use cloud::{Clock, CloudError, ErrorKind, InstanceId, Region, Tags, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long resources of a run may be taken for its own: what `qib:expires` says.
+const LIFETIME: Duration = Duration::from_secs(4 * 3600);
+
+/// How long EC2 may take until something that was just made shows in all its calls.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
+/// The pause between two looks at it.
+const VISIBILITY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What all cells of a run share.
+pub struct RunContext {
+    /// How the run is to be done.
+    pub options: RunOptions,
+    /// The outside.
+    pub ports: Ports,
+    /// Does effects and writes them down.
+    pub effects: Effects,
+    /// Whether to stop.
+    pub cancellation: Cancellation,
+    /// Keeps secrets out of events.
+    pub mask: Mask,
+    /// Where the run keeps its files.
+    pub directory: RunDirectory,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// When the run started.
+    pub started: Timestamp,
+    /// The leases that the run holds now, to be renewed.
+    pub leases: Mutex<BTreeMap<String, AddressLease>>,
+    /// Waits on instances of the region, shared by all cells.
+    pub instances: InstancePoller,
+    /// Waits on images of the region, shared by all cells.
+    pub images: ImagePoller,
+}
+
+impl RunContext {
+    /// Tells the observer, with secrets masked.
+    pub fn tell(&self, event: Event) {
+        let masked = match event {
+            Event::Note { cell, text } => Event::Note { cell, text: self.masked(&text) },
+            Event::Warning { cell, text } => Event::Warning { cell, text: self.masked(&text) },
+            Event::Output { cell, provisioner, stream, line } => {
+                Event::Output { cell, provisioner, stream, line: self.masked(&line) }
+            }
+            Event::Failed { cell, step, error, hint } => Event::Failed { cell, step, error: self.masked(&error), hint },
+            other => other,
+        };
+        self.ports.observer.observe(&masked);
+    }
+
+    /// `text` without secrets.
+    pub fn masked(&self, text: &str) -> String {
+        self.mask.apply(text).into_owned()
+    }
+}
+
+/// What the steps of one cell have at hand.
+#[derive(Clone)]
+pub struct CellContext {
+    run: Arc<RunContext>,
+    cell: CellName,
+    region: Arc<dyn Region>,
+}
+
+impl CellContext {
+    /// The context of `cell`, which builds in `region`.
+    pub fn new(run: Arc<RunContext>, cell: CellName, region: Arc<dyn Region>) -> Self {
+        Self { run, cell, region }
+    }
+
+    /// The run.
+    pub fn run(&self) -> &RunContext {
+        &self.run
+    }
+
+    /// The run's id.
+    pub fn run_id(&self) -> &RunId {
+        self.run.effects.run()
+    }
+
+    /// The cell.
+    pub fn cell(&self) -> &CellName {
+        &self.cell
+    }
+
+    /// The region.
+    pub fn region(&self) -> &dyn Region {
+        self.region.as_ref()
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &dyn Clock {
+        self.run.ports.clock.as_ref()
+    }
+
+    /// Does effects and writes them down.
+    pub fn effects(&self) -> &Effects {
+        &self.run.effects
+    }
+
+    /// Begins a step, unless the run is to stop.
+    pub fn begin(&self, step: Step) -> Result<(), CellFailure> {
+        self.run
+            .cancellation
+            .check()
+            .map_err(|why| CellFailure { cell: self.cell.clone(), step, error: StepError::Cancelled(why) })?;
+        self.run.tell(Event::StepStarted { cell: self.cell.clone(), step });
+        Ok(())
+    }
+
+    /// Ends a step that went well.
+    pub fn finish(&self, step: Step) {
+        self.run.tell(Event::StepFinished { cell: self.cell.clone(), step });
+    }
+
+    /// Tells something worth knowing.
+    pub fn note(&self, text: impl Into<String>) {
+        self.run.tell(Event::Note { cell: self.cell.clone(), text: text.into() });
+    }
+
+    /// Tells something that a person should look at.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.run.tell(Event::Warning { cell: self.cell.clone(), text: text.into() });
+    }
+
+    /// Passes on a line that a provisioner printed.
+    pub fn output(&self, provisioner: &str, stream: OutputStream, line: &str) {
+        self.run.tell(Event::Output {
+            cell: self.cell.clone(),
+            provisioner: provisioner.to_owned(),
+            stream,
+            line: line.to_owned(),
+        });
+    }
+
+    /// Runs `work` until it ends or the run is to stop. Not for calls that create something.
+    pub async fn race<T>(&self, work: impl Future<Output = T>) -> Result<T, StepError> {
+        self.run.cancellation.race(work).await.map_err(StepError::Cancelled)
+    }
+
+    /// Does `call` on something that was just made, again while EC2 does not see it everywhere yet.
+    /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
+    pub async fn until_visible<T>(
+        &self,
+        mut call: impl AsyncFnMut() -> Result<T, CloudError>,
+    ) -> Result<T, CloudError> {
+        let until = self.deadline(VISIBLE_WITHIN);
+        loop {
+            match call().await {
+                Err(error) if error.kind == ErrorKind::NotFound && self.clock().now() < until => {
+                    self.clock().sleep(VISIBILITY_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Lets `duration` pass, unless the run is to stop.
+    pub async fn pause(&self, duration: Duration) -> Result<(), StepError> {
+        self.race(self.clock().sleep(duration)).await
+    }
+
+    /// The moment that lies `allowed` from now.
+    pub fn deadline(&self, allowed: Duration) -> Timestamp {
+        cloud::wait::deadline(self.clock(), allowed)
+    }
+
+    /// The tags that everything of this cell carries from birth.
+    pub fn own_tags(&self) -> Tags {
+        let expires = cloud::clock::after(self.run.started, LIFETIME);
+        Tags::new()
+            .with(tag::RUN, self.run_id().as_str())
+            .with(tag::PIPELINE, self.run.pipeline.as_str())
+            .with(tag::STAGE, self.cell.stage.as_str())
+            .with(tag::CELL, self.cell.cell.as_str())
+            .with(tag::EXPIRES, expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    }
+
+    /// The end of the instance's console, for messages; empty if there is none.
+    pub async fn console_tail(&self, instance: &InstanceId, lines: usize) -> Vec<String> {
+        let text = self.region.console_output(instance).await.unwrap_or_default();
+        let text = self.run.masked(&text);
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    /// Remembers a lease, so that it is renewed.
+    pub fn hold_lease(&self, lease: AddressLease) {
+        self.run.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(lease.name.clone(), lease);
+    }
+
+    /// Forgets a lease that was given back.
+    pub fn drop_lease(&self, name: &str) {
+        self.run.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}

@@ -1,0 +1,334 @@
+//! One cell, from its spec to its image, against an account and a guest in memory: whatever goes wrong, and at whatever
+//! call, the account holds nothing afterwards but what was asked for.
+
+mod fake;
+
+use build::cancel::{Cancelled, Canceller, cancellation};
+use build::effects::Effects;
+use build::failure::StepError;
+use build::guest::{OpenError, Script};
+use build::journal::{AddressBinder, Journal, JournalReader, Opening, RunDirectory};
+use build::mask::Mask;
+use build::names::{CellName, RunId};
+use build::options::*;
+use build::ports::Ports;
+use build::spec::*;
+use build::steps::{self, BuiltImage, CellContext, Progress, RunContext};
+use cloud::{Clock, Image, ImageState, Tags};
+use fake::account::{FakeAccount, Fault};
+use fake::guest::{Behaviour, FakeGuests};
+use fake::{Home, Recorder, VirtualClock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+struct Stage {
+    account: FakeAccount,
+    recorder: Arc<Recorder>,
+    guests: Arc<FakeGuests>,
+    context: CellContext,
+    canceller: Canceller,
+    directory: RunDirectory,
+    _state: tempfile::TempDir,
+}
+
+fn stage(behaviour: Behaviour) -> Stage {
+    let account = FakeAccount::new();
+    let recorder = Arc::new(Recorder::default());
+    let guests = Arc::new(FakeGuests { behaviour, ..FakeGuests::default() });
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+    let state = tempfile::tempdir().unwrap();
+    let run = RunId::from_random(42);
+    let directory = RunDirectory::of(state.path(), &run);
+    let opening = Opening {
+        pipeline: "test".into(),
+        file: "test.yaml".into(),
+        account: "123456789012".into(),
+        region: "us-east-2".into(),
+        endpoint: None,
+    };
+    let journal = Arc::new(Journal::create(&directory, &run, opening, clock.now()).unwrap());
+    let ports = Ports {
+        account: Arc::new(account.clone()),
+        clock: clock.clone(),
+        guests: guests.clone(),
+        caller_address: Arc::new(Home),
+        observer: recorder.clone(),
+    };
+    let region: Arc<dyn cloud::Region> = Arc::new(account.clone());
+    let (canceller, cancellation) = cancellation();
+    let context = RunContext {
+        options: RunOptions {
+            venue: Venue::Aws,
+            region: "us-east-2".into(),
+            endpoint: None,
+            guest_endpoint: GuestEndpoint::Regional,
+            ssh_port: 22,
+            on_failure: OnFailure::CleanUp,
+            debugging: Debugging::Off,
+            rebuild: BTreeSet::new(),
+            agent_socket: None,
+            state_dir: state.path().to_owned(),
+        },
+        effects: Effects::new(run, journal, clock.clone(), ports.account.clone(), None),
+        cancellation,
+        mask: Mask::new(["s3cret-value"]),
+        directory: directory.clone(),
+        pipeline: "test".into(),
+        started: clock.now(),
+        leases: Mutex::new(BTreeMap::new()),
+        instances: cloud::wait::instance_poller(region.clone(), clock.clone()),
+        images: cloud::wait::image_poller(region.clone(), clock),
+        ports,
+    };
+    let cell = CellName { stage: "base".into(), cell: "us-east-2".into() };
+    let context = CellContext::new(Arc::new(context), cell, region);
+    Stage { account, recorder, guests, context, canceller, directory, _state: state }
+}
+
+fn spec(address: AddressSpec) -> CellSpec {
+    CellSpec {
+        cell: CellName { stage: "base".into(), cell: "us-east-2".into() },
+        region: "us-east-2".into(),
+        launch: LaunchSpec {
+            instance_type: "m5.xlarge".into(),
+            subnet: SubnetSpec::DefaultVpc { zone: Some("c".into()) },
+            security_groups: Vec::new(),
+            instance_profile: Some("builder".into()),
+            volumes: Vec::new(),
+            ssh_from: SshFrom::Caller,
+            user_data: None,
+            ebs_optimized: None,
+            public_ip: true,
+            tags: Tags::new(),
+        },
+        connect: ConnectSpec {
+            user: "ec2-user".into(),
+            key: KeySpec::Generated(ssh::KeyAlgorithm::Ed25519),
+            address,
+            host: None,
+            port: None,
+            timeout: Some(Duration::from_secs(60)),
+            pty: true,
+            wait_cloud_init: WaitCloudInit::Auto,
+            host_key: HostKeySpec::Inject,
+        },
+        provision: vec![ProvisionerSpec {
+            name: "install".into(),
+            needs: Vec::new(),
+            action: ActionSpec::Run(RunSpec {
+                scripts: vec![Script { name: "install.sh".into(), text: b"true\n".to_vec() }],
+                become_user: Some("root".into()),
+                interpreter: None,
+                errexit: true,
+                environment: vec![("TOKEN".into(), "s3cret-value".into())],
+                timeout: None,
+                exit_codes: vec![0],
+            }),
+        }],
+        image: ImageSpec {
+            name: "test-image".into(),
+            description: "a test".into(),
+            tags: Tags::new(),
+            volumes: Vec::new(),
+            share_accounts: vec!["111122223333".into()],
+            share_snapshots: true,
+            wait: Duration::from_secs(600),
+            cache_tags: Tags::new().with("qib:cache-key", "k"),
+        },
+        tags: Tags::new().with("Purpose", "base"),
+    }
+}
+
+fn elastic() -> AddressSpec {
+    AddressSpec::Elastic {
+        allocation: "eipalloc-1".into(),
+        by: AddressBinder::UserData,
+        timeout: Duration::from_secs(120),
+        wait: Duration::from_secs(600),
+    }
+}
+
+fn source() -> Image {
+    Image {
+        image_id: "ami-source".into(),
+        name: "source".into(),
+        description: String::new(),
+        state: ImageState::Available,
+        state_reason: None,
+        created: None,
+        owner: None,
+        architecture: "x86_64".into(),
+        root_device: Some("/dev/sda1".into()),
+        snapshots: Vec::new(),
+        tags: Tags::new(),
+    }
+}
+
+impl Stage {
+    /// Builds, and cleans up after a failure as a run does.
+    async fn build(&self, spec: &CellSpec) -> Result<BuiltImage, StepError> {
+        let result = steps::build_cell(&self.context, spec, &source(), &Progress::default()).await;
+        match result {
+            Ok(built) => Ok(built),
+            Err(failure) => {
+                let left = self.context.effects().unmake_all(None).await;
+                assert!(left.is_empty(), "left behind after {:?}: {left:?}", failure.error);
+                Err(failure.error)
+            }
+        }
+    }
+
+    fn outstanding_on_disk(&self) -> usize {
+        JournalReader::read(&self.directory).unwrap().outstanding().len()
+    }
+}
+
+#[tokio::test]
+async fn a_cell_becomes_a_complete_and_shared_image_and_nothing_else_stays() {
+    let stage = stage(Behaviour::default());
+    stage.account.store().binds_by_itself = true;
+    let built = stage.build(&spec(elastic())).await.unwrap();
+    let id = built.image.image_id.to_string();
+    assert_eq!(stage.account.holdings().len(), 2, "{:?}", stage.account.holdings());
+    let store = stage.account.store();
+    let image = &store.images[&id];
+    for (key, value) in [("qib:complete", "true"), ("qib:cache-key", "k"), ("Purpose", "base"), ("qib:stage", "base"), ("qib:source-image", "ami-source")] {
+        assert_eq!(image.tags.get(key), Some(value), "{key}");
+    }
+    assert_eq!(store.shared.len(), 2, "{:?}", store.shared);
+    assert!(store.shared[0].starts_with("snap-"), "snapshots are shared before the image");
+    drop(store);
+    assert_eq!(stage.outstanding_on_disk(), 0);
+}
+
+#[tokio::test]
+async fn the_address_is_free_before_the_image_is_made() {
+    let stage = stage(Behaviour::default());
+    stage.account.store().binds_by_itself = true;
+    stage.build(&spec(elastic())).await.unwrap();
+    let calls = stage.account.store().calls.clone();
+    let position = |wanted: &str| calls.iter().position(|call| *call == wanted).unwrap_or_else(|| panic!("no {wanted}"));
+    assert!(position("DisassociateAddress") < position("StopInstances"));
+    assert!(position("DeleteParameter") < position("StopInstances"), "the lease goes with the address");
+    assert!(position("DeleteSecurityGroup") < position("CreateImage"), "the group is gone before the instance ends");
+}
+
+/// Every call that the build makes, refused once for good: it fails, and nothing stays.
+#[tokio::test]
+async fn a_refusal_of_any_call_leaves_nothing() {
+    let good = stage(Behaviour::default());
+    good.account.store().binds_by_itself = true;
+    good.build(&spec(elastic())).await.unwrap();
+    let mut operations: Vec<&'static str> = good.account.store().calls.clone();
+    operations.sort_unstable();
+    operations.dedup();
+    assert!(operations.len() > 15, "{operations:?}");
+    for operation in operations {
+        let stage = stage(Behaviour::default());
+        stage.account.store().binds_by_itself = true;
+        stage.account.store().faults.push((operation, Fault::Refused(ErrorKind::AccessDenied)));
+        let result = stage.build(&spec(elastic())).await;
+        let holdings = stage.account.holdings();
+        match (operation, result) {
+            // The image is complete by then: it stays, and only sharing it failed.
+            ("ModifyImageAttribute" | "ModifySnapshotAttribute", Err(StepError::NotShared { .. })) => {
+                assert_eq!(holdings.len(), 2, "{holdings:?}");
+            }
+            // A diagnosis, a courtesy or a removal that is tried again: the build goes on.
+            (_, Ok(_)) => assert_eq!(holdings.len(), 2, "{operation}: {holdings:?}"),
+            // The image is complete: the instance's end failed at first and was tried again.
+            ("TerminateInstances", Err(_)) => assert_eq!(holdings.len(), 2, "{holdings:?}"),
+            (_, Err(error)) => assert!(holdings.is_empty(), "{operation} ({error}): {holdings:?}"),
+        }
+        assert_eq!(stage.outstanding_on_disk(), 0, "{operation}");
+    }
+}
+
+use cloud::ErrorKind;
+
+/// Every creating call, done with its reply lost: it is found again, and undone.
+#[tokio::test]
+async fn a_lost_reply_leaves_nothing() {
+    for operation in ["ImportKeyPair", "CreateSecurityGroup", "RunInstances", "CreateImage", "PutParameter", "AuthorizeSecurityGroupIngress"] {
+        let stage = stage(Behaviour::default());
+        stage.account.store().binds_by_itself = true;
+        stage.account.store().faults.push((operation, Fault::LostReply));
+        let result = stage.build(&spec(elastic())).await;
+        assert!(result.is_err(), "{operation}");
+        assert!(stage.account.holdings().is_empty(), "{operation}: {:?}", stage.account.holdings());
+        assert_eq!(stage.outstanding_on_disk(), 0, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_provisioner_is_named_with_its_last_lines_and_no_secret() {
+    let stage = stage(Behaviour {
+        exit_codes: vec![("install.sh".into(), 7)],
+        prints: Some("token is s3cret-value".into()),
+        ..Behaviour::default()
+    });
+    let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
+    let StepError::Provisioner { name, how, last_lines } = &error else { panic!("{error:?}") };
+    assert_eq!((name.as_str(), how.as_str()), ("install", "ended with exit code 7"));
+    assert_eq!(last_lines, &["token is ***"]);
+    assert!(!stage.recorder.text().contains("s3cret-value"));
+    assert!(stage.account.holdings().is_empty(), "{:?}", stage.account.holdings());
+}
+
+#[tokio::test]
+async fn a_wrong_host_key_is_never_tried_twice() {
+    let refuse = Some(OpenError::HostKeyMismatch("found SHA256:x".into()));
+    let stage = stage(Behaviour { refuse, ..Behaviour::default() });
+    let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
+    assert!(matches!(error, StepError::HostKeyMismatch { .. }), "{error:?}");
+    assert_eq!(stage.guests.done.lock().unwrap().len(), 1);
+    assert!(stage.account.holdings().is_empty());
+}
+
+#[tokio::test]
+async fn ssh_that_never_comes_up_ends_by_deadline_and_shows_the_console() {
+    let stage = stage(Behaviour { refuse: Some(OpenError::NotYet("timed out".into())), ..Behaviour::default() });
+    stage.account.store().console = "kernel panic".into();
+    let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
+    let StepError::SshNeverCameUp { console, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(console, &["kernel panic"]);
+    assert!(stage.account.holdings().is_empty());
+}
+
+#[tokio::test]
+async fn an_address_that_is_never_bound_is_not_called_an_ssh_timeout() {
+    let stage = stage(Behaviour::default());
+    stage.account.store().console = "[  4.2] qib-bind-address: FAILED UnauthorizedOperation".into();
+    let error = stage.build(&spec(elastic())).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("the address was not bound") && text.contains("UnauthorizedOperation"), "{text}");
+    assert!(stage.account.holdings().is_empty(), "{:?}", stage.account.holdings());
+}
+
+#[tokio::test]
+async fn a_broken_connection_does_not_run_a_provisioner_again() {
+    let stage = stage(Behaviour { breaks_in: Some("install.sh".into()), ..Behaviour::default() });
+    let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
+    assert!(matches!(error, StepError::ConnectionLost { .. }), "{error:?}");
+    let runs = stage.guests.done.lock().unwrap().iter().filter(|line| *line == "run install.sh").count();
+    assert_eq!(runs, 1);
+}
+
+#[tokio::test]
+async fn a_failed_image_and_its_snapshots_go() {
+    let stage = stage(Behaviour::default());
+    stage.account.store().image_fails = true;
+    let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
+    assert!(matches!(error, StepError::ImageFailed { .. }), "{error:?}");
+    assert!(stage.account.holdings().is_empty(), "{:?}", stage.account.holdings());
+}
+
+#[tokio::test]
+async fn a_cancelled_build_leaves_nothing() {
+    let stage = stage(Behaviour { refuse: Some(OpenError::NotYet("timed out".into())), ..Behaviour::default() });
+    stage.canceller.cancel(Cancelled::Interrupted);
+    let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
+    assert!(matches!(error, StepError::Cancelled(Cancelled::Interrupted)), "{error:?}");
+    assert!(stage.account.holdings().is_empty());
+}

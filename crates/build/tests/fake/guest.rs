@@ -1,0 +1,85 @@
+//! A guest in memory.
+
+use async_trait::async_trait;
+use build::event::OutputStream;
+use build::guest::*;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What the guest does.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    /// Every connection fails so.
+    pub refuse: Option<OpenError>,
+    /// Scripts by name that end with this code.
+    pub exit_codes: Vec<(String, u32)>,
+    /// A line that every script prints.
+    pub prints: Option<String>,
+    /// The connection breaks while this script runs.
+    pub breaks_in: Option<String>,
+}
+
+#[derive(Default)]
+pub struct FakeGuests {
+    pub behaviour: Behaviour,
+    /// What was run and uploaded, in order.
+    pub done: Arc<Mutex<Vec<String>>>,
+}
+
+#[async_trait]
+impl GuestAccess for FakeGuests {
+    async fn open(&self, target: &GuestTarget, _within: Duration) -> Result<Box<dyn GuestSession>, OpenError> {
+        self.done.lock().unwrap().push(format!("open {}@{}", target.user, target.destination()));
+        match &self.behaviour.refuse {
+            Some(error) => Err(error.clone()),
+            None => Ok(Box::new(FakeSession { behaviour: self.behaviour.clone(), done: self.done.clone() })),
+        }
+    }
+
+    async fn agent_keys(&self, _socket: &Path) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+}
+
+struct FakeSession {
+    behaviour: Behaviour,
+    done: Arc<Mutex<Vec<String>>>,
+}
+
+#[async_trait]
+impl GuestSession for FakeSession {
+    fn host_fingerprint(&self) -> String {
+        String::from("SHA256:fake")
+    }
+
+    async fn run(&self, command: &GuestCommand, output: &mut dyn Output) -> Result<CommandEnd, SessionError> {
+        let name = &command.script.name;
+        self.done.lock().unwrap().push(format!("run {name}"));
+        if self.behaviour.breaks_in.as_ref() == Some(name) {
+            return Err(SessionError::ConnectionLost(String::from("reset by peer")));
+        }
+        if let Some(line) = &self.behaviour.prints {
+            output.line(OutputStream::Stdout, line);
+        }
+        let code = self.behaviour.exit_codes.iter().find(|(of, _)| of == name).map_or(0, |(_, code)| *code);
+        Ok(CommandEnd::Exited(code))
+    }
+
+    async fn upload_file(&self, from: &Path, to: &str, _mode: Option<u32>) -> Result<(), SessionError> {
+        self.done.lock().unwrap().push(format!("upload {} to {to}", from.display()));
+        Ok(())
+    }
+
+    async fn upload_directory(&self, from: &Path, to: &str) -> Result<(), SessionError> {
+        self.done.lock().unwrap().push(format!("upload {}/ to {to}", from.display()));
+        Ok(())
+    }
+
+    async fn upload_bytes(&self, content: &[u8], to: &str, mode: u32) -> Result<(), SessionError> {
+        self.done.lock().unwrap().push(format!("upload {} bytes to {to} mode {mode:o}", content.len()));
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {}
+}
