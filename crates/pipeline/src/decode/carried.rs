@@ -1,0 +1,65 @@
+//! How a text's parts travel through serde's data model: as JSON in a string, for a moment and in memory only.
+
+use crate::Span;
+use crate::template::{Part, Secret, Segment, parse};
+use serde::{Deserialize, Serialize};
+
+/// A loaded text and its place, as [`crate::template::Template`] receives it.
+pub(crate) struct Carried {
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) span: Span,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Packed {
+    span: Span,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Piece {
+    Literal(String),
+    Secret { expression: String, value: String },
+    RunTime(String),
+}
+
+impl Carried {
+    pub(crate) fn pack(&self) -> Result<String, serde_json::Error> {
+        let piece = |segment: &Segment| match segment {
+            Segment::Literal(text) => Piece::Literal(text.clone()),
+            Segment::Secret { expression, value } => Piece::Secret {
+                expression: expression.clone(),
+                value: value.expose().to_owned(),
+            },
+            Segment::RunTime(expression) => Piece::RunTime(expression.to_string()),
+        };
+        serde_json::to_string(&Packed {
+            span: self.span,
+            pieces: self.segments.iter().map(piece).collect(),
+        })
+    }
+
+    pub(crate) fn unpack(text: &str) -> Result<Self, String> {
+        // Only the pipeline's own deserializer speaks this form. What another one passes must not end in a message.
+        let foreign = || "a template comes from a pipeline file only".to_owned();
+        let packed: Packed = serde_json::from_str(text).map_err(|_| foreign())?;
+        let mut segments = Vec::new();
+        for piece in packed.pieces {
+            segments.push(match piece {
+                Piece::Literal(text) => Segment::Literal(text),
+                Piece::Secret { expression, value } => Segment::Secret {
+                    expression,
+                    value: Secret::new(value),
+                },
+                Piece::RunTime(source) => match parse(&source).map_err(|_| foreign())?.pop() {
+                    Some(Part::Expression { expression, .. }) => Segment::RunTime(expression),
+                    _ => return Err(foreign()),
+                },
+            });
+        }
+        Ok(Self {
+            segments,
+            span: packed.span,
+        })
+    }
+}

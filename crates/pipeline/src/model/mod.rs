@@ -1,0 +1,44 @@
+//! What a pipeline file says, as types: the file's keys are the fields, and a value that has been made is a valid one.
+//!
+//! The types are read by [`crate::load`] and used by the engine. `schemars` makes the reference and the editors' JSON
+//! Schema from the same types, so their documentation comments speak to the person who writes a pipeline.
+
+mod address;
+mod connect;
+mod files;
+mod image;
+mod launch;
+mod located;
+mod measure;
+mod pipeline;
+mod provision;
+mod source;
+mod stage;
+mod text;
+mod variables;
+mod volume;
+
+pub use address::{Address, Bind, ElasticIp};
+pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
+pub use files::{LocalFile, ScriptFile, UserDataFile};
+pub use image::{Image, Share};
+pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
+pub use located::Located;
+pub use measure::{Cidr, FileMode, Gib, TimeSpan};
+pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
+pub use provision::{Commands, Need, Provisioner, Run, Upload, UploadSource};
+pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
+pub use stage::{Cache, Recipe, Stage, Stages};
+pub use text::{
+    AccountId, AllocationId, DeviceName, EnvName, Fingerprint, HostName, ImageId,
+    InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
+    StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
+};
+pub use variables::{Variable, Variables};
+pub use volume::{Volume, VolumeType};
+
+use crate::template::Template;
+use std::collections::BTreeMap;
+
+/// Tags by key.
+pub type Tags = BTreeMap<Located<TagKey>, Template>;

@@ -1,0 +1,33 @@
+//! Declared variables.
+
+use super::{Located, VarName};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Declared variables by name.
+pub type Variables = BTreeMap<Located<VarName>, Variable>;
+
+/// A variable. Its value is the first of: `--var`, `--vars-file` (the last file that has it), `env`, `file`,
+/// `rehearsal` (under `--local`), `default`. A variable without a value, or with an empty one, is an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// What it is for: shown where its value is missing.
+    pub description: Option<String>,
+    /// The value when nothing else gives one.
+    pub default: Option<Located<String>>,
+    /// An environment variable to take the value from.
+    pub env: Option<Located<String>>,
+    /// A file to take the value from, relative to the pipeline's file; `~/` is your home. One line end at its end is
+    /// left out.
+    pub file: Option<Located<String>>,
+    /// The value in a rehearsal (`--local`) when nothing but `default` gives one.
+    pub rehearsal: Option<Located<String>>,
+    /// A regular expression that the whole value must match.
+    pub pattern: Option<Located<String>>,
+    /// Whether the value is secret: it then may stand only in `run.env`, `upload.content` and uploaded templates, and
+    /// is masked in all output.
+    #[serde(default)]
+    pub secret: bool,
+}
