@@ -88,7 +88,6 @@ impl TestUser {
             .args([
                 "PATH=/usr/local/bin:/usr/bin:/bin",
                 "LANG=C.UTF-8",
-                "RUST_BACKTRACE=1",
             ])
             .args([
                 format!("QIB_BIN={}", place.qib().display()),
