@@ -54,6 +54,8 @@ pub enum Effect {
     Halt(InstanceId, StopKind),
     /// End its guest and start it again.
     Reboot(InstanceId),
+    /// Remove layers that nothing needs any more.
+    SweepLayers,
     /// Freeze its disk into a layer, ending its guest before and starting it again after, if it runs.
     Capture(InstanceId, LayerId),
 }

@@ -282,5 +282,6 @@ pub(crate) fn delete(cx: &mut Cx<'_>, id: &SnapshotId) -> Result<(), ApiError> {
         return Err(ApiError::new("InvalidSnapshot.InUse", format!("The snapshot {id} is currently in use by {}", image.id)));
     }
     region.snapshots.remove(id);
+    cx.effects.push(Effect::SweepLayers);
     Ok(())
 }

@@ -1,0 +1,487 @@
+//! One task for each instance: carries out what the account decided, in order, and tells the account how it went.
+
+use super::Engine;
+use crate::account::Account;
+use crate::account::image::Progress;
+use crate::account::instance::{Instance, ShutdownBehavior, StateReason};
+use crate::account::lifecycle::{InstanceState, LifeEvent};
+use crate::faults::Faults;
+use crate::guest::{GuestExit, GuestSpec, StopKind};
+use crate::ids::{InstanceId, LayerId};
+use crate::runtime::{Guest, RuntimeError, StartedGuest};
+use crate::{imds, server};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// What an instance's task is told.
+#[derive(Clone, Debug)]
+pub(super) enum Command {
+    /// Start the guest.
+    Boot,
+    /// End the guest.
+    Halt(StopKind),
+    /// End the guest and start it again.
+    Reboot,
+    /// Freeze the disk.
+    Capture(LayerId),
+    /// End the guest without the account hearing of it: the local EC2 itself ends.
+    PowerCut(mpsc::Sender<()>),
+}
+
+/// The tasks.
+#[derive(Default)]
+pub(super) struct Actors(Mutex<HashMap<InstanceId, mpsc::UnboundedSender<Command>>>);
+
+impl Actors {
+    /// Tells an instance's task; starts the task if there is none.
+    pub(super) fn send(&self, engine: &Arc<Engine>, id: &InstanceId, command: Command) {
+        let mut actors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let undelivered = match actors.get(id) {
+            Some(actor) => actor.send(command).err().map(|e| e.0),
+            None => Some(command),
+        };
+        if let Some(command) = undelivered {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let actor = Actor { engine: engine.clone(), id: id.clone(), live: None };
+            // The receiver is alive: it is handed to the task below.
+            let _ = sender.send(command);
+            actors.insert(id.clone(), sender);
+            tokio::spawn(actor.run(receiver));
+        }
+    }
+
+    fn all(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn forget(&self, id: &InstanceId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+struct Actor {
+    engine: Arc<Engine>,
+    id: InstanceId,
+    live: Option<Live>,
+}
+
+/// A guest and the services that are served to it.
+struct Live {
+    guest: Arc<dyn Guest>,
+    exited: watch::Receiver<Option<GuestExit>>,
+    services: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        for service in &self.services {
+            service.abort();
+        }
+    }
+}
+
+impl Engine {
+    /// Brings the world into the state that the account is in, after a start.
+    pub fn resume(self: &Arc<Self>) {
+        let faults = self.faults.now().unwrap_or_default();
+        let commands: Vec<(InstanceId, Command)> = {
+            let account = self.account();
+            self.refresh_network(&account, &faults);
+            let instances = account.regions.values().flat_map(|r| r.instances.values());
+            instances.filter_map(|i| Some((i.id.clone(), resumption(i.state)?))).collect()
+        };
+        self.update(|account| self.complete_captures(account));
+        for (id, command) in commands {
+            self.actors.send(self, &id, command);
+        }
+        let engine = self.clone();
+        tokio::spawn(async move { engine.sweep_layers().await });
+    }
+
+    /// Ends all guests; the account keeps them as they are, so that a later start boots them again.
+    pub async fn power_cut(self: &Arc<Self>) {
+        let (sender, mut ended) = mpsc::channel(1);
+        for actor in self.actors.all() {
+            // An actor that is gone has no guest.
+            let _ = actor.send(Command::PowerCut(sender.clone()));
+        }
+        drop(sender);
+        // Each actor holds a sender until its guest has ended.
+        while ended.recv().await.is_some() {}
+    }
+
+    /// After a crash in the middle of a capture: the layer is there whole, because it was moved, or not at all.
+    fn complete_captures(&self, account: &mut Account) {
+        let capturing: Vec<(InstanceId, LayerId)> = account
+            .regions
+            .values()
+            .flat_map(|r| r.snapshots.values().map(|s| &s.progress).chain(r.images.values().map(|i| &i.progress)))
+            .filter_map(|p| if let Progress::Capturing { instance, layer } = p { Some((instance.clone(), layer.clone())) } else { None })
+            .collect();
+        for (instance, layer) in capturing {
+            let outcome = match self.layer_dir(&layer).is_dir() {
+                true => Ok(()),
+                false => Err("the local EC2 was stopped before the disk was captured".to_owned()),
+            };
+            self.captured(account, &instance, &layer, outcome);
+        }
+    }
+
+    /// Writes down how a capture went.
+    fn captured(&self, account: &mut Account, instance: &InstanceId, layer: &LayerId, outcome: Result<(), String>) {
+        let now = Timestamp::now();
+        let mut layers = Vec::new();
+        if let Some(instance) = account.find_instance_mut(instance) {
+            if outcome.is_ok() && !instance.layers.contains(layer) {
+                instance.layers.insert(0, layer.clone());
+            }
+            layers.clone_from(&instance.layers);
+        }
+        let complete = now.checked_add(self.timing.image).unwrap_or(now);
+        let finish = |progress: &mut Progress| match progress {
+            Progress::Capturing { layer: own, .. } if own == layer => {
+                *progress = match &outcome {
+                    Ok(()) => Progress::Done { complete },
+                    Err(reason) => Progress::Failed { reason: reason.clone() },
+                };
+                outcome.is_ok()
+            }
+            _ => false,
+        };
+        for region in account.regions.values_mut() {
+            for snapshot in region.snapshots.values_mut() {
+                if finish(&mut snapshot.progress) {
+                    snapshot.layers.clone_from(&layers);
+                }
+            }
+            for image in region.images.values_mut() {
+                finish(&mut image.progress);
+            }
+        }
+    }
+
+    /// Forgets terminated instances that have been shown long enough.
+    pub fn forget_terminated(self: &Arc<Self>) {
+        let now = Timestamp::now();
+        let due = |i: &Instance| i.state == InstanceState::Terminated && now.duration_since(i.since).unsigned_abs() >= self.timing.terminated_shown;
+        let any = self.account().regions.values().flat_map(|r| r.instances.values()).any(due);
+        if any {
+            self.update(|account| {
+                for region in account.regions.values_mut() {
+                    region.instances.retain(|_, i| !due(i));
+                }
+            });
+            let engine = self.clone();
+            tokio::spawn(async move { engine.sweep_layers().await });
+        }
+    }
+}
+
+/// What an instance's guest needs after the local EC2 itself was stopped.
+fn resumption(state: InstanceState) -> Option<Command> {
+    match state {
+        InstanceState::Pending | InstanceState::Running => Some(Command::Boot),
+        InstanceState::Stopping | InstanceState::ShuttingDown => Some(Command::Halt(StopKind::Forced)),
+        InstanceState::Stopped | InstanceState::Terminated => None,
+    }
+}
+
+impl Actor {
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            let command = tokio::select! {
+                biased;
+                command = commands.recv() => command,
+                exit = exit_of(&mut self.live) => {
+                    self.ended(exit).await;
+                    continue;
+                }
+            };
+            match command {
+                None => return,
+                Some(Command::Boot) => self.boot().await,
+                Some(Command::Halt(kind)) => self.halt(kind).await,
+                Some(Command::Reboot) => self.reboot().await,
+                Some(Command::Capture(layer)) => self.capture(layer).await,
+                Some(Command::PowerCut(done)) => {
+                    self.end_guest(StopKind::Graceful).await;
+                    drop(done);
+                    return;
+                }
+            }
+            if self.state() == Some(InstanceState::Terminated) {
+                // What is still in the queue is about a terminated instance.
+                self.engine.actors.forget(&self.id);
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> Option<InstanceState> {
+        self.engine.account().find_instance(&self.id).map(|(_, i)| i.state)
+    }
+
+    /// Applies an event of the guest's own. An event that the state no longer allows was overtaken by a request.
+    fn turn(&self, event: LifeEvent, reason: Option<StateReason>) -> Option<InstanceState> {
+        self.engine.update(|account| {
+            let instance = account.find_instance_mut(&self.id)?;
+            let next = instance.state.after(event).ok()?;
+            if next != instance.state {
+                instance.state = next;
+                instance.since = Timestamp::now();
+            }
+            if let Some(reason) = reason {
+                instance.transition_reason.clone_from(&reason.message);
+                instance.state_reason = Some(reason);
+            }
+            if next == InstanceState::Stopped {
+                // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-instance-addressing.html: "we release your
+                // instance's public IP address when it is stopped"; an Elastic IP stays.
+                instance.interface.public_ip = None;
+            }
+            if next.is_over() {
+                release(account, &self.id);
+            }
+            Some(next)
+        })
+    }
+
+    async fn boot(&mut self) {
+        let begun = Instant::now();
+        let state = self.state();
+        if self.live.is_some() || !matches!(state, Some(InstanceState::Pending | InstanceState::Running)) {
+            return;
+        }
+        let faults = self.engine.faults.now().unwrap_or_default();
+        if faults.instance_never_boots {
+            self.console("(fault: instance_never_boots)");
+        } else if let Err(e) = self.start_guest().await {
+            self.console(&format!("The local EC2 could not start this instance: {e}"));
+            tracing::error!("cannot start {}: {e}", self.id);
+            self.launch_failed(&e).await;
+            return;
+        }
+        if state == Some(InstanceState::Pending) {
+            tokio::time::sleep_until(begun + self.engine.timing.pending).await;
+            if self.turn(LifeEvent::Booted, None).is_some() {
+                self.arm(&faults);
+            }
+        }
+    }
+
+    /// A launch that fails ends in `terminated`, a start that fails in `stopped`, see
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html>.
+    async fn launch_failed(&mut self, why: &RuntimeError) {
+        let first = self.engine.account().find_instance(&self.id).is_some_and(|(_, i)| i.created == i.launched);
+        let event = if first { LifeEvent::Terminate } else { LifeEvent::Stop };
+        self.turn(event, Some(StateReason::internal(&why.0)));
+        self.halt(StopKind::Forced).await;
+    }
+
+    async fn start_guest(&mut self) -> Result<(), RuntimeError> {
+        let spec = self.spec().ok_or_else(|| RuntimeError("the instance is gone".to_owned()))?;
+        crate::files::make_dir(&spec.instance_dir, 0o711)
+            .map_err(|e| RuntimeError(format!("cannot make {}: {e}", spec.instance_dir.display())))?;
+        let StartedGuest { imds, endpoint, guest } = self.engine.runtime.start(spec).await?;
+        let services = vec![imds::serve(imds, self.engine.clone(), self.id.clone())?, server::serve_guest(endpoint, self.engine.clone())?];
+        self.live = Some(Live { exited: guest.exited(), guest: guest.clone(), services });
+        self.engine.set_guest(&self.id, Some(guest));
+        Ok(())
+    }
+
+    fn spec(&self) -> Option<GuestSpec> {
+        let account = self.engine.account();
+        let (region, instance) = account.find_instance(&self.id)?;
+        Some(GuestSpec {
+            instance_id: self.id.to_string(),
+            instance_dir: self.engine.instance_dir(&self.id),
+            base_layer: self.engine.dir.join("base"),
+            image_layers: instance.layers.iter().map(|l| self.engine.layer_dir(l)).collect::<Vec<PathBuf>>(),
+            hostname: instance.private_dns(&region.name).split('.').next().unwrap_or_default().to_owned(),
+            default_user: instance.default_user.clone(),
+            private_ip: instance.interface.private_ip,
+            endpoint: self.engine.served.endpoint,
+            agent: instance.agent,
+        })
+    }
+
+    /// Has AWS terminate the instance later, if that is asked for.
+    fn arm(&self, faults: &Faults) {
+        let Some(after) = faults.instance_terminated_after() else { return };
+        let (engine, id) = (self.engine.clone(), self.id.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            let reason = StateReason { code: "Server.SpotInstanceTermination".into(), message: "Server.ScheduledStop: terminated by AWS (fault)".into() };
+            let turned = engine.update(|account| {
+                let instance = account.find_instance_mut(&id)?;
+                instance.state = instance.state.after(LifeEvent::Terminate).ok()?;
+                instance.since = Timestamp::now();
+                instance.state_reason = Some(reason);
+                release(account, &id);
+                Some(())
+            });
+            if turned.is_some() {
+                engine.actors.send(&engine, &id, Command::Halt(StopKind::Forced));
+            }
+        });
+    }
+
+    async fn end_guest(&mut self, kind: StopKind) {
+        self.engine.set_guest(&self.id, None);
+        let Some(live) = self.live.take() else { return };
+        let mut outcome = live.guest.stop(kind).await;
+        if outcome.is_err() && kind == StopKind::Graceful {
+            outcome = live.guest.stop(StopKind::Forced).await;
+        }
+        if let Err(e) = outcome {
+            tracing::error!("cannot end the guest of {}: {e}", self.id);
+        }
+    }
+
+    async fn halt(&mut self, kind: StopKind) {
+        let begun = Instant::now();
+        self.end_guest(kind).await;
+        let least = match self.state() {
+            Some(InstanceState::Stopping) => self.engine.timing.stopping,
+            Some(InstanceState::ShuttingDown) => self.engine.timing.shutting_down,
+            _ => Duration::ZERO,
+        };
+        tokio::time::sleep_until(begun + least).await;
+        self.turn(LifeEvent::Halted, None);
+        if self.state() == Some(InstanceState::Terminated) {
+            self.throw_away().await;
+        }
+    }
+
+    /// Removes what a terminated instance leaves: its volumes that go with it, and its layer. The console stays.
+    async fn throw_away(&self) {
+        self.engine.update(|account| {
+            for region in account.regions.values_mut() {
+                let Some(instance) = region.instances.get_mut(&self.id) else { continue };
+                for attached in std::mem::take(&mut instance.volumes) {
+                    if attached.delete_on_termination {
+                        region.volumes.remove(&attached.volume);
+                    } else if let Some(volume) = region.volumes.get_mut(&attached.volume) {
+                        volume.attached_to = None;
+                    }
+                }
+            }
+        });
+        let dir = self.engine.instance_dir(&self.id);
+        let console = self.engine.console_tail(&self.id).unwrap_or_default();
+        let engine = self.engine.clone();
+        let removed = tokio::task::spawn_blocking(move || -> Result<(), String> {
+            engine.runtime.remove_layer(&dir).map_err(|e| e.to_string())?;
+            crate::files::make_dir(&dir, 0o711).map_err(|e| e.to_string())?;
+            std::fs::write(dir.join("console.log"), console).map_err(|e| e.to_string())
+        });
+        match removed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("cannot remove the disk of {}: {e}", self.id),
+            Err(e) => tracing::warn!("removing the disk of {} failed: {e}", self.id),
+        }
+        self.engine.sweep_layers().await;
+    }
+
+    async fn reboot(&mut self) {
+        if self.live.is_some() {
+            self.end_guest(StopKind::Graceful).await;
+            self.boot().await;
+        }
+    }
+
+    async fn capture(&mut self, layer: LayerId) {
+        let was_running = self.live.is_some();
+        self.end_guest(StopKind::Graceful).await;
+        let faults = self.engine.faults.now().unwrap_or_default();
+        let engine = self.engine.clone();
+        {
+            let _held = engine.layers.lock().await;
+            let outcome = match faults.image_creation_fails {
+                true => Err("fault: image_creation_fails".to_owned()),
+                false => self.freeze(&layer).await,
+            };
+            if let Err(e) = &outcome {
+                tracing::error!("cannot capture the disk of {}: {e}", self.id);
+            }
+            engine.update(|account| engine.captured(account, &self.id, &layer, outcome));
+        }
+        if was_running {
+            self.boot().await;
+        }
+    }
+
+    async fn freeze(&self, layer: &LayerId) -> Result<(), String> {
+        let (engine, from, to) = (self.engine.clone(), self.engine.instance_dir(&self.id), self.engine.layer_dir(layer));
+        let frozen = tokio::task::spawn_blocking(move || engine.runtime.freeze(&from, &to)).await;
+        frozen.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+    }
+
+    /// The guest ended on its own.
+    async fn ended(&mut self, exit: GuestExit) {
+        self.engine.set_guest(&self.id, None);
+        self.live = None;
+        match exit {
+            GuestExit::RebootFromInside => self.boot().await,
+            GuestExit::ShutDownFromInside => {
+                let behavior = self.engine.account().find_instance(&self.id).map(|(_, i)| i.shutdown_behavior);
+                let event = match behavior {
+                    Some(ShutdownBehavior::Terminate) => LifeEvent::Terminate,
+                    _ => LifeEvent::Stop,
+                };
+                self.turn(event, Some(StateReason::from_inside()));
+                self.halt(StopKind::Forced).await;
+            }
+            // As after a kernel panic: the instance counts as running and answers nobody.
+            GuestExit::Crashed { reason } => {
+                tracing::error!("the guest of {} crashed: {reason}", self.id);
+                self.console(&format!("The guest crashed: {reason}"));
+            }
+            GuestExit::Stopped => {}
+        }
+        if self.state() == Some(InstanceState::Terminated) {
+            self.engine.actors.forget(&self.id);
+        }
+    }
+
+    /// Adds a line to the console.
+    fn console(&self, line: &str) {
+        let dir = self.engine.instance_dir(&self.id);
+        let written = crate::files::make_dir(&dir, 0o711)
+            .and_then(|()| crate::files::append(&dir.join("console.log")))
+            .and_then(|mut file| writeln!(file, "{line}"));
+        if let Err(e) = written {
+            tracing::warn!("cannot write the console of {}: {e}", self.id);
+        }
+    }
+}
+
+/// Lets go of the addresses of an instance that is over.
+fn release(account: &mut Account, id: &InstanceId) {
+    for region in account.regions.values_mut() {
+        for address in region.addresses.values_mut() {
+            if address.association.as_ref().is_some_and(|a| a.instance == *id) {
+                address.association = None;
+            }
+        }
+        if let Some(instance) = region.instances.get_mut(id) {
+            instance.interface.public_ip = None;
+        }
+    }
+}
+
+/// Waits until the guest ends; forever if there is none.
+async fn exit_of(live: &mut Option<Live>) -> GuestExit {
+    let Some(live) = live else { return std::future::pending().await };
+    match live.exited.wait_for(Option::is_some).await {
+        Ok(exit) => exit.clone().unwrap_or(GuestExit::Stopped),
+        Err(_) => GuestExit::Crashed { reason: "nobody watches it any more".to_owned() },
+    }
+}
