@@ -2,16 +2,18 @@
 # Binds an Elastic IP to the instance that this runs on. qib puts it into user-data as a part of type
 # text/cloud-boothook, which cloud-init runs early in the boot, before cloud-config and before any package is installed.
 #
+# ASCII only: text in another encoding would travel as base64, and user-data is small.
+#
 # It needs nothing installed: the Python that cloud-init itself runs on, or else curl from 7.75 on, for requests and
 # their signatures. Credentials are the instance profile's; they stay in variables and pipes of this process, and never
 # stand in arguments, files or output.
 #
-#   boot ──► worker in the background ──► is the address here? ──yes──────────────────────────► bound
-#                                           ▲        │no
-#                                           │        ▼
-#                                  pause ───┘   AssociateAddress, looking at IMDS meanwhile ──► bound
-#                                    ▲               │error
-#                                    └── passing ────┴──── permanent, or out of time ─────────► FAILED
+#   boot --> worker in the background --> is the address here? -- yes ----------------------> bound
+#                                           ^       | no
+#                                           |       v
+#                                   pause --'   AssociateAddress; does IMDS show it? -- yes --> bound
+#                                     ^             | no
+#                                     '-- passing --+-- permanent, or out of time ----------> FAILED
 #
 # Success is the metadata service (IMDS) showing the address. The reply of AssociateAddress is never taken for it:
 # binding takes the instance's random public address away in the middle of the call, so that the reply is often lost.
@@ -20,13 +22,14 @@
 #   qib-bind-address: bound ADDRESS to INSTANCE
 #   qib-bind-address: FAILED REASON
 #
-# Filled in by plain text replacement; the values must be free of quotes, backslashes, blanks and line ends:
-#   @@REGION@@            region to sign for, such as us-east-2
-#   @@PARTITION@@         its partition, such as aws (said in the log)
-#   @@ENDPOINT@@          EC2's endpoint as seen from the instance: http or https, no slash at its end
-#   @@ALLOCATION_ID@@     the address's allocation, eipalloc-…
-#   @@PUBLIC_IP@@         the address itself
-#   @@DEADLINE_SECONDS@@  how long to try, from the start of this script
+# Filled in by plain text replacement of these names between doubled at-signs (they stand without here, so that only the
+# assignments are replaced). The values must be free of quotes, backslashes, blanks and line ends:
+#   REGION                region to sign for, such as us-east-2
+#   PARTITION             its partition, such as aws (said in the log)
+#   ENDPOINT              EC2's endpoint as seen from the instance: http or https, no slash at its end
+#   ALLOCATION_ID         the address's allocation, eipalloc-...
+#   PUBLIC_IP             the address itself
+#   DEADLINE_SECONDS      how long to try, from the start of this script
 set -u
 umask 022
 
