@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 fn main() -> ExitCode {
     emulator::guest::run_if_guest_process();
     guest_support::main(cases![
+        debug,
         a_fresh_guest_is_a_small_system,
         commands_end_as_they_do_over_sshd,
         a_round_trip_of_many_bytes_is_whole,
@@ -348,4 +349,10 @@ async fn garbage_in_user_data_is_said_and_the_guest_comes_up(world: Arc<World>) 
         assert!(console.contains(said), "`{said}` is missing:\n{console}");
         stop(&machine).await;
     }
+}
+
+async fn debug(world: Arc<World>) {
+    let machine = world.boot("i-debug", &[], b"").await;
+    println!("{:?}", machine.run("ls -la /run/cloud-init; cat /run/cloud-init/*; cloud-init status; readlink /proc/self/exe; timeout 2 cloud-init status --wait; echo $?; timeout 2 /usr/bin/cloud-init --version").await);
+    println!("{}", machine.console_text());
 }

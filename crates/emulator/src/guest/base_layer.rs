@@ -4,6 +4,7 @@
 //!   root/          a copy of the host's /etc without its secrets, a skeleton of /var with the package database, empty folders
 //!   usr/           rootless only: every folder of the host's /usr, so that they belong to the guest and can be written to
 //!   tools/KEY/usr/ this executable as sudo, shutdown … for guests; KEY changes with the executable
+//!   tools/KEY/built-in/usr/ its cloud-init, for guests with the built-in boot agent
 //! ```
 
 use std::collections::BTreeSet;
@@ -17,7 +18,10 @@ use sha2::{Digest, Sha256};
 use super::accounts::{parse_accounts, parse_groups};
 use super::host::{FIRST_GUEST_ID, GUEST_IDS, GuestError, GuestMode};
 use super::layers;
-use super::tools;
+use super::tools::{self, Tool};
+
+/// The part of a tools folder that only guests with the built-in boot agent see.
+pub const BUILT_IN: &str = "built-in";
 
 /// Changes whenever a layer made by an older version would not do.
 const FORMAT: u32 = 1;
@@ -140,19 +144,13 @@ fn prepare_tools(base: &Path, mode: GuestMode) -> Result<(), GuestError> {
     // Set-user-ID for sudo's sake. It holds in the guest's user namespace only, where its owner is the guest's root.
     let bits = if mode == GuestMode::Root { 0o4755 } else { 0o755 };
     copy.own(&program, bits, 0, 0)?;
-    for tool in tools::for_guest(mode) {
-        let host_folder = Path::new("/usr").join(tool.folder());
-        // Fedora's /usr/sbin is a link to bin; a folder of ours would hide it.
-        let folder = if host_folder.is_symlink() { "bin" } else { tool.folder() };
-        let folder = half_made.join("usr").join(folder);
-        if !folder.is_dir() {
-            fs::create_dir(&folder).map_err(GuestError::file("create", &folder))?;
-            copy.own(&folder, 0o755, 0, 0)?;
-        }
-        let link = folder.join(tool.name());
-        symlink("/usr/lib/qib-guest/tool", &link).map_err(GuestError::file("create", &link))?;
-        copy.own_link(&link)?;
+    copy.tool_links(&half_made.join("usr"), &tools::for_all_guests(mode))?;
+    let built_in = half_made.join(BUILT_IN);
+    for folder in [built_in.clone(), built_in.join("usr")] {
+        fs::create_dir(&folder).map_err(GuestError::file("create", &folder))?;
+        copy.own(&folder, 0o755, 0, 0)?;
     }
+    copy.tool_links(&built_in.join("usr"), &tools::for_built_in_agent())?;
     fs::rename(&half_made, &target).map_err(GuestError::file("create", &target))
 }
 
@@ -189,6 +187,21 @@ impl Copier {
     fn link(&self, target: impl AsRef<Path>, path: &Path) -> Result<(), GuestError> {
         symlink(target, path).map_err(GuestError::file("create", path))?;
         self.own_link(path)
+    }
+
+    /// Makes tools found at their usual places in the tree `usr`.
+    fn tool_links(&self, usr: &Path, tools: &[Tool]) -> Result<(), GuestError> {
+        for tool in tools {
+            // Fedora's /usr/sbin is a link to bin; a folder of ours would hide it.
+            let is_link = Path::new("/usr").join(tool.folder()).is_symlink();
+            let folder = usr.join(if is_link { "bin" } else { tool.folder() });
+            if !folder.is_dir() {
+                fs::create_dir(&folder).map_err(GuestError::file("create", &folder))?;
+                self.own(&folder, 0o755, 0, 0)?;
+            }
+            self.link(tools::PROGRAM, &folder.join(tool.name()))?;
+        }
+        Ok(())
     }
 
     fn root_tree(&self, root: &Path) -> Result<(), GuestError> {

@@ -30,7 +30,7 @@ use super::host::{FIRST_GUEST_ID, GUEST_IDS, GuestMode};
 use super::init;
 use super::mounts::{self, Sources};
 use super::network;
-use super::spec::GuestSpec;
+use super::spec::{BootAgent, GuestSpec};
 use super::sys::{self, Forked, StandardStream};
 
 /// The name (`argv[0]`) under which the executable is a launcher.
@@ -100,7 +100,7 @@ fn probe(mode: GuestMode, control: &OwnedFd) -> Result<(), String> {
         Forked::Child => {
             let tried = sys::set_up_loopback(&[])
                 .map_err(|e| format!("cannot set up the guest's network: {e}"))
-                .and_then(|()| mounts::enter(0, mode).map(drop).map_err(|e| e.to_string()));
+                .and_then(|()| mounts::enter(0, mode, BootAgent::HostCloudInit).map(drop).map_err(|e| e.to_string()));
             let answer = match tried {
                 Ok(()) => FromGuest::Capable,
                 Err(reason) => FromGuest::Failed { reason },
@@ -114,6 +114,7 @@ fn probe(mode: GuestMode, control: &OwnedFd) -> Result<(), String> {
 }
 
 fn detach_from_starter() -> io::Result<()> {
+    sys::heed_all_signals()?;
     rustix::process::setsid()?;
     let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     sys::redirect_standard(StandardStream::Input, null.as_fd())?;
@@ -223,7 +224,7 @@ fn prepare(spec: &GuestSpec, mode: GuestMode, control: &OwnedFd) -> Result<mount
     let listeners = network::set_up(spec.private_ip, spec.endpoint)
         .map_err(|e| format!("cannot set up the guest's network: {e}"))?;
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(|e| format!("cannot set the host name: {e}"))?;
-    let console = mounts::enter(spec.image_layers.len(), mode).map_err(|e| e.to_string())?;
+    let console = mounts::enter(spec.image_layers.len(), mode, spec.agent).map_err(|e| e.to_string())?;
     protect().map_err(|e| format!("cannot make process 1 untraceable: {e}"))?;
     sys::limit_processes(init::MOST_PROCESSES).map_err(|e| format!("cannot limit the number of processes: {e}"))?;
     let (imds, endpoint) = (OwnedFd::from(listeners.imds), OwnedFd::from(listeners.endpoint));

@@ -22,7 +22,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
+use super::base_layer::BUILT_IN;
 use super::host::{FIRST_GUEST_ID, GuestMode};
+use super::spec::BootAgent;
 use super::sys;
 
 /// Where folders are staged. Any folder that exists on every host will do: the mount is seen by the guest's launcher only.
@@ -149,13 +151,16 @@ pub struct Console {
 ///
 /// # Errors
 /// If a mount is refused; the message names it.
-pub fn enter(image_layers: usize, mode: GuestMode) -> Result<Console, MountError> {
+pub fn enter(image_layers: usize, mode: GuestMode, agent: BootAgent) -> Result<Console, MountError> {
     let root = staged("root");
     let image = |tree: &str| (0..image_layers).map(|n| format!("{STAGE}/i{n}/{tree}")).collect::<Vec<_>>();
     let mut lower = image("root");
     lower.push(format!("{STAGE}/b/root"));
     mount_overlay(&lower, "root", &root)?;
     let mut lower = image("usr");
+    if agent == BootAgent::BuiltIn {
+        lower.push(format!("{STAGE}/t/{BUILT_IN}/usr"));
+    }
     lower.extend([format!("{STAGE}/t/usr"), format!("{STAGE}/b/usr"), format!("{STAGE}/h")]);
     mount_overlay(&lower, "usr", &root.join("usr"))?;
 

@@ -59,6 +59,43 @@ pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
 }
 
+/// As the kernel has it; all-zero is "default action, no flags, nothing blocked".
+#[repr(C)]
+#[derive(Default)]
+struct KernelSigaction {
+    handler: usize,
+    flags: libc::c_ulong,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Stops ignoring signals that this process was started with ignored, so that no session in the guest inherits that: `nohup` does
+/// it to SIGHUP, and `posix_spawn` of the GNU C library to its internal signal 32. SIGPIPE is Rust's own doing and is reset
+/// whenever a [`Command`] starts.
+///
+/// # Errors
+/// As `rt_sigaction`'s.
+pub fn heed_all_signals() -> io::Result<()> {
+    require_single_thread()?;
+    for signal in 1..=64 {
+        if [libc::SIGKILL, libc::SIGSTOP, libc::SIGPIPE].contains(&signal) {
+            continue;
+        }
+        let (mut old, new) = (KernelSigaction::default(), KernelSigaction::default());
+        let size = mem::size_of::<u64>();
+        // SAFETY: both structures are laid out as the kernel has them, and the mask's size is the kernel's. The C library's
+        // function would refuse its internal signals.
+        let asked = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, 0, &raw mut old, size) };
+        check(libc::c_int::try_from(asked).unwrap_or(-1))?;
+        if old.handler == libc::SIG_IGN {
+            // SAFETY: as above.
+            let set = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const new, 0, size) };
+            check(libc::c_int::try_from(set).unwrap_or(-1))?;
+        }
+    }
+    Ok(())
+}
+
 /// Ends this process at once, without running destructors or exit handlers of the process it was forked from.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions.
@@ -180,24 +217,22 @@ pub fn close_inherited() -> io::Result<()> {
     check(libc::c_int::try_from(result).unwrap_or(-1)).map(drop)
 }
 
-/// Points a standard stream (0, 1 or 2) somewhere else.
+/// Points a standard stream somewhere else.
 ///
 /// # Errors
 /// As `dup2`'s.
 pub fn redirect_standard(stream: StandardStream, to: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: replacing 0, 1 or 2 leaves the standard library's handles valid: they name the number, not the file.
+    // SAFETY: replacing 0 or 1 leaves the standard library's handles valid: they name the number, not the file.
     check(unsafe { libc::dup2(to.as_raw_fd(), stream as RawFd) }).map(drop)
 }
 
-/// The three descriptors every process has.
+/// Descriptors that every process has.
 #[derive(Clone, Copy, Debug)]
 pub enum StandardStream {
     /// 0
     Input = 0,
     /// 1
     Output = 1,
-    /// 2
-    Error = 2,
 }
 
 /// As whom and how a process of the guest runs.

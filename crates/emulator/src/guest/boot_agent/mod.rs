@@ -37,7 +37,9 @@ pub fn start(guest: Arc<Guest>, events: UnboundedSender<Event>) -> io::Result<()
         .name("boot-agent".to_owned())
         .spawn(move || {
             // Process 1 lives as long as its receiver does.
-            let tell = |event| drop(events.send(event));
+            let tell = |event| {
+                let _ = events.send(event);
+            };
             match guest.spec.agent {
                 BootAgent::BuiltIn => built_in::run(&guest, &tell),
                 BootAgent::HostCloudInit => host_cloud_init::run(&guest, &tell),

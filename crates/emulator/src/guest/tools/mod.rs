@@ -14,9 +14,8 @@ use super::sys;
 
 /// The host's own sudo, which guests use where it exists.
 pub const HOST_SUDO: &str = "/usr/bin/sudo";
-const HOST_CLOUD_INIT: &str = "/usr/bin/cloud-init";
 /// Where the program lies in a guest.
-const PROGRAM: &str = "/usr/lib/qib-guest/tool";
+pub const PROGRAM: &str = "/usr/lib/qib-guest/tool";
 
 /// One command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +58,22 @@ impl Tool {
     }
 }
 
-/// The commands that a guest on this host gets from us.
-pub fn for_guest(mode: GuestMode) -> Vec<Tool> {
+/// The commands that every guest on this host gets from us.
+pub fn for_all_guests(mode: GuestMode) -> Vec<Tool> {
     Tool::ALL
         .into_iter()
         .filter(|tool| match tool {
             // The host's would insist on being set-user-ID root, which it is not in a rootless guest.
             Tool::Sudo => mode == GuestMode::Rootless || !Path::new(HOST_SUDO).exists(),
-            Tool::CloudInit => !Path::new(HOST_CLOUD_INIT).exists(),
+            Tool::CloudInit => false,
             Tool::Shutdown | Tool::PowerOff | Tool::Halt | Tool::Reboot => true,
         })
         .collect()
+}
+
+/// The commands of a guest with the built-in boot agent. They hide the host's cloud-init, which knows nothing of that agent.
+pub fn for_built_in_agent() -> Vec<Tool> {
+    vec![Tool::CloudInit]
 }
 
 /// Whether this process is the program that lies in a guest's `/usr`.
