@@ -6,6 +6,7 @@ It puts itself into user and mount namespaces of its own first: /etc, /home, /ro
 
 import os
 import pathlib
+import shutil  # noqa: F401  unittest imports it later, when the Python of someone whose home is /root is out of sight
 import subprocess
 import sys
 import unittest
