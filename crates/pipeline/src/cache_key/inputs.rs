@@ -1,0 +1,294 @@
+//! The parts of a stage that decide its image's content.
+
+use crate::files::{FileKind, Files};
+use crate::model::{Commands, Provisioner, Run, Stage, Upload, UploadSource, Volume};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// A SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// Its first eight hexadecimal digits: enough to see a change, too few to recover anything.
+    pub fn short(&self) -> String {
+        hex::encode(self.0).chars().take(8).collect()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+/// Which part of a stage an input is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum InputName {
+    /// The volumes of launch and image.
+    Volumes,
+    /// The instance profile.
+    InstanceProfile,
+    /// The user's own user-data.
+    UserData,
+    /// A provisioner.
+    Provisioner {
+        /// Its place under `provision`, from 0.
+        position: usize,
+        /// What people call it.
+        label: String,
+    },
+}
+
+impl InputName {
+    /// The word for it in keys and summaries.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Volumes => "v",
+            Self::InstanceProfile => "i",
+            Self::UserData => "u",
+            Self::Provisioner { .. } => "p",
+        }
+    }
+}
+
+impl fmt::Display for InputName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Volumes => f.write_str("volumes"),
+            Self::InstanceProfile => f.write_str("instance profile"),
+            Self::UserData => f.write_str("user-data"),
+            Self::Provisioner { position, label } => write!(f, "provision[{position}] {label}"),
+        }
+    }
+}
+
+/// One input and its digest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Input {
+    /// Which part it is.
+    pub name: InputName,
+    /// What it holds.
+    pub digest: Digest,
+}
+
+/// All inputs of a stage except its source image, in a fixed order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StageInputs(Vec<Input>);
+
+impl StageInputs {
+    /// Hashes a stage's inputs. Reads every file that it uploads.
+    ///
+    /// # Errors
+    /// A file that cannot be read, with its path.
+    pub fn collect(stage: &Stage, files: &dyn Files) -> io::Result<Self> {
+        let mut inputs = Vec::new();
+        let mut volumes = Fields::default();
+        volumes.list("launch", &stage.launch.volumes, volume);
+        volumes.list("image", &stage.image.volumes, volume);
+        inputs.push(Input {
+            name: InputName::Volumes,
+            digest: volumes.digest(),
+        });
+        let mut profile = Fields::default();
+        profile.optional(
+            "name",
+            stage
+                .launch
+                .instance_profile
+                .as_ref()
+                .map(|name| name.as_str()),
+        );
+        inputs.push(Input {
+            name: InputName::InstanceProfile,
+            digest: profile.digest(),
+        });
+        let mut user_data = Fields::default();
+        user_data.optional(
+            "content",
+            stage
+                .launch
+                .user_data
+                .as_ref()
+                .map(|file| file.content.as_slice()),
+        );
+        inputs.push(Input {
+            name: InputName::UserData,
+            digest: user_data.digest(),
+        });
+        for (position, provisioner) in stage.provision.iter().enumerate() {
+            let digest = match &provisioner.value {
+                Provisioner::Run(step) => run(step),
+                Provisioner::Upload(step) => upload(step, files)?,
+            };
+            inputs.push(Input {
+                name: InputName::Provisioner {
+                    position,
+                    label: provisioner.label(),
+                },
+                digest,
+            });
+        }
+        Ok(Self(inputs))
+    }
+
+    /// The inputs in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Input> {
+        self.0.iter()
+    }
+}
+
+/// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.
+#[derive(Default)]
+struct Fields(Sha256);
+
+impl Fields {
+    fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        for part in [name.as_bytes(), value.as_ref()] {
+            self.0.update((part.len() as u64).to_be_bytes());
+            self.0.update(part);
+        }
+    }
+
+    fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
+    }
+
+    fn list<T>(&mut self, name: &str, items: &[T], digest: fn(&T) -> Digest) {
+        for item in items {
+            self.put(name, digest(item).0);
+        }
+    }
+
+    fn digest(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
+fn volume(volume: &Volume) -> Digest {
+    let mut fields = Fields::default();
+    fields.put("device", volume.device.as_str());
+    fields.optional(
+        "size_gib",
+        volume.size_gib.as_ref().map(|size| size.get().to_string()),
+    );
+    fields.optional("type", volume.kind.map(|kind| kind.as_str()));
+    fields.optional(
+        "iops",
+        volume.iops.as_ref().map(|iops| iops.value.to_string()),
+    );
+    fields.optional(
+        "throughput",
+        volume
+            .throughput
+            .as_ref()
+            .map(|throughput| throughput.value.to_string()),
+    );
+    fields.optional("encrypted", volume.encrypted.map(|on| on.to_string()));
+    fields.optional(
+        "kms_key_id",
+        volume.kms_key_id.as_ref().map(|key| key.as_str()),
+    );
+    fields.put(
+        "delete_on_termination",
+        volume.delete_on_termination.to_string(),
+    );
+    fields.digest()
+}
+
+fn run(run: &Run) -> Digest {
+    let mut fields = Fields::default();
+    fields.put("is", "run");
+    match &run.commands {
+        Commands::Inline(text) => fields.put("inline", text.canonical()),
+        Commands::Scripts(scripts) => scripts
+            .iter()
+            .for_each(|script| fields.put("script", &script.content)),
+    }
+    fields.optional("become", run.become_user.as_ref().map(|user| user.as_str()));
+    fields.put("errexit", run.errexit.to_string());
+    for (name, value) in &run.env {
+        fields.put("env", name.as_str());
+        fields.put("value", value.canonical());
+    }
+    for code in &run.exit_codes {
+        fields.put("exit_code", code.to_string());
+    }
+    fields.optional(
+        "interpreter",
+        run.interpreter.as_ref().map(|program| program.as_str()),
+    );
+    fields.digest()
+}
+
+fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
+    let mut fields = Fields::default();
+    fields.put("is", "upload");
+    fields.put("to", upload.to.as_str());
+    fields.optional("mode", upload.mode.map(|mode| mode.to_string()));
+    fields.optional(
+        "become",
+        upload.become_user.as_ref().map(|user| user.as_str()),
+    );
+    match &upload.what {
+        UploadSource::Content(text) => fields.put("content", text.canonical()),
+        UploadSource::Rendered { file, text } => {
+            if let FileKind::File { mode } = named(files.kind(&file.path), &file.path)? {
+                fields.put("file mode", mode.to_string());
+            }
+            fields.put("content", text.canonical());
+        }
+        UploadSource::File(file) => {
+            let kind = named(files.kind(&file.path), &file.path)?;
+            entry(&mut fields, "", &kind, &file.path, files)?;
+        }
+        UploadSource::Folder(folder) => walk(&mut fields, "", &folder.path, files)?,
+    }
+    Ok(fields.digest())
+}
+
+fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {
+    for (child, kind) in named(files.entries(folder), folder)? {
+        let name = format!("{name}/{}", child.to_string_lossy());
+        entry(fields, &name, &kind, &folder.join(child), files)?;
+    }
+    Ok(())
+}
+
+/// Links are not followed: a link's target is its content, and no circle of links can catch us.
+fn entry(
+    fields: &mut Fields,
+    name: &str,
+    kind: &FileKind,
+    path: &Path,
+    files: &dyn Files,
+) -> io::Result<()> {
+    fields.put("path", name);
+    match kind {
+        FileKind::File { mode } => {
+            fields.put("file mode", mode.to_string());
+            fields.put("sha256", named(files.digest(path), path)?);
+        }
+        FileKind::Folder { mode } => {
+            fields.put("folder mode", mode.to_string());
+            walk(fields, name, path, files)?;
+        }
+        FileKind::Link { target } => fields.put("link", target.as_os_str().as_encoded_bytes()),
+        FileKind::Other => {
+            let message = format!(
+                "{} is neither file, folder nor link; it cannot be uploaded",
+                path.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+    }
+    Ok(())
+}
+
+fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
+    result.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
+}

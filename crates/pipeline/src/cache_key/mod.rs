@@ -1,0 +1,66 @@
+//! What decides an image's content, and the key that follows from it.
+//!
+//! | in the key | not in the key |
+//! |---|---|
+//! | the source image's id | how it was found (filter, stage) |
+//! | volumes of launch and image, the instance profile, the user's own user-data | instance type, network, lifetimes, addresses |
+//! | each provisioner with what it runs, as whom and how; content and mode of each uploaded file | `name`, `timeout`, `needs` |
+//! | text of environment variables | values of secret variables (their expression instead) |
+//! | what a rehearsal skipped | connection, names, descriptions, tags, sharing, outputs |
+//!
+//! Run-time expressions enter as they are written: an image does not go stale because a run's id differs.
+
+mod inputs;
+mod summary;
+
+pub use inputs::{Digest, Input, InputName, StageInputs};
+pub use summary::{InputSummary, SummaryError};
+
+use crate::model::ImageId;
+use sha2::Digest as _;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// The version of the key's making. A change of what enters a key, or how, raises it; no older image is then found.
+pub const VERSION: u32 = 1;
+
+/// The hash of all that decides an image's content, as 64 hexadecimal digits: the tag `qib:cache-key`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CacheKey(String);
+
+impl CacheKey {
+    /// The key as the tag has it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The key of a stage's image, made from these inputs on this source. `skipped` are the positions under `provision`
+/// (from 0) of what a rehearsal leaves out; on AWS it is empty.
+pub fn cache_key(inputs: &StageInputs, source: &ImageId, skipped: &BTreeSet<usize>) -> CacheKey {
+    let mut hash = sha2::Sha256::new();
+    let mut field = |text: &[u8]| {
+        // The length before the text: no two lists of fields run together to the same bytes.
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    field(b"qib cache key");
+    field(&VERSION.to_be_bytes());
+    field(source.as_str().as_bytes());
+    for input in inputs.iter() {
+        // A provisioner's name is only what people call it; its place is its place in the list.
+        field(input.name.kind().as_bytes());
+        field(&input.digest.0);
+    }
+    for position in skipped {
+        field(b"skipped");
+        field(&(*position as u64).to_be_bytes());
+    }
+    CacheKey(hex::encode(hash.finalize()))
+}

@@ -1,0 +1,54 @@
+//! How an instance is reached: what must fit each other.
+
+use crate::model::{Address, Bind, HostKey, SshFrom, Stage, WaitCloudInit};
+use crate::problem::Fault;
+
+pub(super) fn check(stage: &Stage) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let (launch, connect) = (&stage.launch, &stage.connect);
+    match &connect.address.value {
+        Address::ElasticIp(ip) if ip.bind == Bind::UserData => {
+            if launch.instance_profile.is_none() {
+                let message = "binding the Elastic IP from user-data needs `launch.instance_profile`: \
+                               the instance itself calls AssociateAddress";
+                faults.push(
+                    Fault::new(connect.address.span, message)
+                        .hint("name an instance profile, or write `bind: api` to let qib bind it"),
+                );
+            }
+            if !launch.public_ip && launch.egress.is_none() {
+                let message = "without a public address at launch the instance cannot reach EC2 to bind its Elastic IP";
+                faults.push(Fault::new(connect.address.span, message).hint(
+                    "leave `launch.public_ip` on, say how it gets out with `launch.egress: nat` or `endpoint`, \
+                     or write `bind: api`",
+                ));
+            }
+        }
+        Address::Public if !launch.public_ip && connect.host.is_none() => {
+            let message = "`launch.public_ip: false` leaves no public address to connect to";
+            faults.push(Fault::new(connect.address.span, message).hint(
+                "write `connect.address: private`, or name an Elastic IP or a `connect.host`",
+            ));
+        }
+        _ => {}
+    }
+    if !launch.security_groups.is_empty() && launch.ssh_from != SshFrom::Caller {
+        let at = launch
+            .security_groups
+            .first()
+            .map_or(stage.name.span, |group| group.span);
+        faults.push(
+            Fault::new(at, "`ssh_from` opens qib's own security group, and with `security_groups` there is none")
+                .hint("leave one of the two out"),
+        );
+    }
+    if connect.host_key.value == HostKey::Inject && connect.wait_cloud_init == WaitCloudInit::Never
+    {
+        let message = "`host_key: inject` needs cloud-init to have run, and `wait_cloud_init: false` does not wait for it";
+        faults.push(
+            Fault::new(connect.host_key.span, message)
+                .hint("leave `wait_cloud_init` at auto, or verify the host key another way: console, fingerprint"),
+        );
+    }
+    faults
+}

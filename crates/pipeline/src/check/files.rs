@@ -1,0 +1,231 @@
+//! The files that a pipeline names: found, and where they are part of it, read.
+
+use crate::Span;
+use crate::decode::{Allows, Scope};
+use crate::files::{FileKind, Files};
+use crate::model::{
+    Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Stage, Upload, UploadSource,
+    UserDataFile,
+};
+use crate::problem::Fault;
+use crate::template::{SecretTemplate, Segment};
+use std::path::PathBuf;
+
+/// EC2's limit for user-data, as sent. (EC2 User Guide, "Run commands when you launch an EC2 instance with user data
+/// input": 16 KB in raw form, before base64.)
+const MAX_USER_DATA: usize = 16_384;
+
+struct Reader<'a> {
+    files: &'a dyn Files,
+    locate: &'a dyn Fn(&str) -> PathBuf,
+    faults: Vec<Fault>,
+}
+
+/// Finds each file that the pipeline names, reads scripts, templates and user-data, and says what is missing.
+pub(crate) fn read_files(
+    pipeline: &mut Pipeline,
+    files: &dyn Files,
+    locate: &dyn Fn(&str) -> PathBuf,
+    scope: Scope<'_>,
+) -> Vec<Fault> {
+    let mut reader = Reader {
+        files,
+        locate,
+        faults: Vec::new(),
+    };
+    for stage in &mut pipeline.stages.0 {
+        let name = stage.name.value.as_str().to_owned();
+        reader.stage(
+            stage,
+            Scope {
+                stage: Some(&name),
+                ..scope
+            },
+        );
+    }
+    reader.faults
+}
+
+impl Reader<'_> {
+    fn stage(&mut self, stage: &mut Stage, scope: Scope<'_>) {
+        let recipe = &mut stage.recipe;
+        if let Some(user_data) = &mut recipe.launch.user_data {
+            self.user_data(user_data);
+        }
+        if let LoginKey::File(file) = &mut recipe.connect.key.value {
+            self.file(file, "private key");
+        }
+        if let HostKey::KnownHosts(file) = &mut recipe.connect.host_key.value {
+            self.file(file, "known_hosts file");
+        }
+        for provisioner in &mut recipe.provision {
+            match &mut provisioner.value {
+                Provisioner::Run(run) => {
+                    if let Commands::Scripts(scripts) = &mut run.commands {
+                        for script in scripts {
+                            if self.file(&mut script.file, "script").is_some() {
+                                script.content = self.read(&script.file).unwrap_or_default();
+                            }
+                        }
+                    }
+                }
+                Provisioner::Upload(upload) => self.upload(upload, scope),
+            }
+        }
+    }
+
+    fn upload(&mut self, upload: &mut Upload, scope: Scope<'_>) {
+        match &mut upload.what {
+            UploadSource::File(file) => {
+                self.file(file, "file to upload");
+            }
+            UploadSource::Folder(folder) => self.folder(folder),
+            UploadSource::Content(_) => {}
+            UploadSource::Rendered { file, text } => {
+                if self.file(file, "file to upload").is_none() {
+                    return;
+                }
+                let Some(bytes) = self.read(file) else { return };
+                match template(file, bytes, scope) {
+                    Ok(rendered) => *text = rendered,
+                    Err(fault) => self.faults.push(fault),
+                }
+            }
+        }
+    }
+
+    fn user_data(&mut self, user_data: &mut UserDataFile) {
+        if self.file(&mut user_data.file, "user-data file").is_none() {
+            return;
+        }
+        user_data.content = self.read(&user_data.file).unwrap_or_default();
+        // qib's own parts come on top and gzip shrinks the whole; ten times the limit does not shrink below it.
+        let size = user_data.content.len();
+        if size > 10 * MAX_USER_DATA {
+            let message = format!(
+                "the user-data file has {size} bytes; EC2 takes {MAX_USER_DATA}, compressed"
+            );
+            self.faults.push(
+                Fault::new(user_data.file.written.span, message)
+                    .hint("put large files on the instance with `upload`"),
+            );
+        }
+    }
+
+    /// Resolves a file's path and checks that a file is there.
+    fn file(&mut self, file: &mut LocalFile, what: &str) -> Option<()> {
+        match self.kind(file, what)? {
+            FileKind::File { .. } => Some(()),
+            FileKind::Folder { .. } => {
+                let message = format!("the {what} {:?} is a folder", file.written.value);
+                let hint = format!("write it with a slash at its end: {}/", file.written.value);
+                let fault = Fault::new(file.written.span, message);
+                self.faults.push(if what == "file to upload" {
+                    fault.hint(hint)
+                } else {
+                    fault
+                });
+                None
+            }
+            _ => {
+                let message = format!(
+                    "the {what} {:?} is neither a file nor a folder",
+                    file.written.value
+                );
+                self.faults.push(Fault::new(file.written.span, message));
+                None
+            }
+        }
+    }
+
+    fn folder(&mut self, folder: &mut LocalFile) {
+        match self.kind(folder, "folder to upload") {
+            Some(FileKind::Folder { .. }) | None => {}
+            Some(_) => {
+                let message = format!("{:?} is not a folder", folder.written.value);
+                let fault = Fault::new(folder.written.span, message);
+                self.faults
+                    .push(fault.hint("write a file without a slash at its end"));
+            }
+        }
+    }
+
+    fn kind(&mut self, file: &mut LocalFile, what: &str) -> Option<FileKind> {
+        file.path = (self.locate)(&file.written);
+        match self.files.kind(&file.path) {
+            Ok(kind) => Some(kind),
+            Err(why) => {
+                let fault = if why.kind() == std::io::ErrorKind::NotFound {
+                    Fault::new(
+                        file.written.span,
+                        format!("the {what} {:?} does not exist", file.written.value),
+                    )
+                    .hint(format!("looked for {}", file.path.display()))
+                } else {
+                    let message = format!(
+                        "the {what} {:?} cannot be looked at: {why}",
+                        file.written.value
+                    );
+                    Fault::new(file.written.span, message)
+                        .hint(format!("its path is {}", file.path.display()))
+                };
+                self.faults.push(fault);
+                None
+            }
+        }
+    }
+
+    fn read(&mut self, file: &LocalFile) -> Option<Vec<u8>> {
+        match self.files.read(&file.path) {
+            Ok(bytes) => Some(bytes),
+            Err(why) => {
+                let message = format!("{} cannot be read: {why}", file.path.display());
+                self.faults.push(Fault::new(file.written.span, message));
+                None
+            }
+        }
+    }
+}
+
+/// Reads a file as a template. Its faults point at the pipeline's line and name the place in the file.
+fn template(file: &LocalFile, bytes: Vec<u8>, scope: Scope<'_>) -> Result<SecretTemplate, Fault> {
+    let here = file.written.span;
+    let name = file.path.display();
+    let text = String::from_utf8(bytes).map_err(|why| {
+        Fault::new(
+            here,
+            format!(
+                "the template {name} is not UTF-8: byte {}",
+                why.utf8_error().valid_up_to()
+            ),
+        )
+    })?;
+    let starts: Vec<(u32, u32)> = places(&text);
+    let within = |occurrence: usize, offset: u32, width: u32| {
+        let (line, column) = starts.get(occurrence).copied().unwrap_or((1, 1));
+        Span {
+            line,
+            column: column + offset,
+            width,
+        }
+    };
+    let segments: Vec<Segment> = scope
+        .text_segments(&text, Allows::RunTimeAndSecrets, within)
+        .map_err(|fault| Fault {
+            span: here,
+            message: format!("in {name}:{}: {}", fault.span, fault.message),
+            hint: fault.hint,
+        })?;
+    Ok(SecretTemplate::from_segments(segments, here))
+}
+
+fn places(text: &str) -> Vec<(u32, u32)> {
+    let mut places = Vec::new();
+    for (number, line) in text.split('\n').enumerate() {
+        for (at, _) in line.match_indices("${{") {
+            let column = line.get(..at).unwrap_or_default().chars().count();
+            places.push((number as u32 + 1, column as u32 + 1));
+        }
+    }
+    places
+}

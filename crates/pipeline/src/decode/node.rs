@@ -1,0 +1,512 @@
+//! serde's view of a node: texts are interpolated as they are read.
+
+use super::{Allows, Carried, DecodeError, Scope, marker};
+use crate::Span;
+use crate::template::Segment;
+use crate::yaml::{Key, Node, Scalar, Value};
+use serde::de::value::StringDeserializer;
+use serde::de::{
+    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
+};
+
+/// A node, and what is known where it stands.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeDeserializer<'n> {
+    pub(crate) node: &'n Node,
+    pub(crate) scope: Scope<'n>,
+}
+
+/// A scalar's text after interpolation, and whether it may be read as a number or a boolean.
+struct Text {
+    text: String,
+    plain: bool,
+}
+
+impl<'n> NodeDeserializer<'n> {
+    fn child(&self, node: &'n Node) -> Self {
+        Self {
+            node,
+            scope: self.scope,
+        }
+    }
+
+    fn empty(&self) -> DecodeError {
+        DecodeError::at(self.node.span, "this key has no value")
+            .hint("give it one, or leave the key out")
+    }
+
+    fn scalar(&self, expected: &dyn de::Expected) -> Result<&'n Scalar, DecodeError> {
+        let found = match &self.node.value {
+            Value::Scalar(scalar) if scalar.is_null() => return Err(self.empty()),
+            Value::Scalar(scalar) => return Ok(scalar),
+            Value::Sequence(_) => de::Unexpected::Seq,
+            Value::Map(_) => de::Unexpected::Map,
+        };
+        Err(<DecodeError as de::Error>::invalid_type(found, expected).or_at(self.node.span))
+    }
+
+    fn text(&self, expected: &dyn de::Expected) -> Result<Text, DecodeError> {
+        let scalar = self.scalar(expected)?;
+        if scalar.text.is_empty() {
+            return Err(DecodeError::at(self.node.span, "this text is empty")
+                .hint("give it a value, or leave the key out"));
+        }
+        let segments = self.scope.segments(scalar, self.node.span, Allows::Known)?;
+        let text = segments
+            .iter()
+            .map(|s| {
+                if let Segment::Literal(text) = s {
+                    text.as_str()
+                } else {
+                    ""
+                }
+            })
+            .collect();
+        // An expression must be quoted in YAML ({ begins a map), so quotes around one say nothing about its type.
+        Ok(Text {
+            text,
+            plain: scalar.plain || !scalar.openings.is_empty(),
+        })
+    }
+
+    fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
+        let scalar = self.scalar(&"a text")?;
+        if scalar.text.is_empty() && allows != Allows::RunTimeAndSecrets {
+            return Err(DecodeError::at(self.node.span, "this text is empty")
+                .hint("give it a value, or leave the key out"));
+        }
+        let segments = self.scope.segments(scalar, self.node.span, allows)?;
+        let carried = Carried {
+            segments,
+            span: self.node.span,
+        };
+        carried
+            .pack()
+            .map_err(|_| DecodeError::at(self.node.span, "this text cannot be kept"))
+    }
+
+    fn number<T: std::str::FromStr>(&self, expected: &dyn de::Expected) -> Result<T, DecodeError> {
+        let Text { text, plain } = self.text(expected)?;
+        match text.parse() {
+            Ok(number) if plain => Ok(number),
+            _ => Err(<DecodeError as de::Error>::invalid_type(
+                de::Unexpected::Str(&text),
+                expected,
+            )
+            .or_at(self.node.span)),
+        }
+    }
+
+    fn bool(&self, expected: &dyn de::Expected) -> Result<bool, DecodeError> {
+        let Text { text, plain } = self.text(expected)?;
+        match text.as_str() {
+            "true" if plain => Ok(true),
+            "false" if plain => Ok(false),
+            _ => {
+                let error =
+                    <DecodeError as de::Error>::invalid_type(de::Unexpected::Str(&text), expected);
+                Err(error
+                    .or_at(self.node.span)
+                    .hint("the booleans are true and false, without quotes"))
+            }
+        }
+    }
+
+    fn map<V: Visitor<'n>>(self, visitor: V, stages: bool) -> Result<V::Value, DecodeError> {
+        match &self.node.value {
+            Value::Map(entries) => {
+                let entries = Entries {
+                    parent: self,
+                    rest: entries.iter(),
+                    current: None,
+                    stages,
+                };
+                visitor
+                    .visit_map(entries)
+                    .map_err(|error: DecodeError| error.or_at(self.node.span))
+            }
+            Value::Sequence(_) => Err(self.mismatch(de::Unexpected::Seq, &visitor)),
+            Value::Scalar(scalar) if scalar.is_null() => Err(self.empty()),
+            Value::Scalar(scalar) => {
+                Err(self.mismatch(de::Unexpected::Str(&scalar.text), &visitor))
+            }
+        }
+    }
+
+    fn mismatch(&self, found: de::Unexpected<'_>, expected: &dyn de::Expected) -> DecodeError {
+        <DecodeError as de::Error>::invalid_type(found, expected).or_at(self.node.span)
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident $visit:ident $kind:ty),*) => {$(
+        fn $method<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            visitor.$visit(self.number::<$kind>(&"a whole number")?).map_err(|error: DecodeError| error.or_at(self.node.span))
+        }
+    )*};
+}
+
+impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.node.value {
+            Value::Map(_) => self.map(visitor, false),
+            Value::Sequence(_) => self.deserialize_seq(visitor),
+            Value::Scalar(_) => {
+                let Text { text, plain } = self.text(&visitor)?;
+                match text.as_str() {
+                    "true" if plain => visitor.visit_bool(true),
+                    "false" if plain => visitor.visit_bool(false),
+                    _ => visitor.visit_str(&text),
+                }
+                .map_err(|error: DecodeError| error.or_at(self.node.span))
+            }
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_bool(self.bool(&"true or false")?)
+    }
+
+    numbers!(
+        deserialize_i8 visit_i8 i8, deserialize_i16 visit_i16 i16, deserialize_i32 visit_i32 i32,
+        deserialize_i64 visit_i64 i64, deserialize_u8 visit_u8 u8, deserialize_u16 visit_u16 u16,
+        deserialize_u32 visit_u32 u32, deserialize_u64 visit_u64 u64
+    );
+
+    fn deserialize_str<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let text = self.text(&"a text")?.text;
+        visitor
+            .visit_string(text)
+            .map_err(|error: DecodeError| error.or_at(self.node.span))
+    }
+
+    fn deserialize_string<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'n>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match name {
+            marker::STAGES => self.map(visitor, true),
+            marker::TEMPLATE => visitor.visit_string(self.carried(Allows::RunTime)?),
+            marker::SECRET_TEMPLATE => {
+                visitor.visit_string(self.carried(Allows::RunTimeAndSecrets)?)
+            }
+            marker::LOCATED => visitor.visit_seq(WithPlace {
+                span: Some(self.node.span),
+                value: Some(self),
+            }),
+            _ => visitor.visit_newtype_struct(self),
+        }
+        .map_err(|error: DecodeError| error.or_at(self.node.span))
+    }
+
+    fn deserialize_seq<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.node.value {
+            Value::Sequence(items) => {
+                let items = Items {
+                    parent: self,
+                    rest: items.iter(),
+                };
+                visitor
+                    .visit_seq(items)
+                    .map_err(|error: DecodeError| error.or_at(self.node.span))
+            }
+            Value::Map(_) => Err(self.mismatch(de::Unexpected::Map, &"a list")),
+            Value::Scalar(scalar) if scalar.is_null() => Err(self.empty()),
+            Value::Scalar(scalar) => {
+                Err(self.mismatch(de::Unexpected::Str(&scalar.text), &"a list"))
+            }
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.map(visitor, false)
+    }
+
+    fn deserialize_struct<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match &self.node.value {
+            Value::Sequence(_) => Err(self.mismatch(de::Unexpected::Seq, &"a map")),
+            Value::Scalar(scalar) if !scalar.is_null() => {
+                Err(self.mismatch(de::Unexpected::Str(&scalar.text), &"a map"))
+            }
+            _ => self.map(visitor, false),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        let words = || variants.join(", ");
+        let choice = match &self.node.value {
+            Value::Map(entries) => match entries.as_slice() {
+                [(key, node)] => Choice {
+                    word: key.text.clone(),
+                    span: key.span,
+                    content: Some(self.child(node)),
+                },
+                _ => {
+                    let message = format!(
+                        "expected one word, or a map with one key, out of: {}",
+                        words()
+                    );
+                    return Err(DecodeError::at(self.node.span, message));
+                }
+            },
+            Value::Sequence(_) => {
+                let message = format!("expected one of {}, found a list", words());
+                return Err(DecodeError::at(self.node.span, message));
+            }
+            Value::Scalar(_) => Choice {
+                word: self.text(&"a word")?.text,
+                span: self.node.span,
+                content: None,
+            },
+        };
+        visitor
+            .visit_enum(choice)
+            .map_err(|error: DecodeError| error.or_at(self.node.span))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        <W: Visitor<'n>>
+        i128 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+    }
+}
+
+struct Items<'n> {
+    parent: NodeDeserializer<'n>,
+    rest: std::slice::Iter<'n, Node>,
+}
+
+impl<'n> SeqAccess<'n> for Items<'n> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'n>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
+        self.rest
+            .next()
+            .map(|node| {
+                seed.deserialize(self.parent.child(node))
+                    .map_err(|e| e.or_at(node.span))
+            })
+            .transpose()
+    }
+}
+
+struct Entries<'n> {
+    parent: NodeDeserializer<'n>,
+    rest: std::slice::Iter<'n, (Key, Node)>,
+    current: Option<&'n (Key, Node)>,
+    stages: bool,
+}
+
+impl<'n> MapAccess<'n> for Entries<'n> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'n>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, DecodeError> {
+        self.current = self.rest.next();
+        let Some((key, _)) = self.current else {
+            return Ok(None);
+        };
+        if key.text.contains("${{") {
+            return Err(DecodeError::at(key.span, "a key cannot hold an expression"));
+        }
+        seed.deserialize(KeyDeserializer { key })
+            .map(Some)
+            .map_err(|error: DecodeError| error.or_at(key.span))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'n>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, DecodeError> {
+        let Some((key, node)) = self.current.take() else {
+            return Err(DecodeError::at(
+                self.parent.node.span,
+                "a value was asked for before its key",
+            ));
+        };
+        let mut child = self.parent.child(node);
+        if self.stages {
+            child.scope.stage = Some(&key.text);
+        }
+        // Of a key without a value, the key is what there is to point at.
+        let at = if matches!(&node.value, Value::Scalar(scalar) if scalar.is_null()) {
+            key.span
+        } else {
+            node.span
+        };
+        if at == key.span {
+            let message = format!("the key `{}` has no value", key.text);
+            return Err(DecodeError::at(at, message).hint("give it one, or leave the key out"));
+        }
+        seed.deserialize(child)
+            .map_err(|error: DecodeError| error.or_at(at))
+    }
+}
+
+/// A key: a text with a place, without interpolation.
+struct KeyDeserializer<'n> {
+    key: &'n Key,
+}
+
+impl<'n> Deserializer<'n> for KeyDeserializer<'n> {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_str(&self.key.text)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'n>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match name {
+            marker::LOCATED => visitor.visit_seq(WithPlace {
+                span: Some(self.key.span),
+                value: Some(self),
+            }),
+            _ => visitor.visit_newtype_struct(self),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        <W: Visitor<'n>>
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq
+        tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// What [`crate::model::Located`] reads: the place, then the value.
+struct WithPlace<D> {
+    span: Option<Span>,
+    value: Option<D>,
+}
+
+impl<'n, D: Deserializer<'n, Error = DecodeError>> SeqAccess<'n> for WithPlace<D> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'n>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
+        if let Some(span) = self.span.take() {
+            let text = serde_json::to_string(&span)
+                .map_err(|_| DecodeError::at(span, "a place cannot be kept"))?;
+            let text: StringDeserializer<DecodeError> = text.into_deserializer();
+            return seed.deserialize(text).map(Some);
+        }
+        self.value
+            .take()
+            .map(|value| seed.deserialize(value))
+            .transpose()
+    }
+}
+
+/// One of an enum's variants: a lone word, or a map with one key.
+struct Choice<'n> {
+    word: String,
+    span: Span,
+    content: Option<NodeDeserializer<'n>>,
+}
+
+impl<'n> EnumAccess<'n> for Choice<'n> {
+    type Error = DecodeError;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'n>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), DecodeError> {
+        let word: StringDeserializer<DecodeError> = self.word.clone().into_deserializer();
+        let variant = seed
+            .deserialize(word)
+            .map_err(|error: DecodeError| error.or_at(self.span))?;
+        Ok((variant, self))
+    }
+}
+
+impl<'n> VariantAccess<'n> for Choice<'n> {
+    type Error = DecodeError;
+
+    fn unit_variant(self) -> Result<(), DecodeError> {
+        match self.content {
+            None => Ok(()),
+            Some(_) => Err(DecodeError::at(
+                self.span,
+                format!("`{}` stands alone, without a value", self.word),
+            )),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'n>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
+        match self.content {
+            Some(content) if matches!(&content.node.value, Value::Scalar(scalar) if scalar.is_null()) => {
+                Err(DecodeError::at(
+                    self.span,
+                    format!("the key `{}` has no value", self.word),
+                ))
+            }
+            Some(content) => seed
+                .deserialize(content)
+                .map_err(|error: DecodeError| error.or_at(content.node.span)),
+            None => Err(DecodeError::at(
+                self.span,
+                format!("`{0}` needs a value: `{{ {0}: … }}`", self.word),
+            )),
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'n>>(self, _: usize, _: V) -> Result<V::Value, DecodeError> {
+        Err(DecodeError::at(
+            self.span,
+            format!("`{}` cannot be a list", self.word),
+        ))
+    }
+
+    fn struct_variant<V: Visitor<'n>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match self.content {
+            Some(content) => content.deserialize_struct("", fields, visitor),
+            None => Err(DecodeError::at(
+                self.span,
+                format!("`{}` needs a value", self.word),
+            )),
+        }
+    }
+}

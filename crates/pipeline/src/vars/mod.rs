@@ -1,0 +1,9 @@
+//! Variables: where their values come from, and what they are.
+
+mod given;
+mod resolve;
+mod values;
+
+pub use given::{GivenVar, VarsFile};
+pub(crate) use resolve::{Sources, resolve};
+pub use values::{Origin, Value, Values};
