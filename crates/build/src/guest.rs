@@ -133,6 +133,8 @@ pub trait GuestAccess: Send + Sync {
 pub trait GuestSession: Send + Sync {
     /// SHA-256 fingerprint of the key that the host showed.
     fn host_fingerprint(&self) -> String;
+    /// Whether the connection has ended.
+    fn is_closed(&self) -> bool;
     /// Runs a command to its end.
     async fn run(&self, command: &GuestCommand, output: &mut dyn Output) -> Result<CommandEnd, SessionError>;
     /// Uploads one file, with mode and modification time, checked by hash.

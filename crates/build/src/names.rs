@@ -76,8 +76,6 @@ pub mod tag {
     pub const EXPIRES: &str = "qib:expires";
     /// On an image: the hash of all that decides its content.
     pub const CACHE_KEY: &str = "qib:cache-key";
-    /// On an image: short digests of each input of the cache key, to name what changed.
-    pub const INPUTS: &str = "qib:inputs";
     /// On an image: the image it was built from.
     pub const SOURCE_IMAGE: &str = "qib:source-image";
     /// On an image, set last: it is whole and may be used.

@@ -316,6 +316,15 @@ async fn a_broken_connection_does_not_run_a_provisioner_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_ended_between_two_steps_is_opened_again() {
+    let stage = stage(Behaviour { closes_after: Some("install.sh".into()), ..Behaviour::default() });
+    stage.build(&spec(AddressSpec::Public)).await.unwrap();
+    let done = stage.guests.done.lock().unwrap();
+    assert_eq!(done.iter().filter(|line| line.starts_with("open ")).count(), 2, "{done:?}");
+    assert_eq!(done.iter().filter(|line| *line == "run install.sh").count(), 1);
+}
+
+#[tokio::test]
 async fn a_failed_image_and_its_snapshots_go() {
     let stage = stage(Behaviour::default());
     stage.account.store().image_fails = true;

@@ -7,9 +7,9 @@ use crate::options::{RunOptions, Venue};
 use crate::spec::CellSpec;
 use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
-use pipeline::cache_key::{CacheKey, StageInputs};
-use pipeline::model::{Cache, Stage};
-use std::collections::BTreeMap;
+use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
+use pipeline::model::{self, Cache, Stage};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long an image that is available may take until its run marks it as complete: one call.
@@ -45,19 +45,42 @@ pub enum CacheState {
     Miss(String),
 }
 
-/// The stage's cache key and the tags that go with it.
-pub fn key_of(stage: &Stage, source: &ImageId, options: &RunOptions, spec: &CellSpec) -> (CacheKey, Tags) {
-    let inputs = StageInputs::of(stage);
-    let skipped: Vec<&str> = match options.venue {
-        Venue::Aws => Vec::new(),
-        Venue::Rehearsal => spec.provision.iter().filter(|p| !p.needs.is_empty()).map(|p| p.name.as_str()).collect(),
+/// What the stage's image is found by.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    /// The hash of all that decides the image's content.
+    pub key: CacheKey,
+    /// The inputs one by one, to say what changed.
+    inputs: StageInputs,
+    /// The source image.
+    source: model::ImageId,
+    /// The tags by which the image is found later.
+    pub tags: Tags,
+}
+
+/// Hashes what decides the content of the stage's image.
+pub fn identify(stage: &Stage, source: &ImageId, venue: Venue) -> Result<Identified, StepError> {
+    let inputs = StageInputs::collect(stage, &pipeline::Disk).map_err(|error| StepError::LocalFile {
+        path: format!("(a file of stage {})", stage.name.value),
+        reason: error.to_string(),
+    })?;
+    let source = model::ImageId::new(source.as_str()).map_err(|reason| StepError::SourceNotAvailable {
+        image: source.to_string(),
+        state: reason,
+    })?;
+    let skipped: BTreeSet<usize> = match venue {
+        Venue::Aws => BTreeSet::new(),
+        Venue::Rehearsal => {
+            let positions = stage.provision.iter().enumerate();
+            positions.filter(|(_, provisioner)| !provisioner.needs().is_empty()).map(|(position, _)| position).collect()
+        }
     };
-    let key = inputs.key(source.as_str(), &skipped);
+    let key = cache_key(&inputs, &source, &skipped);
     let mut tags = Tags::new().with(tag::CACHE_KEY, key.as_str());
-    for (name, value) in inputs.tags(tag::INPUTS, source.as_str(), &skipped) {
+    for (name, value) in InputSummary::new(&inputs, &source).tags() {
         tags.set(name, value);
     }
-    (key, tags)
+    Ok(Identified { key, inputs, source, tags })
 }
 
 /// Looks the stage up.
@@ -65,8 +88,7 @@ pub async fn look_up(
     region: &dyn Region,
     clock: &dyn Clock,
     stage: &Stage,
-    key: &CacheKey,
-    tags: &Tags,
+    identified: &Identified,
     options: &RunOptions,
 ) -> Result<CacheState, StepError> {
     let max_age = match stage.cache {
@@ -76,7 +98,7 @@ pub async fn look_up(
         }
         Cache::On { max_age } => max_age.map(|age| age.get()),
     };
-    let mut found = own_images(region, &[(tag::CACHE_KEY, key.as_str())]).await?;
+    let mut found = own_images(region, &[(tag::CACHE_KEY, identified.key.as_str())]).await?;
     let is_fresh = |image: &Image| match (max_age, image.created) {
         (Some(age), Some(created)) => cloud::clock::between(created, clock.now()) < age,
         (Some(_), None) => false,
@@ -95,25 +117,27 @@ pub async fn look_up(
         let age = max_age.unwrap_or_default();
         return Ok(CacheState::Miss(format!("the image with the same inputs is older than {age:?}")));
     }
-    Ok(CacheState::Miss(why_missed(region, stage, options, tags).await?))
+    Ok(CacheState::Miss(why_missed(region, stage, identified).await?))
 }
 
 /// Compares with the newest image of the stage, to say what changed.
-async fn why_missed(region: &dyn Region, stage: &Stage, _options: &RunOptions, tags: &Tags) -> Result<String, StepError> {
+async fn why_missed(region: &dyn Region, stage: &Stage, identified: &Identified) -> Result<String, StepError> {
     let earlier = own_images(region, &[(tag::STAGE, stage.name.as_str())]).await?;
     let Some(newest) = earlier.iter().find(|image| image.tags.get(tag::CACHE_KEY).is_some()) else {
         return Ok(String::from("there is no image of this stage yet"));
     };
-    let inputs = |tags: &Tags| -> BTreeMap<String, String> {
-        tags.iter().filter(|(key, _)| key.starts_with(tag::INPUTS)).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
-    };
-    let changed = pipeline::cache_key::changed_inputs(&inputs(&newest.tags), &inputs(tags));
-    let what = if changed.is_empty() { String::from("its inputs") } else { changed.join(", ") };
-    let mut reason = format!("changed against {}: {what}", newest.image_id);
-    if newest.tags.get(tag::CACHE_KEY) == tags.get(tag::CACHE_KEY) {
-        reason = format!("{} has the same inputs, but is {} and not complete", newest.image_id, state_word(&newest.state));
+    let id = &newest.image_id;
+    if newest.tags.get(tag::CACHE_KEY) == Some(identified.key.as_str()) {
+        return Ok(format!("{id} has the same inputs, but is {} and not complete", state_word(&newest.state)));
     }
-    Ok(reason)
+    let changes = match InputSummary::from_tags(|key| newest.tags.get(key)) {
+        Some(Ok(summary)) => InputSummary::changes(&summary, &identified.inputs, &identified.source),
+        Some(Err(_)) | None => Vec::new(),
+    };
+    if changes.is_empty() {
+        return Ok(format!("{id} was made from other inputs"));
+    }
+    Ok(format!("changed against {id}: {}", changes.join(", ")))
 }
 
 async fn own_images(region: &dyn Region, tags: &[(&str, &str)]) -> Result<Vec<Image>, CloudError> {
@@ -134,8 +158,10 @@ pub async fn decide(
     options: &RunOptions,
     spec: &CellSpec,
 ) -> Result<CacheDecision, StepError> {
-    let (key, tags) = key_of(stage, &source.image_id, options, spec);
-    match look_up(region, clock, stage, &key, &tags, options).await? {
+    let identified = identify(stage, &source.image_id, options.venue)?;
+    let state = look_up(region, clock, stage, &identified, options).await?;
+    let tags = identified.tags;
+    match state {
         CacheState::Hit(image) => {
             let age = image.created.map(|at| age_in_words(cloud::clock::between(at, clock.now()))).unwrap_or_default();
             Ok(CacheDecision::Reuse { reason: format!("same inputs{age}"), image })

@@ -8,7 +8,7 @@ use crate::options::{RunOptions, Venue};
 use crate::ports::Ports;
 use crate::run::{cell_name, cell_spec_for, plan_facts};
 use crate::spec::{AddressSpec, CellSpec};
-use cache::{CacheState, key_of, look_up};
+use cache::{CacheState, identify, look_up};
 use cloud::{CallerIdentity, Image, Region};
 use pipeline::model::{Pipeline, Source, Stage};
 use serde::Serialize;
@@ -66,7 +66,8 @@ pub async fn plan(pipeline: &Pipeline, options: &RunOptions, ports: &Ports) -> R
     let region = ports.account.region(&options.region);
     let mut known: HashMap<String, Option<Image>> = HashMap::new();
     let mut rows = Vec::new();
-    for stage in pipeline.in_build_order() {
+    for ordered in pipeline::stage_order(pipeline) {
+        let Some(stage) = pipeline.stage(&ordered.stage) else { continue };
         let (row, image) = plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
         known.insert(stage.name.to_string(), image);
         rows.push(row);
@@ -123,8 +124,8 @@ async fn plan_stage(
     };
     row.source_image = Some(source.image_id.to_string());
     row.source_name = source.name.clone();
-    let (key, tags) = key_of(stage, &source.image_id, options, &spec);
-    let image = match look_up(region, ports.clock.as_ref(), stage, &key, &tags, options).await? {
+    let identified = identify(stage, &source.image_id, options.venue)?;
+    let image = match look_up(region, ports.clock.as_ref(), stage, &identified, options).await? {
         CacheState::Hit(image) => {
             row.action = String::from("reuse");
             row.reason = String::from("same inputs");

@@ -22,7 +22,7 @@ pub(crate) fn cell_name(stage: &Stage, region: &RegionName) -> CellName {
 }
 
 /// What run-time expressions of a stage may refer to.
-pub(crate) fn facts_for(context: &CellContext, identity: &CallerIdentity, stage: &Stage, source: &Image) -> RunFacts {
+pub(crate) fn facts_for(context: &CellContext, identity: &CallerIdentity, source: &Image) -> RunFacts {
     RunFacts {
         run_id: Some(context.run_id().to_string()),
         run_time: Some(context.run().started),
@@ -30,7 +30,7 @@ pub(crate) fn facts_for(context: &CellContext, identity: &CallerIdentity, stage:
         source_name: Some(source.name.clone()),
         account_id: Some(identity.account.to_string()),
         region: Some(context.region().name().to_string()),
-        stage_name: Some(stage.name.to_string()),
+        cell: Some(context.cell().cell.clone()),
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn plan_facts(
         source_name: Some(source.map_or_else(planned, |image| image.name.clone())),
         account_id: Some(identity.account.to_string()),
         region: Some(options.region.to_string()),
-        stage_name: Some(stage.name.to_string()),
+        cell: Some(cell_name(stage, &options.region).cell),
     }
 }
 
@@ -70,7 +70,10 @@ pub(super) fn rendered(template: &Template, field: &str, facts: &RunFacts) -> Re
 }
 
 fn rendered_secret(template: &SecretTemplate, field: &str, facts: &RunFacts) -> Result<String, StepError> {
-    template.render(facts).map_err(|error| StepError::Template { field: field.to_owned(), reason: error.to_string() })
+    template
+        .render(facts)
+        .map(|secret| secret.expose().to_owned())
+        .map_err(|error| StepError::Template { field: field.to_owned(), reason: error.to_string() })
 }
 
 fn rendered_tags(tags: &model::Tags, field: &str, facts: &RunFacts) -> Result<Tags, StepError> {
@@ -139,7 +142,7 @@ fn connect(connect: &model::Connect) -> ConnectSpec {
         key: match &connect.key.value {
             model::LoginKey::Ed25519 => KeySpec::Generated(ssh::KeyAlgorithm::Ed25519),
             model::LoginKey::EcdsaP256 => KeySpec::Generated(ssh::KeyAlgorithm::EcdsaP256),
-            model::LoginKey::File(key) => KeySpec::File(key.file.path().to_owned()),
+            model::LoginKey::File(key) => KeySpec::File(key.path().to_owned()),
             model::LoginKey::Agent => KeySpec::Agent,
         },
         address: match &connect.address.value {
@@ -168,8 +171,8 @@ fn connect(connect: &model::Connect) -> ConnectSpec {
             model::HostKey::Inject => HostKeySpec::Inject,
             model::HostKey::Console => HostKeySpec::Console,
             model::HostKey::AcceptFirst => HostKeySpec::AcceptFirst,
-            model::HostKey::Fingerprint(known) => HostKeySpec::Fingerprint(known.fingerprint.to_string()),
-            model::HostKey::KnownHosts(known) => HostKeySpec::KnownHosts(known.known_hosts.path().to_owned()),
+            model::HostKey::Fingerprint(known) => HostKeySpec::Fingerprint(known.to_string()),
+            model::HostKey::KnownHosts(known) => HostKeySpec::KnownHosts(known.path().to_owned()),
         },
     }
 }

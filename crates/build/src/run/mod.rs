@@ -26,6 +26,7 @@ use crate::report::*;
 use crate::steps::RunContext;
 use cloud::{CallerIdentity, Region};
 use futures::stream::{FuturesUnordered, StreamExt};
+use pipeline::Loaded;
 use pipeline::model::{Pipeline, Source};
 use stage::{StageOutcome, run_stage};
 use std::collections::{BTreeMap, HashMap};
@@ -39,22 +40,23 @@ pub(crate) use convert::{cell_name, cell_spec_for, plan_facts};
 const RENEW_EVERY: Duration = Duration::from_secs(30);
 
 /// Does one run, whatever happens to its end: the report says what is there, what failed and what is left.
-pub async fn run(pipeline: Arc<Pipeline>, run: RunId, options: RunOptions, ports: Ports, cancellation: Cancellation) -> Report {
-    let mask = Mask::new(pipeline.secret_values());
-    let begun = begin(&pipeline, &run, &options, &ports, &cancellation, mask.clone()).await;
+pub async fn run(loaded: Arc<Loaded>, run: RunId, options: RunOptions, ports: Ports, cancellation: Cancellation) -> Report {
+    let pipeline = &loaded.pipeline;
+    let mask = Mask::new(loaded.values.secrets().map(pipeline::template::Secret::expose));
+    let begun = begin(&loaded, &run, &options, &ports, &cancellation, mask.clone()).await;
     let (context, identity) = match begun {
         Ok(begun) => begun,
-        Err(error) => return never_begun(&pipeline, run, &options, &ports, &mask, &cancellation, error),
+        Err(error) => return never_begun(pipeline, run, &options, &ports, &mask, &cancellation, error),
     };
     let context = Arc::new(context);
     let results = {
-        let stages = run_stages(&pipeline, &context, &identity);
+        let stages = run_stages(pipeline, &context, &identity);
         tokio::select! {
             results = stages => results,
             never = renew_leases(&context) => match never {},
         }
     };
-    finish(&pipeline, &context, results).await
+    finish(pipeline, &context, results).await
 }
 
 /// What the stages came to.
@@ -68,13 +70,14 @@ struct Results {
 }
 
 async fn begin(
-    pipeline: &Pipeline,
+    loaded: &Loaded,
     run: &RunId,
     options: &RunOptions,
     ports: &Ports,
     cancellation: &Cancellation,
     mask: Mask,
 ) -> Result<(RunContext, CallerIdentity), StepError> {
+    let pipeline = &loaded.pipeline;
     let identity = cancellation.race(ports.account.caller_identity()).await??;
     ports.observer.observe(&Event::Started {
         run: run.clone(),
@@ -88,7 +91,7 @@ async fn begin(
     let started = ports.clock.now();
     let opening = Opening {
         pipeline: pipeline.name.to_string(),
-        file: pipeline.file.display().to_string(),
+        file: loaded.file.display().to_string(),
         account: identity.account.to_string(),
         region: options.region.to_string(),
         endpoint: options.endpoint.clone(),
@@ -160,7 +163,7 @@ async fn run_stages(pipeline: &Pipeline, context: &Arc<RunContext>, identity: &C
                 Source::Stage(name) => done.get(name.as_str()).cloned(),
                 Source::ImageId(_) | Source::Filter { .. } => None,
             };
-            running.push(run_stage(context.clone(), region.clone(), pipeline, stage, source, identity));
+            running.push(run_stage(context.clone(), region.clone(), stage, source, identity));
         }
         let Some((stage, outcome)) = running.next().await else { break };
         match outcome {

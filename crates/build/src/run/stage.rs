@@ -12,7 +12,7 @@ use crate::report::{LeftResource, ReportedImage, WayIn};
 use crate::steps::{self, CellContext, Progress, RunContext};
 use crate::way_in;
 use cloud::{CallerIdentity, Image, Region, Tags};
-use pipeline::model::{Pipeline, Source, Stage};
+use pipeline::model::{Source, Stage};
 use std::sync::Arc;
 
 /// What a stage came to.
@@ -41,7 +41,6 @@ pub(super) enum StageOutcome {
 pub(super) async fn run_stage<'p>(
     run: Arc<RunContext>,
     region: Arc<dyn Region>,
-    pipeline: &'p Pipeline,
     stage: &'p Stage,
     source: Option<Image>,
     identity: &CallerIdentity,
@@ -49,7 +48,7 @@ pub(super) async fn run_stage<'p>(
     let cell = cell_name(stage, &run.options.region);
     let context = CellContext::new(run.clone(), cell, region);
     let progress = Progress::default();
-    let outcome = match find_or_build(&context, pipeline, stage, source, identity, &progress).await {
+    let outcome = match find_or_build(&context, stage, source, identity, &progress).await {
         Ok((image, reported)) => match forget_keys(&context) {
             Ok(()) => StageOutcome::Done { image, reported },
             Err(error) => {
@@ -64,7 +63,6 @@ pub(super) async fn run_stage<'p>(
 
 async fn find_or_build(
     context: &CellContext,
-    pipeline: &Pipeline,
     stage: &Stage,
     source: Option<Image>,
     identity: &CallerIdentity,
@@ -80,7 +78,7 @@ async fn find_or_build(
         (None, wanted) => context.race(find_source(context.region(), wanted)).await.map_err(fail)?.map_err(fail)?,
     };
     context.note(format!("source image {} ({})", source.image_id, source.name));
-    let facts = facts_for(context, identity, stage, &source);
+    let facts = facts_for(context, identity, &source);
     let spec = cell_spec(context, stage, &facts).map_err(fail)?;
     let options = &context.run().options;
     let decision = context
@@ -111,7 +109,6 @@ async fn find_or_build(
     context.note(reason);
     refuse_taken_name(context, &spec.image.name).await.map_err(fail)?;
     context.finish(Step::Resolve);
-    let _ = pipeline;
     let built = steps::build_cell(context, &spec, &source, progress).await?;
     context.run().tell(Event::Built {
         cell: context.cell().clone(),

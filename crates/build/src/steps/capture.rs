@@ -2,13 +2,13 @@
 //! made.
 
 use super::access::Access;
-use super::connect::LastLines;
+use super::connect::{GuestLink, LastLines};
 use super::context::CellContext;
 use super::group::{Groups, default_group};
 use super::launch::{Launched, gone, wait_failed};
 use crate::event::Event;
 use crate::failure::StepError;
-use crate::guest::{CommandEnd, GuestCommand, GuestSession, Script};
+use crate::guest::{CommandEnd, GuestCommand, Script};
 use crate::journal::{Effect, EffectNumber, Outcome};
 use crate::names::tag;
 use crate::spec::CellSpec;
@@ -24,7 +24,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(20 * 60);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Removes qib's login key, user-data and host keys from the guest, and closes the connection.
-pub(super) async fn scrub(context: &CellContext, session: Box<dyn GuestSession>, access: &Access) -> Result<(), StepError> {
+pub(super) async fn scrub(context: &CellContext, mut link: GuestLink, launched: &Launched, access: &Access) -> Result<(), StepError> {
     let host_keys = if access.host_keys.is_empty() { "keep" } else { "remove" };
     let command = GuestCommand {
         script: Script { name: String::from("scrub"), text: SCRUB_SCRIPT.as_bytes().to_vec() },
@@ -36,6 +36,7 @@ pub(super) async fn scrub(context: &CellContext, session: Box<dyn GuestSession>,
         ..GuestCommand::default()
     };
     let mut output = LastLines::default();
+    let session = link.ready(context, launched).await?;
     let ended = context.race(session.run(&command, &mut output)).await?;
     let reason = match ended {
         Ok(CommandEnd::Exited(0)) => None,
@@ -46,7 +47,7 @@ pub(super) async fn scrub(context: &CellContext, session: Box<dyn GuestSession>,
     match reason {
         Some(reason) => Err(StepError::Scrub { reason, last_lines: output.0 }),
         None => {
-            session.close().await;
+            link.close().await;
             Ok(())
         }
     }

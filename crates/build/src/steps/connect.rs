@@ -37,7 +37,7 @@ pub(super) async fn connect(
     launched: &Launched,
     elastic: Option<&ElasticAddress>,
     progress: &Progress,
-) -> Result<Box<dyn GuestSession>, StepError> {
+) -> Result<GuestLink, StepError> {
     let debugging = context.run().options.debugging != Debugging::Off;
     let allowed = spec.connect.timeout.unwrap_or(if debugging { DEBUG_CONNECT_WITHIN } else { CONNECT_WITHIN });
     let deadline = context.deadline(allowed);
@@ -48,12 +48,51 @@ pub(super) async fn connect(
     }
     progress.set_way_in(way_in);
 
+    let session = open(context, &target, launched, deadline, allowed).await?;
+    context.note(format!("connected to {} as {}, host key {}", target.destination(), target.user, session.host_fingerprint()));
+    wait_for_cloud_init(context, spec, session.as_ref()).await?;
+    Ok(GuestLink { target, session, allowed })
+}
+
+/// A connection that is opened again when it ended between two provisioners.
+pub(super) struct GuestLink {
+    target: GuestTarget,
+    session: Box<dyn GuestSession>,
+    allowed: Duration,
+}
+
+impl GuestLink {
+    /// The connection, opened again if it ended. Whoever asks must not have begun anything in the old one that may not
+    /// be done twice.
+    pub(super) async fn ready(&mut self, context: &CellContext, launched: &Launched) -> Result<&dyn GuestSession, StepError> {
+        if self.session.is_closed() {
+            context.warn(format!("the connection to {} ended; connecting again", self.target.destination()));
+            let deadline = context.deadline(self.allowed);
+            self.session = open(context, &self.target, launched, deadline, self.allowed).await?;
+        }
+        Ok(self.session.as_ref())
+    }
+
+    /// Ends the connection.
+    pub(super) async fn close(self) {
+        self.session.close().await;
+    }
+}
+
+/// Tries until the host answers, shows the right key and lets the user in.
+async fn open(
+    context: &CellContext,
+    target: &GuestTarget,
+    launched: &Launched,
+    deadline: Timestamp,
+    allowed: Duration,
+) -> Result<Box<dyn GuestSession>, StepError> {
     let mut refused_since: Option<Timestamp> = None;
-    let session = loop {
-        let attempt = context.race(context.run().ports.guests.open(&target, ATTEMPT_WITHIN)).await?;
+    loop {
+        let attempt = context.race(context.run().ports.guests.open(target, ATTEMPT_WITHIN)).await?;
         let now = context.clock().now();
         let last = match attempt {
-            Ok(session) => break session,
+            Ok(session) => return Ok(session),
             Err(OpenError::HostKeyMismatch(detail)) => {
                 return Err(StepError::HostKeyMismatch { destination: target.destination(), detail });
             }
@@ -75,10 +114,7 @@ pub(super) async fn connect(
             return Err(StepError::SshNeverCameUp { destination: target.destination(), waited: allowed, last, console });
         }
         context.pause(RETRY_EVERY).await?;
-    };
-    context.note(format!("connected to {} as {}, host key {}", target.destination(), target.user, session.host_fingerprint()));
-    wait_for_cloud_init(context, spec, session.as_ref()).await?;
-    Ok(session)
+    }
 }
 
 /// Errs if the instance was stopped or terminated meanwhile. A describe call that fails says nothing.

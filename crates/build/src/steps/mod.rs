@@ -83,17 +83,17 @@ pub async fn build_cell(context: &CellContext, spec: &CellSpec, source: &Image, 
     }
 
     context.begin(Step::Connect)?;
-    let session = connect::connect(context, spec, &access, &launched, elastic.as_ref(), progress)
+    let mut link = connect::connect(context, spec, &access, &launched, elastic.as_ref(), progress)
         .await
         .map_err(fail(Step::Connect))?;
     context.finish(Step::Connect);
 
     context.begin(Step::Provision)?;
-    let skipped = provision::provision(context, spec, session.as_ref(), &launched).await.map_err(fail(Step::Provision))?;
+    let skipped = provision::provision(context, spec, &mut link, &launched).await.map_err(fail(Step::Provision))?;
     context.finish(Step::Provision);
 
     context.begin(Step::Scrub)?;
-    capture::scrub(context, session, &access).await.map_err(fail(Step::Scrub))?;
+    capture::scrub(context, link, &launched, &access).await.map_err(fail(Step::Scrub))?;
     context.finish(Step::Scrub);
 
     if let (Some(elastic), Some(bound)) = (&elastic, bound) {

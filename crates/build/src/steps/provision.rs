@@ -1,6 +1,6 @@
 //! Running the provisioners, one after another, never one twice.
 
-use super::connect::{LastLines, still_there};
+use super::connect::{GuestLink, LastLines, still_there};
 use super::context::CellContext;
 use super::launch::Launched;
 use crate::event::{Event, OutputStream};
@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(super) async fn provision(
     context: &CellContext,
     spec: &CellSpec,
-    session: &dyn GuestSession,
+    link: &mut GuestLink,
     launched: &Launched,
 ) -> Result<Vec<String>, StepError> {
     let mut skipped = Vec::new();
@@ -32,6 +32,7 @@ pub(super) async fn provision(
             continue;
         }
         context.run().tell(Event::ProvisionerStarted { cell: spec.cell.clone(), provisioner: provisioner.name.clone() });
+        let session = link.ready(context, launched).await?;
         match &provisioner.action {
             ActionSpec::Run(run) => run_scripts(context, spec, session, launched, provisioner, run).await?,
             ActionSpec::Upload(upload) => run_upload(context, session, upload).await?,

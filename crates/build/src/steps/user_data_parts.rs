@@ -13,6 +13,11 @@ use ssh::KeyAlgorithm;
 /// The script that binds the Elastic IP; its header lists the placeholders.
 const BIND_ADDRESS: &str = include_str!("../../../../cloud-init/bind-address.sh");
 
+/// The host keys as cloud-config.
+const HOST_KEYS: &str = include_str!("../../../../cloud-init/host-keys.yaml");
+/// The login key as cloud-config.
+const LOGIN_KEY: &str = include_str!("../../../../cloud-init/login-key.yaml");
+
 /// The cell's user-data, compressed; empty if there is nothing to tell.
 pub(super) fn compose_for(
     context: &CellContext,
@@ -31,9 +36,8 @@ pub(super) fn compose_for(
         let kind = PartKind::of(content).unwrap_or(PartKind::ShellScript);
         parts.push(Part { kind, content: content.clone() });
     }
-    if let Some(config) = cloud_config(spec, access) {
-        parts.push(Part { kind: PartKind::CloudConfig, content: config.into_bytes() });
-    }
+    // Last: each says how it is merged into what came before.
+    parts.extend(cloud_configs(spec, access).into_iter().map(|config| Part { kind: PartKind::CloudConfig, content: config.into_bytes() }));
     let user_data = compose(&parts).map_err(|error| StepError::LocalFile {
         path: String::from("user-data"),
         reason: error.to_string(),
@@ -72,31 +76,32 @@ fn partition_of(region: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// Host keys and login key as cloud-config. Appended to the user's own lists, never in their place.
-fn cloud_config(spec: &CellSpec, access: &Access) -> Option<String> {
-    let injects = spec.connect.host_key == HostKeySpec::Inject;
-    let login = access.login_key.as_ref().filter(|_| access.key_name.is_none());
-    if !injects && login.is_none() {
-        return None;
-    }
-    let mut config = String::from("#cloud-config\nmerge_how: 'list(append)+dict(no_replace,recurse_list)+str()'\n");
-    if injects {
-        config.push_str("ssh_deletekeys: true\nssh_keys:\n");
+/// The cloud-config parts with host keys and login key.
+fn cloud_configs(spec: &CellSpec, access: &Access) -> Vec<String> {
+    let mut configs = Vec::new();
+    if spec.connect.host_key == HostKeySpec::Inject {
+        let mut config = HOST_KEYS.to_owned();
         for key in &access.host_keys {
             let kind = match key.algorithm() {
-                KeyAlgorithm::Ed25519 => "ed25519",
-                KeyAlgorithm::EcdsaP256 => "ecdsa",
+                KeyAlgorithm::Ed25519 => "ED25519",
+                KeyAlgorithm::EcdsaP256 => "ECDSA",
             };
-            config.push_str(&format!("  {kind}_private: |\n"));
             let private = key.private_openssh();
-            for line in private.expose().lines() {
-                config.push_str(&format!("    {line}\n"));
-            }
-            config.push_str(&format!("  {kind}_public: {}\n", key.public_openssh()));
+            let indented = private.expose().trim_end().replace('\n', "\n    ");
+            config = config.replace(&format!("@@{kind}_PRIVATE@@"), &indented);
+            config = config.replace(&format!("@@{kind}_PUBLIC@@"), &key.public_openssh());
         }
+        configs.push(config);
     }
-    if let Some(login) = login {
-        config.push_str(&format!("ssh_authorized_keys:\n  - {login}\n"));
+    if let (Some(login), None) = (&access.login_key, &access.key_name) {
+        configs.push(LOGIN_KEY.replace("@@LOGIN_KEY@@", login));
     }
-    Some(config)
+    configs.into_iter().map(|config| without_comments(&config)).collect()
+}
+
+/// The comments of our own files are for those who read the files: user-data has 16 KiB.
+fn without_comments(config: &str) -> String {
+    let mut lines = config.lines();
+    let first = lines.next().into_iter();
+    first.chain(lines.filter(|line| !line.starts_with('#'))).map(|line| format!("{line}\n")).collect()
 }

@@ -16,6 +16,8 @@ pub struct Behaviour {
     pub exit_codes: Vec<(String, u32)>,
     /// A line that every script prints.
     pub prints: Option<String>,
+    /// The connection ends after this script has ended.
+    pub closes_after: Option<String>,
     /// The connection breaks while this script runs.
     pub breaks_in: Option<String>,
 }
@@ -33,7 +35,7 @@ impl GuestAccess for FakeGuests {
         self.done.lock().unwrap().push(format!("open {}@{}", target.user, target.destination()));
         match &self.behaviour.refuse {
             Some(error) => Err(error.clone()),
-            None => Ok(Box::new(FakeSession { behaviour: self.behaviour.clone(), done: self.done.clone() })),
+            None => Ok(Box::new(FakeSession { behaviour: self.behaviour.clone(), closed: Mutex::new(false), done: self.done.clone() })),
         }
     }
 
@@ -44,6 +46,7 @@ impl GuestAccess for FakeGuests {
 
 struct FakeSession {
     behaviour: Behaviour,
+    closed: Mutex<bool>,
     done: Arc<Mutex<Vec<String>>>,
 }
 
@@ -51,6 +54,10 @@ struct FakeSession {
 impl GuestSession for FakeSession {
     fn host_fingerprint(&self) -> String {
         String::from("SHA256:fake")
+    }
+
+    fn is_closed(&self) -> bool {
+        *self.closed.lock().unwrap()
     }
 
     async fn run(&self, command: &GuestCommand, output: &mut dyn Output) -> Result<CommandEnd, SessionError> {
@@ -61,6 +68,9 @@ impl GuestSession for FakeSession {
         }
         if let Some(line) = &self.behaviour.prints {
             output.line(OutputStream::Stdout, line);
+        }
+        if self.behaviour.closes_after.as_ref() == Some(name) {
+            *self.closed.lock().unwrap() = true;
         }
         let code = self.behaviour.exit_codes.iter().find(|(of, _)| of == name).map_or(0, |(_, code)| *code);
         Ok(CommandEnd::Exited(code))

@@ -24,9 +24,9 @@ pub struct Connect {
     pub host: Option<Located<HostName>>,
     /// The port to dial. Without it 22, or the local EC2's own SSH port under `--local`.
     pub port: Option<NonZeroU16>,
-    /// How long to try, from the moment the instance runs until the login works.
-    #[serde(default = "five_minutes")]
-    pub timeout: TimeSpan,
+    /// How long to try, from the moment the instance runs until the login works. Without it 5 minutes, or 30 with
+    /// `--debug`.
+    pub timeout: Option<TimeSpan>,
     /// Whether commands run in a terminal, as sudo's `requiretty` asks for.
     #[serde(default)]
     pub pty: bool,
@@ -36,10 +36,6 @@ pub struct Connect {
     /// How the host's key is verified on the first connection.
     #[serde(default)]
     pub host_key: Located<HostKey>,
-}
-
-const fn five_minutes() -> TimeSpan {
-    TimeSpan::from_secs(300)
 }
 
 /// The key to log in with.

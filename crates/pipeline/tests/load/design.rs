@@ -61,7 +61,7 @@ fn the_base_stage_means_what_it_says() {
     assert_eq!(base.launch.volumes[0].kind, Some(VolumeType::Gp3));
     assert_eq!(base.launch.volumes[0].size_gib.as_ref().unwrap().get(), 50);
     assert_eq!(base.connect.key.value, LoginKey::EcdsaP256);
-    assert_eq!(base.connect.timeout, TimeSpan::from_secs(360));
+    assert_eq!(base.connect.timeout, Some(TimeSpan::from_secs(360)));
     assert!(base.connect.pty);
     match &base.connect.address.value {
         Address::ElasticIp(ip) => {
