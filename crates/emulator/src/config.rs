@@ -20,7 +20,12 @@ pub struct EmulatorConfig {
 
 impl Default for EmulatorConfig {
     fn default() -> Self {
-        Self { delays: Delays::Short, firewall: true, port: 4592, idle_seconds: 15 * 60 }
+        Self {
+            delays: Delays::Short,
+            firewall: true,
+            port: 4592,
+            idle_seconds: 15 * 60,
+        }
     }
 }
 
@@ -96,7 +101,12 @@ impl Delays {
                 image: ms(250),
                 status_checks: ms(250),
                 terminated_shown: Duration::from_secs(600),
-                throttle: Some(Throttle { read_burst: 200, read_rate: 100, write_burst: 100, write_rate: 50 }),
+                throttle: Some(Throttle {
+                    read_burst: 200,
+                    read_rate: 100,
+                    write_burst: 100,
+                    write_rate: 50,
+                }),
             },
             Self::Ec2Like => Timing {
                 visibility: ms(1_500),
@@ -106,7 +116,12 @@ impl Delays {
                 image: Duration::from_secs(45),
                 status_checks: Duration::from_secs(60),
                 terminated_shown: Duration::from_secs(3_600),
-                throttle: Some(Throttle { read_burst: 100, read_rate: 20, write_burst: 50, write_rate: 5 }),
+                throttle: Some(Throttle {
+                    read_burst: 100,
+                    read_rate: 20,
+                    write_burst: 50,
+                    write_rate: 5,
+                }),
             },
         }
     }
@@ -127,7 +142,10 @@ impl EmulatorConfig {
     /// If it cannot be read or holds something unknown.
     pub fn read(dir: &Path) -> Result<Self, BadConfig> {
         let path = dir.join("config.json");
-        let bad = |why: String| BadConfig { path: path.display().to_string(), why };
+        let bad = |why: String| BadConfig {
+            path: path.display().to_string(),
+            why,
+        };
         match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(|e| bad(e.to_string())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
@@ -141,7 +159,10 @@ impl EmulatorConfig {
     /// If it cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), BadConfig> {
         let path = dir.join("config.json");
-        let bad = |why: String| BadConfig { path: path.display().to_string(), why };
+        let bad = |why: String| BadConfig {
+            path: path.display().to_string(),
+            why,
+        };
         let text = serde_json::to_vec_pretty(self).map_err(|e| bad(e.to_string()))?;
         crate::files::replace(&path, &text).map_err(|e| bad(e.to_string()))
     }
@@ -154,18 +175,31 @@ mod tests {
     #[test]
     fn what_is_left_out_has_its_default_and_what_is_unknown_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(EmulatorConfig::read(dir.path()).unwrap(), EmulatorConfig::default());
+        assert_eq!(
+            EmulatorConfig::read(dir.path()).unwrap(),
+            EmulatorConfig::default()
+        );
         std::fs::write(dir.path().join("config.json"), r#"{"delays":"none"}"#).unwrap();
         let config = EmulatorConfig::read(dir.path()).unwrap();
         assert_eq!((config.delays, config.firewall), (Delays::None, true));
         std::fs::write(dir.path().join("config.json"), r#"{"delay":"none"}"#).unwrap();
-        assert!(EmulatorConfig::read(dir.path()).unwrap_err().to_string().contains("delay"));
+        assert!(
+            EmulatorConfig::read(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("delay")
+        );
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
-        let config = EmulatorConfig { delays: Delays::Ec2Like, firewall: false, port: 1, idle_seconds: 2 };
+        let config = EmulatorConfig {
+            delays: Delays::Ec2Like,
+            firewall: false,
+            port: 1,
+            idle_seconds: 2,
+        };
         config.write(dir.path()).unwrap();
         assert_eq!(EmulatorConfig::read(dir.path()).unwrap(), config);
     }

@@ -74,7 +74,10 @@ struct Read {
 impl FaultFile {
     /// The faults of a local EC2's folder.
     pub fn new(dir: &Path) -> Self {
-        Self { path: dir.join("faults.json"), read: Mutex::default() }
+        Self {
+            path: dir.join("faults.json"),
+            read: Mutex::default(),
+        }
     }
 
     /// What is to go wrong now. A file that cannot be read as faults is an error of every request, so that no test
@@ -92,12 +95,16 @@ impl FaultFile {
     /// The refusal.
     pub fn refuse(&self, action: &str) -> Result<(), ApiError> {
         self.with(|faults| {
-            let hit = faults.actions.iter_mut().find(|f| f.action == action && f.times != Some(0));
+            let hit = faults
+                .actions
+                .iter_mut()
+                .find(|f| f.action == action && f.times != Some(0));
             match hit {
                 None => Ok(()),
                 Some(fault) => {
                     fault.times = fault.times.map(|n| n.saturating_sub(1));
-                    Err(ApiError::new(fault.code.clone(), fault.message.clone()).with_status(fault.status))
+                    Err(ApiError::new(fault.code.clone(), fault.message.clone())
+                        .with_status(fault.status))
                 }
             }
         })?
@@ -105,7 +112,9 @@ impl FaultFile {
 
     fn with<T>(&self, act: impl FnOnce(&mut Faults) -> T) -> Result<T, ApiError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = std::fs::metadata(&self.path).ok().and_then(|m| Some((m.modified().ok()?, m.len())));
+        let stamp = std::fs::metadata(&self.path)
+            .ok()
+            .and_then(|m| Some((m.modified().ok()?, m.len())));
         if stamp != read.stamp {
             let faults = match stamp {
                 None => Faults::default(),
@@ -140,7 +149,9 @@ mod tests {
         let faults = FaultFile::new(dir.path());
         faults.refuse("CreateImage").unwrap();
         let write = |text: &str| std::fs::write(dir.path().join("faults.json"), text).unwrap();
-        write(r#"{"actions":[{"action":"CreateImage","code":"InternalError","status":500,"times":2}]}"#);
+        write(
+            r#"{"actions":[{"action":"CreateImage","code":"InternalError","status":500,"times":2}]}"#,
+        );
         assert_eq!(faults.refuse("CreateImage").unwrap_err().status(), 500);
         faults.refuse("RunInstances").unwrap();
         faults.refuse("CreateImage").unwrap_err();
@@ -148,7 +159,13 @@ mod tests {
         write(r#"{"binding_refused":true}"#);
         assert!(faults.now().unwrap().binding_refused);
         write(r#"{"bindings_refused":true}"#);
-        assert!(faults.now().unwrap_err().message().contains("bindings_refused"));
+        assert!(
+            faults
+                .now()
+                .unwrap_err()
+                .message()
+                .contains("bindings_refused")
+        );
         std::fs::remove_file(dir.path().join("faults.json")).unwrap();
         assert_eq!(faults.now().unwrap(), Faults::default());
     }

@@ -101,8 +101,16 @@ fn well_formed(prefix: &str, text: &str) -> bool {
     if text == FIRST_ALLOCATION && prefix == AllocationId::PREFIX {
         return true;
     }
-    let Some(digits) = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-')) else { return false };
-    matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    let Some(digits) = text
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('-'))
+    else {
+        return false;
+    };
+    matches!(digits.len(), 8 | 17)
+        && digits
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl AllocationId {
@@ -131,14 +139,28 @@ mod tests {
 
     #[test]
     fn a_malformed_id_has_ec2s_code() {
-        for text in ["", "i-", "i-xyz", "ami-0123456789abcdef0", "i-0123456789ABCDEF0", "i-0123456789abcdef"] {
-            assert_eq!(InstanceId::parse(text).unwrap_err().code(), "InvalidInstanceID.Malformed", "{text}");
+        for text in [
+            "",
+            "i-",
+            "i-xyz",
+            "ami-0123456789abcdef0",
+            "i-0123456789ABCDEF0",
+            "i-0123456789abcdef",
+        ] {
+            assert_eq!(
+                InstanceId::parse(text).unwrap_err().code(),
+                "InvalidInstanceID.Malformed",
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn the_first_allocation_is_an_allocation_and_nothing_else() {
-        assert_eq!(AllocationId::parse(FIRST_ALLOCATION).unwrap(), AllocationId::first());
+        assert_eq!(
+            AllocationId::parse(FIRST_ALLOCATION).unwrap(),
+            AllocationId::first()
+        );
         assert!(InstanceId::parse(FIRST_ALLOCATION).is_err());
     }
 }

@@ -1,16 +1,33 @@
-//! emulator
+//! The local EC2: an EC2 on 127.0.0.1 whose instances are real Linux guests.
+//!
+//! It knows no other crate of qib, so that it can be wrong only on its own: what it does is what EC2's documentation says,
+//! with the page cited beside each rule.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`api`] | the services' protocols and actions, from a request's bytes to an answer's bytes |
+//! | [`account`] | what the local EC2 remembers, as plain data |
+//! | [`catalogue`] | well-known public images |
+//! | [`engine`] | requests change the account, the world follows |
+//! | [`guest`], [`runtime`] | what runs an instance |
+//! | [`imds`] | the metadata service of each instance |
+//! | [`network`] | public addresses and who reaches them |
+//! | [`daemon`] | the background process |
+//! | [`config`], [`faults`] | how it behaves, and what is to go wrong |
+// An edge crate: the clock, waiting, the environment and processes are its business.
+#![allow(clippy::disallowed_methods)]
 
-pub mod guest;
 pub mod account;
 pub mod api;
 pub mod catalogue;
 pub mod config;
+pub mod daemon;
+pub mod engine;
 pub mod faults;
 pub mod files;
+pub mod guest;
 pub mod ids;
-pub mod engine;
 pub mod imds;
 pub mod network;
 pub mod runtime;
 pub mod server;
-pub mod daemon;

@@ -67,9 +67,18 @@ impl GuestRuntime for GuestHost {
     }
 
     async fn start(&self, spec: GuestSpec) -> Result<StartedGuest, RuntimeError> {
-        let guest = GuestHost::start(self, spec).await.map_err(|e| RuntimeError(e.to_string()))?;
-        let listener = |l: &TcpListener| l.try_clone().map_err(|e| RuntimeError(format!("cannot take over a guest's listener: {e}")));
-        Ok(StartedGuest { imds: listener(&guest.imds)?, endpoint: listener(&guest.endpoint)?, guest: Arc::new(guest) })
+        let guest = GuestHost::start(self, spec)
+            .await
+            .map_err(|e| RuntimeError(e.to_string()))?;
+        let listener = |l: &TcpListener| {
+            l.try_clone()
+                .map_err(|e| RuntimeError(format!("cannot take over a guest's listener: {e}")))
+        };
+        Ok(StartedGuest {
+            imds: listener(&guest.imds)?,
+            endpoint: listener(&guest.endpoint)?,
+            guest: Arc::new(guest),
+        })
     }
 
     fn freeze(&self, instance_dir: &Path, layer: &Path) -> Result<(), RuntimeError> {
@@ -88,7 +97,9 @@ impl Guest for RunningGuest {
     }
 
     async fn stop(&self, how: StopKind) -> Result<(), RuntimeError> {
-        RunningGuest::stop(self, how).await.map_err(|e| RuntimeError(e.to_string()))
+        RunningGuest::stop(self, how)
+            .await
+            .map_err(|e| RuntimeError(e.to_string()))
     }
 
     fn exited(&self) -> watch::Receiver<Option<GuestExit>> {

@@ -23,13 +23,21 @@ pub fn router(engine: Arc<Engine>) -> Router {
 ///
 /// # Errors
 /// If the listener cannot be used.
-pub(crate) fn serve_guest(listener: TcpListener, engine: Arc<Engine>) -> Result<JoinHandle<()>, RuntimeError> {
+pub(crate) fn serve_guest(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+) -> Result<JoinHandle<()>, RuntimeError> {
     spawn(listener, router(engine), "the API")
 }
 
 /// Serves `service` on `listener` until the task is aborted.
-pub(crate) fn spawn(listener: TcpListener, service: Router, what: &'static str) -> Result<JoinHandle<()>, RuntimeError> {
-    let unusable = |e: std::io::Error| RuntimeError(format!("cannot serve {what} to the guest: {e}"));
+pub(crate) fn spawn(
+    listener: TcpListener,
+    service: Router,
+    what: &'static str,
+) -> Result<JoinHandle<()>, RuntimeError> {
+    let unusable =
+        |e: std::io::Error| RuntimeError(format!("cannot serve {what} to the guest: {e}"));
     listener.set_nonblocking(true).map_err(unusable)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(unusable)?;
     Ok(tokio::spawn(async move {
@@ -43,9 +51,19 @@ async fn answer(State(engine): State<Arc<Engine>>, request: Request) -> Response
     let (parts, body) = request.into_parts();
     let body = match to_bytes(body, MOST_BODY).await {
         Ok(body) => body.to_vec(),
-        Err(e) => return plain(StatusCode::BAD_REQUEST, format!("cannot read the request: {e}")),
+        Err(e) => {
+            return plain(
+                StatusCode::BAD_REQUEST,
+                format!("cannot read the request: {e}"),
+            );
+        }
     };
-    let headers = parts.headers.iter().map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()));
+    let headers = parts.headers.iter().map(|(n, v)| {
+        (
+            n.as_str().to_owned(),
+            String::from_utf8_lossy(v.as_bytes()).into_owned(),
+        )
+    });
     let request = HttpRequest {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
@@ -60,7 +78,10 @@ async fn answer(State(engine): State<Arc<Engine>>, request: Request) -> Response
             .header(header::CONTENT_TYPE, reply.content_type)
             .body(Body::from(reply.body))
             .unwrap_or_else(|e| plain(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())),
-        Err(e) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("the local EC2 failed on this request: {e}")),
+        Err(e) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the local EC2 failed on this request: {e}"),
+        ),
     }
 }
 
@@ -68,6 +89,9 @@ async fn answer(State(engine): State<Arc<Engine>>, request: Request) -> Response
 pub(crate) fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/plain"),
+    );
     response
 }

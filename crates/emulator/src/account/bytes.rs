@@ -16,5 +16,7 @@ pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
 /// # Errors
 /// If the text is no base64.
 pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
-    BASE64_STANDARD.decode(String::deserialize(d)?).map_err(serde::de::Error::custom)
+    BASE64_STANDARD
+        .decode(String::deserialize(d)?)
+        .map_err(serde::de::Error::custom)
 }

@@ -12,13 +12,26 @@ pub struct InstanceProfile {
 }
 
 /// What a guest needs to bind its own Elastic IP.
-const BIND_ADDRESS: &[&str] = &["ec2:AssociateAddress", "ec2:DescribeAddresses", "ec2:DescribeInstances"];
+const BIND_ADDRESS: &[&str] = &[
+    "ec2:AssociateAddress",
+    "ec2:DescribeAddresses",
+    "ec2:DescribeInstances",
+];
 
 /// The profiles every account holds.
 pub const PROFILES: [InstanceProfile; 3] = [
-    InstanceProfile { name: "packer-build", may: BIND_ADDRESS },
-    InstanceProfile { name: "packer", may: BIND_ADDRESS },
-    InstanceProfile { name: "ec2-instance-profile-for-quay-image-builder", may: BIND_ADDRESS },
+    InstanceProfile {
+        name: "packer-build",
+        may: BIND_ADDRESS,
+    },
+    InstanceProfile {
+        name: "packer",
+        may: BIND_ADDRESS,
+    },
+    InstanceProfile {
+        name: "ec2-instance-profile-for-quay-image-builder",
+        may: BIND_ADDRESS,
+    },
 ];
 
 /// The profile of that name.

@@ -232,7 +232,11 @@ impl Snapshot {
 impl Volume {
     /// EC2's word for its state.
     pub fn state(&self) -> &'static str {
-        if self.attached_to.is_some() { "in-use" } else { "available" }
+        if self.attached_to.is_some() {
+            "in-use"
+        } else {
+            "available"
+        }
     }
 }
 

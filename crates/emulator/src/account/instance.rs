@@ -3,8 +3,8 @@
 use super::lifecycle::InstanceState;
 use super::tags::Tags;
 use crate::ids::{
-    GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, LayerId, ProfileAssociationId, ReservationId, SubnetId, VolumeId,
-    VpcId,
+    GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, LayerId,
+    ProfileAssociationId, ReservationId, SubnetId, VolumeId, VpcId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -88,17 +88,26 @@ pub struct StateReason {
 impl StateReason {
     /// Stopped or terminated through the API.
     pub fn by_user() -> Self {
-        Self { code: "Client.UserInitiatedShutdown".into(), message: "Client.UserInitiatedShutdown: User initiated shutdown".into() }
+        Self {
+            code: "Client.UserInitiatedShutdown".into(),
+            message: "Client.UserInitiatedShutdown: User initiated shutdown".into(),
+        }
     }
 
     /// Shut down from inside.
     pub fn from_inside() -> Self {
-        Self { code: "Client.InstanceInitiatedShutdown".into(), message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown".into() }
+        Self {
+            code: "Client.InstanceInitiatedShutdown".into(),
+            message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown".into(),
+        }
     }
 
     /// EC2's own failure; `why` is added so that the reader need not guess.
     pub fn internal(why: &str) -> Self {
-        Self { code: "Server.InternalError".into(), message: format!("Server.InternalError: Internal error on launch: {why}") }
+        Self {
+            code: "Server.InternalError".into(),
+            message: format!("Server.InternalError: Internal error on launch: {why}"),
+        }
     }
 }
 
@@ -187,7 +196,12 @@ pub struct MetadataOptions {
 
 impl Default for MetadataOptions {
     fn default() -> Self {
-        Self { enabled: true, tokens_required: false, hop_limit: 1, tags: false }
+        Self {
+            enabled: true,
+            tokens_required: false,
+            hop_limit: 1,
+            tags: false,
+        }
     }
 }
 

@@ -20,15 +20,36 @@ pub struct InstanceType {
 }
 
 const fn x86(name: &'static str, vcpus: u32, memory_mib: u32) -> InstanceType {
-    InstanceType { name, architecture: "x86_64", vcpus, memory_mib, nitro: true, burstable: name.as_bytes()[0] == b't' }
+    InstanceType {
+        name,
+        architecture: "x86_64",
+        vcpus,
+        memory_mib,
+        nitro: true,
+        burstable: name.as_bytes()[0] == b't',
+    }
 }
 
 const fn arm(name: &'static str, vcpus: u32, memory_mib: u32) -> InstanceType {
-    InstanceType { name, architecture: "arm64", vcpus, memory_mib, nitro: true, burstable: name.as_bytes()[0] == b't' }
+    InstanceType {
+        name,
+        architecture: "arm64",
+        vcpus,
+        memory_mib,
+        nitro: true,
+        burstable: name.as_bytes()[0] == b't',
+    }
 }
 
 const fn xen(name: &'static str, vcpus: u32, memory_mib: u32) -> InstanceType {
-    InstanceType { name, architecture: "x86_64", vcpus, memory_mib, nitro: false, burstable: name.as_bytes()[0] == b't' }
+    InstanceType {
+        name,
+        architecture: "x86_64",
+        vcpus,
+        memory_mib,
+        nitro: false,
+        burstable: name.as_bytes()[0] == b't',
+    }
 }
 
 /// The types that can be launched, by name.
@@ -80,6 +101,9 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        assert_eq!(TYPES.iter().map(|t| t.name).collect::<BTreeSet<_>>().len(), TYPES.len());
+        assert_eq!(
+            TYPES.iter().map(|t| t.name).collect::<BTreeSet<_>>().len(),
+            TYPES.len()
+        );
     }
 }

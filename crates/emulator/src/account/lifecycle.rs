@@ -69,7 +69,14 @@ pub struct IllegalEvent {
 
 impl InstanceState {
     /// All states.
-    pub const ALL: [Self; 6] = [Self::Pending, Self::Running, Self::ShuttingDown, Self::Terminated, Self::Stopping, Self::Stopped];
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Running,
+        Self::ShuttingDown,
+        Self::Terminated,
+        Self::Stopping,
+        Self::Stopped,
+    ];
 
     /// The state after `event`.
     ///
@@ -136,8 +143,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const EVENTS: [LifeEvent; 6] =
-        [LifeEvent::Start, LifeEvent::Booted, LifeEvent::Reboot, LifeEvent::Stop, LifeEvent::Terminate, LifeEvent::Halted];
+    const EVENTS: [LifeEvent; 6] = [
+        LifeEvent::Start,
+        LifeEvent::Booted,
+        LifeEvent::Reboot,
+        LifeEvent::Stop,
+        LifeEvent::Terminate,
+        LifeEvent::Halted,
+    ];
 
     fn walk(events: &[usize]) -> Vec<InstanceState> {
         let mut state = InstanceState::Pending;
@@ -167,7 +180,10 @@ mod tests {
             state = state.after(event).unwrap();
             assert_eq!(state, then);
         }
-        assert!(state.after(Start).is_err(), "a terminated instance never starts again");
+        assert!(
+            state.after(Start).is_err(),
+            "a terminated instance never starts again"
+        );
     }
 
     proptest! {

@@ -65,7 +65,9 @@ pub struct AccessKey {
 
 impl std::fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,39 +89,70 @@ pub struct Account {
 impl Account {
     /// A new account as it is from the start: default networks and one Elastic IP.
     pub fn new() -> Self {
-        let mut account = Self { schema: SCHEMA, key: AccessKey::generate(), port: None, ssh_port: None, regions: BTreeMap::new() };
+        let mut account = Self {
+            schema: SCHEMA,
+            key: AccessKey::generate(),
+            port: None,
+            ssh_port: None,
+            regions: BTreeMap::new(),
+        };
         let public_ip = account.free_public_ip();
         let tags = tags::Tags::of(&[("Name", "ocp-content-ami-builder")]);
-        let address = network::Address { allocation: AllocationId::first(), public_ip, association: None, tags };
-        account.region_mut(DEFAULT_REGION).addresses.insert(address.allocation.clone(), address);
+        let address = network::Address {
+            allocation: AllocationId::first(),
+            public_ip,
+            association: None,
+            tags,
+        };
+        account
+            .region_mut(DEFAULT_REGION)
+            .addresses
+            .insert(address.allocation.clone(), address);
         account
     }
 
     /// A region, made on its first use.
     pub fn region_mut(&mut self, name: &str) -> &mut Region {
-        self.regions.entry(name.to_owned()).or_insert_with(|| Region::new(name))
+        self.regions
+            .entry(name.to_owned())
+            .or_insert_with(|| Region::new(name))
     }
 
     /// An instance, in whichever region it is.
     pub fn find_instance(&self, id: &InstanceId) -> Option<(&Region, &Instance)> {
-        self.regions.values().find_map(|r| r.instances.get(id).map(|i| (r, i)))
+        self.regions
+            .values()
+            .find_map(|r| r.instances.get(id).map(|i| (r, i)))
     }
 
     /// An instance, in whichever region it is.
     pub fn find_instance_mut(&mut self, id: &InstanceId) -> Option<&mut Instance> {
-        self.regions.values_mut().find_map(|r| r.instances.get_mut(id))
+        self.regions
+            .values_mut()
+            .find_map(|r| r.instances.get_mut(id))
     }
 
     /// Whether any instance is not terminated. The daemon is not idle then.
     pub fn has_live_instances(&self) -> bool {
-        self.regions.values().flat_map(|r| r.instances.values()).any(Instance::holds_disk)
+        self.regions
+            .values()
+            .flat_map(|r| r.instances.values())
+            .any(Instance::holds_disk)
     }
 
     /// The layers that a snapshot or an instance still needs.
     pub fn layers_in_use(&self) -> BTreeSet<LayerId> {
-        let snapshots = self.regions.values().flat_map(|r| r.snapshots.values()).flat_map(|s| s.layers.iter());
-        let instances =
-            self.regions.values().flat_map(|r| r.instances.values()).filter(|i| i.holds_disk()).flat_map(|i| i.layers.iter());
+        let snapshots = self
+            .regions
+            .values()
+            .flat_map(|r| r.snapshots.values())
+            .flat_map(|s| s.layers.iter());
+        let instances = self
+            .regions
+            .values()
+            .flat_map(|r| r.instances.values())
+            .filter(|i| i.holds_disk())
+            .flat_map(|i| i.layers.iter());
         snapshots.chain(instances).cloned().collect()
     }
 
@@ -155,9 +188,16 @@ impl AccessKey {
     pub fn generate() -> Self {
         const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
         let id: [u8; 16] = rand::random();
-        let id: String = id.iter().map(|b| char::from(LETTERS[usize::from(b % 32)])).collect();
+        let id: String = id
+            .iter()
+            .map(|b| char::from(LETTERS[usize::from(b % 32)]))
+            .collect();
         let secret: [u8; 20] = rand::random();
         let session: [u8; 32] = rand::random();
-        Self { id: format!("AKIA{id}"), secret: hex::encode(secret), session_secret: hex::encode(session) }
+        Self {
+            id: format!("AKIA{id}"),
+            secret: hex::encode(secret),
+            session_secret: hex::encode(session),
+        }
     }
 }

@@ -25,7 +25,9 @@ pub struct NotACidr;
 impl Cidr {
     /// The bits that are fixed.
     pub fn mask(self) -> u32 {
-        u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0)
+        u32::MAX
+            .checked_shl(32 - u32::from(self.prefix))
+            .unwrap_or(0)
     }
 
     /// Whether `address` lies in it.
@@ -46,7 +48,10 @@ impl FromStr for Cidr {
             return Err(NotACidr);
         }
         let whole = Self { network, prefix };
-        Ok(Self { network: Ipv4Addr::from_bits(network.to_bits() & whole.mask()), prefix })
+        Ok(Self {
+            network: Ipv4Addr::from_bits(network.to_bits() & whole.mask()),
+            prefix,
+        })
     }
 }
 
@@ -64,7 +69,9 @@ impl Serialize for Cidr {
 
 impl<'de> Deserialize<'de> for Cidr {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(d)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -210,7 +217,14 @@ mod tests {
     fn cidr_reads_and_clears_host_bits() {
         let c: Cidr = "10.1.2.3/8".parse().unwrap();
         assert_eq!(c.to_string(), "10.0.0.0/8");
-        for bad in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "x/8", "10.0.0.0/-1"] {
+        for bad in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "x/8",
+            "10.0.0.0/-1",
+        ] {
             assert!(bad.parse::<Cidr>().is_err(), "{bad}");
         }
     }
@@ -218,7 +232,12 @@ mod tests {
     #[test]
     fn all_traffic_includes_ssh_and_udp_does_not() {
         let peer = Peer::Ipv4("0.0.0.0/0".parse().unwrap());
-        let t = |protocol: &str, from, to| Traffic { protocol: protocol.into(), from, to, peer: peer.clone() };
+        let t = |protocol: &str, from, to| Traffic {
+            protocol: protocol.into(),
+            from,
+            to,
+            peer: peer.clone(),
+        };
         assert!(t("-1", None, None).includes_tcp(22));
         assert!(t("tcp", Some(20), Some(22)).includes_tcp(22));
         assert!(!t("tcp", Some(23), Some(80)).includes_tcp(22));

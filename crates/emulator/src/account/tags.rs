@@ -18,7 +18,12 @@ pub struct Tags(BTreeMap<String, String>);
 impl Tags {
     /// Tags that the local EC2 itself gives.
     pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
-        Self(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+        Self(
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        )
     }
 
     /// Sets tags, all or none of them.
@@ -32,7 +37,10 @@ impl Tags {
             merged.insert(key.clone(), value.clone());
         }
         if merged.len() > MOST_TAGS {
-            return Err(ApiError::new("TagLimitExceeded", format!("The maximum number of tags is {MOST_TAGS} for each resource")));
+            return Err(ApiError::new(
+                "TagLimitExceeded",
+                format!("The maximum number of tags is {MOST_TAGS} for each resource"),
+            ));
         }
         self.0 = merged;
         Ok(())
@@ -70,10 +78,14 @@ fn check(key: &str, value: &str) -> Result<(), ApiError> {
         return refuse("Tag key exceeds the maximum length of 128 characters".to_owned());
     }
     if value.chars().count() > 256 {
-        return refuse(format!("Tag value exceeds the maximum length of 256 characters (tag key '{key}')"));
+        return refuse(format!(
+            "Tag value exceeds the maximum length of 256 characters (tag key '{key}')"
+        ));
     }
     if key.len() >= 4 && key.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("aws:")) {
-        return refuse(format!("Tag keys starting with 'aws:' are reserved for internal use (tag key '{key}')"));
+        return refuse(format!(
+            "Tag keys starting with 'aws:' are reserved for internal use (tag key '{key}')"
+        ));
     }
     Ok(())
 }
@@ -89,9 +101,23 @@ mod tests {
     #[test]
     fn limits() {
         let mut tags = Tags::default();
-        tags.set_all(&[tag(&"k".repeat(128), &"v".repeat(256)), tag("empty", "")]).unwrap();
-        for bad in [tag("", "v"), tag(&"k".repeat(129), ""), tag("k", &"v".repeat(257)), tag("aws:x", ""), tag("AWS:x", "")] {
-            assert_eq!(tags.clone().set_all(std::slice::from_ref(&bad)).unwrap_err().code(), "InvalidParameterValue", "{bad:?}");
+        tags.set_all(&[tag(&"k".repeat(128), &"v".repeat(256)), tag("empty", "")])
+            .unwrap();
+        for bad in [
+            tag("", "v"),
+            tag(&"k".repeat(129), ""),
+            tag("k", &"v".repeat(257)),
+            tag("aws:x", ""),
+            tag("AWS:x", ""),
+        ] {
+            assert_eq!(
+                tags.clone()
+                    .set_all(std::slice::from_ref(&bad))
+                    .unwrap_err()
+                    .code(),
+                "InvalidParameterValue",
+                "{bad:?}"
+            );
         }
         let many: Vec<_> = (0..49).map(|n| tag(&n.to_string(), "")).collect();
         assert_eq!(tags.set_all(&many).unwrap_err().code(), "TagLimitExceeded");

@@ -46,7 +46,10 @@ impl Caller {
     pub fn arn(&self) -> String {
         match self {
             Self::Account => format!("arn:aws:iam::{ACCOUNT_ID}:user/local"),
-            Self::Guest { instance, profile } => format!("arn:aws:sts::{ACCOUNT_ID}:assumed-role/{}/{instance}", profile.name),
+            Self::Guest { instance, profile } => format!(
+                "arn:aws:sts::{ACCOUNT_ID}:assumed-role/{}/{instance}",
+                profile.name
+            ),
         }
     }
 
@@ -55,7 +58,10 @@ impl Caller {
         match self {
             Self::Account => "AIDALOCALEC2USER".to_owned(),
             Self::Guest { instance, profile } => {
-                format!("{}:{instance}", profile.id(ACCOUNT_ID).replacen("AIPA", "AROA", 1))
+                format!(
+                    "{}:{instance}",
+                    profile.id(ACCOUNT_ID).replacen("AIPA", "AROA", 1)
+                )
             }
         }
     }
@@ -84,7 +90,12 @@ impl Caller {
 
 /// The credentials that an instance's metadata service gives out at `now`. The same within an hour, so that a guest can
 /// ask as often as it likes; derived, so that nothing need be remembered.
-pub fn session_credentials(account: &Account, instance: &InstanceId, profile: &InstanceProfile, now: Timestamp) -> SessionCredentials {
+pub fn session_credentials(
+    account: &Account,
+    instance: &InstanceId,
+    profile: &InstanceProfile,
+    now: Timestamp,
+) -> SessionCredentials {
     let hour = now.as_second() - now.as_second().rem_euclid(3600);
     let issued = Timestamp::from_second(hour).unwrap_or(now);
     let expires = issued.checked_add(LIFETIME).unwrap_or(now);
@@ -95,26 +106,52 @@ pub fn session_credentials(account: &Account, instance: &InstanceId, profile: &I
 ///
 /// # Errors
 /// If the token was not made here or has ended (`None`: EC2's codes for that depend on the protocol).
-pub fn session_of_token(account: &Account, token: &str, now: Timestamp) -> Option<(SessionCredentials, Caller)> {
+pub fn session_of_token(
+    account: &Account,
+    token: &str,
+    now: Timestamp,
+) -> Option<(SessionCredentials, Caller)> {
     let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
     let mut parts = text.split('|');
-    let (instance, profile, issued, expires) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (instance, profile, issued, expires) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let instance = InstanceId::parse(instance).ok()?;
     let profile = iam::profile(profile)?;
     let issued = Timestamp::from_second(issued.parse().ok()?).ok()?;
     let expires = Timestamp::from_second(expires.parse().ok()?).ok()?;
     let credentials = derive(account, &instance, profile.name, issued, expires);
     let (_, holder) = account.find_instance(&instance)?;
-    let holds = holder.holds_disk() && holder.profile.as_ref().is_some_and(|p| p.name == profile.name);
-    (credentials.token == token && now < expires && holds).then_some((credentials, Caller::Guest { instance, profile }))
+    let holds = holder.holds_disk()
+        && holder
+            .profile
+            .as_ref()
+            .is_some_and(|p| p.name == profile.name);
+    (credentials.token == token && now < expires && holds)
+        .then_some((credentials, Caller::Guest { instance, profile }))
 }
 
-fn derive(account: &Account, instance: &InstanceId, profile: &str, issued: Timestamp, expires: Timestamp) -> SessionCredentials {
+fn derive(
+    account: &Account,
+    instance: &InstanceId,
+    profile: &str,
+    issued: Timestamp,
+    expires: Timestamp,
+) -> SessionCredentials {
     let root = account.key.session_secret.as_bytes();
-    let body = format!("{instance}|{profile}|{}|{}", issued.as_second(), expires.as_second());
+    let body = format!(
+        "{instance}|{profile}|{}|{}",
+        issued.as_second(),
+        expires.as_second()
+    );
     let seal = hmac(root, format!("token|{body}").as_bytes());
     let token = BASE64_URL_SAFE_NO_PAD.encode(format!("{body}|{}", hex::encode(seal)));
     let id = hex::encode_upper(&hmac(root, format!("id|{body}").as_bytes())[..8]);
     let secret = hex::encode(&hmac(root, format!("secret|{body}").as_bytes())[..20]);
-    SessionCredentials { access_key: format!("ASIA{id}"), secret, token, issued, expires }
+    SessionCredentials {
+        access_key: format!("ASIA{id}"),
+        secret,
+        token,
+        issued,
+        expires,
+    }
 }

@@ -16,7 +16,11 @@ pub struct ApiError {
 impl ApiError {
     /// A client error, HTTP 400, which is what EC2 answers to nearly all of them.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), status: 400 }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            status: 400,
+        }
     }
 
     /// The same with another HTTP status.
@@ -42,17 +46,26 @@ impl ApiError {
 
     /// A parameter that the action cannot do without.
     pub fn missing(parameter: &str) -> Self {
-        Self::new("MissingParameter", format!("The request must contain the parameter {parameter}"))
+        Self::new(
+            "MissingParameter",
+            format!("The request must contain the parameter {parameter}"),
+        )
     }
 
     /// A parameter that the action does not have, or that the local EC2 does not carry out: it is never ignored.
     pub fn unknown_parameter(parameter: &str) -> Self {
-        Self::new("UnknownParameter", format!("The parameter {parameter} is not recognized"))
+        Self::new(
+            "UnknownParameter",
+            format!("The parameter {parameter} is not recognized"),
+        )
     }
 
     /// A value outside what the parameter allows.
     pub fn invalid_value(parameter: &str, value: &str, why: &str) -> Self {
-        Self::new("InvalidParameterValue", format!("Value ({value}) for parameter {parameter} is invalid. {why}"))
+        Self::new(
+            "InvalidParameterValue",
+            format!("Value ({value}) for parameter {parameter} is invalid. {why}"),
+        )
     }
 
     /// Parameters that exclude each other.
@@ -62,7 +75,11 @@ impl ApiError {
 
     /// Credentials that are not known (HTTP 401), as EC2 words it.
     pub fn auth_failure() -> Self {
-        Self::new("AuthFailure", "AWS was not able to validate the provided access credentials").with_status(401)
+        Self::new(
+            "AuthFailure",
+            "AWS was not able to validate the provided access credentials",
+        )
+        .with_status(401)
     }
 }
 

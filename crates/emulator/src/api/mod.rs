@@ -68,7 +68,8 @@ impl Cx<'_> {
 
     /// Whether what was made at `created` is already known to other requests.
     pub fn visible(&self, created: Timestamp) -> bool {
-        self.now.duration_since(created).unsigned_abs() >= self.timing.visibility || created > self.now
+        self.now.duration_since(created).unsigned_abs() >= self.timing.visibility
+            || created > self.now
     }
 
     /// An image of the region: the account's own or a public one.

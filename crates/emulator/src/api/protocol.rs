@@ -43,12 +43,21 @@ pub enum Service {
 impl HttpRequest {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// The parts that are signed.
     pub fn signed(&self) -> SignedRequest<'_> {
-        SignedRequest { method: &self.method, path: &self.path, query: &self.query, headers: &self.headers, body: &self.body }
+        SignedRequest {
+            method: &self.method,
+            path: &self.path,
+            query: &self.query,
+            headers: &self.headers,
+            body: &self.body,
+        }
     }
 
     /// The service it is for: the one it is signed for, else the one its form suggests.
@@ -76,7 +85,11 @@ impl Service {
             ),
             Self::Ssm => content.to_owned(),
         };
-        HttpReply { status: 200, content_type: self.content_type(), body }
+        HttpReply {
+            status: 200,
+            content_type: self.content_type(),
+            body,
+        }
     }
 
     /// An answer to an action that was refused, see
@@ -93,18 +106,31 @@ impl Service {
                     });
                     x.put("RequestID", request_id);
                 });
-                format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", x.into_text())
+                format!(
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}",
+                    x.into_text()
+                )
             }
             Self::Sts => {
                 x.node("Error", |x| {
-                    x.put("Type", "Sender").put("Code", error.code()).put("Message", error.message());
+                    x.put("Type", "Sender")
+                        .put("Code", error.code())
+                        .put("Message", error.message());
                 });
                 x.put("RequestId", request_id);
-                format!("<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{}</ErrorResponse>", x.into_text())
+                format!(
+                    "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{}</ErrorResponse>",
+                    x.into_text()
+                )
             }
-            Self::Ssm => serde_json::json!({ "__type": error.code(), "message": error.message() }).to_string(),
+            Self::Ssm => serde_json::json!({ "__type": error.code(), "message": error.message() })
+                .to_string(),
         };
-        HttpReply { status: error.status(), content_type: self.content_type(), body }
+        HttpReply {
+            status: error.status(),
+            content_type: self.content_type(),
+            body,
+        }
     }
 
     /// The service's name in a signature's scope and in an IAM action.

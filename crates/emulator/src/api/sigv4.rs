@@ -56,7 +56,9 @@ pub enum BadSignature {
     #[error("the Authorization header is incomplete: {0}")]
     Incomplete(&'static str),
     /// It was made too long ago, or ahead of time.
-    #[error("the request was signed at {signed}, which is more than 5 minutes from the service's time {now}")]
+    #[error(
+        "the request was signed at {signed}, which is more than 5 minutes from the service's time {now}"
+    )]
     Skewed {
         /// When it was signed.
         signed: Timestamp,
@@ -71,7 +73,11 @@ pub enum BadSignature {
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// Everything but the unreserved characters of RFC 3986.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The same, with a path's own slashes left as they are.
 const PATH_ENCODED: &AsciiSet = &ENCODED.remove(b'/');
@@ -83,25 +89,50 @@ impl SignedRequest<'_> {
     /// If there is none or it is incomplete.
     pub fn claim(&self) -> Result<Claim, BadSignature> {
         let authorization = self.header("authorization").ok_or(BadSignature::Missing)?;
-        let rest = authorization.strip_prefix(ALGORITHM).ok_or(BadSignature::Incomplete("the algorithm is not AWS4-HMAC-SHA256"))?;
+        let rest = authorization
+            .strip_prefix(ALGORITHM)
+            .ok_or(BadSignature::Incomplete(
+                "the algorithm is not AWS4-HMAC-SHA256",
+            ))?;
         let field = |name: &str| {
-            let value = rest.split(',').map(str::trim).find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+            let value = rest
+                .split(',')
+                .map(str::trim)
+                .find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
             value.filter(|v| !v.is_empty())
         };
         let credential = field("Credential").ok_or(BadSignature::Incomplete("no Credential"))?;
         let mut scope = credential.split('/');
-        let mut next = || scope.next().map(str::to_owned).ok_or(BadSignature::Incomplete("Credential has too few parts"));
-        let (access_key, date, region, service, end) = (next()?, next()?, next()?, next()?, next()?);
+        let mut next = || {
+            scope
+                .next()
+                .map(str::to_owned)
+                .ok_or(BadSignature::Incomplete("Credential has too few parts"))
+        };
+        let (access_key, date, region, service, end) =
+            (next()?, next()?, next()?, next()?, next()?);
         if end != "aws4_request" {
-            return Err(BadSignature::Incomplete("Credential does not end in aws4_request"));
+            return Err(BadSignature::Incomplete(
+                "Credential does not end in aws4_request",
+            ));
         }
-        let signed_headers = field("SignedHeaders").ok_or(BadSignature::Incomplete("no SignedHeaders"))?;
-        let timestamp = self.header("x-amz-date").ok_or(BadSignature::Incomplete("no X-Amz-Date"))?.to_owned();
-        let time = parse_basic(&timestamp).ok_or(BadSignature::Incomplete("X-Amz-Date is no time"))?;
+        let signed_headers =
+            field("SignedHeaders").ok_or(BadSignature::Incomplete("no SignedHeaders"))?;
+        let timestamp = self
+            .header("x-amz-date")
+            .ok_or(BadSignature::Incomplete("no X-Amz-Date"))?
+            .to_owned();
+        let time =
+            parse_basic(&timestamp).ok_or(BadSignature::Incomplete("X-Amz-Date is no time"))?;
         if !timestamp.starts_with(&date) {
-            return Err(BadSignature::Incomplete("the date of Credential is not that of X-Amz-Date"));
+            return Err(BadSignature::Incomplete(
+                "the date of Credential is not that of X-Amz-Date",
+            ));
         }
-        let signed_headers: Vec<String> = signed_headers.split(';').map(str::to_ascii_lowercase).collect();
+        let signed_headers: Vec<String> = signed_headers
+            .split(';')
+            .map(str::to_ascii_lowercase)
+            .collect();
         if !signed_headers.iter().any(|h| h == "host") {
             return Err(BadSignature::Incomplete("the Host header is not signed"));
         }
@@ -114,7 +145,9 @@ impl SignedRequest<'_> {
             session_token: self.header("x-amz-security-token").map(str::to_owned),
             timestamp,
             signed_headers,
-            signature: field("Signature").ok_or(BadSignature::Incomplete("no Signature"))?.to_owned(),
+            signature: field("Signature")
+                .ok_or(BadSignature::Incomplete("no Signature"))?
+                .to_owned(),
         })
     }
 
@@ -124,7 +157,10 @@ impl SignedRequest<'_> {
     /// If the time is off or the signature is not the one expected.
     pub fn verify(&self, claim: &Claim, secret: &str, now: Timestamp) -> Result<(), BadSignature> {
         if now.duration_since(claim.time).unsigned_abs() > SKEW {
-            return Err(BadSignature::Skewed { signed: claim.time, now });
+            return Err(BadSignature::Skewed {
+                signed: claim.time,
+                now,
+            });
         }
         let given = hex::decode(&claim.signature).map_err(|_| BadSignature::Mismatch)?;
         let mut mac = keyed(&signing_key(secret, claim));
@@ -134,7 +170,10 @@ impl SignedRequest<'_> {
 
     fn string_to_sign(&self, claim: &Claim) -> String {
         let canonical = hex::encode(Sha256::digest(self.canonical(claim)));
-        format!("{ALGORITHM}\n{}\n{}/{}/{}/aws4_request\n{canonical}", claim.timestamp, claim.date, claim.region, claim.service)
+        format!(
+            "{ALGORITHM}\n{}\n{}/{}/{}/aws4_request\n{canonical}",
+            claim.timestamp, claim.date, claim.region, claim.service
+        )
     }
 
     fn canonical(&self, claim: &Claim) -> String {
@@ -149,24 +188,42 @@ impl SignedRequest<'_> {
             headers.push_str(&format!("{name}:{}\n", values.join(",")));
         }
         let body = hex::encode(Sha256::digest(self.body));
-        let path = utf8_percent_encode(if self.path.is_empty() { "/" } else { self.path }, PATH_ENCODED).to_string();
-        format!("{}\n{path}\n{}\n{headers}\n{}\n{body}", self.method, canonical_query(self.query), claim.signed_headers.join(";"))
+        let path = utf8_percent_encode(
+            if self.path.is_empty() { "/" } else { self.path },
+            PATH_ENCODED,
+        )
+        .to_string();
+        format!(
+            "{}\n{path}\n{}\n{headers}\n{}\n{body}",
+            self.method,
+            canonical_query(self.query),
+            claim.signed_headers.join(";")
+        )
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 }
 
 fn canonical_query(query: &str) -> String {
-    let encode = |text: &str| utf8_percent_encode(&percent_decode_str(text).decode_utf8_lossy(), ENCODED).to_string();
+    let encode = |text: &str| {
+        utf8_percent_encode(&percent_decode_str(text).decode_utf8_lossy(), ENCODED).to_string()
+    };
     let pairs = query.split('&').filter(|p| !p.is_empty());
     let mut pairs: Vec<(String, String)> = pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| (encode(name), encode(value)))
         .collect();
     pairs.sort();
-    pairs.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("&")
+    pairs
+        .iter()
+        .map(|(n, v)| format!("{n}={v}"))
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
 fn signing_key(secret: &str, claim: &Claim) -> Vec<u8> {
@@ -192,11 +249,21 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 /// Reads `20260101T000000Z`.
 fn parse_basic(text: &str) -> Option<Timestamp> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    if date.len() != 8 || time.len() != 6 || !date.bytes().chain(time.bytes()).all(|b| b.is_ascii_digit()) {
+    if date.len() != 8
+        || time.len() != 6
+        || !date.bytes().chain(time.bytes()).all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
-    format!("{year}-{month}-{day}T{}:{}:{}Z", &time[..2], &time[2..4], &time[4..]).parse().ok()
+    format!(
+        "{year}-{month}-{day}T{}:{}:{}Z",
+        &time[..2],
+        &time[2..4],
+        &time[4..]
+    )
+    .parse()
+    .ok()
 }
 
 #[cfg(test)]
@@ -214,7 +281,10 @@ mod tests {
         );
         [
             ("host", "127.0.0.1:4592"),
-            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
+            (
+                "content-type",
+                "application/x-www-form-urlencoded; charset=utf-8",
+            ),
             ("x-amz-date", "20260102T030405Z"),
             ("authorization", authorization.as_str()),
         ]
@@ -222,8 +292,18 @@ mod tests {
         .to_vec()
     }
 
-    fn request<'a>(headers: &'a [(String, String)], query: &'a str, body: &'a [u8]) -> SignedRequest<'a> {
-        SignedRequest { method: "POST", path: "/", query, headers, body }
+    fn request<'a>(
+        headers: &'a [(String, String)],
+        query: &'a str,
+        body: &'a [u8],
+    ) -> SignedRequest<'a> {
+        SignedRequest {
+            method: "POST",
+            path: "/",
+            query,
+            headers,
+            body,
+        }
     }
 
     fn at(text: &str) -> Timestamp {
@@ -238,30 +318,56 @@ mod tests {
         let h = headers(SIGNATURE);
         let r = request(&h, QUERY, BODY);
         let claim = r.claim().unwrap();
-        assert_eq!((claim.region.as_str(), claim.service.as_str()), ("us-east-2", "ec2"));
-        r.verify(&claim, "not-a-secret", at("2026-01-02T03:04:05Z")).unwrap();
+        assert_eq!(
+            (claim.region.as_str(), claim.service.as_str()),
+            ("us-east-2", "ec2")
+        );
+        r.verify(&claim, "not-a-secret", at("2026-01-02T03:04:05Z"))
+            .unwrap();
     }
 
     #[test]
     fn another_secret_body_query_or_time_is_not() {
         let h = headers(SIGNATURE);
         let now = at("2026-01-02T03:04:05Z");
-        let refused = |r: SignedRequest<'_>, secret: &str, now| r.verify(&r.claim().unwrap(), secret, now).unwrap_err();
-        assert_eq!(refused(request(&h, QUERY, BODY), "not-the-secret", now), BadSignature::Mismatch);
-        assert_eq!(refused(request(&h, QUERY, b"Action=Other"), "not-a-secret", now), BadSignature::Mismatch);
-        assert_eq!(refused(request(&h, "", BODY), "not-a-secret", now), BadSignature::Mismatch);
+        let refused = |r: SignedRequest<'_>, secret: &str, now| {
+            r.verify(&r.claim().unwrap(), secret, now).unwrap_err()
+        };
+        assert_eq!(
+            refused(request(&h, QUERY, BODY), "not-the-secret", now),
+            BadSignature::Mismatch
+        );
+        assert_eq!(
+            refused(request(&h, QUERY, b"Action=Other"), "not-a-secret", now),
+            BadSignature::Mismatch
+        );
+        assert_eq!(
+            refused(request(&h, "", BODY), "not-a-secret", now),
+            BadSignature::Mismatch
+        );
         for late in ["2026-01-02T03:09:06Z", "2026-01-02T02:59:04Z"] {
-            assert!(matches!(refused(request(&h, QUERY, BODY), "not-a-secret", at(late)), BadSignature::Skewed { .. }));
+            assert!(matches!(
+                refused(request(&h, QUERY, BODY), "not-a-secret", at(late)),
+                BadSignature::Skewed { .. }
+            ));
         }
         let r = request(&h, QUERY, BODY);
-        r.verify(&r.claim().unwrap(), "not-a-secret", at("2026-01-02T03:09:05Z")).unwrap();
+        r.verify(
+            &r.claim().unwrap(),
+            "not-a-secret",
+            at("2026-01-02T03:09:05Z"),
+        )
+        .unwrap();
     }
 
     #[test]
     fn an_incomplete_header_is_told_what_it_lacks() {
         let mut h = headers(SIGNATURE);
         h[3].1 = h[3].1.replace("host;", "");
-        assert_eq!(request(&h, QUERY, BODY).claim(), Err(BadSignature::Incomplete("the Host header is not signed")));
+        assert_eq!(
+            request(&h, QUERY, BODY).claim(),
+            Err(BadSignature::Incomplete("the Host header is not signed"))
+        );
         h.pop();
         assert_eq!(request(&h, QUERY, BODY).claim(), Err(BadSignature::Missing));
     }

@@ -5,14 +5,17 @@
 use super::Cx;
 use super::error::ApiError;
 use crate::account::parameter::Parameter;
-use crate::account::{ACCOUNT_ID, tags::Tags};
+use crate::account::ACCOUNT_ID;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// Whether an action may change something.
 pub fn writes(action: &str) -> bool {
-    matches!(action, "PutParameter" | "DeleteParameter" | "DeleteParameters")
+    matches!(
+        action,
+        "PutParameter" | "DeleteParameter" | "DeleteParameters"
+    )
 }
 
 /// Carries out an action; its answer's JSON.
@@ -28,7 +31,10 @@ pub fn run(action: &str, body: &[u8], cx: &mut Cx<'_>) -> Result<Value, ApiError
         "PutParameter" => put(read(body)?, cx),
         "DeleteParameter" => delete_one(&read(body)?, cx),
         "DeleteParameters" => Ok(delete_many(&read(body)?, cx)),
-        _ => Err(ApiError::new("UnknownOperationException", format!("The local EC2's SSM has no action {action}"))),
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("The local EC2's SSM has no action {action}"),
+        )),
     }
 }
 
@@ -135,20 +141,36 @@ fn seconds(p: &Parameter) -> f64 {
 }
 
 fn arn(name: &str, region: &str) -> String {
-    format!("arn:aws:ssm:{region}:{ACCOUNT_ID}:parameter{}{name}", if name.starts_with('/') { "" } else { "/" })
+    format!(
+        "arn:aws:ssm:{region}:{ACCOUNT_ID}:parameter{}{name}",
+        if name.starts_with('/') { "" } else { "/" }
+    )
 }
 
 fn get_one(request: &GetParameter, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
     let region = cx.region;
-    let parameter = cx.region().parameters.get(&request.name).ok_or_else(|| not_found(&request.name))?;
+    let parameter = cx
+        .region()
+        .parameters
+        .get(&request.name)
+        .ok_or_else(|| not_found(&request.name))?;
     Ok(json!({ "Parameter": show(parameter, region) }))
 }
 
 fn get_many(request: &GetParameters, cx: &mut Cx<'_>) -> Value {
     let region = cx.region;
     let parameters = &cx.region().parameters;
-    let found: Vec<Value> = request.names.iter().filter_map(|n| parameters.get(n)).map(|p| show(p, region)).collect();
-    let invalid: Vec<&String> = request.names.iter().filter(|n| !parameters.contains_key(*n)).collect();
+    let found: Vec<Value> = request
+        .names
+        .iter()
+        .filter_map(|n| parameters.get(n))
+        .map(|p| show(p, region))
+        .collect();
+    let invalid: Vec<&String> = request
+        .names
+        .iter()
+        .filter(|n| !parameters.contains_key(*n))
+        .collect();
     json!({ "Parameters": found, "InvalidParameters": invalid })
 }
 
@@ -161,15 +183,26 @@ fn by_path(request: &ByPath, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
     let region = cx.region;
     let below = format!("{}/", request.path.trim_end_matches('/'));
     let all = cx.region().parameters.values();
-    let inside = all.filter(|p| p.name.strip_prefix(&below).is_some_and(|rest| request.recursive || !rest.contains('/')));
+    let inside = all.filter(|p| {
+        p.name
+            .strip_prefix(&below)
+            .is_some_and(|rest| request.recursive || !rest.contains('/'))
+    });
     let (page, next) = cut(inside, request.max_results, request.next_token.as_deref());
-    Ok(with_token(json!({ "Parameters": page.iter().map(|p| show(p, region)).collect::<Vec<_>>() }), next))
+    Ok(with_token(
+        json!({ "Parameters": page.iter().map(|p| show(p, region)).collect::<Vec<_>>() }),
+        next,
+    ))
 }
 
 fn describe(request: &Describe, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
     check_page(request.max_results, 50)?;
     let region = cx.region;
-    let (page, next) = cut(cx.region().parameters.values(), request.max_results, request.next_token.as_deref());
+    let (page, next) = cut(
+        cx.region().parameters.values(),
+        request.max_results,
+        request.next_token.as_deref(),
+    );
     let shown: Vec<Value> = page
         .iter()
         .map(|p| {
@@ -187,12 +220,23 @@ fn check_page(asked: usize, most: usize) -> Result<(), ApiError> {
     if (1..=most).contains(&asked) {
         return Ok(());
     }
-    Err(ApiError::new("ValidationException", format!("Value '{asked}' at 'maxResults' failed to satisfy constraint: between 1 and {most}")))
+    Err(ApiError::new(
+        "ValidationException",
+        format!(
+            "Value '{asked}' at 'maxResults' failed to satisfy constraint: between 1 and {most}"
+        ),
+    ))
 }
 
 /// A page in the order of names. The token is the last name of the page before.
-fn cut<'a>(all: impl Iterator<Item = &'a Parameter>, most: usize, after: Option<&str>) -> (Vec<&'a Parameter>, Option<String>) {
-    let mut page: Vec<&Parameter> = all.filter(|p| after.is_none_or(|a| p.name.as_str() > a)).collect();
+fn cut<'a>(
+    all: impl Iterator<Item = &'a Parameter>,
+    most: usize,
+    after: Option<&str>,
+) -> (Vec<&'a Parameter>, Option<String>) {
+    let mut page: Vec<&Parameter> = all
+        .filter(|p| after.is_none_or(|a| p.name.as_str() > a))
+        .collect();
     let more = page.len() > most;
     page.truncate(most);
     let next = page.last().filter(|_| more).map(|p| p.name.clone());
@@ -210,26 +254,46 @@ fn put(request: PutParameter, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
     let now = cx.now;
     let by = cx.caller.arn();
     check_name(&request.name)?;
-    if request.tier.as_deref().is_some_and(|t| t != "Standard" && t != "Intelligent-Tiering") {
-        return Err(ApiError::new("ValidationException", "The local EC2's parameters are of tier Standard"));
+    if request
+        .tier
+        .as_deref()
+        .is_some_and(|t| t != "Standard" && t != "Intelligent-Tiering")
+    {
+        return Err(ApiError::new(
+            "ValidationException",
+            "The local EC2's parameters are of tier Standard",
+        ));
     }
     if request.allowed_pattern.is_some() {
-        return Err(ApiError::new("ValidationException", "The local EC2's parameters have no AllowedPattern"));
+        return Err(ApiError::new(
+            "ValidationException",
+            "The local EC2's parameters have no AllowedPattern",
+        ));
     }
     // "Standard parameters have a content limit of 4 KB."
     if request.value.is_empty() || request.value.len() > 4096 {
-        return Err(ApiError::new("ValidationException", "Standard tier parameters support a maximum parameter value of 4096 characters."));
+        return Err(ApiError::new(
+            "ValidationException",
+            "Standard tier parameters support a maximum parameter value of 4096 characters.",
+        ));
     }
     let data_type = request.data_type.unwrap_or_else(|| "text".to_owned());
     if !["text", "aws:ec2:image"].contains(&data_type.as_str()) {
-        return Err(ApiError::new("ValidationException", format!("The following data type is not supported: {data_type}")));
+        return Err(ApiError::new(
+            "ValidationException",
+            format!("The following data type is not supported: {data_type}"),
+        ));
     }
     // https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html: the value must be an
     // image that is there.
     if data_type == "aws:ec2:image" {
-        let id = crate::ids::ImageId::parse(&request.value).map_err(|e| ApiError::new("ValidationException", e.message().to_owned()))?;
+        let id = crate::ids::ImageId::parse(&request.value)
+            .map_err(|e| ApiError::new("ValidationException", e.message().to_owned()))?;
         if cx.image(&id).is_none() {
-            return Err(ApiError::new("ValidationException", format!("The image {id} does not exist in this region")));
+            return Err(ApiError::new(
+                "ValidationException",
+                format!("The image {id} does not exist in this region"),
+            ));
         }
     }
     let parameters = &mut cx.region().parameters;
@@ -239,22 +303,45 @@ fn put(request: PutParameter, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
         return Err(ApiError::new("ParameterAlreadyExists", message));
     }
     if old.is_some() && !request.tags.is_empty() {
-        return Err(ApiError::new("ValidationException", "Invalid request: tags and overwrite can't be used together."));
+        return Err(ApiError::new(
+            "ValidationException",
+            "Invalid request: tags and overwrite can't be used together.",
+        ));
     }
     let kind = match (request.kind, old) {
-        (Some(kind), _) if ["String", "StringList", "SecureString"].contains(&kind.as_str()) => kind,
-        (Some(kind), _) => return Err(ApiError::new("UnsupportedParameterType", format!("The parameter type {kind} is not supported."))),
+        (Some(kind), _) if ["String", "StringList", "SecureString"].contains(&kind.as_str()) => {
+            kind
+        }
+        (Some(kind), _) => {
+            return Err(ApiError::new(
+                "UnsupportedParameterType",
+                format!("The parameter type {kind} is not supported."),
+            ));
+        }
         (None, Some(old)) => old.kind.clone(),
-        (None, None) => return Err(ApiError::new("ValidationException", "A parameter type is required when you create a parameter.")),
+        (None, None) => {
+            return Err(ApiError::new(
+                "ValidationException",
+                "A parameter type is required when you create a parameter.",
+            ));
+        }
     };
-    let mut tags = old.map(|o| o.tags.clone()).unwrap_or_else(Tags::default);
-    tags.set_all(&request.tags.into_iter().map(|t| (t.key, t.value)).collect::<Vec<_>>())?;
+    let mut tags = old.map(|o| o.tags.clone()).unwrap_or_default();
+    tags.set_all(
+        &request
+            .tags
+            .into_iter()
+            .map(|t| (t.key, t.value))
+            .collect::<Vec<_>>(),
+    )?;
     let version = old.map_or(1, |o| o.version + 1);
     let parameter = Parameter {
         name: request.name.clone(),
         kind,
         value: request.value,
-        description: request.description.or_else(|| old.and_then(|o| o.description.clone())),
+        description: request
+            .description
+            .or_else(|| old.and_then(|o| o.description.clone())),
         data_type,
         version,
         modified: now,
@@ -270,23 +357,34 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     let bad = |message: String| Err(ApiError::new("ValidationException", message));
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
     if name.is_empty() || name.len() > 1011 || !name.chars().all(allowed) {
-        return bad(format!("Parameter name '{name}' must be 1 to 1011 characters from a-zA-Z0-9_.-/"));
+        return bad(format!(
+            "Parameter name '{name}' must be 1 to 1011 characters from a-zA-Z0-9_.-/"
+        ));
     }
     let inner = name.trim_start_matches('/').to_ascii_lowercase();
     if inner.starts_with("aws") || inner.starts_with("ssm") {
-        return Err(ApiError::new("AccessDeniedException", format!("No access to reserved parameter name: {name}.")));
+        return Err(ApiError::new(
+            "AccessDeniedException",
+            format!("No access to reserved parameter name: {name}."),
+        ));
     }
     if name.contains('/') && !name.starts_with('/') {
         return bad("Parameter name must be a fully qualified name.".to_owned());
     }
     if name.matches('/').count() > 15 {
-        return Err(ApiError::new("HierarchyLevelLimitExceededException", "A hierarchy can have a maximum of 15 levels."));
+        return Err(ApiError::new(
+            "HierarchyLevelLimitExceededException",
+            "A hierarchy can have a maximum of 15 levels.",
+        ));
     }
     Ok(())
 }
 
 fn delete_one(request: &DeleteParameter, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
-    cx.region().parameters.remove(&request.name).ok_or_else(|| not_found(&request.name))?;
+    cx.region()
+        .parameters
+        .remove(&request.name)
+        .ok_or_else(|| not_found(&request.name))?;
     Ok(json!({}))
 }
 

@@ -17,10 +17,15 @@ pub fn run(action: &str, params: &Params, cx: &Cx<'_>) -> Result<Xml, ApiError> 
         let _ = params.top().text(name);
     }
     if action != "GetCallerIdentity" {
-        return Err(ApiError::new("InvalidAction", format!("Could not find operation {action} for version 2011-06-15")));
+        return Err(ApiError::new(
+            "InvalidAction",
+            format!("Could not find operation {action} for version 2011-06-15"),
+        ));
     }
     params.finish()?;
     let mut x = Xml::new();
-    x.put("Arn", cx.caller.arn()).put("UserId", cx.caller.user_id()).put("Account", ACCOUNT_ID);
+    x.put("Arn", cx.caller.arn())
+        .put("UserId", cx.caller.user_id())
+        .put("Account", ACCOUNT_ID);
     Ok(x)
 }

@@ -12,7 +12,12 @@ use std::process::ExitCode;
 #[derive(Parser)]
 struct Arguments {
     /// Its folder.
-    #[arg(long, global = true, env = "QIB_LOCAL_DIR", default_value = ".local-ec2")]
+    #[arg(
+        long,
+        global = true,
+        env = "QIB_LOCAL_DIR",
+        default_value = ".local-ec2"
+    )]
     dir: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -71,7 +76,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     match &arguments.command {
         Command::Up(settings) => {
             std::fs::create_dir_all(dir)?;
-            let status = daemon::start_detached(dir, Some(&settings.over(EmulatorConfig::read(dir)?)))?;
+            let status =
+                daemon::start_detached(dir, Some(&settings.over(EmulatorConfig::read(dir)?)))?;
             print(&status)
         }
         Command::Serve(settings) => {

@@ -23,14 +23,25 @@ pub struct Catalogue {
 impl Catalogue {
     /// The catalogue of a host whose system has that content id.
     pub fn new(host_content: impl Into<String>) -> Self {
-        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-        Self { host_content: host_content.into(), architecture }
+        let architecture = if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "x86_64"
+        };
+        Self {
+            host_content: host_content.into(),
+            architecture,
+        }
     }
 
     /// The images of a region, by id. Only those of the host's architecture: the others could not run here.
     pub fn images(&self, region: &str) -> BTreeMap<ImageId, Image> {
-        let entries = ENTRIES.iter().filter(|e| e.architecture == self.architecture);
-        let images = entries.filter_map(|e| self.image(region, e.name, e.created, e.architecture, e.agent, e.family));
+        let entries = ENTRIES
+            .iter()
+            .filter(|e| e.architecture == self.architecture);
+        let images = entries.filter_map(|e| {
+            self.image(region, e.name, e.created, e.architecture, e.agent, e.family)
+        });
         images.map(|i| (i.id.clone(), i)).collect()
     }
 
@@ -39,7 +50,15 @@ impl Catalogue {
         self.images(region).remove(id)
     }
 
-    fn image(&self, region: &str, name: &str, created: &str, architecture: &str, agent: BootAgent, family: &Family) -> Option<Image> {
+    fn image(
+        &self,
+        region: &str,
+        name: &str,
+        created: &str,
+        architecture: &str,
+        agent: BootAgent,
+        family: &Family,
+    ) -> Option<Image> {
         let created: Timestamp = created.parse().ok()?;
         let parts = [region, name, family.owner, self.host_content.as_str()];
         let root = EbsDevice {
@@ -54,15 +73,24 @@ impl Catalogue {
         Some(Image {
             id: ImageId::derived(&parts),
             name: name.to_owned(),
-            description: format!("{} (local EC2: the host's own system under this name)", family.description),
+            description: format!(
+                "{} (local EC2: the host's own system under this name)",
+                family.description
+            ),
             owner: family.owner.to_owned(),
             owner_alias: family.alias.map(str::to_owned),
             created,
             progress: Progress::Done { complete: created },
             architecture: architecture.to_owned(),
             root_device: family.root_device.to_owned(),
-            mappings: vec![DeviceMapping { device: family.root_device.to_owned(), ebs: root }],
-            launch_permission: Permission { all: true, users: Default::default() },
+            mappings: vec![DeviceMapping {
+                device: family.root_device.to_owned(),
+                ebs: root,
+            }],
+            launch_permission: Permission {
+                all: true,
+                users: Default::default(),
+            },
             ena_support: true,
             sriov_net_support: Some("simple".to_owned()),
             boot_mode: family.boot_mode.map(str::to_owned),
@@ -90,7 +118,14 @@ mod tests {
     fn every_entry_becomes_an_image_with_an_id_of_its_own() {
         let all: usize = ["x86_64", "arm64"]
             .into_iter()
-            .map(|architecture| Catalogue { host_content: "h".into(), architecture }.images("us-east-2").len())
+            .map(|architecture| {
+                Catalogue {
+                    host_content: "h".into(),
+                    architecture,
+                }
+                .images("us-east-2")
+                .len()
+            })
             .sum();
         assert_eq!(all, ENTRIES.len());
         let names: BTreeSet<_> = ENTRIES.iter().map(|e| (e.family.owner, e.name)).collect();
@@ -99,7 +134,12 @@ mod tests {
 
     #[test]
     fn ids_depend_on_the_host_and_the_region_and_nothing_else() {
-        let ids = |host: &str, region: &str| Catalogue::new(host).images(region).into_keys().collect::<Vec<_>>();
+        let ids = |host: &str, region: &str| {
+            Catalogue::new(host)
+                .images(region)
+                .into_keys()
+                .collect::<Vec<_>>()
+        };
         assert_eq!(ids("a", "us-east-2"), ids("a", "us-east-2"));
         assert_ne!(ids("a", "us-east-2"), ids("b", "us-east-2"));
         assert_ne!(ids("a", "us-east-2"), ids("a", "eu-west-1"));
@@ -108,7 +148,11 @@ mod tests {
     #[test]
     fn every_image_says_what_it_really_is() {
         for image in Catalogue::new("h").images("us-east-2").values() {
-            assert!(image.description.contains("host's own system"), "{}", image.name);
+            assert!(
+                image.description.contains("host's own system"),
+                "{}",
+                image.name
+            );
         }
     }
 }

@@ -7,6 +7,11 @@
 pub(super) fn close_inherited() {
     // SAFETY: called before the process has opened anything itself, so no open descriptor belongs to any code in it.
     unsafe {
-        libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, 0 as libc::c_uint);
+        libc::syscall(
+            libc::SYS_close_range,
+            3 as libc::c_uint,
+            libc::c_uint::MAX,
+            0 as libc::c_uint,
+        );
     }
 }

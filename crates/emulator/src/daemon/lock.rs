@@ -9,11 +9,15 @@ use std::path::Path;
 
 /// Held by the daemon for as long as it lives; the kernel lets go of it however the daemon ends.
 #[derive(Debug)]
-pub(super) struct DaemonLock(#[expect(dead_code, reason = "the lock is held by the open file")] File);
+pub(super) struct DaemonLock(
+    #[expect(dead_code, reason = "the lock is held by the open file")] File,
+);
 
 /// Held while a daemon is being started or stopped, so that two callers do not do so at once.
 #[derive(Debug)]
-pub(super) struct ControlLock(#[expect(dead_code, reason = "the lock is held by the open file")] File);
+pub(super) struct ControlLock(
+    #[expect(dead_code, reason = "the lock is held by the open file")] File,
+);
 
 const DAEMON: &str = "daemon.lock";
 const CONTROL: &str = "control.lock";
@@ -25,10 +29,13 @@ impl DaemonLock {
     /// `AlreadyRunning` if another process holds it.
     pub(super) fn take(dir: &Path) -> Result<Self, DaemonError> {
         let path = dir.join(DAEMON);
-        let file = files::append(&path).map_err(DaemonError::io("open the daemon's lock", &path))?;
+        let file =
+            files::append(&path).map_err(DaemonError::io("open the daemon's lock", &path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(file)),
-            Err(Errno::WOULDBLOCK) => Err(DaemonError::AlreadyRunning { dir: dir.to_owned() }),
+            Err(Errno::WOULDBLOCK) => Err(DaemonError::AlreadyRunning {
+                dir: dir.to_owned(),
+            }),
             Err(e) => Err(DaemonError::io("lock", &path)(e.into())),
         }
     }
@@ -50,8 +57,10 @@ impl DaemonLock {
     /// Waits until no daemon holds it.
     pub(super) fn wait_until_free(dir: &Path) -> Result<(), DaemonError> {
         let path = dir.join(DAEMON);
-        let file = files::append(&path).map_err(DaemonError::io("open the daemon's lock", &path))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|e| DaemonError::io("wait for the daemon's end", &path)(e.into()))
+        let file =
+            files::append(&path).map_err(DaemonError::io("open the daemon's lock", &path))?;
+        flock(&file, FlockOperation::LockExclusive)
+            .map_err(|e| DaemonError::io("wait for the daemon's end", &path)(e.into()))
     }
 }
 
@@ -60,7 +69,8 @@ impl ControlLock {
     pub(super) fn take(dir: &Path) -> Result<Self, DaemonError> {
         let path = dir.join(CONTROL);
         let file = files::append(&path).map_err(DaemonError::io("open the control lock", &path))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|e| DaemonError::io("lock", &path)(e.into()))?;
+        flock(&file, FlockOperation::LockExclusive)
+            .map_err(|e| DaemonError::io("lock", &path)(e.into()))?;
         Ok(Self(file))
     }
 }

@@ -25,7 +25,9 @@ const DAEMON: &str = "__local-ec2-daemon";
 pub fn run_if_daemon_process() {
     let mut arguments = std::env::args_os().skip(1);
     let role = arguments.next();
-    let Some(dir) = arguments.next().map(PathBuf::from) else { return };
+    let Some(dir) = arguments.next().map(PathBuf::from) else {
+        return;
+    };
     match role.as_deref().and_then(OsStr::to_str) {
         Some(DETACH) => leave(detach_from_caller(&dir)),
         Some(DAEMON) => leave(daemon(&dir)),
@@ -33,7 +35,10 @@ pub fn run_if_daemon_process() {
     }
 }
 
-#[expect(clippy::exit, reason = "the process is another program than its main says")]
+#[expect(
+    clippy::exit,
+    reason = "the process is another program than its main says"
+)]
 fn leave(outcome: ExitCode) {
     std::process::exit(if outcome == ExitCode::SUCCESS { 0 } else { 1 });
 }
@@ -43,7 +48,11 @@ fn detach_from_caller(dir: &Path) -> ExitCode {
     detach::close_inherited();
     // Fails only for a leader of a process group, which a child just spawned is not.
     let _ = rustix::process::setsid();
-    let spawned = std::env::current_exe().and_then(|exe| Command::new(exe).args([OsStr::new(DAEMON), dir.as_os_str()]).spawn());
+    let spawned = std::env::current_exe().and_then(|exe| {
+        Command::new(exe)
+            .args([OsStr::new(DAEMON), dir.as_os_str()])
+            .spawn()
+    });
     match spawned {
         Ok(_) => ExitCode::SUCCESS,
         Err(e) => {
@@ -94,7 +103,9 @@ fn report(line: &str) {
 /// What is missing on this host, or what the daemon said when it failed.
 pub fn start_detached(dir: &Path, config: Option<&EmulatorConfig>) -> Result<Status, DaemonError> {
     files::make_dir(dir, 0o711).map_err(DaemonError::io("make the local EC2's folder", dir))?;
-    let dir = dir.canonicalize().map_err(DaemonError::io("find the local EC2's folder", dir))?;
+    let dir = dir
+        .canonicalize()
+        .map_err(DaemonError::io("find the local EC2's folder", dir))?;
     let _held = ControlLock::take(&dir)?;
     let now = status(&dir)?;
     if now.running {
@@ -105,24 +116,36 @@ pub fn start_detached(dir: &Path, config: Option<&EmulatorConfig>) -> Result<Sta
     }
     let log = dir.join("daemon.log");
     let errors = files::append(&log).map_err(DaemonError::io("open the daemon's log", &log))?;
-    let exe = std::env::current_exe().map_err(DaemonError::io("find this program's file", Path::new("/proc/self/exe")))?;
+    let exe = std::env::current_exe().map_err(DaemonError::io(
+        "find this program's file",
+        Path::new("/proc/self/exe"),
+    ))?;
     let mut middle = Command::new(&exe)
         .args([OsString::from(DETACH), dir.clone().into_os_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(errors)
         .spawn()
-        .map_err(DaemonError::io("start this program in the background", &exe))?;
+        .map_err(DaemonError::io(
+            "start this program in the background",
+            &exe,
+        ))?;
     let mut said = String::new();
     if let Some(mut pipe) = middle.stdout.take() {
         // Ends when the daemon lets go of the pipe: after "ready", or when it ends.
-        pipe.read_to_string(&mut said).map_err(DaemonError::io("wait for the daemon", &log))?;
+        pipe.read_to_string(&mut said)
+            .map_err(DaemonError::io("wait for the daemon", &log))?;
     }
-    middle.wait().map_err(DaemonError::io("wait for the daemon", &log))?;
+    middle
+        .wait()
+        .map_err(DaemonError::io("wait for the daemon", &log))?;
     match said.trim() {
         "ready" => status(&dir),
         other => {
-            let why = other.strip_prefix("error ").unwrap_or("it ended without a word").to_owned();
+            let why = other
+                .strip_prefix("error ")
+                .unwrap_or("it ended without a word")
+                .to_owned();
             Err(DaemonError::Failed { why, log })
         }
     }
@@ -142,7 +165,13 @@ pub fn stop(dir: &Path) -> Result<bool, DaemonError> {
 
 fn stop_held(dir: &Path) -> Result<bool, DaemonError> {
     let now = status(dir)?;
-    let Some(pid) = now.pid.and_then(|p| Pid::from_raw(i32::try_from(p).ok()?)).filter(|_| now.running) else { return Ok(false) };
+    let Some(pid) = now
+        .pid
+        .and_then(|p| Pid::from_raw(i32::try_from(p).ok()?))
+        .filter(|_| now.running)
+    else {
+        return Ok(false);
+    };
     let tell = || -> rustix::io::Result<()> {
         let process = pidfd_open(pid, PidfdFlags::empty())?;
         // The descriptor names the process that has this id now. It is the daemon if the daemon is still there.
@@ -151,7 +180,11 @@ fn stop_held(dir: &Path) -> Result<bool, DaemonError> {
     if DaemonLock::is_held(dir)? {
         match tell() {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(e) => return Err(DaemonError::io("end the daemon", &dir.join("daemon.json"))(e.into())),
+            Err(e) => {
+                return Err(DaemonError::io("end the daemon", &dir.join("daemon.json"))(
+                    e.into(),
+                ));
+            }
         }
     }
     DaemonLock::wait_until_free(dir)?;
@@ -169,12 +202,20 @@ pub fn reset(dir: &Path) -> Result<(), DaemonError> {
     let held = ControlLock::take(dir)?;
     stop_held(dir)?;
     // Guests' files belong to ids that only the guest's own code can remove.
-    let runtime = GuestHost::probe().map_err(|p| DaemonError::Host { missing: p.missing, remedy: p.remedy })?;
-    let entries = std::fs::read_dir(dir).map_err(DaemonError::io("look into the local EC2's folder", dir))?;
+    let runtime = GuestHost::probe().map_err(|p| DaemonError::Host {
+        missing: p.missing,
+        remedy: p.remedy,
+    })?;
+    let entries =
+        std::fs::read_dir(dir).map_err(DaemonError::io("look into the local EC2's folder", dir))?;
     for entry in entries {
-        let path = entry.map_err(DaemonError::io("look into the local EC2's folder", dir))?.path();
+        let path = entry
+            .map_err(DaemonError::io("look into the local EC2's folder", dir))?
+            .path();
         if path.is_dir() {
-            let failed = |e: crate::runtime::RuntimeError| DaemonError::io("remove", &path)(std::io::Error::other(e));
+            let failed = |e: crate::runtime::RuntimeError| {
+                DaemonError::io("remove", &path)(std::io::Error::other(e))
+            };
             GuestRuntime::remove_layer(&runtime, &path).map_err(failed)?;
         } else if path.file_name().is_some_and(|n| n != "control.lock") {
             std::fs::remove_file(&path).map_err(DaemonError::io("remove", &path))?;

@@ -26,12 +26,19 @@ const OTHER_SSH_PORTS: std::ops::Range<u16> = 2222..2322;
 /// What is missing on this host, or that another daemon serves the folder.
 pub fn serve(dir: &Path, ready: impl FnOnce()) -> Result<(), DaemonError> {
     files::make_dir(dir, 0o711).map_err(DaemonError::io("make the local EC2's folder", dir))?;
-    let dir = dir.canonicalize().map_err(DaemonError::io("find the local EC2's folder", dir))?;
+    let dir = dir
+        .canonicalize()
+        .map_err(DaemonError::io("find the local EC2's folder", dir))?;
     let _lock = DaemonLock::take(&dir)?;
     let config = EmulatorConfig::read(&dir)?;
-    let host = GuestHost::probe().map_err(|p| DaemonError::Host { missing: p.missing, remedy: p.remedy })?;
+    let host = GuestHost::probe().map_err(|p| DaemonError::Host {
+        missing: p.missing,
+        remedy: p.remedy,
+    })?;
     let base = dir.join("base");
-    host.prepare_base_layer(&base).map_err(|e| DaemonError::io("prepare the guests' base layer", &base)(std::io::Error::other(e)))?;
+    host.prepare_base_layer(&base).map_err(|e| {
+        DaemonError::io("prepare the guests' base layer", &base)(std::io::Error::other(e))
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -42,12 +49,21 @@ pub fn serve(dir: &Path, ready: impl FnOnce()) -> Result<(), DaemonError> {
     outcome
 }
 
-async fn run(dir: &Path, config: &EmulatorConfig, host: Arc<dyn GuestRuntime>, ready: impl FnOnce()) -> Result<(), DaemonError> {
+async fn run(
+    dir: &Path,
+    config: &EmulatorConfig,
+    host: Arc<dyn GuestRuntime>,
+    ready: impl FnOnce(),
+) -> Result<(), DaemonError> {
     let mut account = Store::new(dir).load().map_err(StartError::from)?;
-    let listener = listen(account.port, config.port).map_err(DaemonError::io("listen on 127.0.0.1", dir))?;
-    let endpoint = listener.local_addr().map_err(DaemonError::io("listen on 127.0.0.1", dir))?;
+    let listener =
+        listen(account.port, config.port).map_err(DaemonError::io("listen on 127.0.0.1", dir))?;
+    let endpoint = listener
+        .local_addr()
+        .map_err(DaemonError::io("listen on 127.0.0.1", dir))?;
     let others = account.ssh_port.into_iter().chain(OTHER_SSH_PORTS);
-    let ssh_port = choose_ssh_port(others).map_err(DaemonError::io("find a port for guests' SSH servers", dir))?;
+    let ssh_port = choose_ssh_port(others)
+        .map_err(DaemonError::io("find a port for guests' SSH servers", dir))?;
     account.port = Some(endpoint.port());
     account.ssh_port = Some(ssh_port);
     let status = Status {
@@ -62,10 +78,13 @@ async fn run(dir: &Path, config: &EmulatorConfig, host: Arc<dyn GuestRuntime>, r
     };
     let engine = Engine::new(dir, config, host, account, Served { endpoint, ssh_port })?;
     status.write(dir)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::io("watch for SIGTERM", dir))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::io("watch for SIGINT", dir))?;
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(DaemonError::io("watch for SIGTERM", dir))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(DaemonError::io("watch for SIGINT", dir))?;
     engine.resume();
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(DaemonError::io("listen on 127.0.0.1", dir))?;
+    let listener = tokio::net::TcpListener::from_std(listener)
+        .map_err(DaemonError::io("listen on 127.0.0.1", dir))?;
     let serving = tokio::spawn(axum::serve(listener, server::router(engine.clone())).into_future());
     ready();
     tokio::select! {
@@ -81,7 +100,10 @@ async fn run(dir: &Path, config: &EmulatorConfig, host: Arc<dyn GuestRuntime>, r
 /// The port of the last time, else the preferred one, else a free one.
 fn listen(last: Option<u16>, preferred: u16) -> std::io::Result<TcpListener> {
     let at = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let listener = last.map(at).and_then(Result::ok).map_or_else(|| at(preferred).or_else(|_| at(0)), Ok)?;
+    let listener = last
+        .map(at)
+        .and_then(Result::ok)
+        .map_or_else(|| at(preferred).or_else(|_| at(0)), Ok)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
@@ -92,7 +114,12 @@ async fn idle(engine: &Arc<Engine>, after: Duration) {
     let mut busy_until = Instant::now();
     loop {
         let last = (*activity.borrow()).max(busy_until);
-        tokio::time::sleep_until((last + after).min(Instant::now() + Duration::from_secs(10)).into()).await;
+        tokio::time::sleep_until(
+            (last + after)
+                .min(Instant::now() + Duration::from_secs(10))
+                .into(),
+        )
+        .await;
         engine.forget_terminated();
         if engine.account().has_live_instances() {
             busy_until = Instant::now();
@@ -105,5 +132,9 @@ async fn idle(engine: &Arc<Engine>, after: Duration) {
 /// Sends the daemon's own messages to standard error, which is its log.
 pub(super) fn log_to_standard_error() {
     // A subscriber that is there already stays.
-    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_max_level(tracing::Level::INFO).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .try_init();
 }

@@ -29,7 +29,11 @@ pub struct Status {
 
 impl std::fmt::Debug for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Status").field("running", &self.running).field("endpoint", &self.endpoint).field("pid", &self.pid).finish_non_exhaustive()
+        f.debug_struct("Status")
+            .field("running", &self.running)
+            .field("endpoint", &self.endpoint)
+            .field("pid", &self.pid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,9 +70,19 @@ pub fn status(dir: &Path) -> Result<Status, DaemonError> {
     let path = dir.join(FILE);
     let text = match std::fs::read(&path) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Status { running, ..Status::unknown() }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Status {
+                running,
+                ..Status::unknown()
+            });
+        }
         Err(e) => return Err(DaemonError::io("read", &path)(e)),
     };
-    let known: Status = serde_json::from_slice(&text).map_err(|e| DaemonError::io("read", &path)(e.into()))?;
-    Ok(Status { running, pid: known.pid.filter(|_| running), ..known })
+    let known: Status =
+        serde_json::from_slice(&text).map_err(|e| DaemonError::io("read", &path)(e.into()))?;
+    Ok(Status {
+        running,
+        pid: known.pid.filter(|_| running),
+        ..known
+    })
 }

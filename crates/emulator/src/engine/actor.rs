@@ -49,7 +49,11 @@ impl Actors {
         };
         if let Some(command) = undelivered {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let actor = Actor { engine: engine.clone(), id: id.clone(), live: None };
+            let actor = Actor {
+                engine: engine.clone(),
+                id: id.clone(),
+                live: None,
+            };
             // The receiver is alive: it is handed to the task below.
             let _ = sender.send(command);
             actors.insert(id.clone(), sender);
@@ -58,11 +62,19 @@ impl Actors {
     }
 
     fn all(&self) -> Vec<mpsc::UnboundedSender<Command>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     fn forget(&self, id: &InstanceId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 }
 
@@ -95,7 +107,9 @@ impl Engine {
             let account = self.account();
             self.refresh_network(&account, &faults);
             let instances = account.regions.values().flat_map(|r| r.instances.values());
-            instances.filter_map(|i| Some((i.id.clone(), resumption(i.state)?))).collect()
+            instances
+                .filter_map(|i| Some((i.id.clone(), resumption(i.state)?)))
+                .collect()
         };
         self.update(|account| self.complete_captures(account));
         for (id, command) in commands {
@@ -122,8 +136,19 @@ impl Engine {
         let capturing: Vec<(InstanceId, LayerId)> = account
             .regions
             .values()
-            .flat_map(|r| r.snapshots.values().map(|s| &s.progress).chain(r.images.values().map(|i| &i.progress)))
-            .filter_map(|p| if let Progress::Capturing { instance, layer } = p { Some((instance.clone(), layer.clone())) } else { None })
+            .flat_map(|r| {
+                r.snapshots
+                    .values()
+                    .map(|s| &s.progress)
+                    .chain(r.images.values().map(|i| &i.progress))
+            })
+            .filter_map(|p| {
+                if let Progress::Capturing { instance, layer } = p {
+                    Some((instance.clone(), layer.clone()))
+                } else {
+                    None
+                }
+            })
             .collect();
         for (instance, layer) in capturing {
             let outcome = match self.layer_dir(&layer).is_dir() {
@@ -135,7 +160,13 @@ impl Engine {
     }
 
     /// Writes down how a capture went.
-    fn captured(&self, account: &mut Account, instance: &InstanceId, layer: &LayerId, outcome: Result<(), String>) {
+    fn captured(
+        &self,
+        account: &mut Account,
+        instance: &InstanceId,
+        layer: &LayerId,
+        outcome: Result<(), String>,
+    ) {
         let now = Timestamp::now();
         let mut layers = Vec::new();
         if let Some(instance) = account.find_instance_mut(instance) {
@@ -149,7 +180,9 @@ impl Engine {
             Progress::Capturing { layer: own, .. } if own == layer => {
                 *progress = match &outcome {
                     Ok(()) => Progress::Done { complete },
-                    Err(reason) => Progress::Failed { reason: reason.clone() },
+                    Err(reason) => Progress::Failed {
+                        reason: reason.clone(),
+                    },
                 };
                 outcome.is_ok()
             }
@@ -170,8 +203,16 @@ impl Engine {
     /// Forgets terminated instances that have been shown long enough.
     pub fn forget_terminated(self: &Arc<Self>) {
         let now = Timestamp::now();
-        let due = |i: &Instance| i.state == InstanceState::Terminated && now.duration_since(i.since).unsigned_abs() >= self.timing.terminated_shown;
-        let any = self.account().regions.values().flat_map(|r| r.instances.values()).any(due);
+        let due = |i: &Instance| {
+            i.state == InstanceState::Terminated
+                && now.duration_since(i.since).unsigned_abs() >= self.timing.terminated_shown
+        };
+        let any = self
+            .account()
+            .regions
+            .values()
+            .flat_map(|r| r.instances.values())
+            .any(due);
         if any {
             self.update(|account| {
                 for region in account.regions.values_mut() {
@@ -188,7 +229,9 @@ impl Engine {
 fn resumption(state: InstanceState) -> Option<Command> {
     match state {
         InstanceState::Pending | InstanceState::Running => Some(Command::Boot),
-        InstanceState::Stopping | InstanceState::ShuttingDown => Some(Command::Halt(StopKind::Forced)),
+        InstanceState::Stopping | InstanceState::ShuttingDown => {
+            Some(Command::Halt(StopKind::Forced))
+        }
         InstanceState::Stopped | InstanceState::Terminated => None,
     }
 }
@@ -225,7 +268,10 @@ impl Actor {
     }
 
     fn state(&self) -> Option<InstanceState> {
-        self.engine.account().find_instance(&self.id).map(|(_, i)| i.state)
+        self.engine
+            .account()
+            .find_instance(&self.id)
+            .map(|(_, i)| i.state)
     }
 
     /// Applies an event of the guest's own. An event that the state no longer allows was overtaken by a request.
@@ -256,7 +302,9 @@ impl Actor {
     async fn boot(&mut self) {
         let begun = Instant::now();
         let state = self.state();
-        if self.live.is_some() || !matches!(state, Some(InstanceState::Pending | InstanceState::Running)) {
+        if self.live.is_some()
+            || !matches!(state, Some(InstanceState::Pending | InstanceState::Running))
+        {
             return;
         }
         let faults = self.engine.faults.now().unwrap_or_default();
@@ -279,19 +327,41 @@ impl Actor {
     /// A launch that fails ends in `terminated`, a start that fails in `stopped`, see
     /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html>.
     async fn launch_failed(&mut self, why: &RuntimeError) {
-        let first = self.engine.account().find_instance(&self.id).is_some_and(|(_, i)| i.created == i.launched);
-        let event = if first { LifeEvent::Terminate } else { LifeEvent::Stop };
+        let first = self
+            .engine
+            .account()
+            .find_instance(&self.id)
+            .is_some_and(|(_, i)| i.created == i.launched);
+        let event = if first {
+            LifeEvent::Terminate
+        } else {
+            LifeEvent::Stop
+        };
         self.turn(event, Some(StateReason::internal(&why.0)));
         self.halt(StopKind::Forced).await;
     }
 
     async fn start_guest(&mut self) -> Result<(), RuntimeError> {
-        let spec = self.spec().ok_or_else(|| RuntimeError("the instance is gone".to_owned()))?;
-        crate::files::make_dir(&spec.instance_dir, 0o711)
-            .map_err(|e| RuntimeError(format!("cannot make {}: {e}", spec.instance_dir.display())))?;
-        let StartedGuest { imds, endpoint, guest } = self.engine.runtime.start(spec).await?;
-        let services = vec![imds::serve(imds, self.engine.clone(), self.id.clone())?, server::serve_guest(endpoint, self.engine.clone())?];
-        self.live = Some(Live { exited: guest.exited(), guest: guest.clone(), services });
+        let spec = self
+            .spec()
+            .ok_or_else(|| RuntimeError("the instance is gone".to_owned()))?;
+        crate::files::make_dir(&spec.instance_dir, 0o711).map_err(|e| {
+            RuntimeError(format!("cannot make {}: {e}", spec.instance_dir.display()))
+        })?;
+        let StartedGuest {
+            imds,
+            endpoint,
+            guest,
+        } = self.engine.runtime.start(spec).await?;
+        let services = vec![
+            imds::serve(imds, self.engine.clone(), self.id.clone())?,
+            server::serve_guest(endpoint, self.engine.clone())?,
+        ];
+        self.live = Some(Live {
+            exited: guest.exited(),
+            guest: guest.clone(),
+            services,
+        });
         self.engine.set_guest(&self.id, Some(guest));
         Ok(())
     }
@@ -303,8 +373,17 @@ impl Actor {
             instance_id: self.id.to_string(),
             instance_dir: self.engine.instance_dir(&self.id),
             base_layer: self.engine.dir.join("base"),
-            image_layers: instance.layers.iter().map(|l| self.engine.layer_dir(l)).collect::<Vec<PathBuf>>(),
-            hostname: instance.private_dns(&region.name).split('.').next().unwrap_or_default().to_owned(),
+            image_layers: instance
+                .layers
+                .iter()
+                .map(|l| self.engine.layer_dir(l))
+                .collect::<Vec<PathBuf>>(),
+            hostname: instance
+                .private_dns(&region.name)
+                .split('.')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             default_user: instance.default_user.clone(),
             private_ip: instance.interface.private_ip,
             endpoint: self.engine.served.endpoint,
@@ -314,11 +393,16 @@ impl Actor {
 
     /// Has AWS terminate the instance later, if that is asked for.
     fn arm(&self, faults: &Faults) {
-        let Some(after) = faults.instance_terminated_after() else { return };
+        let Some(after) = faults.instance_terminated_after() else {
+            return;
+        };
         let (engine, id) = (self.engine.clone(), self.id.clone());
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            let reason = StateReason { code: "Server.SpotInstanceTermination".into(), message: "Server.ScheduledStop: terminated by AWS (fault)".into() };
+            let reason = StateReason {
+                code: "Server.SpotInstanceTermination".into(),
+                message: "Server.ScheduledStop: terminated by AWS (fault)".into(),
+            };
             let turned = engine.update(|account| {
                 let instance = account.find_instance_mut(&id)?;
                 instance.state = instance.state.after(LifeEvent::Terminate).ok()?;
@@ -328,7 +412,9 @@ impl Actor {
                 Some(())
             });
             if turned.is_some() {
-                engine.actors.send(&engine, &id, Command::Halt(StopKind::Forced));
+                engine
+                    .actors
+                    .send(&engine, &id, Command::Halt(StopKind::Forced));
             }
         });
     }
@@ -364,7 +450,9 @@ impl Actor {
     async fn throw_away(&self) {
         self.engine.update(|account| {
             for region in account.regions.values_mut() {
-                let Some(instance) = region.instances.get_mut(&self.id) else { continue };
+                let Some(instance) = region.instances.get_mut(&self.id) else {
+                    continue;
+                };
                 for attached in std::mem::take(&mut instance.volumes) {
                     if attached.delete_on_termination {
                         region.volumes.remove(&attached.volume);
@@ -378,7 +466,10 @@ impl Actor {
         let console = self.engine.console_tail(&self.id).unwrap_or_default();
         let engine = self.engine.clone();
         let removed = tokio::task::spawn_blocking(move || -> Result<(), String> {
-            engine.runtime.remove_layer(&dir).map_err(|e| e.to_string())?;
+            engine
+                .runtime
+                .remove_layer(&dir)
+                .map_err(|e| e.to_string())?;
             crate::files::make_dir(&dir, 0o711).map_err(|e| e.to_string())?;
             std::fs::write(dir.join("console.log"), console).map_err(|e| e.to_string())
         });
@@ -419,9 +510,15 @@ impl Actor {
     }
 
     async fn freeze(&self, layer: &LayerId) -> Result<(), String> {
-        let (engine, from, to) = (self.engine.clone(), self.engine.instance_dir(&self.id), self.engine.layer_dir(layer));
+        let (engine, from, to) = (
+            self.engine.clone(),
+            self.engine.instance_dir(&self.id),
+            self.engine.layer_dir(layer),
+        );
         let frozen = tokio::task::spawn_blocking(move || engine.runtime.freeze(&from, &to)).await;
-        frozen.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+        frozen
+            .map_err(|e| e.to_string())?
+            .map_err(|e| e.to_string())
     }
 
     /// The guest ended on its own.
@@ -431,7 +528,11 @@ impl Actor {
         match exit {
             GuestExit::RebootFromInside => self.boot().await,
             GuestExit::ShutDownFromInside => {
-                let behavior = self.engine.account().find_instance(&self.id).map(|(_, i)| i.shutdown_behavior);
+                let behavior = self
+                    .engine
+                    .account()
+                    .find_instance(&self.id)
+                    .map(|(_, i)| i.shutdown_behavior);
                 let event = match behavior {
                     Some(ShutdownBehavior::Terminate) => LifeEvent::Terminate,
                     _ => LifeEvent::Stop,
@@ -467,7 +568,11 @@ impl Actor {
 fn release(account: &mut Account, id: &InstanceId) {
     for region in account.regions.values_mut() {
         for address in region.addresses.values_mut() {
-            if address.association.as_ref().is_some_and(|a| a.instance == *id) {
+            if address
+                .association
+                .as_ref()
+                .is_some_and(|a| a.instance == *id)
+            {
                 address.association = None;
             }
         }
@@ -479,9 +584,13 @@ fn release(account: &mut Account, id: &InstanceId) {
 
 /// Waits until the guest ends; forever if there is none.
 async fn exit_of(live: &mut Option<Live>) -> GuestExit {
-    let Some(live) = live else { return std::future::pending().await };
+    let Some(live) = live else {
+        return std::future::pending().await;
+    };
     match live.exited.wait_for(Option::is_some).await {
         Ok(exit) => exit.clone().unwrap_or(GuestExit::Stopped),
-        Err(_) => GuestExit::Crashed { reason: "nobody watches it any more".to_owned() },
+        Err(_) => GuestExit::Crashed {
+            reason: "nobody watches it any more".to_owned(),
+        },
     }
 }

@@ -24,8 +24,13 @@ impl Engine {
             (needed(&account), live(&account))
         };
         for (folder, keep) in [("layers", &layers), ("instances", &instances)] {
-            let Ok(entries) = std::fs::read_dir(self.dir.join(folder)) else { continue };
-            for entry in entries.flatten().filter(|e| !keep.contains(&*e.file_name().to_string_lossy())) {
+            let Ok(entries) = std::fs::read_dir(self.dir.join(folder)) else {
+                continue;
+            };
+            for entry in entries
+                .flatten()
+                .filter(|e| !keep.contains(&*e.file_name().to_string_lossy()))
+            {
                 if let Err(e) = self.runtime.remove_layer(&entry.path()) {
                     tracing::warn!("cannot remove {}: {e}", entry.path().display());
                 }
@@ -36,15 +41,28 @@ impl Engine {
 
 /// The layers in use, and those that are being captured.
 fn needed(account: &Account) -> BTreeSet<String> {
-    let capturing = account.regions.values().flat_map(|r| r.snapshots.values()).filter_map(|s| match &s.progress {
-        Progress::Capturing { layer, .. } => Some(layer.clone()),
-        Progress::Done { .. } | Progress::Failed { .. } => None,
-    });
-    let all: BTreeSet<LayerId> = account.layers_in_use().into_iter().chain(capturing).collect();
+    let capturing = account
+        .regions
+        .values()
+        .flat_map(|r| r.snapshots.values())
+        .filter_map(|s| match &s.progress {
+            Progress::Capturing { layer, .. } => Some(layer.clone()),
+            Progress::Done { .. } | Progress::Failed { .. } => None,
+        });
+    let all: BTreeSet<LayerId> = account
+        .layers_in_use()
+        .into_iter()
+        .chain(capturing)
+        .collect();
     all.iter().map(ToString::to_string).collect()
 }
 
 /// Instances that are not terminated, or whose console can still be asked for.
 fn live(account: &Account) -> BTreeSet<String> {
-    account.regions.values().flat_map(|r| r.instances.keys()).map(ToString::to_string).collect()
+    account
+        .regions
+        .values()
+        .flat_map(|r| r.instances.keys())
+        .map(ToString::to_string)
+        .collect()
 }

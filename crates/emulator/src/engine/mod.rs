@@ -98,10 +98,16 @@ impl Engine {
         served: Served,
     ) -> Result<Arc<Self>, StartError> {
         let file = |path: &str| dir.join(path);
-        let log = RequestLog::open(dir).map_err(|source| StartError::File { path: file("requests.jsonl"), source })?;
+        let log = RequestLog::open(dir).map_err(|source| StartError::File {
+            path: file("requests.jsonl"),
+            source,
+        })?;
         for name in ["instances", "layers"] {
             // A guest's user namespace has to pass through to its layers.
-            crate::files::make_dir(&file(name), 0o711).map_err(|source| StartError::File { path: file(name), source })?;
+            crate::files::make_dir(&file(name), 0o711).map_err(|source| StartError::File {
+                path: file(name),
+                source,
+            })?;
         }
         let timing = config.delays.timing();
         let store = Store::new(dir);
@@ -139,18 +145,26 @@ impl Engine {
         }
     }
 
-    fn attempt(self: &Arc<Self>, service: Service, request: &HttpRequest, seen: &mut Seen) -> Result<String, ApiError> {
+    fn attempt(
+        self: &Arc<Self>,
+        service: Service,
+        request: &HttpRequest,
+        seen: &mut Seen,
+    ) -> Result<String, ApiError> {
         let call = Call::read(service, request)?;
         seen.action.clone_from(&call.action);
-        let (caller, region) = authenticate::authenticate(&self.account(), service, request, Timestamp::now())?;
+        let (caller, region) =
+            authenticate::authenticate(&self.account(), service, request, Timestamp::now())?;
         seen.caller = caller.arn();
         seen.region.clone_from(&region);
         let access = call.access(service)?;
-        caller.check_may(&format!("{}:{}", service.name(), call.action)).or_else(|e| match service {
-            // Everybody may ask who they are.
-            Service::Sts => Ok(()),
-            _ => Err(e),
-        })?;
+        caller
+            .check_may(&format!("{}:{}", service.name(), call.action))
+            .or_else(|e| match service {
+                // Everybody may ask who they are.
+                Service::Sts => Ok(()),
+                _ => Err(e),
+            })?;
         let faults = self.admit(&region, &call.action, access)?;
         self.carry_out(service, &call, &caller, &region, access, &faults)
     }
@@ -163,7 +177,13 @@ impl Engine {
     }
 
     /// The one place that every request passes after it has had its effect, before it is answered.
-    fn settle(&self, service: Service, id: &str, seen: &Seen, outcome: Result<String, ApiError>) -> Result<String, ApiError> {
+    fn settle(
+        &self,
+        service: Service,
+        id: &str,
+        seen: &Seen,
+        outcome: Result<String, ApiError>,
+    ) -> Result<String, ApiError> {
         let record = RequestRecord {
             time: Timestamp::now(),
             id: id.to_owned(),
@@ -205,10 +225,12 @@ impl Engine {
         let outcome = call.run(service, &mut cx);
         let effects = std::mem::take(&mut cx.effects);
         let outcome = match (outcome, access) {
-            (Ok(content), Access::Write) => self.store.save(&account).map(|()| content).map_err(|e| {
-                tracing::error!("{e}");
-                ApiError::new("InternalError", e.to_string()).with_status(500)
-            }),
+            (Ok(content), Access::Write) => {
+                self.store.save(&account).map(|()| content).map_err(|e| {
+                    tracing::error!("{e}");
+                    ApiError::new("InternalError", e.to_string()).with_status(500)
+                })
+            }
             (outcome, _) => outcome,
         };
         match (&outcome, before) {
@@ -230,7 +252,9 @@ impl Engine {
             Effect::Boot(id) => self.actors.send(self, &id, actor::Command::Boot),
             Effect::Halt(id, kind) => self.actors.send(self, &id, actor::Command::Halt(kind)),
             Effect::Reboot(id) => self.actors.send(self, &id, actor::Command::Reboot),
-            Effect::Capture(id, layer) => self.actors.send(self, &id, actor::Command::Capture(layer)),
+            Effect::Capture(id, layer) => {
+                self.actors.send(self, &id, actor::Command::Capture(layer))
+            }
             Effect::SweepLayers => {
                 let engine = self.clone();
                 tokio::spawn(async move { engine.sweep_layers().await });
@@ -276,7 +300,11 @@ impl Engine {
 
     /// An instance's guest, while it runs.
     fn guest(&self, id: &InstanceId) -> Option<Arc<dyn Guest>> {
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.guests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
     }
 
     fn set_guest(&self, id: &InstanceId, guest: Option<Arc<dyn Guest>>) {
@@ -306,7 +334,9 @@ impl Engine {
             Err(e) => return Err(e),
         };
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(ec2::console::MOST_BYTES)))?;
+        file.seek(SeekFrom::Start(
+            length.saturating_sub(ec2::console::MOST_BYTES),
+        ))?;
         let mut tail = Vec::new();
         file.take(ec2::console::MOST_BYTES).read_to_end(&mut tail)?;
         Ok(tail)
@@ -332,14 +362,36 @@ impl Call {
     fn read(service: Service, request: &HttpRequest) -> Result<Self, ApiError> {
         if service == Service::Ssm {
             let target = request.header("x-amz-target").unwrap_or_default();
-            let action = target.strip_prefix("AmazonSSM.").unwrap_or_default().to_owned();
-            return Ok(Self { action, params: Params::new([]), body: request.body.clone() });
+            let action = target
+                .strip_prefix("AmazonSSM.")
+                .unwrap_or_default()
+                .to_owned();
+            return Ok(Self {
+                action,
+                params: Params::new([]),
+                body: request.body.clone(),
+            });
         }
-        let form = if request.method == "GET" { request.query.as_bytes() } else { &request.body };
+        let form = if request.method == "GET" {
+            request.query.as_bytes()
+        } else {
+            &request.body
+        };
         let params = Params::new(form_urlencoded::parse(form).into_owned());
         let action = params.top().text("Action").filter(|a| !a.is_empty());
-        let action = action.ok_or_else(|| ApiError::new("MissingAction", "The request is missing an action or a required parameter."))?.to_owned();
-        Ok(Self { action, params, body: Vec::new() })
+        let action = action
+            .ok_or_else(|| {
+                ApiError::new(
+                    "MissingAction",
+                    "The request is missing an action or a required parameter.",
+                )
+            })?
+            .to_owned();
+        Ok(Self {
+            action,
+            params,
+            body: Vec::new(),
+        })
     }
 
     fn access(&self, service: Service) -> Result<Access, ApiError> {
@@ -348,7 +400,13 @@ impl Call {
                 let version = self.params.top().text("Version");
                 let entry = ec2::find(&self.action).filter(|_| version == Some(ec2::VERSION));
                 entry.map(|e| e.access).ok_or_else(|| {
-                    ApiError::new("InvalidAction", format!("The action {} is not valid for this web service.", self.action))
+                    ApiError::new(
+                        "InvalidAction",
+                        format!(
+                            "The action {} is not valid for this web service.",
+                            self.action
+                        ),
+                    )
                 })
             }
             Service::Ssm if ssm::writes(&self.action) => Ok(Access::Write),
@@ -360,7 +418,13 @@ impl Call {
         match service {
             Service::Ec2 => match ec2::find(&self.action) {
                 Some(entry) => (entry.run)(&self.params, cx).map(ec2::xml::Xml::into_text),
-                None => Err(ApiError::new("InvalidAction", format!("The action {} is not valid for this web service.", self.action))),
+                None => Err(ApiError::new(
+                    "InvalidAction",
+                    format!(
+                        "The action {} is not valid for this web service.",
+                        self.action
+                    ),
+                )),
             },
             Service::Sts => sts::run(&self.action, &self.params, cx).map(ec2::xml::Xml::into_text),
             Service::Ssm => ssm::run(&self.action, &self.body, cx).map(|v| v.to_string()),
@@ -372,5 +436,12 @@ impl Call {
 fn request_id() -> String {
     let bytes: [u8; 16] = rand::random();
     let text = hex::encode(bytes);
-    format!("{}-{}-4{}-8{}-{}", &text[..8], &text[8..12], &text[13..16], &text[17..20], &text[20..])
+    format!(
+        "{}-{}-4{}-8{}-{}",
+        &text[..8],
+        &text[8..12],
+        &text[13..16],
+        &text[17..20],
+        &text[20..]
+    )
 }

@@ -43,7 +43,9 @@ impl RequestLog {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        Ok(Self { file: Mutex::new(files::append(&dir.join(FILE))?) })
+        Ok(Self {
+            file: Mutex::new(files::append(&dir.join(FILE))?),
+        })
     }
 
     /// Adds a record.
@@ -53,7 +55,10 @@ impl RequestLog {
     pub fn add(&self, record: &RequestRecord) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+        self.file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write_all(&line)
     }
 }
 
@@ -81,7 +86,9 @@ pub fn read(dir: &Path) -> io::Result<Vec<RequestRecord>> {
 pub fn counts(records: &[RequestRecord]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for record in records {
-        *counts.entry(format!("{}:{}", record.service, record.action)).or_default() += 1;
+        *counts
+            .entry(format!("{}:{}", record.service, record.action))
+            .or_default() += 1;
     }
     counts
 }

@@ -19,7 +19,9 @@ pub enum StoreError {
         source: io::Error,
     },
     /// It is not what this version writes.
-    #[error("{path} is not a state file of this version ({why}); `reset` makes a new local EC2 and loses what is in this one")]
+    #[error(
+        "{path} is not a state file of this version ({why}); `reset` makes a new local EC2 and loses what is in this one"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -37,7 +39,9 @@ pub struct Store {
 impl Store {
     /// The state file of a local EC2's folder.
     pub fn new(dir: &Path) -> Self {
-        Self { path: dir.join("state.json") }
+        Self {
+            path: dir.join("state.json"),
+        }
     }
 
     /// Reads the account; a new one if there is no file.
@@ -48,10 +52,20 @@ impl Store {
         let text = match std::fs::read(&self.path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Account::new()),
-            Err(source) => return Err(StoreError::Io { doing: "read", path: self.path.clone(), source }),
+            Err(source) => {
+                return Err(StoreError::Io {
+                    doing: "read",
+                    path: self.path.clone(),
+                    source,
+                });
+            }
         };
-        let foreign = |why: String| StoreError::Foreign { path: self.path.clone(), why };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| foreign(e.to_string()))?;
+        let foreign = |why: String| StoreError::Foreign {
+            path: self.path.clone(),
+            why,
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|e| foreign(e.to_string()))?;
         let schema = value.get("schema").and_then(serde_json::Value::as_u64);
         if schema != Some(u64::from(SCHEMA)) {
             return Err(foreign(format!("its schema is {schema:?}, not {SCHEMA}")));
@@ -64,7 +78,11 @@ impl Store {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, account: &Account) -> Result<(), StoreError> {
-        let io = |source| StoreError::Io { doing: "write", path: self.path.clone(), source };
+        let io = |source| StoreError::Io {
+            doing: "write",
+            path: self.path.clone(),
+            source,
+        };
         let text = serde_json::to_vec(account).map_err(|e| io(e.into()))?;
         files::replace(&self.path, &text).map_err(io)
     }
@@ -82,7 +100,10 @@ mod tests {
         let account = store.load().unwrap();
         store.save(&account).unwrap();
         assert_eq!(store.load().unwrap().key.secret, account.key.secret);
-        let mode = std::fs::metadata(dir.path().join("state.json")).unwrap().permissions().mode();
+        let mode = std::fs::metadata(dir.path().join("state.json"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -92,7 +113,13 @@ mod tests {
         let file = dir.path().join("state.json");
         for text in ["{}", "not json", r#"{"schema":99}"#] {
             std::fs::write(&file, text).unwrap();
-            assert!(matches!(Store::new(dir.path()).load(), Err(StoreError::Foreign { .. })), "{text}");
+            assert!(
+                matches!(
+                    Store::new(dir.path()).load(),
+                    Err(StoreError::Foreign { .. })
+                ),
+                "{text}"
+            );
             assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
         }
     }

@@ -30,19 +30,37 @@ struct Service {
 ///
 /// # Errors
 /// If the listener cannot be used.
-pub(crate) fn serve(listener: TcpListener, engine: Arc<Engine>, id: InstanceId) -> Result<JoinHandle<()>, RuntimeError> {
-    let router = Router::new().fallback(answer).with_state(Service { engine, id });
+pub(crate) fn serve(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    id: InstanceId,
+) -> Result<JoinHandle<()>, RuntimeError> {
+    let router = Router::new()
+        .fallback(answer)
+        .with_state(Service { engine, id });
     spawn(listener, router, "the metadata service")
 }
 
 async fn answer(State(service): State<Service>, request: Request) -> Response<Body> {
-    respond(&service, request.method(), request.uri().path(), request.headers(), Timestamp::now())
+    respond(
+        &service,
+        request.method(),
+        request.uri().path(),
+        request.headers(),
+        Timestamp::now(),
+    )
 }
 
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 
-fn respond(service: &Service, method: &Method, path: &str, headers: &HeaderMap, now: Timestamp) -> Response<Body> {
+fn respond(
+    service: &Service,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Response<Body> {
     let account = service.engine.account();
     let Some((region, instance)) = account.find_instance(&service.id) else {
         return plain(StatusCode::NOT_FOUND, "");
@@ -55,7 +73,13 @@ fn respond(service: &Service, method: &Method, path: &str, headers: &HeaderMap, 
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     if *method == Method::PUT {
         return match path == "/latest/api/token" {
-            true => issue(secret, &service.id, text(TTL), headers.contains_key("x-forwarded-for"), now),
+            true => issue(
+                secret,
+                &service.id,
+                text(TTL),
+                headers.contains_key("x-forwarded-for"),
+                now,
+            ),
             false => plain(StatusCode::METHOD_NOT_ALLOWED, ""),
         };
     }
@@ -65,7 +89,12 @@ fn respond(service: &Service, method: &Method, path: &str, headers: &HeaderMap, 
     if !admitted(secret, &service.id, &instance.metadata, text(TOKEN), now) {
         return plain(StatusCode::UNAUTHORIZED, "");
     }
-    let view = tree::View { account: &account, region, instance, now };
+    let view = tree::View {
+        account: &account,
+        region,
+        instance,
+        now,
+    };
     match view.get(path) {
         Some(body) => plain(StatusCode::OK, body),
         None => plain(StatusCode::NOT_FOUND, "404 - Not Found"),
@@ -73,7 +102,13 @@ fn respond(service: &Service, method: &Method, path: &str, headers: &HeaderMap, 
 }
 
 /// A request without a token is version 1; a token that is wrong or has ended is refused in either case.
-fn admitted(secret: &[u8], id: &InstanceId, options: &MetadataOptions, token: Option<&str>, now: Timestamp) -> bool {
+fn admitted(
+    secret: &[u8],
+    id: &InstanceId,
+    options: &MetadataOptions,
+    token: Option<&str>,
+    now: Timestamp,
+) -> bool {
     match token {
         None => !options.tokens_required,
         Some(token) => token::check(secret, id, token, now),
@@ -81,14 +116,25 @@ fn admitted(secret: &[u8], id: &InstanceId, options: &MetadataOptions, token: Op
 }
 
 /// "PUT requests that contain an X-Forwarded-For header are rejected"; a lifetime is 1 second to 6 hours.
-fn issue(secret: &[u8], id: &InstanceId, ttl: Option<&str>, forwarded: bool, now: Timestamp) -> Response<Body> {
+fn issue(
+    secret: &[u8],
+    id: &InstanceId,
+    ttl: Option<&str>,
+    forwarded: bool,
+    now: Timestamp,
+) -> Response<Body> {
     if forwarded {
         return plain(StatusCode::FORBIDDEN, "");
     }
-    let Some(seconds) = ttl.and_then(|t| t.parse::<u32>().ok()).filter(|s| (1..=21_600).contains(s)) else {
+    let Some(seconds) = ttl
+        .and_then(|t| t.parse::<u32>().ok())
+        .filter(|s| (1..=21_600).contains(s))
+    else {
         return plain(StatusCode::BAD_REQUEST, "");
     };
     let mut response = plain(StatusCode::OK, token::issue(secret, id, seconds, now));
-    response.headers_mut().insert(TTL, HeaderValue::from(seconds));
+    response
+        .headers_mut()
+        .insert(TTL, HeaderValue::from(seconds));
     response
 }

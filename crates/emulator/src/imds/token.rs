@@ -15,8 +15,12 @@ pub(super) fn issue(secret: &[u8], id: &InstanceId, seconds: u32, now: Timestamp
 
 /// Whether a token was made for this instance and still holds.
 pub(super) fn check(secret: &[u8], id: &InstanceId, token: &str, now: Timestamp) -> bool {
-    let Ok(token) = BASE64_URL_SAFE.decode(token) else { return false };
-    let Some((expires, sealed)) = token.split_first_chunk::<8>() else { return false };
+    let Ok(token) = BASE64_URL_SAFE.decode(token) else {
+        return false;
+    };
+    let Some((expires, sealed)) = token.split_first_chunk::<8>() else {
+        return false;
+    };
     let expires = i64::from_be_bytes(*expires);
     sealed == seal(secret, id, expires) && now.as_second() < expires
 }

@@ -13,8 +13,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Versions of the tree. All show the same here; `latest` is the newest.
 const VERSIONS: [&str; 12] = [
-    "1.0", "2007-01-19", "2008-02-01", "2009-04-04", "2011-01-01", "2012-01-12", "2014-02-25", "2016-09-02", "2018-09-24", "2020-10-27",
-    "2021-03-23", "latest",
+    "1.0",
+    "2007-01-19",
+    "2008-02-01",
+    "2009-04-04",
+    "2011-01-01",
+    "2012-01-12",
+    "2014-02-25",
+    "2016-09-02",
+    "2018-09-24",
+    "2020-10-27",
+    "2021-03-23",
+    "latest",
 ];
 
 /// An instance as its metadata service sees it.
@@ -42,7 +52,11 @@ impl View<'_> {
         }
         // The list of keys is no list of names below: `0=name`.
         if rest == "meta-data/public-keys" {
-            return self.instance.key.as_ref().map(|k| format!("0={}", k.name).into_bytes());
+            return self
+                .instance
+                .key
+                .as_ref()
+                .map(|k| format!("0={}", k.name).into_bytes());
         }
         let leaves = self.leaves();
         match leaves.get(rest) {
@@ -56,14 +70,21 @@ impl View<'_> {
         let (i, region) = (self.instance, self.region.name.as_str());
         let private_dns = i.private_dns(region);
         let public_ip = self.region.public_ip(i);
-        let groups: Vec<&str> = i.interface.groups.iter().filter_map(|g| self.region.groups.get(g)).map(|g| g.name.as_str()).collect();
+        let groups: Vec<&str> = i
+            .interface
+            .groups
+            .iter()
+            .filter_map(|g| self.region.groups.get(g))
+            .map(|g| g.name.as_str())
+            .collect();
         let letter = i.zone.chars().last().unwrap_or('a');
         let mut leaves = BTreeMap::new();
         let mut put = |path: &str, value: String| {
             leaves.insert(path.to_owned(), value);
         };
         put("dynamic/instance-identity/document", self.identity());
-        let mut meta = |path: &str, value: &str| put(&format!("meta-data/{path}"), value.to_owned());
+        let mut meta =
+            |path: &str, value: &str| put(&format!("meta-data/{path}"), value.to_owned());
         meta("ami-id", i.image.as_str());
         meta("ami-launch-index", &i.launch_index.to_string());
         meta("ami-manifest-path", "(unknown)");
@@ -90,18 +111,32 @@ impl View<'_> {
             meta("public-hostname", &public_dns(ip, region));
         }
         if let Some(key) = &i.key {
-            meta("public-keys/0/openssh-key", &format!("{}\n", key.public_key));
+            meta(
+                "public-keys/0/openssh-key",
+                &format!("{}\n", key.public_key),
+            );
         }
         if let Some(profile) = i.profile.as_ref().and_then(|p| iam::profile(&p.name)) {
             meta("iam/info", &self.profile_info(profile));
-            meta(&format!("iam/security-credentials/{}", profile.name), &self.credentials(profile));
+            meta(
+                &format!("iam/security-credentials/{}", profile.name),
+                &self.credentials(profile),
+            );
         }
         if i.metadata.tags {
             for (key, value) in i.tags.iter() {
                 meta(&format!("tags/instance/{key}"), value);
             }
         }
-        self.interface(&mut |path, value| put(&format!("meta-data/network/interfaces/macs/{}/{path}", i.interface.mac), value));
+        self.interface(&mut |path, value| {
+            put(
+                &format!(
+                    "meta-data/network/interfaces/macs/{}/{path}",
+                    i.interface.mac
+                ),
+                value,
+            )
+        });
         leaves
     }
 
@@ -114,7 +149,14 @@ impl View<'_> {
         put("local-ipv4s", n.private_ip.to_string());
         put("mac", n.mac.clone());
         put("owner-id", ACCOUNT_ID.to_owned());
-        put("security-group-ids", n.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        put(
+            "security-group-ids",
+            n.groups
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        );
         put("subnet-id", n.subnet.to_string());
         put("vpc-id", n.vpc.to_string());
         put("vpc-ipv4-cidr-block", self.region.vpc.cidr.to_string());
@@ -166,14 +208,26 @@ fn seconds(at: Timestamp) -> String {
 /// A folder's names; those that are folders themselves end in a slash. A version's root is a plain list.
 fn list(leaves: &BTreeMap<String, String>, folder: &str, user_data: bool) -> Option<Vec<u8>> {
     if folder.is_empty() {
-        let names: Vec<&str> = ["dynamic", "meta-data"].into_iter().chain(user_data.then_some("user-data")).collect();
+        let names: Vec<&str> = ["dynamic", "meta-data"]
+            .into_iter()
+            .chain(user_data.then_some("user-data"))
+            .collect();
         return Some(names.join("\n").into_bytes());
     }
     let below = format!("{folder}/");
     let names: BTreeSet<String> = leaves
         .keys()
         .filter_map(|path| path.strip_prefix(&below))
-        .map(|rest| rest.split_once('/').map_or_else(|| rest.to_owned(), |(name, _)| format!("{name}/")))
+        .map(|rest| {
+            rest.split_once('/')
+                .map_or_else(|| rest.to_owned(), |(name, _)| format!("{name}/"))
+        })
         .collect();
-    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join("\n").into_bytes())
+    (!names.is_empty()).then(|| {
+        names
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join("\n")
+            .into_bytes()
+    })
 }

@@ -26,13 +26,26 @@ pub fn exposures(account: &Account, firewall: bool) -> BTreeMap<Ipv4Addr, Exposu
     for region in account.regions.values() {
         for address in region.addresses.values() {
             let instance = address.association.as_ref().map(|a| a.instance.clone());
-            let sources = instance.as_ref().map(|id| sources(region, id)).unwrap_or_default();
+            let sources = instance
+                .as_ref()
+                .map(|id| sources(region, id))
+                .unwrap_or_default();
             all.insert(address.public_ip, Exposure { instance, sources });
         }
         for instance in region.instances.values().filter(|i| i.holds_disk()) {
             if let Some(ip) = instance.interface.public_ip {
-                let sources = if firewall { Vec::new() } else { sources(region, &instance.id) };
-                all.insert(ip, Exposure { instance: Some(instance.id.clone()), sources });
+                let sources = if firewall {
+                    Vec::new()
+                } else {
+                    sources(region, &instance.id)
+                };
+                all.insert(
+                    ip,
+                    Exposure {
+                        instance: Some(instance.id.clone()),
+                        sources,
+                    },
+                );
             }
         }
     }
@@ -41,7 +54,13 @@ pub fn exposures(account: &Account, firewall: bool) -> BTreeMap<Ipv4Addr, Exposu
 
 /// Who may reach a running instance; nobody reaches another.
 fn sources(region: &Region, id: &InstanceId) -> Vec<Cidr> {
-    let Some(instance) = region.instances.get(id).filter(|i| i.state == InstanceState::Running) else { return Vec::new() };
+    let Some(instance) = region
+        .instances
+        .get(id)
+        .filter(|i| i.state == InstanceState::Running)
+    else {
+        return Vec::new();
+    };
     let mut sources: Vec<Cidr> = region
         .ingress(instance)
         .filter(|t| t.includes_tcp(SSH))

@@ -46,27 +46,44 @@ impl Drop for Address {
 impl PublicNetwork {
     /// No addresses yet.
     pub fn new(ssh_port: u16, firewall: bool) -> Self {
-        Self { ssh_port, firewall, addresses: Mutex::default() }
+        Self {
+            ssh_port,
+            firewall,
+            addresses: Mutex::default(),
+        }
     }
 
     /// Brings listeners and filters into line with the account.
-    pub fn follow(&self, account: &Account, faults: &Faults, guest: impl Fn(&InstanceId) -> Option<Arc<dyn Guest>>) {
+    pub fn follow(
+        &self,
+        account: &Account,
+        faults: &Faults,
+        guest: impl Fn(&InstanceId) -> Option<Arc<dyn Guest>>,
+    ) {
         let mut wanted = exposures(account, self.firewall);
         if faults.ssh_never_up {
             wanted.values_mut().for_each(|e| e.sources.clear());
         }
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         addresses.retain(|ip, _| wanted.contains_key(ip));
         for (ip, exposure) in wanted {
             let guest = exposure.instance.as_ref().and_then(&guest);
             match addresses.get_mut(&ip) {
                 Some(address) => address.change(exposure, guest),
-                None => match Address::open(SocketAddrV4::new(ip, self.ssh_port), exposure, guest) {
-                    Ok(address) => {
-                        addresses.insert(ip, address);
+                None => {
+                    match Address::open(SocketAddrV4::new(ip, self.ssh_port), exposure, guest) {
+                        Ok(address) => {
+                            addresses.insert(ip, address);
+                        }
+                        Err(e) => tracing::error!(
+                            "public address {ip} is not reachable: cannot listen on port {}: {e}",
+                            self.ssh_port
+                        ),
                     }
-                    Err(e) => tracing::error!("public address {ip} is not reachable: cannot listen on port {}: {e}", self.ssh_port),
-                },
+                }
             }
         }
     }
@@ -79,7 +96,12 @@ impl Address {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (guest, current) = watch::channel(guest);
         let accepting = tokio::spawn(accept(listener, current));
-        Ok(Self { socket, exposure, guest, accepting })
+        Ok(Self {
+            socket,
+            exposure,
+            guest,
+            accepting,
+        })
     }
 
     fn change(&mut self, exposure: Exposure, guest: Option<Lookup>) {
@@ -95,9 +117,16 @@ impl Address {
 
 /// Listens with the filter in place before the first packet can come.
 fn listen(at: SocketAddrV4, exposure: &Exposure) -> io::Result<TcpListener> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
+    use rustix::net::{
+        AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt,
+    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        flags,
+        Some(ipproto::TCP),
+    )?;
     // Connections of an instance that had the address before may still be closing.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     packet_filter::attach(&socket, &exposure.sources)?;
@@ -113,7 +142,10 @@ fn listen(at: SocketAddrV4, exposure: &Exposure) -> io::Result<TcpListener> {
 /// If none can be had.
 pub fn choose_ssh_port(others: impl IntoIterator<Item = u16>) -> io::Result<u16> {
     let probe = Ipv4Addr::new(127, 255, 255, 253);
-    let nobody = Exposure { instance: None, sources: Vec::new() };
+    let nobody = Exposure {
+        instance: None,
+        sources: Vec::new(),
+    };
     let mut last = None;
     for port in std::iter::once(22).chain(others) {
         match listen(SocketAddrV4::new(probe, port), &nobody) {

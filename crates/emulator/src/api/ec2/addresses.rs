@@ -12,8 +12,8 @@ use crate::account::network::{Address, Association};
 use crate::account::region::Region;
 use crate::api::Cx;
 use crate::api::caller::Caller;
-use crate::api::error::ApiError;
 use crate::api::ec2::instances::existing;
+use crate::api::error::ApiError;
 use crate::ids::{AllocationId, AssociationId, InstanceId};
 use std::net::Ipv4Addr;
 
@@ -28,19 +28,34 @@ pub(crate) struct AllocateAddress {
 impl Action for AllocateAddress {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         p.word("Domain", &["vpc"])?;
-        Ok(Self { tags: TagSpecs::parse(p, &["elastic-ip"])? })
+        Ok(Self {
+            tags: TagSpecs::parse(p, &["elastic-ip"])?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         if cx.region().addresses.len() >= MOST_ADDRESSES {
-            return Err(ApiError::new("AddressLimitExceeded", "The maximum number of addresses has been reached."));
+            return Err(ApiError::new(
+                "AddressLimitExceeded",
+                "The maximum number of addresses has been reached.",
+            ));
         }
         let public_ip = cx.account.free_public_ip();
-        let address = Address { allocation: AllocationId::random(), public_ip, association: None, tags: self.tags.of("elastic-ip") };
+        let address = Address {
+            allocation: AllocationId::random(),
+            public_ip,
+            association: None,
+            tags: self.tags.of("elastic-ip"),
+        };
         let mut x = Xml::new();
-        x.put("publicIp", public_ip).put("domain", "vpc").put("allocationId", &address.allocation);
-        x.put("publicIpv4Pool", "amazon").put("networkBorderGroup", cx.region);
-        cx.region().addresses.insert(address.allocation.clone(), address);
+        x.put("publicIp", public_ip)
+            .put("domain", "vpc")
+            .put("allocationId", &address.allocation);
+        x.put("publicIpv4Pool", "amazon")
+            .put("networkBorderGroup", cx.region);
+        cx.region()
+            .addresses
+            .insert(address.allocation.clone(), address);
         Ok(x)
     }
 }
@@ -52,14 +67,22 @@ pub(crate) struct ReleaseAddress {
 
 impl Action for ReleaseAddress {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { allocation: AllocationId::parse(p.required("AllocationId")?)? })
+        Ok(Self {
+            allocation: AllocationId::parse(p.required("AllocationId")?)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let region = cx.region();
         let address = allocated(region, &self.allocation)?;
         if address.association.is_some() {
-            return Err(ApiError::new("InvalidIPAddress.InUse", format!("The address with allocation id '{}' is in use and cannot be released", self.allocation)));
+            return Err(ApiError::new(
+                "InvalidIPAddress.InUse",
+                format!(
+                    "The address with allocation id '{}' is in use and cannot be released",
+                    self.allocation
+                ),
+            ));
         }
         region.addresses.remove(&self.allocation);
         Ok(done())
@@ -75,8 +98,16 @@ pub(crate) struct DescribeAddresses {
 
 impl Action for DescribeAddresses {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let allocations = p.texts("AllocationId").into_iter().map(AllocationId::parse).collect::<Result<Vec<_>, _>>()?;
-        let public_ips = p.texts("PublicIp").into_iter().map(public_ip).collect::<Result<Vec<_>, _>>()?;
+        let allocations = p
+            .texts("AllocationId")
+            .into_iter()
+            .map(AllocationId::parse)
+            .collect::<Result<Vec<_>, _>>()?;
+        let public_ips = p
+            .texts("PublicIp")
+            .into_iter()
+            .map(public_ip)
+            .collect::<Result<Vec<_>, _>>()?;
         let filters = Filters::parse(
             p,
             &[
@@ -91,7 +122,11 @@ impl Action for DescribeAddresses {
                 "public-ip",
             ],
         )?;
-        Ok(Self { allocations, public_ips, filters })
+        Ok(Self {
+            allocations,
+            public_ips,
+            filters,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -99,8 +134,15 @@ impl Action for DescribeAddresses {
         for id in &self.allocations {
             allocated(region, id)?;
         }
-        if let Some(unknown) = self.public_ips.iter().find(|ip| !region.addresses.values().any(|a| a.public_ip == **ip)) {
-            return Err(ApiError::new("InvalidAddress.NotFound", format!("Address '{unknown}' not found.")));
+        if let Some(unknown) = self
+            .public_ips
+            .iter()
+            .find(|ip| !region.addresses.values().any(|a| a.public_ip == **ip))
+        {
+            return Err(ApiError::new(
+                "InvalidAddress.NotFound",
+                format!("Address '{unknown}' not found."),
+            ));
         }
         let chosen = region.addresses.values().filter(|a| {
             let asked = self.allocations.is_empty() && self.public_ips.is_empty()
@@ -116,7 +158,11 @@ impl Action for DescribeAddresses {
 
 fn values(region: &Region, a: &Address, filter: &str) -> Vec<String> {
     let bound = a.association.as_ref();
-    let interface = || bound.and_then(|b| region.instances.get(&b.instance)).map(|i| &i.interface);
+    let interface = || {
+        bound
+            .and_then(|b| region.instances.get(&b.instance))
+            .map(|i| &i.interface)
+    };
     match filter {
         "association-id" => bound.map(|b| b.id.to_string()).into_iter().collect(),
         "domain" => vec!["vpc".to_owned()],
@@ -124,22 +170,30 @@ fn values(region: &Region, a: &Address, filter: &str) -> Vec<String> {
         "network-border-group" => vec![region.name.clone()],
         "network-interface-id" => interface().map(|i| i.id.to_string()).into_iter().collect(),
         "network-interface-owner-id" => bound.map(|_| ACCOUNT_ID.to_owned()).into_iter().collect(),
-        "private-ip-address" => interface().map(|i| i.private_ip.to_string()).into_iter().collect(),
+        "private-ip-address" => interface()
+            .map(|i| i.private_ip.to_string())
+            .into_iter()
+            .collect(),
         "public-ip" => vec![a.public_ip.to_string()],
         _ => vec![a.allocation.to_string()],
     }
 }
 
 fn write(x: &mut Xml, region: &Region, a: &Address) {
-    x.put("publicIp", a.public_ip).put("allocationId", &a.allocation).put("domain", "vpc");
+    x.put("publicIp", a.public_ip)
+        .put("allocationId", &a.allocation)
+        .put("domain", "vpc");
     if let Some(bound) = &a.association {
-        x.put("instanceId", &bound.instance).put("associationId", &bound.id);
+        x.put("instanceId", &bound.instance)
+            .put("associationId", &bound.id);
         if let Some(instance) = region.instances.get(&bound.instance) {
-            x.put("networkInterfaceId", &instance.interface.id).put("networkInterfaceOwnerId", ACCOUNT_ID);
+            x.put("networkInterfaceId", &instance.interface.id)
+                .put("networkInterfaceOwnerId", ACCOUNT_ID);
             x.put("privateIpAddress", instance.interface.private_ip);
         }
     }
-    x.put("publicIpv4Pool", "amazon").put("networkBorderGroup", &region.name);
+    x.put("publicIpv4Pool", "amazon")
+        .put("networkBorderGroup", &region.name);
     write_tags(x, &a.tags);
 }
 
@@ -155,48 +209,79 @@ impl Action for AssociateAddress {
         // In a VPC reassociation is automatic unless AllowReassociation is sent as false.
         let allow_reassociation = p.flag("AllowReassociation")?.unwrap_or(true);
         let allocation = AllocationId::parse(p.required("AllocationId")?)?;
-        Ok(Self { allocation, instance: InstanceId::parse(p.required("InstanceId")?)?, allow_reassociation })
+        Ok(Self {
+            allocation,
+            instance: InstanceId::parse(p.required("InstanceId")?)?,
+            allow_reassociation,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         if cx.faults.binding_refused && matches!(cx.caller, Caller::Guest { .. }) {
-            return Err(ApiError::new("UnauthorizedOperation", "You are not authorized to perform this operation. (fault: binding_refused)")
-                .with_status(403));
+            return Err(ApiError::new(
+                "UnauthorizedOperation",
+                "You are not authorized to perform this operation. (fault: binding_refused)",
+            )
+            .with_status(403));
         }
         let instance = existing(cx, &self.instance)?.clone();
         let region = cx.region();
         allocated(region, &self.allocation)?;
         // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html: InvalidInstanceID, "the instance
         // is not in a valid state", for an instance that is not there yet or not any more.
-        if instance.state.is_over() || instance.state == crate::account::lifecycle::InstanceState::Pending {
-            let message = format!("The pending or terminated instance '{}' is not in a valid state for this operation.", instance.id);
+        if instance.state.is_over()
+            || instance.state == crate::account::lifecycle::InstanceState::Pending
+        {
+            let message = format!(
+                "The pending or terminated instance '{}' is not in a valid state for this operation.",
+                instance.id
+            );
             return Err(ApiError::new("InvalidInstanceID", message));
         }
-        let other_of_instance = region.elastic_ip(&self.instance).filter(|a| a.allocation != self.allocation).and_then(|a| a.association.clone());
-        let of_address = region.addresses.get(&self.allocation).and_then(|a| a.association.clone());
+        let other_of_instance = region
+            .elastic_ip(&self.instance)
+            .filter(|a| a.allocation != self.allocation)
+            .and_then(|a| a.association.clone());
+        let of_address = region
+            .addresses
+            .get(&self.allocation)
+            .and_then(|a| a.association.clone());
         if let Some(bound) = &of_address {
             if bound.instance == self.instance {
                 return Ok(associated(&bound.id));
             }
             if !self.allow_reassociation {
-                let message = format!("resource {} is already associated with associate-id {}", self.allocation, bound.id);
+                let message = format!(
+                    "resource {} is already associated with associate-id {}",
+                    self.allocation, bound.id
+                );
                 return Err(ApiError::new("Resource.AlreadyAssociated", message));
             }
         }
         if let Some(bound) = &other_of_instance
             && !self.allow_reassociation
         {
-            let message = format!("resource {} is already associated with associate-id {}", instance.interface.id, bound.id);
+            let message = format!(
+                "resource {} is already associated with associate-id {}",
+                instance.interface.id, bound.id
+            );
             return Err(ApiError::new("Resource.AlreadyAssociated", message));
         }
         for address in region.addresses.values_mut() {
-            if address.association.as_ref().is_some_and(|b| b.instance == self.instance) {
+            if address
+                .association
+                .as_ref()
+                .is_some_and(|b| b.instance == self.instance)
+            {
                 address.association = None;
             }
         }
         let id = AssociationId::random();
         if let Some(address) = region.addresses.get_mut(&self.allocation) {
-            address.association = Some(Association { id: id.clone(), instance: self.instance.clone() });
+            address.association = Some(Association {
+                id: id.clone(),
+                instance: self.instance.clone(),
+            });
         }
         // The random public address goes back to Amazon's pool, in the middle of this very request.
         if let Some(instance) = region.instances.get_mut(&self.instance) {
@@ -228,7 +313,11 @@ impl Action for DisassociateAddress {
             (Some(id), None) => By::Association(AssociationId::parse(id)?),
             (None, Some(ip)) => By::PublicIp(public_ip(ip)?),
             (None, None) => return Err(ApiError::missing("AssociationId")),
-            (Some(_), Some(_)) => return Err(ApiError::combination("You may specify public IP or association id, but not both in the same call")),
+            (Some(_), Some(_)) => {
+                return Err(ApiError::combination(
+                    "You may specify public IP or association id, but not both in the same call",
+                ));
+            }
         };
         Ok(Self { by })
     }
@@ -244,8 +333,14 @@ impl Action for DisassociateAddress {
         let bound = address.and_then(|a| a.association.take());
         let Some(bound) = bound else {
             return Err(match self.by {
-                By::Association(id) => ApiError::new("InvalidAssociationID.NotFound", format!("The association ID '{id}' does not exist")),
-                By::PublicIp(ip) => ApiError::new("InvalidAddress.NotFound", format!("Address '{ip}' not found.")),
+                By::Association(id) => ApiError::new(
+                    "InvalidAssociationID.NotFound",
+                    format!("The association ID '{id}' does not exist"),
+                ),
+                By::PublicIp(ip) => ApiError::new(
+                    "InvalidAddress.NotFound",
+                    format!("Address '{ip}' not found."),
+                ),
             });
         };
         // An instance that was given a random public address at launch gets another one when its Elastic IP goes, see
@@ -261,12 +356,19 @@ impl Action for DisassociateAddress {
 }
 
 fn allocated<'a>(region: &'a Region, id: &AllocationId) -> Result<&'a Address, ApiError> {
-    region
-        .addresses
-        .get(id)
-        .ok_or_else(|| ApiError::new("InvalidAllocationID.NotFound", format!("The allocation ID '{id}' does not exist")))
+    region.addresses.get(id).ok_or_else(|| {
+        ApiError::new(
+            "InvalidAllocationID.NotFound",
+            format!("The allocation ID '{id}' does not exist"),
+        )
+    })
 }
 
 fn public_ip(text: &str) -> Result<Ipv4Addr, ApiError> {
-    text.parse().map_err(|_| ApiError::new("InvalidParameterValue", format!("Invalid IPv4 address: {text}")))
+    text.parse().map_err(|_| {
+        ApiError::new(
+            "InvalidParameterValue",
+            format!("Invalid IPv4 address: {text}"),
+        )
+    })
 }

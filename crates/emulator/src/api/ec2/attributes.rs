@@ -35,7 +35,11 @@ impl Action for ModifyInstanceAttribute {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let id = InstanceId::parse(p.required("InstanceId")?)?;
         let mut changes = Vec::new();
-        let groups = p.texts("GroupId").into_iter().map(GroupId::parse).collect::<Result<Vec<_>, _>>()?;
+        let groups = p
+            .texts("GroupId")
+            .into_iter()
+            .map(GroupId::parse)
+            .collect::<Result<Vec<_>, _>>()?;
         if !groups.is_empty() {
             changes.push(Change::Groups(groups));
         }
@@ -54,10 +58,19 @@ impl Action for ModifyInstanceAttribute {
         if let Some(name) = text("InstanceType").or(of_attribute("instanceType")) {
             let found = instance_types::find(name);
             changes.push(Change::Type(
-                found.ok_or_else(|| ApiError::new("InvalidInstanceAttributeValue", format!("The instanceType '{name}' is not valid.")))?.name,
+                found
+                    .ok_or_else(|| {
+                        ApiError::new(
+                            "InvalidInstanceAttributeValue",
+                            format!("The instanceType '{name}' is not valid."),
+                        )
+                    })?
+                    .name,
             ));
         }
-        if let Some(value) = text("InstanceInitiatedShutdownBehavior").or(of_attribute("instanceInitiatedShutdownBehavior")) {
+        if let Some(value) = text("InstanceInitiatedShutdownBehavior")
+            .or(of_attribute("instanceInitiatedShutdownBehavior"))
+        {
             changes.push(Change::ShutdownBehavior(shutdown_behavior(Some(value))?));
         }
         if let Some(value) = of_attribute("userData") {
@@ -66,8 +79,13 @@ impl Action for ModifyInstanceAttribute {
         // "You can specify only one attribute at a time."
         match changes.len() {
             0 => Err(ApiError::missing("Attribute")),
-            1 => Ok(Self { id, change: changes.remove(0) }),
-            _ => Err(ApiError::combination("Fields for multiple attribute types specified")),
+            1 => Ok(Self {
+                id,
+                change: changes.remove(0),
+            }),
+            _ => Err(ApiError::combination(
+                "Fields for multiple attribute types specified",
+            )),
         }
     }
 
@@ -80,10 +98,20 @@ impl Action for ModifyInstanceAttribute {
         }
         let instance = existing(cx, &self.id)?;
         if instance.state.is_over() {
-            let message = format!("The instance '{}' is not in a valid state for this operation.", self.id);
+            let message = format!(
+                "The instance '{}' is not in a valid state for this operation.",
+                self.id
+            );
             return Err(ApiError::new("IncorrectInstanceState", message));
         }
-        let stopped_only = matches!(self.change, Change::Ena(_) | Change::Sriov(_) | Change::UserData(_) | Change::Type(_) | Change::EbsOptimized(_));
+        let stopped_only = matches!(
+            self.change,
+            Change::Ena(_)
+                | Change::Sriov(_)
+                | Change::UserData(_)
+                | Change::Type(_)
+                | Change::EbsOptimized(_)
+        );
         if stopped_only && instance.state != InstanceState::Stopped {
             let message = format!("The instance '{}' is not in the 'stopped' state.", self.id);
             return Err(ApiError::new("IncorrectInstanceState", message));
@@ -92,7 +120,13 @@ impl Action for ModifyInstanceAttribute {
             Change::Groups(groups) => instance.interface.groups = groups,
             Change::Ena(on) => instance.ena_support = on,
             Change::Sriov(value) if value == "simple" => instance.sriov_net_support = Some(value),
-            Change::Sriov(value) => return Err(ApiError::invalid_value("SriovNetSupport", &value, "Expected: simple.")),
+            Change::Sriov(value) => {
+                return Err(ApiError::invalid_value(
+                    "SriovNetSupport",
+                    &value,
+                    "Expected: simple.",
+                ));
+            }
             Change::UserData(data) => instance.user_data = data,
             Change::Type(name) => instance.instance_type = name.to_owned(),
             Change::ShutdownBehavior(behavior) => instance.shutdown_behavior = behavior,
@@ -125,8 +159,13 @@ impl Action for DescribeInstanceAttribute {
             "sriovNetSupport",
             "enaSupport",
         ];
-        let attribute = p.word("Attribute", &known)?.ok_or_else(|| ApiError::missing("Attribute"))?;
-        Ok(Self { id: InstanceId::parse(p.required("InstanceId")?)?, attribute })
+        let attribute = p
+            .word("Attribute", &known)?
+            .ok_or_else(|| ApiError::missing("Attribute"))?;
+        Ok(Self {
+            id: InstanceId::parse(p.required("InstanceId")?)?,
+            attribute,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -145,7 +184,9 @@ impl Action for DescribeInstanceAttribute {
             }
             "userData" => value(BASE64_STANDARD.encode(&instance.user_data)),
             "disableApiTermination" => value(instance.disable_api_termination.to_string()),
-            "instanceInitiatedShutdownBehavior" => value(instance.shutdown_behavior.name().to_owned()),
+            "instanceInitiatedShutdownBehavior" => {
+                value(instance.shutdown_behavior.name().to_owned())
+            }
             "rootDeviceName" => value(instance.root_device),
             "sourceDestCheck" => value(instance.interface.source_dest_check.to_string()),
             "ebsOptimized" => value(instance.ebs_optimized.to_string()),
@@ -166,7 +207,12 @@ impl Action for DescribeInstanceAttribute {
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceMetadataOptions.html>
 pub(crate) struct ModifyInstanceMetadataOptions {
     id: InstanceId,
-    over: Box<dyn Fn(crate::account::instance::MetadataOptions) -> crate::account::instance::MetadataOptions + Send>,
+    over: Box<
+        dyn Fn(
+                crate::account::instance::MetadataOptions,
+            ) -> crate::account::instance::MetadataOptions
+            + Send,
+    >,
 }
 
 impl Action for ModifyInstanceMetadataOptions {
@@ -175,22 +221,35 @@ impl Action for ModifyInstanceMetadataOptions {
         let asked = metadata_options(p, Default::default())?;
         let given = |name: &str| p.text(name).is_some();
         let (tokens, endpoint) = (given("HttpTokens"), given("HttpEndpoint"));
-        let (hops, tags) = (given("HttpPutResponseHopLimit"), given("InstanceMetadataTags"));
+        let (hops, tags) = (
+            given("HttpPutResponseHopLimit"),
+            given("InstanceMetadataTags"),
+        );
         let over = move |mut now: crate::account::instance::MetadataOptions| {
-            now.tokens_required = if tokens { asked.tokens_required } else { now.tokens_required };
+            now.tokens_required = if tokens {
+                asked.tokens_required
+            } else {
+                now.tokens_required
+            };
             now.enabled = if endpoint { asked.enabled } else { now.enabled };
             now.hop_limit = if hops { asked.hop_limit } else { now.hop_limit };
             now.tags = if tags { asked.tags } else { now.tags };
             now
         };
-        Ok(Self { id, over: Box::new(over) })
+        Ok(Self {
+            id,
+            over: Box::new(over),
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let instance = existing(cx, &self.id)?;
         instance.metadata = (self.over)(instance.metadata.clone());
         let mut x = Xml::new();
-        x.put("instanceId", &self.id).node("instanceMetadataOptions", |x| instance_view::metadata(x, &instance.metadata, "pending"));
+        x.put("instanceId", &self.id)
+            .node("instanceMetadataOptions", |x| {
+                instance_view::metadata(x, &instance.metadata, "pending")
+            });
         Ok(x)
     }
 }

@@ -48,11 +48,19 @@ pub(crate) fn parse(p: &Scope<'_>) -> Result<Vec<DeviceRequest>, ApiError> {
     for mapping in p.each("BlockDeviceMapping") {
         let device = mapping.required("DeviceName")?.to_owned();
         if devices.iter().any(|d| d.device == device) {
-            return Err(ApiError::new("InvalidBlockDeviceMapping", format!("The device '{device}' is used in more than one block-device mapping")));
+            return Err(ApiError::new(
+                "InvalidBlockDeviceMapping",
+                format!("The device '{device}' is used in more than one block-device mapping"),
+            ));
         }
         let ebs = mapping.inside("Ebs");
         let what = match mapping.text("NoDevice") {
-            Some(_) if ebs.given() => return Err(ApiError::new("InvalidBlockDeviceMapping", format!("Only one of NoDevice and Ebs can be given for device '{device}'"))),
+            Some(_) if ebs.given() => {
+                return Err(ApiError::new(
+                    "InvalidBlockDeviceMapping",
+                    format!("Only one of NoDevice and Ebs can be given for device '{device}'"),
+                ));
+            }
             Some(_) => DeviceWish::Nothing,
             None => DeviceWish::Volume(VolumeWish::parse(&ebs)?),
         };
@@ -65,7 +73,11 @@ impl VolumeWish {
     /// Reads what is below `p`. CreateVolume calls the size `Size`.
     pub(crate) fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let wish = Self {
-            snapshot: p.text("SnapshotId").filter(|s| !s.is_empty()).map(SnapshotId::parse).transpose()?,
+            snapshot: p
+                .text("SnapshotId")
+                .filter(|s| !s.is_empty())
+                .map(SnapshotId::parse)
+                .transpose()?,
             size_gib: p.number("VolumeSize")?,
             volume_type: p.word("VolumeType", &VOLUME_TYPES)?,
             iops: p.number("Iops")?,
@@ -81,25 +93,49 @@ impl VolumeWish {
     /// # Errors
     /// `InvalidBlockDeviceMapping` without a size or below the snapshot's, `InvalidParameterCombination` and
     /// `InvalidParameterValue` for what the type does not have.
-    pub(crate) fn resolve(&self, device: &str, from: Option<&EbsDevice>, snapshot_gib: Option<u32>) -> Result<EbsDevice, ApiError> {
+    pub(crate) fn resolve(
+        &self,
+        device: &str,
+        from: Option<&EbsDevice>,
+        snapshot_gib: Option<u32>,
+    ) -> Result<EbsDevice, ApiError> {
         let bad = |message: String| Err(ApiError::new("InvalidBlockDeviceMapping", message));
         let Some(size_gib) = self.size_gib.or(from.map(|f| f.size_gib)).or(snapshot_gib) else {
-            return bad(format!("The volume size of device '{device}' must be specified when no snapshot is given"));
+            return bad(format!(
+                "The volume size of device '{device}' must be specified when no snapshot is given"
+            ));
         };
         let least = snapshot_gib.or(from.map(|f| f.size_gib)).unwrap_or(1);
         if size_gib < least {
-            return bad(format!("Volume of size {size_gib}GB is smaller than snapshot, expect size >= {least}GB"));
+            return bad(format!(
+                "Volume of size {size_gib}GB is smaller than snapshot, expect size >= {least}GB"
+            ));
         }
         let kept = |type_: &str| self.volume_type.is_none_or(|t| t == type_);
-        let volume_type = self.volume_type.or(from.map(|f| f.volume_type.as_str())).unwrap_or("gp2").to_owned();
+        let volume_type = self
+            .volume_type
+            .or(from.map(|f| f.volume_type.as_str()))
+            .unwrap_or("gp2")
+            .to_owned();
         let inherited = from.filter(|f| kept(&f.volume_type));
         let volume = EbsDevice {
-            snapshot: self.snapshot.clone().or_else(|| from.and_then(|f| f.snapshot.clone())),
+            snapshot: self
+                .snapshot
+                .clone()
+                .or_else(|| from.and_then(|f| f.snapshot.clone())),
             size_gib,
             iops: self.iops.or_else(|| inherited.and_then(|f| f.iops)),
-            throughput: self.throughput.or_else(|| inherited.and_then(|f| f.throughput)),
-            delete_on_termination: self.delete_on_termination.or(from.map(|f| f.delete_on_termination)).unwrap_or(true),
-            encrypted: self.encrypted.or(from.map(|f| f.encrypted)).unwrap_or(false),
+            throughput: self
+                .throughput
+                .or_else(|| inherited.and_then(|f| f.throughput)),
+            delete_on_termination: self
+                .delete_on_termination
+                .or(from.map(|f| f.delete_on_termination))
+                .unwrap_or(true),
+            encrypted: self
+                .encrypted
+                .or(from.map(|f| f.encrypted))
+                .unwrap_or(false),
             volume_type,
         };
         check_performance(&volume)?;
@@ -114,25 +150,53 @@ fn check_performance(v: &EbsDevice) -> Result<(), ApiError> {
         "gp3" | "io2" => 65_536,
         _ => 16_384,
     };
-    let least_gib = if matches!(v.volume_type.as_str(), "st1" | "sc1") { 125 } else { 1 };
+    let least_gib = if matches!(v.volume_type.as_str(), "st1" | "sc1") {
+        125
+    } else {
+        1
+    };
     if !(least_gib..=most_gib).contains(&v.size_gib) {
-        let message = format!("Volume size {} GiB is not in the range {least_gib} to {most_gib} GiB of volume type {}", v.size_gib, v.volume_type);
+        let message = format!(
+            "Volume size {} GiB is not in the range {least_gib} to {most_gib} GiB of volume type {}",
+            v.size_gib, v.volume_type
+        );
         return Err(ApiError::new("InvalidParameterValue", message));
     }
     match (v.volume_type.as_str(), v.iops) {
-        ("io1" | "io2", None) => return Err(ApiError::new("MissingParameter", format!("The parameter iops must be specified for {} volumes", v.volume_type))),
+        ("io1" | "io2", None) => {
+            return Err(ApiError::new(
+                "MissingParameter",
+                format!(
+                    "The parameter iops must be specified for {} volumes",
+                    v.volume_type
+                ),
+            ));
+        }
         ("io1" | "io2" | "gp3", _) | (_, None) => {}
-        (other, Some(_)) => return Err(ApiError::combination(format!("The parameter iops is not supported for {other} volumes."))),
+        (other, Some(_)) => {
+            return Err(ApiError::combination(format!(
+                "The parameter iops is not supported for {other} volumes."
+            )));
+        }
     }
     if v.throughput.is_some() && v.volume_type != "gp3" {
-        return Err(ApiError::combination(format!("The parameter throughput is not supported for {} volumes.", v.volume_type)));
+        return Err(ApiError::combination(format!(
+            "The parameter throughput is not supported for {} volumes.",
+            v.volume_type
+        )));
     }
     if v.volume_type == "gp3" {
         if v.iops.is_some_and(|n| !(3_000..=80_000).contains(&n)) {
-            return Err(ApiError::new("InvalidParameterValue", "Iops of a gp3 volume must be in the range 3000 to 80000"));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                "Iops of a gp3 volume must be in the range 3000 to 80000",
+            ));
         }
         if v.throughput.is_some_and(|n| !(125..=2_000).contains(&n)) {
-            return Err(ApiError::new("InvalidParameterValue", "Throughput of a gp3 volume must be in the range 125 to 2000 MiB/s"));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                "Throughput of a gp3 volume must be in the range 125 to 2000 MiB/s",
+            ));
         }
     }
     Ok(())
@@ -149,25 +213,41 @@ pub(crate) fn overlay(
 ) -> Result<Vec<DeviceMapping>, ApiError> {
     let mut devices = Vec::new();
     for mapping in image {
-        match requests.iter().find(|r| r.device == mapping.device).map(|r| &r.what) {
+        match requests
+            .iter()
+            .find(|r| r.device == mapping.device)
+            .map(|r| &r.what)
+        {
             None => devices.push(mapping.clone()),
             Some(DeviceWish::Nothing) => {}
             Some(DeviceWish::Volume(wish)) => {
                 if let (Some(asked), Some(own)) = (&wish.snapshot, &mapping.ebs.snapshot)
                     && asked != own
                 {
-                    let message = format!("snapshotId cannot be modified on root device '{}'", mapping.device);
+                    let message = format!(
+                        "snapshotId cannot be modified on root device '{}'",
+                        mapping.device
+                    );
                     return Err(ApiError::new("InvalidBlockDeviceMapping", message));
                 }
                 let ebs = wish.resolve(&mapping.device, Some(&mapping.ebs), None)?;
-                devices.push(DeviceMapping { device: mapping.device.clone(), ebs });
+                devices.push(DeviceMapping {
+                    device: mapping.device.clone(),
+                    ebs,
+                });
             }
         }
     }
-    for request in requests.iter().filter(|r| !image.iter().any(|m| m.device == r.device)) {
+    for request in requests
+        .iter()
+        .filter(|r| !image.iter().any(|m| m.device == r.device))
+    {
         if let DeviceWish::Volume(wish) = &request.what {
             let snapshot_gib = wish.snapshot.as_ref().map(&mut size_of).transpose()?;
-            devices.push(DeviceMapping { device: request.device.clone(), ebs: wish.resolve(&request.device, None, snapshot_gib)? });
+            devices.push(DeviceMapping {
+                device: request.device.clone(),
+                ebs: wish.resolve(&request.device, None, snapshot_gib)?,
+            });
         }
     }
     Ok(devices)

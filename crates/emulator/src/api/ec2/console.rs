@@ -21,7 +21,10 @@ pub(crate) const MOST_BYTES: u64 = 64 * 1024;
 
 impl Action for GetConsoleOutput {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { id: InstanceId::parse(p.required("InstanceId")?)?, latest: p.flag("Latest")?.unwrap_or(false) })
+        Ok(Self {
+            id: InstanceId::parse(p.required("InstanceId")?)?,
+            latest: p.flag("Latest")?.unwrap_or(false),
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -33,10 +36,16 @@ impl Action for GetConsoleOutput {
             return Err(ApiError::new("UnsupportedOperation", message));
         }
         let output = (cx.console)(&self.id).map_err(|e| {
-            ApiError::new("InternalError", format!("cannot read the console of {}: {e}", self.id)).with_status(500)
+            ApiError::new(
+                "InternalError",
+                format!("cannot read the console of {}: {e}", self.id),
+            )
+            .with_status(500)
         })?;
         let mut x = Xml::new();
-        x.put("instanceId", &self.id).put("timestamp", cx.now).put("output", BASE64_STANDARD.encode(output));
+        x.put("instanceId", &self.id)
+            .put("timestamp", cx.now)
+            .put("output", BASE64_STANDARD.encode(output));
         Ok(x)
     }
 }

@@ -30,18 +30,36 @@ impl Filters {
         let mut count = 0;
         for scope in p.each("Filter") {
             let name = scope.required("Name")?.to_owned();
-            if !known.contains(&name.as_str()) && !matches!(name.as_str(), "tag-key" | "tag-value") && !name.starts_with("tag:") {
-                return Err(ApiError::new("InvalidParameterValue", format!("The filter '{name}' is invalid")));
+            if !known.contains(&name.as_str())
+                && !matches!(name.as_str(), "tag-key" | "tag-value")
+                && !name.starts_with("tag:")
+            {
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    format!("The filter '{name}' is invalid"),
+                ));
             }
-            let values: Vec<String> = scope.texts("Value").into_iter().map(str::to_owned).collect();
+            let values: Vec<String> = scope
+                .texts("Value")
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
             if values.is_empty() {
-                return Err(ApiError::new("InvalidParameterValue", format!("The filter '{name}' must have at least one value")));
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    format!("The filter '{name}' must have at least one value"),
+                ));
             }
             count += values.len();
             filters.push(Filter { name, values });
         }
         if count > MOST_VALUES {
-            return Err(ApiError::new("FilterLimitExceeded", format!("The maximum number of filter values specified on a single call is {MOST_VALUES}")));
+            return Err(ApiError::new(
+                "FilterLimitExceeded",
+                format!(
+                    "The maximum number of filter values specified on a single call is {MOST_VALUES}"
+                ),
+            ));
         }
         Ok(Self(filters))
     }
@@ -55,7 +73,10 @@ impl Filters {
                 ("tag-value", _) => tags.iter().map(|(_, v)| v.to_owned()).collect(),
                 (name, _) => values(name),
             };
-            filter.values.iter().any(|pattern| have.iter().any(|value| matches(pattern, value)))
+            filter
+                .values
+                .iter()
+                .any(|pattern| have.iter().any(|value| matches(pattern, value)))
         })
     }
 }
@@ -114,7 +135,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(pairs: &[(&str, &str)]) -> Result<Filters, ApiError> {
-        let p = Params::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let p = Params::new(
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        );
         let filters = Filters::parse(&p.top(), &["state", "name"])?;
         p.finish()?;
         Ok(filters)
@@ -138,17 +163,44 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_unknown_or_empty_is_refused() {
-        assert_eq!(parse(&[("Filter.1.Name", "colour"), ("Filter.1.Value.1", "red")]).unwrap_err().message(), "The filter 'colour' is invalid");
-        assert_eq!(parse(&[("Filter.1.Name", "state")]).unwrap_err().code(), "InvalidParameterValue");
-        assert_eq!(parse(&[("Filter.1.Value.1", "x")]).unwrap_err().code(), "MissingParameter");
+        assert_eq!(
+            parse(&[("Filter.1.Name", "colour"), ("Filter.1.Value.1", "red")])
+                .unwrap_err()
+                .message(),
+            "The filter 'colour' is invalid"
+        );
+        assert_eq!(
+            parse(&[("Filter.1.Name", "state")]).unwrap_err().code(),
+            "InvalidParameterValue"
+        );
+        assert_eq!(
+            parse(&[("Filter.1.Value.1", "x")]).unwrap_err().code(),
+            "MissingParameter"
+        );
     }
 
     #[test]
     fn wildcards() {
-        for (pattern, value) in [("RHEL-8.7*HVM-*Hourly*", "RHEL-8.7.0_HVM-2023-x86_64-56-Hourly2-GP2"), ("a\\*b", "a*b"), ("*", ""), ("?", "é"), ("a*b*c", "abxbc")] {
+        for (pattern, value) in [
+            (
+                "RHEL-8.7*HVM-*Hourly*",
+                "RHEL-8.7.0_HVM-2023-x86_64-56-Hourly2-GP2",
+            ),
+            ("a\\*b", "a*b"),
+            ("*", ""),
+            ("?", "é"),
+            ("a*b*c", "abxbc"),
+        ] {
             assert!(matches(pattern, value), "{pattern} {value}");
         }
-        for (pattern, value) in [("RHEL-8.7*", "rhel-8.7"), ("a\\*b", "axb"), ("?", ""), ("a", "ab"), ("", "a"), ("a*b", "a")] {
+        for (pattern, value) in [
+            ("RHEL-8.7*", "rhel-8.7"),
+            ("a\\*b", "axb"),
+            ("?", ""),
+            ("a", "ab"),
+            ("", "a"),
+            ("a*b", "a"),
+        ] {
             assert!(!matches(pattern, value), "{pattern} {value}");
         }
     }
@@ -157,7 +209,9 @@ mod tests {
     fn plainly(p: &[Token], v: &[char]) -> bool {
         match (p.split_first(), v.split_first()) {
             (None, None) => true,
-            (Some((Token::Many, rest)), _) => plainly(rest, v) || (!v.is_empty() && plainly(p, &v[1..])),
+            (Some((Token::Many, rest)), _) => {
+                plainly(rest, v) || (!v.is_empty() && plainly(p, &v[1..]))
+            }
             (Some((Token::One, rest)), Some((_, more))) => plainly(rest, more),
             (Some((Token::Exactly(c), rest)), Some((d, more))) => c == d && plainly(rest, more),
             _ => false,

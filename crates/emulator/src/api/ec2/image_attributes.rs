@@ -28,7 +28,10 @@ enum Change {
 impl Action for ModifyImageAttribute {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let id = ImageId::parse(p.required("ImageId")?)?;
-        let attribute = p.word("Attribute", &["launchPermission", "description", "imdsSupport"])?;
+        let attribute = p.word(
+            "Attribute",
+            &["launchPermission", "description", "imdsSupport"],
+        )?;
         let permission = PermissionChange::parse(p, "LaunchPermission")?;
         let text = p.inside("Description");
         let imds = p.inside("ImdsSupport").word("Value", &["v2.0"])?;
@@ -37,7 +40,10 @@ impl Action for ModifyImageAttribute {
         if !permission.is_empty() {
             changes.push(Change::LaunchPermission(permission));
         }
-        if let Some(new) = text.text("Value").or(value.filter(|_| attribute == Some("description"))) {
+        if let Some(new) = text
+            .text("Value")
+            .or(value.filter(|_| attribute == Some("description")))
+        {
             description(p)?;
             changes.push(Change::Description(new.to_owned()));
         }
@@ -46,8 +52,13 @@ impl Action for ModifyImageAttribute {
         }
         match changes.len() {
             0 => Err(ApiError::missing("Attribute")),
-            1 => Ok(Self { id, change: changes.remove(0) }),
-            _ => Err(ApiError::combination("Fields for multiple attribute types specified")),
+            1 => Ok(Self {
+                id,
+                change: changes.remove(0),
+            }),
+            _ => Err(ApiError::combination(
+                "Fields for multiple attribute types specified",
+            )),
         }
     }
 
@@ -70,9 +81,23 @@ pub(crate) struct DescribeImageAttribute {
 
 impl Action for DescribeImageAttribute {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let known = ["description", "launchPermission", "blockDeviceMapping", "sriovNetSupport", "bootMode", "tpmSupport", "uefiData", "imdsSupport"];
-        let attribute = p.word("Attribute", &known)?.ok_or_else(|| ApiError::missing("Attribute"))?;
-        Ok(Self { id: ImageId::parse(p.required("ImageId")?)?, attribute })
+        let known = [
+            "description",
+            "launchPermission",
+            "blockDeviceMapping",
+            "sriovNetSupport",
+            "bootMode",
+            "tpmSupport",
+            "uefiData",
+            "imdsSupport",
+        ];
+        let attribute = p
+            .word("Attribute", &known)?
+            .ok_or_else(|| ApiError::missing("Attribute"))?;
+        Ok(Self {
+            id: ImageId::parse(p.required("ImageId")?)?,
+            attribute,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -109,8 +134,11 @@ pub(crate) struct ResetImageAttribute {
 
 impl Action for ResetImageAttribute {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        p.word("Attribute", &["launchPermission"])?.ok_or_else(|| ApiError::missing("Attribute"))?;
-        Ok(Self { id: ImageId::parse(p.required("ImageId")?)? })
+        p.word("Attribute", &["launchPermission"])?
+            .ok_or_else(|| ApiError::missing("Attribute"))?;
+        Ok(Self {
+            id: ImageId::parse(p.required("ImageId")?)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -128,13 +156,26 @@ pub(crate) struct EnableImageDeprecation {
 impl Action for EnableImageDeprecation {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let text = p.required("DeprecateAt")?;
-        let at = text.parse().map_err(|_| ApiError::invalid_value("DeprecateAt", text, "Expected a time such as 2030-01-01T00:00:00Z."))?;
-        Ok(Self { id: ImageId::parse(p.required("ImageId")?)?, at })
+        let at = text.parse().map_err(|_| {
+            ApiError::invalid_value(
+                "DeprecateAt",
+                text,
+                "Expected a time such as 2030-01-01T00:00:00Z.",
+            )
+        })?;
+        Ok(Self {
+            id: ImageId::parse(p.required("ImageId")?)?,
+            at,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         if self.at < cx.now {
-            return Err(ApiError::invalid_value("DeprecateAt", &self.at.to_string(), "You can't specify a date in the past."));
+            return Err(ApiError::invalid_value(
+                "DeprecateAt",
+                &self.at.to_string(),
+                "You can't specify a date in the past.",
+            ));
         }
         own(cx, &self.id)?.deprecated = Some(self.at);
         Ok(done())
@@ -148,7 +189,9 @@ pub(crate) struct DisableImageDeprecation {
 
 impl Action for DisableImageDeprecation {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { id: ImageId::parse(p.required("ImageId")?)? })
+        Ok(Self {
+            id: ImageId::parse(p.required("ImageId")?)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {

@@ -10,7 +10,9 @@ use super::snapshots::{self, description, source_region};
 use super::tag_specs::TagSpecs;
 use super::xml::Xml;
 use crate::account::ACCOUNT_ID;
-use crate::account::image::{DeviceMapping, EbsDevice, Image, Permission, Progress, Snapshot, SourceImage};
+use crate::account::image::{
+    DeviceMapping, EbsDevice, Image, Permission, Progress, Snapshot, SourceImage,
+};
 use crate::account::instance::Instance;
 use crate::account::lifecycle::InstanceState;
 use crate::account::region::{Region, TokenUse};
@@ -34,7 +36,10 @@ fn image_name(p: &Scope<'_>) -> Result<String, ApiError> {
 
 fn check_unused(region: &Region, name: &str) -> Result<(), ApiError> {
     match region.images.values().find(|i| i.name == name) {
-        Some(other) => Err(ApiError::new("InvalidAMIName.Duplicate", format!("AMI name {name} is already in use by AMI {}", other.id))),
+        Some(other) => Err(ApiError::new(
+            "InvalidAMIName.Duplicate",
+            format!("AMI name {name} is already in use by AMI {}", other.id),
+        )),
         None => Ok(()),
     }
 }
@@ -78,7 +83,10 @@ impl Action for CreateImage {
             }
             InstanceState::Running => {}
             state => {
-                let message = format!("The instance '{}' is not in the 'running' or 'stopped' state but '{state}'.", instance.id);
+                let message = format!(
+                    "The instance '{}' is not in the 'running' or 'stopped' state but '{state}'.",
+                    instance.id
+                );
                 return Err(ApiError::new("IncorrectInstanceState", message));
             }
         }
@@ -92,15 +100,27 @@ impl Action for CreateImage {
             if let Some(volume) = attached {
                 let is_root = mapping.device == instance.root_device;
                 let progress = match is_root {
-                    true => Progress::Capturing { instance: instance.id.clone(), layer: layer.clone() },
-                    false => Progress::Done { complete: cx.after(cx.timing.image) },
+                    true => Progress::Capturing {
+                        instance: instance.id.clone(),
+                        layer: layer.clone(),
+                    },
+                    false => Progress::Done {
+                        complete: cx.after(cx.timing.image),
+                    },
                 };
                 let snapshot = Snapshot {
                     id: SnapshotId::random(),
                     owner: ACCOUNT_ID.to_owned(),
                     volume: volume.volume.to_string(),
-                    size_gib: cx.region().volumes.get(&volume.volume).map_or(mapping.ebs.size_gib, |v| v.size_gib),
-                    description: format!("Created by CreateImage({}) for {}", instance.id, self.name),
+                    size_gib: cx
+                        .region()
+                        .volumes
+                        .get(&volume.volume)
+                        .map_or(mapping.ebs.size_gib, |v| v.size_gib),
+                    description: format!(
+                        "Created by CreateImage({}) for {}",
+                        instance.id, self.name
+                    ),
                     started: now,
                     progress,
                     encrypted: mapping.ebs.encrypted,
@@ -121,7 +141,10 @@ impl Action for CreateImage {
             owner: ACCOUNT_ID.to_owned(),
             owner_alias: None,
             created: now,
-            progress: Progress::Capturing { instance: instance.id.clone(), layer: layer.clone() },
+            progress: Progress::Capturing {
+                instance: instance.id.clone(),
+                layer: layer.clone(),
+            },
             architecture: instance.architecture.clone(),
             root_device: instance.root_device.clone(),
             mappings,
@@ -132,11 +155,18 @@ impl Action for CreateImage {
             tpm_support: source.as_ref().and_then(|s| s.tpm_support.clone()),
             imds_support: source.as_ref().and_then(|s| s.imds_support.clone()),
             uefi_data: None,
-            platform_details: source.as_ref().map_or_else(|| "Linux/UNIX".to_owned(), |s| s.platform_details.clone()),
-            usage_operation: source.as_ref().map_or_else(|| "RunInstances".to_owned(), |s| s.usage_operation.clone()),
+            platform_details: source
+                .as_ref()
+                .map_or_else(|| "Linux/UNIX".to_owned(), |s| s.platform_details.clone()),
+            usage_operation: source
+                .as_ref()
+                .map_or_else(|| "RunInstances".to_owned(), |s| s.usage_operation.clone()),
             deprecated: None,
             source_instance: Some(instance.id.clone()),
-            source_image: Some(SourceImage { id: instance.image.clone(), region: cx.region.to_owned() }),
+            source_image: Some(SourceImage {
+                id: instance.image.clone(),
+                region: cx.region.to_owned(),
+            }),
             default_user: instance.default_user.clone(),
             agent: instance.agent,
             tags: self.tags.of("image"),
@@ -150,7 +180,11 @@ impl Action for CreateImage {
 
 impl CreateImage {
     /// The instance's devices with the request's laid over them.
-    fn devices(&self, cx: &mut Cx<'_>, instance: &Instance) -> Result<Vec<DeviceMapping>, ApiError> {
+    fn devices(
+        &self,
+        cx: &mut Cx<'_>,
+        instance: &Instance,
+    ) -> Result<Vec<DeviceMapping>, ApiError> {
         let region = cx.region();
         let attached = instance.volumes.iter().filter_map(|a| {
             let volume = region.volumes.get(&a.volume)?;
@@ -163,13 +197,25 @@ impl CreateImage {
                 delete_on_termination: a.delete_on_termination,
                 encrypted: volume.encrypted,
             };
-            Some(DeviceMapping { device: a.device.clone(), ebs })
+            Some(DeviceMapping {
+                device: a.device.clone(),
+                ebs,
+            })
         });
         let attached: Vec<_> = attached.collect();
-        if self.devices.iter().any(|d| d.device == instance.root_device && matches!(d.what, DeviceWish::Nothing)) {
-            return Err(ApiError::new("InvalidBlockDeviceMapping", "The root device cannot be left out"));
+        if self
+            .devices
+            .iter()
+            .any(|d| d.device == instance.root_device && matches!(d.what, DeviceWish::Nothing))
+        {
+            return Err(ApiError::new(
+                "InvalidBlockDeviceMapping",
+                "The root device cannot be left out",
+            ));
         }
-        block_devices::overlay(&attached, &self.devices, |id| snapshots::usable(cx, id).map(|s| s.size_gib))
+        block_devices::overlay(&attached, &self.devices, |id| {
+            snapshots::usable(cx, id).map(|s| s.size_gib)
+        })
     }
 }
 
@@ -193,12 +239,17 @@ impl Action for RegisterImage {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         // "Default: paravirtual", which no current instance type can run.
         if p.word("VirtualizationType", &["hvm", "paravirtual"])? != Some("hvm") {
-            return Err(ApiError::new("UnsupportedOperation", "The local EC2 registers images of VirtualizationType hvm only"));
+            return Err(ApiError::new(
+                "UnsupportedOperation",
+                "The local EC2 registers images of VirtualizationType hvm only",
+            ));
         }
         Ok(Self {
             name: image_name(p)?,
             description: description(p)?,
-            architecture: p.word("Architecture", &["i386", "x86_64", "arm64"])?.unwrap_or("i386"),
+            architecture: p
+                .word("Architecture", &["i386", "x86_64", "arm64"])?
+                .unwrap_or("i386"),
             root_device: p.required("RootDeviceName")?.to_owned(),
             devices: block_devices::parse(p)?,
             ena_support: p.flag("EnaSupport")?.unwrap_or(false),
@@ -214,9 +265,17 @@ impl Action for RegisterImage {
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let now = cx.now;
         check_unused(cx.region(), &self.name)?;
-        let mappings = block_devices::overlay(&[], &self.devices, |id| snapshots::usable(cx, id).map(|s| s.size_gib))?;
-        if !mappings.iter().any(|m| m.device == self.root_device && m.ebs.snapshot.is_some()) {
-            let message = format!("The root device '{}' needs a block device mapping with a snapshot", self.root_device);
+        let mappings = block_devices::overlay(&[], &self.devices, |id| {
+            snapshots::usable(cx, id).map(|s| s.size_gib)
+        })?;
+        if !mappings
+            .iter()
+            .any(|m| m.device == self.root_device && m.ebs.snapshot.is_some())
+        {
+            let message = format!(
+                "The root device '{}' needs a block device mapping with a snapshot",
+                self.root_device
+            );
             return Err(ApiError::new("InvalidBlockDeviceMapping", message));
         }
         if self.tpm_support.is_some() && self.boot_mode != Some("uefi") {
@@ -292,10 +351,21 @@ impl Action for CopyImage {
             return Ok(answer(&ImageId::parse(&made)?));
         }
         let now = cx.now;
-        let own = cx.account.region_mut(&self.source_region).images.get(&self.source).cloned();
-        let source = own.or_else(|| cx.catalogue.find(&self.source_region, &self.source)).ok_or_else(|| not_found(&self.source))?;
+        let own = cx
+            .account
+            .region_mut(&self.source_region)
+            .images
+            .get(&self.source)
+            .cloned();
+        let source = own
+            .or_else(|| cx.catalogue.find(&self.source_region, &self.source))
+            .ok_or_else(|| not_found(&self.source))?;
         if source.state(now) != "available" {
-            let message = format!("Image {} is in the state '{}' and cannot be copied", self.source, source.state(now));
+            let message = format!(
+                "Image {} is in the state '{}' and cannot be copied",
+                self.source,
+                source.state(now)
+            );
             return Err(ApiError::new("InvalidAMIID.Unavailable", message));
         }
         check_unused(cx.region(), &self.name)?;
@@ -306,35 +376,68 @@ impl Action for CopyImage {
         image.owner = ACCOUNT_ID.to_owned();
         image.owner_alias = None;
         image.created = now;
-        image.progress = Progress::Done { complete: cx.after(cx.timing.image) };
+        image.progress = Progress::Done {
+            complete: cx.after(cx.timing.image),
+        };
         // "Launch permissions and user-defined tags are not copied" unless CopyImageTags is given.
         image.launch_permission = Permission::default();
-        image.source_image = Some(SourceImage { id: source.id.clone(), region: self.source_region.clone() });
+        image.source_image = Some(SourceImage {
+            id: source.id.clone(),
+            region: self.source_region.clone(),
+        });
         image.source_instance = None;
         image.deprecated = None;
         image.tags = self.tags.of("image");
         if self.copy_tags {
             let mut tags = source.tags.clone();
-            tags.set_all(&image.tags.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect::<Vec<_>>())?;
+            tags.set_all(
+                &image
+                    .tags
+                    .iter()
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .collect::<Vec<_>>(),
+            )?;
             image.tags = tags;
         }
         for mapping in &mut image.mappings {
-            let Some(id) = &mapping.ebs.snapshot else { continue };
+            let Some(id) = &mapping.ebs.snapshot else {
+                continue;
+            };
             let encrypted = self.encrypted || mapping.ebs.encrypted;
-            let known = cx.account.region_mut(&self.source_region).snapshots.get(id).cloned();
+            let known = cx
+                .account
+                .region_mut(&self.source_region)
+                .snapshots
+                .get(id)
+                .cloned();
             let size_gib = mapping.ebs.size_gib;
             // A public image's snapshot is its publisher's: there is nothing of it in this account, and it is empty.
             let original = known.unwrap_or_else(|| public_snapshot(id, size_gib, now));
-            let description = format!("Copied for DestinationAmi {} from SourceAmi {} for SourceSnapshot {id}.", image.id, source.id);
-            let copy = snapshots::copy(cx, &original, description, encrypted, self.tags.of("snapshot"));
+            let description = format!(
+                "Copied for DestinationAmi {} from SourceAmi {} for SourceSnapshot {id}.",
+                image.id, source.id
+            );
+            let copy = snapshots::copy(
+                cx,
+                &original,
+                description,
+                encrypted,
+                self.tags.of("snapshot"),
+            );
             mapping.ebs.snapshot = Some(copy.id.clone());
             mapping.ebs.encrypted = encrypted;
             cx.region().snapshots.insert(copy.id.clone(), copy);
         }
         let x = answer(&image.id);
         if let Some((token, fingerprint)) = self.token {
-            let used = TokenUse { fingerprint, made: image.id.to_string(), at: now };
-            cx.region().client_tokens.insert(format!("CopyImage {token}"), used);
+            let used = TokenUse {
+                fingerprint,
+                made: image.id.to_string(),
+                at: now,
+            };
+            cx.region()
+                .client_tokens
+                .insert(format!("CopyImage {token}"), used);
         }
         cx.region().images.insert(image.id.clone(), image);
         Ok(x)

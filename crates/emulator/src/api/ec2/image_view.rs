@@ -14,22 +14,38 @@ pub(crate) fn time(at: Timestamp) -> String {
 
 /// Writes an image.
 pub(crate) fn image(x: &mut Xml, i: &Image, now: Timestamp) {
-    x.put("imageId", &i.id).put("imageLocation", format!("{}/{}", i.owner_alias.as_ref().unwrap_or(&i.owner), i.name));
-    x.put("imageState", i.state(now)).put("imageOwnerId", &i.owner).put("creationDate", time(i.created));
-    x.put("isPublic", i.launch_permission.all).put("architecture", &i.architecture).put("imageType", "machine");
-    x.maybe("imageOwnerAlias", i.owner_alias.as_ref()).put("name", &i.name);
+    x.put("imageId", &i.id).put(
+        "imageLocation",
+        format!("{}/{}", i.owner_alias.as_ref().unwrap_or(&i.owner), i.name),
+    );
+    x.put("imageState", i.state(now))
+        .put("imageOwnerId", &i.owner)
+        .put("creationDate", time(i.created));
+    x.put("isPublic", i.launch_permission.all)
+        .put("architecture", &i.architecture)
+        .put("imageType", "machine");
+    x.maybe("imageOwnerAlias", i.owner_alias.as_ref())
+        .put("name", &i.name);
     if !i.description.is_empty() {
         x.put("description", &i.description);
     }
-    x.put("rootDeviceType", "ebs").put("rootDeviceName", &i.root_device);
+    x.put("rootDeviceType", "ebs")
+        .put("rootDeviceName", &i.root_device);
     mappings(x, &i.mappings);
-    x.put("virtualizationType", "hvm").put("hypervisor", "xen").put("enaSupport", i.ena_support);
-    x.maybe("sriovNetSupport", i.sriov_net_support.as_ref()).maybe("bootMode", i.boot_mode.as_ref());
-    x.maybe("tpmSupport", i.tpm_support.as_ref()).maybe("imdsSupport", i.imds_support.as_ref());
-    x.put("platformDetails", &i.platform_details).put("usageOperation", &i.usage_operation);
-    x.maybe("deprecationTime", i.deprecated.map(time)).maybe("sourceInstanceId", i.source_instance.as_ref());
+    x.put("virtualizationType", "hvm")
+        .put("hypervisor", "xen")
+        .put("enaSupport", i.ena_support);
+    x.maybe("sriovNetSupport", i.sriov_net_support.as_ref())
+        .maybe("bootMode", i.boot_mode.as_ref());
+    x.maybe("tpmSupport", i.tpm_support.as_ref())
+        .maybe("imdsSupport", i.imds_support.as_ref());
+    x.put("platformDetails", &i.platform_details)
+        .put("usageOperation", &i.usage_operation);
+    x.maybe("deprecationTime", i.deprecated.map(time))
+        .maybe("sourceInstanceId", i.source_instance.as_ref());
     if let Some(source) = &i.source_image {
-        x.put("sourceImageId", &source.id).put("sourceImageRegion", &source.region);
+        x.put("sourceImageId", &source.id)
+            .put("sourceImageRegion", &source.region);
     }
     if let Progress::Failed { reason } = &i.progress {
         x.node("stateReason", |x| {
@@ -43,9 +59,13 @@ pub(crate) fn image(x: &mut Xml, i: &Image, now: Timestamp) {
 pub(crate) fn mappings(x: &mut Xml, mappings: &[DeviceMapping]) {
     x.list("blockDeviceMapping", mappings, |x, m| {
         x.put("deviceName", &m.device).node("ebs", |x| {
-            x.maybe("snapshotId", m.ebs.snapshot.as_ref()).put("volumeSize", m.ebs.size_gib).put("volumeType", &m.ebs.volume_type);
-            x.put("deleteOnTermination", m.ebs.delete_on_termination).put("encrypted", m.ebs.encrypted);
-            x.maybe("iops", m.ebs.iops).maybe("throughput", m.ebs.throughput);
+            x.maybe("snapshotId", m.ebs.snapshot.as_ref())
+                .put("volumeSize", m.ebs.size_gib)
+                .put("volumeType", &m.ebs.volume_type);
+            x.put("deleteOnTermination", m.ebs.delete_on_termination)
+                .put("encrypted", m.ebs.encrypted);
+            x.maybe("iops", m.ebs.iops)
+                .maybe("throughput", m.ebs.throughput);
         });
     });
 }

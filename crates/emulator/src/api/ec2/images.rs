@@ -14,13 +14,18 @@ use crate::ids::ImageId;
 
 /// EC2's answer to an image that is not there.
 pub(crate) fn not_found(id: &ImageId) -> ApiError {
-    ApiError::new("InvalidAMIID.NotFound", format!("The image id '[{id}]' does not exist"))
+    ApiError::new(
+        "InvalidAMIID.NotFound",
+        format!("The image id '[{id}]' does not exist"),
+    )
 }
 
 /// An own image.
 pub(crate) fn own<'a>(cx: &'a mut Cx<'_>, id: &ImageId) -> Result<&'a mut Image, ApiError> {
     if cx.catalogue.find(cx.region, id).is_some() {
-        return Err(ApiError::new("AuthFailure", format!("Not authorized for image:{id}")).with_status(403));
+        return Err(
+            ApiError::new("AuthFailure", format!("Not authorized for image:{id}")).with_status(403),
+        );
     }
     cx.region().images.get_mut(id).ok_or_else(|| not_found(id))
 }
@@ -28,10 +33,16 @@ pub(crate) fn own<'a>(cx: &'a mut Cx<'_>, id: &ImageId) -> Result<&'a mut Image,
 /// An image that an instance can be launched from.
 pub(crate) fn launchable(cx: &mut Cx<'_>, id: &ImageId) -> Result<Image, ApiError> {
     let now = cx.now;
-    let image = cx.image(id).filter(|i| i.owner != ACCOUNT_ID || cx.visible(i.created)).ok_or_else(|| not_found(id))?;
+    let image = cx
+        .image(id)
+        .filter(|i| i.owner != ACCOUNT_ID || cx.visible(i.created))
+        .ok_or_else(|| not_found(id))?;
     match image.state(now) {
         "available" => Ok(image),
-        state => Err(ApiError::new("InvalidAMIID.Unavailable", format!("The image ID '{id}' is in the state '{state}' and not available"))),
+        state => Err(ApiError::new(
+            "InvalidAMIID.Unavailable",
+            format!("The image ID '{id}' is in the state '{state}' and not available"),
+        )),
     }
 }
 
@@ -73,22 +84,34 @@ const FILTERS: [&str; 23] = [
 
 impl Action for DescribeImages {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let ids = p.texts("ImageId").into_iter().map(ImageId::parse).collect::<Result<Vec<_>, _>>()?;
+        let ids = p
+            .texts("ImageId")
+            .into_iter()
+            .map(ImageId::parse)
+            .collect::<Result<Vec<_>, _>>()?;
         // No image here can be disabled, so there are none to include.
         p.flag("IncludeDisabled")?;
         let page = Page::parse(p, 5)?;
         page.excludes_ids("imageIds", ids.len())?;
         let owners: Vec<String> = p.texts("Owner").into_iter().map(str::to_owned).collect();
         for owner in &owners {
-            let alias = ["self", "amazon", "aws-marketplace", "aws-backup-vault"].contains(&owner.as_str());
+            let alias =
+                ["self", "amazon", "aws-marketplace", "aws-backup-vault"].contains(&owner.as_str());
             if !alias && (owner.len() != 12 || !owner.bytes().all(|b| b.is_ascii_digit())) {
-                return Err(ApiError::new("InvalidUserID.Malformed", format!("Invalid user id: \"{owner}\"")));
+                return Err(ApiError::new(
+                    "InvalidUserID.Malformed",
+                    format!("Invalid user id: \"{owner}\""),
+                ));
             }
         }
         Ok(Self {
             ids,
             owners,
-            executable_by: p.texts("ExecutableBy").into_iter().map(str::to_owned).collect(),
+            executable_by: p
+                .texts("ExecutableBy")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             deprecated: p.flag("IncludeDeprecated")?.unwrap_or(false),
             filters: Filters::parse(p, &FILTERS)?,
             page,
@@ -101,19 +124,33 @@ impl Action for DescribeImages {
         let own: Vec<Image> = cx.region().images.values().cloned().collect();
         all.extend(own.into_iter().filter(|i| cx.visible(i.created)));
         if let Some(unknown) = self.ids.iter().find(|id| !all.iter().any(|i| i.id == **id)) {
-            let gone: Vec<&str> = self.ids.iter().filter(|id| !all.iter().any(|i| i.id == **id)).map(|id| id.as_str()).collect();
+            let gone: Vec<&str> = self
+                .ids
+                .iter()
+                .filter(|id| !all.iter().any(|i| i.id == **id))
+                .map(|id| id.as_str())
+                .collect();
             return Err(match gone.len() {
                 1 => not_found(unknown),
-                _ => ApiError::new("InvalidAMIID.NotFound", format!("The image ids '[{}]' do not exist", gone.join(", "))),
+                _ => ApiError::new(
+                    "InvalidAMIID.NotFound",
+                    format!("The image ids '[{}]' do not exist", gone.join(", ")),
+                ),
             });
         }
         let chosen = all.iter().filter(|i| {
             let asked = self.ids.is_empty() || self.ids.contains(&i.id);
             let owned = self.owners.is_empty() || self.owners.iter().any(|o| owned_by(i, o));
-            let executable = self.executable_by.is_empty() || self.executable_by.iter().any(|who| executable_by(i, who));
+            let executable = self.executable_by.is_empty()
+                || self.executable_by.iter().any(|who| executable_by(i, who));
             // "Deprecated AMIs are left out unless asked for, except for the owner."
-            let current = self.deprecated || i.owner == ACCOUNT_ID || i.deprecated.is_none_or(|at| at > now);
-            asked && owned && executable && current && self.filters.pass(&i.tags, |name| values(i, name, now))
+            let current =
+                self.deprecated || i.owner == ACCOUNT_ID || i.deprecated.is_none_or(|at| at > now);
+            asked
+                && owned
+                && executable
+                && current
+                && self.filters.pass(&i.tags, |name| values(i, name, now))
         });
         let (page, token) = self.page.cut(chosen.collect(), |i| i.id.to_string());
         let mut x = Xml::new();
@@ -126,7 +163,9 @@ impl Action for DescribeImages {
 fn owned_by(image: &Image, owner: &str) -> bool {
     match owner {
         "self" => image.owner == ACCOUNT_ID,
-        "amazon" | "aws-marketplace" | "aws-backup-vault" => image.owner_alias.as_deref() == Some(owner),
+        "amazon" | "aws-marketplace" | "aws-backup-vault" => {
+            image.owner_alias.as_deref() == Some(owner)
+        }
         id => image.owner == id,
     }
 }
@@ -146,8 +185,16 @@ fn values(i: &Image, filter: &str, now: jiff::Timestamp) -> Vec<String> {
         "architecture" => vec![i.architecture.clone()],
         "block-device-mapping.device-name" => i.mappings.iter().map(|m| m.device.clone()).collect(),
         "block-device-mapping.snapshot-id" => i.snapshots().map(ToString::to_string).collect(),
-        "block-device-mapping.volume-size" => i.mappings.iter().map(|m| m.ebs.size_gib.to_string()).collect(),
-        "block-device-mapping.volume-type" => i.mappings.iter().map(|m| m.ebs.volume_type.clone()).collect(),
+        "block-device-mapping.volume-size" => i
+            .mappings
+            .iter()
+            .map(|m| m.ebs.size_gib.to_string())
+            .collect(),
+        "block-device-mapping.volume-type" => i
+            .mappings
+            .iter()
+            .map(|m| m.ebs.volume_type.clone())
+            .collect(),
         "creation-date" => vec![image_view::time(i.created)],
         "description" => vec![i.description.clone()],
         "ena-support" => vec![i.ena_support.to_string()],
@@ -178,7 +225,10 @@ pub(crate) struct DeregisterImage {
 impl Action for DeregisterImage {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let delete_snapshots = p.flag("DeleteAssociatedSnapshots")?.unwrap_or(false);
-        Ok(Self { id: ImageId::parse(p.required("ImageId")?)?, delete_snapshots })
+        Ok(Self {
+            id: ImageId::parse(p.required("ImageId")?)?,
+            delete_snapshots,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -186,9 +236,15 @@ impl Action for DeregisterImage {
         cx.region().images.remove(&self.id);
         let mut x = super::done();
         if self.delete_snapshots {
-            let results: Vec<_> = image.snapshots().map(|id| (id, snapshots::delete(cx, id))).collect();
+            let results: Vec<_> = image
+                .snapshots()
+                .map(|id| (id, snapshots::delete(cx, id)))
+                .collect();
             x.list("deleteSnapshotResultSet", results, |x, (id, result)| {
-                x.put("snapshotId", id).put("returnCode", if result.is_ok() { "success" } else { "skipped" });
+                x.put("snapshotId", id).put(
+                    "returnCode",
+                    if result.is_ok() { "success" } else { "skipped" },
+                );
             });
         }
         Ok(x)

@@ -15,11 +15,20 @@ use crate::ids::InstanceId;
 
 fn required_ids(p: &Scope<'_>) -> Result<Vec<InstanceId>, ApiError> {
     let ids = ids(p)?;
-    if ids.is_empty() { Err(ApiError::missing("InstanceId")) } else { Ok(ids) }
+    if ids.is_empty() {
+        Err(ApiError::missing("InstanceId"))
+    } else {
+        Ok(ids)
+    }
 }
 
 /// All instances must be there and allow the event, else none is changed.
-fn check(cx: &mut Cx<'_>, ids: &[InstanceId], event: LifeEvent, participle: &str) -> Result<(), ApiError> {
+fn check(
+    cx: &mut Cx<'_>,
+    ids: &[InstanceId],
+    event: LifeEvent,
+    participle: &str,
+) -> Result<(), ApiError> {
     let missing: Vec<&InstanceId> = ids.iter().filter(|id| existing(cx, id).is_err()).collect();
     if !missing.is_empty() {
         return Err(not_found(&missing));
@@ -27,7 +36,8 @@ fn check(cx: &mut Cx<'_>, ids: &[InstanceId], event: LifeEvent, participle: &str
     for id in ids {
         let instance = existing(cx, id)?;
         if instance.state.after(event).is_err() {
-            let message = format!("The instance '{id}' is not in a state from which it can be {participle}.");
+            let message =
+                format!("The instance '{id}' is not in a state from which it can be {participle}.");
             return Err(ApiError::new("IncorrectInstanceState", message));
         }
     }
@@ -43,7 +53,11 @@ fn changes(x: &mut Xml, changes: &[(InstanceId, InstanceState, InstanceState)]) 
 }
 
 /// Moves an instance on; true if its state changed.
-fn turn(instance: &mut Instance, event: LifeEvent, now: jiff::Timestamp) -> (InstanceState, InstanceState) {
+fn turn(
+    instance: &mut Instance,
+    event: LifeEvent,
+    now: jiff::Timestamp,
+) -> (InstanceState, InstanceState) {
     let before = instance.state;
     let after = before.after(event).unwrap_or(before);
     if after != before {
@@ -51,7 +65,8 @@ fn turn(instance: &mut Instance, event: LifeEvent, now: jiff::Timestamp) -> (Ins
         instance.since = now;
         if matches!(event, LifeEvent::Stop | LifeEvent::Terminate) {
             instance.state_reason = Some(StateReason::by_user());
-            instance.transition_reason = format!("User initiated ({})", now.strftime("%Y-%m-%d %H:%M:%S GMT"));
+            instance.transition_reason =
+                format!("User initiated ({})", now.strftime("%Y-%m-%d %H:%M:%S GMT"));
         }
     }
     (before, after)
@@ -64,7 +79,9 @@ pub(crate) struct StartInstances {
 
 impl Action for StartInstances {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { ids: required_ids(p)? })
+        Ok(Self {
+            ids: required_ids(p)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -80,7 +97,8 @@ impl Action for StartInstances {
                 instance.launched = now;
                 instance.state_reason = None;
                 instance.transition_reason.clear();
-                instance.interface.public_ip = (instance.interface.wants_public_ip && !bound).then_some(fresh);
+                instance.interface.public_ip =
+                    (instance.interface.wants_public_ip && !bound).then_some(fresh);
                 cx.effects.push(Effect::Boot(id.clone()));
             }
             changed.push((id, before, after));
@@ -101,10 +119,20 @@ impl Action for StopInstances {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Hibernate.html: only for instances launched for it, and none is here.
         if p.flag("Hibernate")? == Some(true) {
-            return Err(ApiError::new("UnsupportedHibernationConfiguration", "The instance is not configured for hibernation"));
+            return Err(ApiError::new(
+                "UnsupportedHibernationConfiguration",
+                "The instance is not configured for hibernation",
+            ));
         }
         let forced = p.flag("Force")? == Some(true) || p.flag("SkipOsShutdown")? == Some(true);
-        Ok(Self { ids: required_ids(p)?, kind: if forced { StopKind::Forced } else { StopKind::Graceful } })
+        Ok(Self {
+            ids: required_ids(p)?,
+            kind: if forced {
+                StopKind::Forced
+            } else {
+                StopKind::Graceful
+            },
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -134,7 +162,9 @@ impl Action for TerminateInstances {
         // A terminated guest's disk is thrown away, so its processes are never asked to end first.
         p.flag("Force")?;
         p.flag("SkipOsShutdown")?;
-        Ok(Self { ids: required_ids(p)? })
+        Ok(Self {
+            ids: required_ids(p)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -144,7 +174,9 @@ impl Action for TerminateInstances {
             let now = cx.now;
             let instance = existing(cx, &id)?;
             if instance.disable_api_termination {
-                let message = format!("The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.");
+                let message = format!(
+                    "The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
+                );
                 return Err(ApiError::new("OperationNotPermitted", message));
             }
             let (before, after) = turn(instance, LifeEvent::Terminate, now);
@@ -166,7 +198,11 @@ impl Action for TerminateInstances {
 fn release(cx: &mut Cx<'_>, id: &InstanceId) {
     let region = cx.region();
     for address in region.addresses.values_mut() {
-        if address.association.as_ref().is_some_and(|a| a.instance == *id) {
+        if address
+            .association
+            .as_ref()
+            .is_some_and(|a| a.instance == *id)
+        {
             address.association = None;
         }
     }
@@ -182,7 +218,9 @@ pub(crate) struct RebootInstances {
 
 impl Action for RebootInstances {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { ids: required_ids(p)? })
+        Ok(Self {
+            ids: required_ids(p)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {

@@ -20,7 +20,11 @@ pub(crate) struct DescribeInstanceTypes {
 
 impl Action for DescribeInstanceTypes {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let names: Vec<String> = p.texts("InstanceType").into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = p
+            .texts("InstanceType")
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let filters = Filters::parse(
             p,
             &[
@@ -34,13 +38,25 @@ impl Action for DescribeInstanceTypes {
                 "vcpu-info.default-vcpus",
             ],
         )?;
-        Ok(Self { names, filters, page: Page::parse(p, 5)? })
+        Ok(Self {
+            names,
+            filters,
+            page: Page::parse(p, 5)?,
+        })
     }
 
     fn run(self, _: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let unknown: Vec<&str> = self.names.iter().map(String::as_str).filter(|n| !TYPES.iter().any(|t| t.name == *n)).collect();
+        let unknown: Vec<&str> = self
+            .names
+            .iter()
+            .map(String::as_str)
+            .filter(|n| !TYPES.iter().any(|t| t.name == *n))
+            .collect();
         if !unknown.is_empty() {
-            let message = format!("The following supplied instance types do not exist: [{}]", unknown.join(", "));
+            let message = format!(
+                "The following supplied instance types do not exist: [{}]",
+                unknown.join(", ")
+            );
             return Err(ApiError::new("InvalidInstanceType", message));
         }
         let chosen = TYPES.iter().filter(|t| {
@@ -68,9 +84,14 @@ impl Action for DescribeInstanceTypes {
 }
 
 fn write(x: &mut Xml, t: &InstanceType) {
-    x.put("instanceType", t.name).put("currentGeneration", current(t)).put("freeTierEligible", false);
-    x.texts("supportedUsageClasses", ["on-demand"]).texts("supportedRootDeviceTypes", ["ebs"]);
-    x.texts("supportedVirtualizationTypes", ["hvm"]).put("bareMetal", false).put("hypervisor", hypervisor(t));
+    x.put("instanceType", t.name)
+        .put("currentGeneration", current(t))
+        .put("freeTierEligible", false);
+    x.texts("supportedUsageClasses", ["on-demand"])
+        .texts("supportedRootDeviceTypes", ["ebs"]);
+    x.texts("supportedVirtualizationTypes", ["hvm"])
+        .put("bareMetal", false)
+        .put("hypervisor", hypervisor(t));
     x.node("processorInfo", |x| {
         x.texts("supportedArchitectures", [t.architecture]);
     });
@@ -82,16 +103,34 @@ fn write(x: &mut Xml, t: &InstanceType) {
     });
     x.put("instanceStorageSupported", false);
     x.node("ebsInfo", |x| {
-        x.put("ebsOptimizedSupport", if t.nitro { "default" } else { "unsupported" }).put("encryptionSupport", "supported");
-        x.put("nvmeSupport", if t.nitro { "required" } else { "unsupported" });
+        x.put(
+            "ebsOptimizedSupport",
+            if t.nitro { "default" } else { "unsupported" },
+        )
+        .put("encryptionSupport", "supported");
+        x.put(
+            "nvmeSupport",
+            if t.nitro { "required" } else { "unsupported" },
+        );
     });
     x.node("networkInfo", |x| {
-        x.put("maximumNetworkInterfaces", 1).put("ipv4AddressesPerInterface", 1).put("ipv6Supported", false);
-        x.put("enaSupport", if t.nitro { "required" } else { "unsupported" });
+        x.put("maximumNetworkInterfaces", 1)
+            .put("ipv4AddressesPerInterface", 1)
+            .put("ipv6Supported", false);
+        x.put(
+            "enaSupport",
+            if t.nitro { "required" } else { "unsupported" },
+        );
     });
     x.put("burstablePerformanceSupported", t.burstable);
     let uefi = t.nitro.then_some("uefi");
-    x.texts("supportedBootModes", (t.architecture == "x86_64").then_some("legacy-bios").into_iter().chain(uefi));
+    x.texts(
+        "supportedBootModes",
+        (t.architecture == "x86_64")
+            .then_some("legacy-bios")
+            .into_iter()
+            .chain(uefi),
+    );
 }
 
 fn hypervisor(t: &InstanceType) -> &'static str {
@@ -111,24 +150,44 @@ pub(crate) struct DescribeInstanceTypeOfferings {
 
 impl Action for DescribeInstanceTypeOfferings {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let by_zone = p.word("LocationType", &["region", "availability-zone"])? == Some("availability-zone");
-        Ok(Self { by_zone, filters: Filters::parse(p, &["instance-type", "location"])?, page: Page::parse(p, 5)? })
+        let by_zone =
+            p.word("LocationType", &["region", "availability-zone"])? == Some("availability-zone");
+        Ok(Self {
+            by_zone,
+            filters: Filters::parse(p, &["instance-type", "location"])?,
+            page: Page::parse(p, 5)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let region = cx.region;
         let (kind, locations): (_, Vec<String>) = match self.by_zone {
-            true => ("availability-zone", ZONES.iter().map(|z| format!("{region}{z}")).collect()),
+            true => (
+                "availability-zone",
+                ZONES.iter().map(|z| format!("{region}{z}")).collect(),
+            ),
             false => ("region", vec![region.to_owned()]),
         };
-        let all = TYPES.iter().flat_map(|t| locations.iter().map(move |l| (t.name, l)));
+        let all = TYPES
+            .iter()
+            .flat_map(|t| locations.iter().map(move |l| (t.name, l)));
         let chosen = all.filter(|(name, location)| {
-            self.filters.pass(&Tags::default(), |filter| vec![if filter == "location" { (*location).clone() } else { (*name).to_owned() }])
+            self.filters.pass(&Tags::default(), |filter| {
+                vec![if filter == "location" {
+                    (*location).clone()
+                } else {
+                    (*name).to_owned()
+                }]
+            })
         });
-        let (page, token) = self.page.cut(chosen.collect(), |(name, location)| format!("{name} {location}"));
+        let (page, token) = self.page.cut(chosen.collect(), |(name, location)| {
+            format!("{name} {location}")
+        });
         let mut x = Xml::new();
         x.list("instanceTypeOfferingSet", page, |x, (name, location)| {
-            x.put("instanceType", name).put("locationType", kind).put("location", location);
+            x.put("instanceType", name)
+                .put("locationType", kind)
+                .put("location", location);
         });
         write_token(&mut x, token);
         Ok(x)

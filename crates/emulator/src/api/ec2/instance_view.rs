@@ -18,8 +18,12 @@ pub(crate) fn state(x: &mut Xml, name: &str, state: InstanceState) {
 
 /// Writes a reservation: one RunInstances' instances, or those of them that passed a filter.
 pub(crate) fn reservation(x: &mut Xml, region: &Region, instances: &[&Instance]) {
-    let Some(first) = instances.first() else { return };
-    x.put("reservationId", &first.reservation).put("ownerId", ACCOUNT_ID).list("groupSet", None::<()>, |_, ()| {});
+    let Some(first) = instances.first() else {
+        return;
+    };
+    x.put("reservationId", &first.reservation)
+        .put("ownerId", ACCOUNT_ID)
+        .list("groupSet", None::<()>, |_, ()| {});
     x.list("instancesSet", instances, |x, i| instance(x, region, i));
 }
 
@@ -28,20 +32,40 @@ fn instance(x: &mut Xml, region: &Region, i: &Instance) {
     let public_ip = region.public_ip(i).filter(|_| !gone);
     x.put("instanceId", &i.id).put("imageId", &i.image);
     state(x, "instanceState", i.state);
-    x.put("privateDnsName", if gone { String::new() } else { i.private_dns(&region.name) });
-    x.put("dnsName", public_ip.map(|ip| public_dns(ip, &region.name)).unwrap_or_default());
-    x.put("reason", &i.transition_reason).maybe("keyName", i.key.as_ref().map(|k| &k.name));
-    x.put("amiLaunchIndex", i.launch_index).list("productCodes", None::<()>, |_, ()| {});
-    x.put("instanceType", &i.instance_type).put("launchTime", i.launched);
+    x.put(
+        "privateDnsName",
+        if gone {
+            String::new()
+        } else {
+            i.private_dns(&region.name)
+        },
+    );
+    x.put(
+        "dnsName",
+        public_ip
+            .map(|ip| public_dns(ip, &region.name))
+            .unwrap_or_default(),
+    );
+    x.put("reason", &i.transition_reason)
+        .maybe("keyName", i.key.as_ref().map(|k| &k.name));
+    x.put("amiLaunchIndex", i.launch_index)
+        .list("productCodes", None::<()>, |_, ()| {});
+    x.put("instanceType", &i.instance_type)
+        .put("launchTime", i.launched);
     x.node("placement", |x| {
-        x.put("availabilityZone", &i.zone).put("groupName", "").put("tenancy", "default");
+        x.put("availabilityZone", &i.zone)
+            .put("groupName", "")
+            .put("tenancy", "default");
     });
     x.node("monitoring", |x| {
         x.put("state", "disabled");
     });
     if !gone {
-        x.put("subnetId", &i.interface.subnet).put("vpcId", &i.interface.vpc).put("privateIpAddress", i.interface.private_ip);
-        x.maybe("ipAddress", public_ip).put("sourceDestCheck", i.interface.source_dest_check);
+        x.put("subnetId", &i.interface.subnet)
+            .put("vpcId", &i.interface.vpc)
+            .put("privateIpAddress", i.interface.private_ip);
+        x.maybe("ipAddress", public_ip)
+            .put("sourceDestCheck", i.interface.source_dest_check);
     }
     groups(x, region, i);
     if let Some(reason) = &i.state_reason {
@@ -49,29 +73,43 @@ fn instance(x: &mut Xml, region: &Region, i: &Instance) {
             x.put("code", &reason.code).put("message", &reason.message);
         });
     }
-    x.put("architecture", &i.architecture).put("rootDeviceType", "ebs").put("rootDeviceName", &i.root_device);
+    x.put("architecture", &i.architecture)
+        .put("rootDeviceType", "ebs")
+        .put("rootDeviceName", &i.root_device);
     devices(x, i);
-    x.put("virtualizationType", "hvm").put("clientToken", &i.client_token);
+    x.put("virtualizationType", "hvm")
+        .put("clientToken", &i.client_token);
     write_tags(x, &i.tags);
     x.put("hypervisor", "xen");
-    x.list("networkInterfaceSet", (!gone).then_some(i), |x, i| interface(x, region, i));
+    x.list("networkInterfaceSet", (!gone).then_some(i), |x, i| {
+        interface(x, region, i, InterfaceOf::Instance)
+    });
     if let Some(profile) = i.profile.as_ref().and_then(|p| iam::profile(&p.name)) {
         x.node("iamInstanceProfile", |x| {
-            x.put("arn", profile.arn(ACCOUNT_ID)).put("id", profile.id(ACCOUNT_ID));
+            x.put("arn", profile.arn(ACCOUNT_ID))
+                .put("id", profile.id(ACCOUNT_ID));
         });
     }
-    x.put("ebsOptimized", i.ebs_optimized).put("enaSupport", i.ena_support).maybe("sriovNetSupport", i.sriov_net_support.as_ref());
+    x.put("ebsOptimized", i.ebs_optimized)
+        .put("enaSupport", i.ena_support)
+        .maybe("sriovNetSupport", i.sriov_net_support.as_ref());
     x.node("metadataOptions", |x| metadata(x, &i.metadata, "applied"));
-    x.put("platformDetails", "Linux/UNIX").put("usageOperation", "RunInstances");
+    x.put("platformDetails", "Linux/UNIX")
+        .put("usageOperation", "RunInstances");
     x.node("cpuOptions", |x| {
         let vcpus = crate::account::instance_types::find(&i.instance_type).map_or(1, |t| t.vcpus);
-        x.put("coreCount", (vcpus / 2).max(1)).put("threadsPerCore", if vcpus > 1 { 2 } else { 1 });
+        x.put("coreCount", (vcpus / 2).max(1))
+            .put("threadsPerCore", if vcpus > 1 { 2 } else { 1 });
     });
 }
 
 /// Writes an instance's groups.
 pub(crate) fn groups(x: &mut Xml, region: &Region, i: &Instance) {
-    let groups = i.interface.groups.iter().filter_map(|id| region.groups.get(id));
+    let groups = i
+        .interface
+        .groups
+        .iter()
+        .filter_map(|id| region.groups.get(id));
     x.list("groupSet", groups, |x, g| {
         x.put("groupId", &g.id).put("groupName", &g.name);
     });
@@ -82,7 +120,9 @@ pub(crate) fn devices(x: &mut Xml, i: &Instance) {
     let volumes = i.volumes.iter().filter(|_| i.holds_disk());
     x.list("blockDeviceMapping", volumes, |x, v| {
         x.put("deviceName", &v.device).node("ebs", |x| {
-            x.put("volumeId", &v.volume).put("status", "attached").put("attachTime", v.attached);
+            x.put("volumeId", &v.volume)
+                .put("status", "attached")
+                .put("attachTime", v.attached);
             x.put("deleteOnTermination", v.delete_on_termination);
         });
     });
@@ -91,28 +131,69 @@ pub(crate) fn devices(x: &mut Xml, i: &Instance) {
 /// Writes what is in `metadataOptions`.
 pub(crate) fn metadata(x: &mut Xml, m: &MetadataOptions, state: &str) {
     let word = |on: bool| if on { "enabled" } else { "disabled" };
-    x.put("state", state).put("httpTokens", if m.tokens_required { "required" } else { "optional" });
-    x.put("httpPutResponseHopLimit", m.hop_limit).put("httpEndpoint", word(m.enabled));
-    x.put("httpProtocolIpv6", "disabled").put("instanceMetadataTags", word(m.tags));
+    x.put("state", state).put(
+        "httpTokens",
+        if m.tokens_required {
+            "required"
+        } else {
+            "optional"
+        },
+    );
+    x.put("httpPutResponseHopLimit", m.hop_limit)
+        .put("httpEndpoint", word(m.enabled));
+    x.put("httpProtocolIpv6", "disabled")
+        .put("instanceMetadataTags", word(m.tags));
+}
+
+/// Where an interface is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InterfaceOf {
+    /// In its instance: the attachment does not repeat which.
+    Instance,
+    /// By itself.
+    Region,
 }
 
 /// Writes an instance's network interface.
-pub(crate) fn interface(x: &mut Xml, region: &Region, i: &Instance) {
+pub(crate) fn interface(x: &mut Xml, region: &Region, i: &Instance, shown: InterfaceOf) {
     let n = &i.interface;
-    x.put("networkInterfaceId", &n.id).put("subnetId", &n.subnet).put("vpcId", &n.vpc).put("description", &n.description);
-    x.put("ownerId", ACCOUNT_ID).put("status", "in-use").put("macAddress", &n.mac).put("privateIpAddress", n.private_ip);
-    x.put("privateDnsName", i.private_dns(&region.name)).put("sourceDestCheck", n.source_dest_check);
+    x.put("networkInterfaceId", &n.id)
+        .put("subnetId", &n.subnet)
+        .put("vpcId", &n.vpc)
+        .put("description", &n.description);
+    x.put("ownerId", ACCOUNT_ID)
+        .put("status", "in-use")
+        .put("macAddress", &n.mac)
+        .put("privateIpAddress", n.private_ip);
+    x.put("privateDnsName", i.private_dns(&region.name))
+        .put("sourceDestCheck", n.source_dest_check);
     groups(x, region, i);
     x.node("attachment", |x| {
-        x.put("attachmentId", &n.attachment).put("deviceIndex", 0).put("status", "attached").put("attachTime", i.created);
-        x.put("deleteOnTermination", true).put("networkCardIndex", 0).put("instanceId", &i.id).put("instanceOwnerId", ACCOUNT_ID);
+        x.put("attachmentId", &n.attachment)
+            .put("deviceIndex", 0)
+            .put("status", "attached")
+            .put("attachTime", i.created);
+        x.put("deleteOnTermination", true)
+            .put("networkCardIndex", 0);
+        if shown == InterfaceOf::Region {
+            x.put("instanceId", &i.id)
+                .put("instanceOwnerId", ACCOUNT_ID);
+        }
     });
     let association = |x: &mut Xml| {
         if let Some(ip) = region.public_ip(i) {
             let address = region.elastic_ip(&i.id);
             x.node("association", |x| {
-                x.put("publicIp", ip).put("publicDnsName", public_dns(ip, &region.name));
-                x.put("ipOwnerId", if address.is_some() { ACCOUNT_ID } else { "amazon" });
+                x.put("publicIp", ip)
+                    .put("publicDnsName", public_dns(ip, &region.name));
+                x.put(
+                    "ipOwnerId",
+                    if address.is_some() {
+                        ACCOUNT_ID
+                    } else {
+                        "amazon"
+                    },
+                );
                 if let Some(address) = address {
                     x.put("allocationId", &address.allocation);
                     x.maybe("associationId", address.association.as_ref().map(|a| &a.id));
@@ -122,8 +203,11 @@ pub(crate) fn interface(x: &mut Xml, region: &Region, i: &Instance) {
     };
     association(x);
     x.list("privateIpAddressesSet", [()], |x, ()| {
-        x.put("privateIpAddress", n.private_ip).put("privateDnsName", i.private_dns(&region.name)).put("primary", true);
+        x.put("privateIpAddress", n.private_ip)
+            .put("privateDnsName", i.private_dns(&region.name))
+            .put("primary", true);
         association(x);
     });
-    x.list("ipv6AddressesSet", None::<()>, |_, ()| {}).put("interfaceType", "interface");
+    x.list("ipv6AddressesSet", None::<()>, |_, ()| {})
+        .put("interfaceType", "interface");
 }

@@ -16,22 +16,34 @@ use std::collections::BTreeMap;
 
 /// Reads `InstanceId.N`.
 pub(crate) fn ids(p: &Scope<'_>) -> Result<Vec<InstanceId>, ApiError> {
-    p.texts("InstanceId").into_iter().map(InstanceId::parse).collect()
+    p.texts("InstanceId")
+        .into_iter()
+        .map(InstanceId::parse)
+        .collect()
 }
 
 /// An instance that other requests can already see.
 ///
 /// # Errors
 /// `InvalidInstanceID.NotFound`.
-pub(crate) fn existing<'a>(cx: &'a mut Cx<'_>, id: &InstanceId) -> Result<&'a mut Instance, ApiError> {
+pub(crate) fn existing<'a>(
+    cx: &'a mut Cx<'_>,
+    id: &InstanceId,
+) -> Result<&'a mut Instance, ApiError> {
     let (now, visibility) = (cx.now, cx.timing.visibility);
     let found = cx.region().instances.get_mut(id);
-    found.filter(|i| now.duration_since(i.created).unsigned_abs() >= visibility).ok_or_else(|| not_found(&[id]))
+    found
+        .filter(|i| now.duration_since(i.created).unsigned_abs() >= visibility)
+        .ok_or_else(|| not_found(&[id]))
 }
 
 /// EC2's answer to instances that are not there.
 pub(crate) fn not_found(ids: &[&InstanceId]) -> ApiError {
-    let list = ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ");
+    let list = ids
+        .iter()
+        .map(|id| id.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
     let message = match ids.len() {
         1 => format!("The instance ID '{list}' does not exist"),
         _ => format!("The instance IDs '{list}' do not exist"),
@@ -40,15 +52,29 @@ pub(crate) fn not_found(ids: &[&InstanceId]) -> ApiError {
 }
 
 /// The instances of `ids`, or all; in either case those that other requests can see.
-fn seen<'a>(cx: &'a mut Cx<'_>, ids: &[InstanceId]) -> Result<(&'a Region, Vec<&'a Instance>), ApiError> {
+fn seen<'a>(
+    cx: &'a mut Cx<'_>,
+    ids: &[InstanceId],
+) -> Result<(&'a Region, Vec<&'a Instance>), ApiError> {
     let (now, visibility) = (cx.now, cx.timing.visibility);
     let region = &*cx.region();
     let visible = |i: &&Instance| now.duration_since(i.created).unsigned_abs() >= visibility;
-    let missing: Vec<&InstanceId> = ids.iter().filter(|id| region.instances.get(id).filter(visible).is_none()).collect();
+    let missing: Vec<&InstanceId> = ids
+        .iter()
+        .filter(|id| region.instances.get(id).filter(visible).is_none())
+        .collect();
     if !missing.is_empty() {
         return Err(not_found(&missing));
     }
-    Ok((region, region.instances.values().filter(visible).filter(|i| ids.is_empty() || ids.contains(&i.id)).collect()))
+    Ok((
+        region,
+        region
+            .instances
+            .values()
+            .filter(visible)
+            .filter(|i| ids.is_empty() || ids.contains(&i.id))
+            .collect(),
+    ))
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>
@@ -111,14 +137,21 @@ impl Action for DescribeInstances {
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let (region, seen) = seen(cx, &self.ids)?;
-        let chosen = seen.into_iter().filter(|i| self.filters.pass(&i.tags, |name| values(region, i, name)));
+        let chosen = seen
+            .into_iter()
+            .filter(|i| self.filters.pass(&i.tags, |name| values(region, i, name)));
         let (page, token) = self.page.cut(chosen.collect(), |i| i.id.to_string());
         let mut reservations: BTreeMap<&ReservationId, Vec<&Instance>> = BTreeMap::new();
         for instance in page {
-            reservations.entry(&instance.reservation).or_default().push(instance);
+            reservations
+                .entry(&instance.reservation)
+                .or_default()
+                .push(instance);
         }
         let mut x = Xml::new();
-        x.list("reservationSet", reservations.values(), |x, instances| instance_view::reservation(x, region, instances));
+        x.list("reservationSet", reservations.values(), |x, instances| {
+            instance_view::reservation(x, region, instances)
+        });
         write_token(&mut x, token);
         Ok(x)
     }
@@ -128,17 +161,30 @@ fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
     let optional = |value: Option<String>| value.into_iter().collect();
     let profile = || i.profile.as_ref().and_then(|p| iam::profile(&p.name));
     let public_ip = region.public_ip(i);
-    let group_names = || i.interface.groups.iter().filter_map(|id| region.groups.get(id)).map(|g| g.name.clone()).collect();
+    let group_names = || {
+        i.interface
+            .groups
+            .iter()
+            .filter_map(|id| region.groups.get(id))
+            .map(|g| g.name.clone())
+            .collect()
+    };
     match filter {
         "architecture" => vec![i.architecture.clone()],
-        "association.allocation-id" => optional(region.elastic_ip(&i.id).map(|a| a.allocation.to_string())),
+        "association.allocation-id" => {
+            optional(region.elastic_ip(&i.id).map(|a| a.allocation.to_string()))
+        }
         "association.public-ip" | "ip-address" => optional(public_ip.map(|ip| ip.to_string())),
         "availability-zone" => vec![i.zone.clone()],
         "block-device-mapping.device-name" => i.volumes.iter().map(|v| v.device.clone()).collect(),
-        "block-device-mapping.volume-id" => i.volumes.iter().map(|v| v.volume.to_string()).collect(),
+        "block-device-mapping.volume-id" => {
+            i.volumes.iter().map(|v| v.volume.to_string()).collect()
+        }
         "client-token" => vec![i.client_token.clone()],
         "dns-name" => optional(public_ip.map(|ip| public_dns(ip, &region.name))),
-        "group-id" | "instance.group-id" => i.interface.groups.iter().map(ToString::to_string).collect(),
+        "group-id" | "instance.group-id" => {
+            i.interface.groups.iter().map(ToString::to_string).collect()
+        }
         "group-name" | "instance.group-name" => group_names(),
         "iam-instance-profile.arn" => optional(profile().map(|p| p.arn(ACCOUNT_ID))),
         "iam-instance-profile.name" => optional(profile().map(|p| p.name.to_owned())),
@@ -149,9 +195,18 @@ fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
         "key-name" => optional(i.key.as_ref().map(|k| k.name.clone())),
         "launch-index" => vec![i.launch_index.to_string()],
         "launch-time" => vec![i.launched.to_string()],
-        "metadata-options.http-tokens" => vec![if i.metadata.tokens_required { "required" } else { "optional" }.to_owned()],
+        "metadata-options.http-tokens" => vec![
+            if i.metadata.tokens_required {
+                "required"
+            } else {
+                "optional"
+            }
+            .to_owned(),
+        ],
         "network-interface.network-interface-id" => vec![i.interface.id.to_string()],
-        "network-interface.private-ip-address" | "private-ip-address" => vec![i.interface.private_ip.to_string()],
+        "network-interface.private-ip-address" | "private-ip-address" => {
+            vec![i.interface.private_ip.to_string()]
+        }
         "network-interface.subnet-id" | "subnet-id" => vec![i.interface.subnet.to_string()],
         "network-interface.vpc-id" | "vpc-id" => vec![i.interface.vpc.to_string()],
         "owner-id" => vec![ACCOUNT_ID.to_owned()],
@@ -179,8 +234,19 @@ impl Action for DescribeInstanceStatus {
         let ids = ids(p)?;
         let page = Page::parse(p, 5)?;
         page.excludes_ids("instancesSet", ids.len())?;
-        let known = ["availability-zone", "instance-state-code", "instance-state-name", "instance-status.status", "system-status.status"];
-        Ok(Self { ids, all: p.flag("IncludeAllInstances")?.unwrap_or(false), filters: Filters::parse(p, &known)?, page })
+        let known = [
+            "availability-zone",
+            "instance-state-code",
+            "instance-state-name",
+            "instance-status.status",
+            "system-status.status",
+        ];
+        Ok(Self {
+            ids,
+            all: p.flag("IncludeAllInstances")?.unwrap_or(false),
+            filters: Filters::parse(p, &known)?,
+            page,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -192,16 +258,19 @@ impl Action for DescribeInstanceStatus {
             _ => "not-applicable",
         };
         // "By default, only running instances are described."
-        let chosen = seen.into_iter().filter(|i| self.all || i.state == InstanceState::Running).filter(|i| {
-            self.filters.pass(&i.tags, |name| {
-                vec![match name {
-                    "availability-zone" => i.zone.clone(),
-                    "instance-state-code" => i.state.code().to_string(),
-                    "instance-state-name" => i.state.name().to_owned(),
-                    _ => status(i).to_owned(),
-                }]
-            })
-        });
+        let chosen = seen
+            .into_iter()
+            .filter(|i| self.all || i.state == InstanceState::Running)
+            .filter(|i| {
+                self.filters.pass(&i.tags, |name| {
+                    vec![match name {
+                        "availability-zone" => i.zone.clone(),
+                        "instance-state-code" => i.state.code().to_string(),
+                        "instance-state-name" => i.state.name().to_owned(),
+                        _ => status(i).to_owned(),
+                    }]
+                })
+            });
         let (page, token) = self.page.cut(chosen.collect(), |i| i.id.to_string());
         let mut x = Xml::new();
         x.list("instanceStatusSet", page, |x, i| {
@@ -235,23 +304,46 @@ pub(crate) struct DescribeIamInstanceProfileAssociations {
 
 impl Action for DescribeIamInstanceProfileAssociations {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let ids = p.texts("AssociationId").into_iter().map(ProfileAssociationId::parse).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { ids, filters: Filters::parse(p, &["instance-id", "state"])?, page: Page::parse(p, 5)? })
+        let ids = p
+            .texts("AssociationId")
+            .into_iter()
+            .map(ProfileAssociationId::parse)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            ids,
+            filters: Filters::parse(p, &["instance-id", "state"])?,
+            page: Page::parse(p, 5)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let (_, seen) = seen(cx, &[])?;
-        let chosen = seen.into_iter().filter(|i| i.holds_disk()).filter_map(|i| Some((i, i.profile.as_ref()?))).filter(|(i, p)| {
-            let asked = self.ids.is_empty() || self.ids.contains(&p.id);
-            asked && self.filters.pass(&i.tags, |name| vec![if name == "state" { "associated".to_owned() } else { i.id.to_string() }])
-        });
+        let chosen = seen
+            .into_iter()
+            .filter(|i| i.holds_disk())
+            .filter_map(|i| Some((i, i.profile.as_ref()?)))
+            .filter(|(i, p)| {
+                let asked = self.ids.is_empty() || self.ids.contains(&p.id);
+                asked
+                    && self.filters.pass(&i.tags, |name| {
+                        vec![if name == "state" {
+                            "associated".to_owned()
+                        } else {
+                            i.id.to_string()
+                        }]
+                    })
+            });
         let (page, token) = self.page.cut(chosen.collect(), |(_, p)| p.id.to_string());
         let mut x = Xml::new();
         x.list("iamInstanceProfileAssociationSet", page, |x, (i, p)| {
-            x.put("associationId", &p.id).put("instanceId", &i.id).put("state", "associated").put("timestamp", i.created);
+            x.put("associationId", &p.id)
+                .put("instanceId", &i.id)
+                .put("state", "associated")
+                .put("timestamp", i.created);
             if let Some(profile) = iam::profile(&p.name) {
                 x.node("iamInstanceProfile", |x| {
-                    x.put("arn", profile.arn(ACCOUNT_ID)).put("id", profile.id(ACCOUNT_ID));
+                    x.put("arn", profile.arn(ACCOUNT_ID))
+                        .put("id", profile.id(ACCOUNT_ID));
                 });
             }
         });

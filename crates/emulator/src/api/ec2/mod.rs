@@ -94,11 +94,19 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 }
 
 const fn read<A: Action>(name: &'static str) -> Entry {
-    Entry { name, access: Access::Read, run: carry_out::<A> }
+    Entry {
+        name,
+        access: Access::Read,
+        run: carry_out::<A>,
+    }
 }
 
 const fn write<A: Action>(name: &'static str) -> Entry {
-    Entry { name, access: Access::Write, run: carry_out::<A> }
+    Entry {
+        name,
+        access: Access::Write,
+        run: carry_out::<A>,
+    }
 }
 
 /// Every action there is.
@@ -128,7 +136,9 @@ pub static ACTIONS: &[Entry] = &[
     write::<instance_states::TerminateInstances>("TerminateInstances"),
     read::<instance_types::DescribeInstanceTypeOfferings>("DescribeInstanceTypeOfferings"),
     read::<instance_types::DescribeInstanceTypes>("DescribeInstanceTypes"),
-    read::<instances::DescribeIamInstanceProfileAssociations>("DescribeIamInstanceProfileAssociations"),
+    read::<instances::DescribeIamInstanceProfileAssociations>(
+        "DescribeIamInstanceProfileAssociations",
+    ),
     read::<instances::DescribeInstanceStatus>("DescribeInstanceStatus"),
     read::<instances::DescribeInstances>("DescribeInstances"),
     write::<key_pairs::CreateKeyPair>("CreateKeyPair"),

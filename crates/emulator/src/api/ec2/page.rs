@@ -22,13 +22,18 @@ impl Page {
         if let Some(most) = most.filter(|m| !(least..=1000).contains(m)) {
             return Err(ApiError::new(
                 "InvalidParameterValue",
-                format!("Value ( {most} ) for parameter maxResults is invalid. Expecting a value between {least} and 1000."),
+                format!(
+                    "Value ( {most} ) for parameter maxResults is invalid. Expecting a value between {least} and 1000."
+                ),
             ));
         }
         let after = match p.text("NextToken").filter(|t| !t.is_empty()) {
             None => None,
             Some(token) => Some(read_token(token).ok_or_else(|| {
-                ApiError::new("InvalidNextToken", format!("The token '{token}' is invalid"))
+                ApiError::new(
+                    "InvalidNextToken",
+                    format!("The token '{token}' is invalid"),
+                )
             })?),
         };
         Ok(Self { most, after })
@@ -40,14 +45,20 @@ impl Page {
     /// `InvalidParameterCombination`.
     pub fn excludes_ids(&self, parameter: &str, ids: usize) -> Result<(), ApiError> {
         if ids > 0 && (self.most.is_some() || self.after.is_some()) {
-            return Err(ApiError::combination(format!("The parameter {parameter} cannot be used with the parameter maxResults")));
+            return Err(ApiError::combination(format!(
+                "The parameter {parameter} cannot be used with the parameter maxResults"
+            )));
         }
         Ok(())
     }
 
     /// The page's part of `items`, which are sorted by `key` first, and the token of the next page. A token names the last
     /// item of its page, so items that come and go between pages make no other item be missed or seen twice.
-    pub fn cut<T>(&self, mut items: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    pub fn cut<T>(
+        &self,
+        mut items: Vec<T>,
+        key: impl Fn(&T) -> String,
+    ) -> (Vec<T>, Option<String>) {
         items.sort_by_key(&key);
         if let Some(after) = &self.after {
             items.retain(|item| key(item) > *after);
@@ -56,7 +67,10 @@ impl Page {
         if let Some(most) = self.most {
             items.truncate(most);
         }
-        let token = items.last().filter(|_| more).map(|last| BASE64_URL_SAFE_NO_PAD.encode(format!("after {}", key(last))));
+        let token = items
+            .last()
+            .filter(|_| more)
+            .map(|last| BASE64_URL_SAFE_NO_PAD.encode(format!("after {}", key(last))));
         (items, token)
     }
 }
@@ -87,9 +101,16 @@ mod tests {
     fn limits() {
         assert!(page("5", None).is_ok());
         for bad in ["4", "1001", "x", "-1"] {
-            assert_eq!(page(bad, None).unwrap_err().code(), "InvalidParameterValue", "{bad}");
+            assert_eq!(
+                page(bad, None).unwrap_err().code(),
+                "InvalidParameterValue",
+                "{bad}"
+            );
         }
-        assert_eq!(page("5", Some("made up")).unwrap_err().code(), "InvalidNextToken");
+        assert_eq!(
+            page("5", Some("made up")).unwrap_err().code(),
+            "InvalidNextToken"
+        );
     }
 
     proptest! {

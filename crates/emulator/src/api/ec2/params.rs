@@ -24,12 +24,18 @@ pub struct Scope<'a> {
 impl Params {
     /// Wraps the decoded form. A name that is given twice keeps its last value, as in EC2.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { values: pairs.into_iter().collect(), read: RefCell::default() }
+        Self {
+            values: pairs.into_iter().collect(),
+            read: RefCell::default(),
+        }
     }
 
     /// Everything, at the top.
     pub fn top(&self) -> Scope<'_> {
-        Scope { params: self, prefix: String::new() }
+        Scope {
+            params: self,
+            prefix: String::new(),
+        }
     }
 
     /// Refuses the request if it holds a parameter that nothing read.
@@ -47,7 +53,11 @@ impl Params {
     /// The parameters as one text, for comparing two requests; `without` are left out.
     pub fn fingerprint(&self, without: &[&str]) -> String {
         let mut text = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.values.iter().filter(|(name, _)| !without.contains(&name.as_str())) {
+        for (name, value) in self
+            .values
+            .iter()
+            .filter(|(name, _)| !without.contains(&name.as_str()))
+        {
             text.append_pair(name, value);
         }
         text.finish()
@@ -82,7 +92,9 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// `MissingParameter`.
     pub fn required(&self, name: &str) -> Result<&'a str, ApiError> {
-        self.text(name).filter(|v| !v.is_empty()).ok_or_else(|| ApiError::missing(&self.name(name)))
+        self.text(name)
+            .filter(|v| !v.is_empty())
+            .ok_or_else(|| ApiError::missing(&self.name(name)))
     }
 
     /// `true` or `false`, if given.
@@ -96,7 +108,10 @@ impl<'a> Scope<'a> {
             Some(v) if v.eq_ignore_ascii_case("false") || v == "0" => Ok(Some(false)),
             Some(v) => Err(ApiError::new(
                 "InvalidParameterValue",
-                format!("Invalid value '{v}' for {}: expected a boolean", self.name(name)),
+                format!(
+                    "Invalid value '{v}' for {}: expected a boolean",
+                    self.name(name)
+                ),
             )),
         }
     }
@@ -108,10 +123,13 @@ impl<'a> Scope<'a> {
     pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         match self.text(name) {
             None => Ok(None),
-            Some(v) => v
-                .parse()
-                .map(Some)
-                .map_err(|_| ApiError::invalid_value(&self.name(name), v, "Expected a number within the parameter's range.")),
+            Some(v) => v.parse().map(Some).map_err(|_| {
+                ApiError::invalid_value(
+                    &self.name(name),
+                    v,
+                    "Expected a number within the parameter's range.",
+                )
+            }),
         }
     }
 
@@ -119,43 +137,79 @@ impl<'a> Scope<'a> {
     ///
     /// # Errors
     /// `InvalidParameterValue` naming the words.
-    pub fn word(&self, name: &str, allowed: &[&'static str]) -> Result<Option<&'static str>, ApiError> {
+    pub fn word(
+        &self,
+        name: &str,
+        allowed: &[&'static str],
+    ) -> Result<Option<&'static str>, ApiError> {
         match self.text(name) {
             None => Ok(None),
-            Some(v) => allowed.iter().find(|a| **a == v).copied().map(Some).ok_or_else(|| {
-                ApiError::invalid_value(&self.name(name), v, &format!("Expected one of: {}.", allowed.join(", ")))
-            }),
+            Some(v) => allowed
+                .iter()
+                .find(|a| **a == v)
+                .copied()
+                .map(Some)
+                .ok_or_else(|| {
+                    ApiError::invalid_value(
+                        &self.name(name),
+                        v,
+                        &format!("Expected one of: {}.", allowed.join(", ")),
+                    )
+                }),
         }
     }
 
     /// A structure.
     pub fn inside(&self, name: &str) -> Scope<'a> {
-        Scope { params: self.params, prefix: self.name(name) }
+        Scope {
+            params: self.params,
+            prefix: self.name(name),
+        }
     }
 
     /// Whether any parameter starts with this prefix.
     pub fn given(&self) -> bool {
         let below = format!("{}.", self.prefix);
         self.params.values.contains_key(&self.prefix)
-            || self.params.values.range(below.clone()..).next().is_some_and(|(k, _)| k.starts_with(&below))
+            || self
+                .params
+                .values
+                .range(below.clone()..)
+                .next()
+                .is_some_and(|(k, _)| k.starts_with(&below))
     }
 
     /// The members of a list, in the order of their numbers.
     pub fn each(&self, name: &str) -> Vec<Scope<'a>> {
         let below = format!("{}.", self.name(name));
         let mut numbers = BTreeSet::new();
-        for key in self.params.values.range(below.clone()..).map(|(k, _)| k).take_while(|k| k.starts_with(&below)) {
+        for key in self
+            .params
+            .values
+            .range(below.clone()..)
+            .map(|(k, _)| k)
+            .take_while(|k| k.starts_with(&below))
+        {
             let rest = key.get(below.len()..).unwrap_or_default();
             if let Ok(number) = rest.split('.').next().unwrap_or_default().parse::<u32>() {
                 numbers.insert(number);
             }
         }
-        numbers.into_iter().map(|n| Scope { params: self.params, prefix: format!("{below}{n}") }).collect()
+        numbers
+            .into_iter()
+            .map(|n| Scope {
+                params: self.params,
+                prefix: format!("{below}{n}"),
+            })
+            .collect()
     }
 
     /// A list of texts.
     pub fn texts(&self, name: &str) -> Vec<&'a str> {
-        self.each(name).iter().filter_map(|member| member.text("")).collect()
+        self.each(name)
+            .iter()
+            .filter_map(|member| member.text(""))
+            .collect()
     }
 }
 
@@ -165,12 +219,21 @@ mod tests {
     use proptest::prelude::*;
 
     fn params(pairs: &[(&str, &str)]) -> Params {
-        Params::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+        Params::new(
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        )
     }
 
     #[test]
     fn structures_and_lists() {
-        let p = params(&[("Filter.2.Name", "b"), ("Filter.10.Name", "c"), ("Filter.1.Name", "a"), ("Filter.1.Value.1", "x")]);
+        let p = params(&[
+            ("Filter.2.Name", "b"),
+            ("Filter.10.Name", "c"),
+            ("Filter.1.Name", "a"),
+            ("Filter.1.Value.1", "x"),
+        ]);
         let filters = p.top().each("Filter");
         let names: Vec<_> = filters.iter().map(|f| f.text("Name").unwrap()).collect();
         assert_eq!(names, ["a", "b", "c"]);
@@ -183,7 +246,10 @@ mod tests {
         let p = params(&[("ImageId", "ami-1"), ("Colour", "red")]);
         assert_eq!(p.top().text("ImageId"), Some("ami-1"));
         let refused = p.finish().unwrap_err();
-        assert_eq!((refused.code(), refused.message()), ("UnknownParameter", "The parameter Colour is not recognized"));
+        assert_eq!(
+            (refused.code(), refused.message()),
+            ("UnknownParameter", "The parameter Colour is not recognized")
+        );
     }
 
     #[test]
@@ -191,8 +257,14 @@ mod tests {
         let p = params(&[("T", "gp3"), ("F", "True"), ("N", "x")]);
         assert_eq!(p.top().word("T", &["gp2", "gp3"]).unwrap(), Some("gp3"));
         assert_eq!(p.top().flag("F").unwrap(), Some(true));
-        assert_eq!(p.top().number::<u32>("N").unwrap_err().code(), "InvalidParameterValue");
-        assert_eq!(p.top().required("Z").unwrap_err().code(), "MissingParameter");
+        assert_eq!(
+            p.top().number::<u32>("N").unwrap_err().code(),
+            "InvalidParameterValue"
+        );
+        assert_eq!(
+            p.top().required("Z").unwrap_err().code(),
+            "MissingParameter"
+        );
     }
 
     proptest! {

@@ -81,14 +81,20 @@ impl PermissionChange {
 impl Party {
     fn user(text: &str) -> Result<Self, ApiError> {
         if text.len() != 12 || !text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(ApiError::new("InvalidAMIAttributeItemValue", format!("Invalid attribute item value \"{text}\" for userId item type.")));
+            return Err(ApiError::new(
+                "InvalidAMIAttributeItemValue",
+                format!("Invalid attribute item value \"{text}\" for userId item type."),
+            ));
         }
         Ok(Self::User(text.to_owned()))
     }
 
     fn group(text: &str) -> Result<Self, ApiError> {
         if text != "all" {
-            return Err(ApiError::new("InvalidAMIAttributeItemValue", format!("Invalid attribute item value \"{text}\" for group item type.")));
+            return Err(ApiError::new(
+                "InvalidAMIAttributeItemValue",
+                format!("Invalid attribute item value \"{text}\" for group item type."),
+            ));
         }
         Ok(Self::All)
     }
@@ -97,9 +103,14 @@ impl Party {
 /// Writes permissions under `name`.
 pub(crate) fn write(x: &mut Xml, name: &str, permission: &Permission) {
     let all = permission.all.then_some(("group", "all"));
-    x.list(name, all.into_iter().chain(permission.users.iter().map(|u| ("userId", u.as_str()))), |x, (kind, value)| {
-        x.put(kind, value);
-    });
+    x.list(
+        name,
+        all.into_iter()
+            .chain(permission.users.iter().map(|u| ("userId", u.as_str()))),
+        |x, (kind, value)| {
+            x.put(kind, value);
+        },
+    );
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifySnapshotAttribute.html>
@@ -115,7 +126,10 @@ impl Action for ModifySnapshotAttribute {
         if change.is_empty() {
             return Err(ApiError::missing("CreateVolumePermission"));
         }
-        Ok(Self { id: SnapshotId::parse(p.required("SnapshotId")?)?, change })
+        Ok(Self {
+            id: SnapshotId::parse(p.required("SnapshotId")?)?,
+            change,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -124,7 +138,10 @@ impl Action for ModifySnapshotAttribute {
         self.change.apply(&mut permission);
         // "Encrypted snapshots … cannot be made public."
         if permission.all && snapshot.encrypted {
-            return Err(ApiError::new("OperationNotPermitted", "Encrypted snapshots cannot be shared publicly"));
+            return Err(ApiError::new(
+                "OperationNotPermitted",
+                "Encrypted snapshots cannot be shared publicly",
+            ));
         }
         snapshot.create_volume_permission = permission;
         Ok(done())
@@ -138,15 +155,22 @@ pub(crate) struct DescribeSnapshotAttribute {
 
 impl Action for DescribeSnapshotAttribute {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        p.word("Attribute", &["createVolumePermission"])?.ok_or_else(|| ApiError::missing("Attribute"))?;
-        Ok(Self { id: SnapshotId::parse(p.required("SnapshotId")?)? })
+        p.word("Attribute", &["createVolumePermission"])?
+            .ok_or_else(|| ApiError::missing("Attribute"))?;
+        Ok(Self {
+            id: SnapshotId::parse(p.required("SnapshotId")?)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let snapshot = own(cx, &self.id)?;
         let mut x = Xml::new();
         x.put("snapshotId", &self.id);
-        write(&mut x, "createVolumePermission", &snapshot.create_volume_permission);
+        write(
+            &mut x,
+            "createVolumePermission",
+            &snapshot.create_volume_permission,
+        );
         Ok(x)
     }
 }
@@ -158,8 +182,11 @@ pub(crate) struct ResetSnapshotAttribute {
 
 impl Action for ResetSnapshotAttribute {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        p.word("Attribute", &["createVolumePermission"])?.ok_or_else(|| ApiError::missing("Attribute"))?;
-        Ok(Self { id: SnapshotId::parse(p.required("SnapshotId")?)? })
+        p.word("Attribute", &["createVolumePermission"])?
+            .ok_or_else(|| ApiError::missing("Attribute"))?;
+        Ok(Self {
+            id: SnapshotId::parse(p.required("SnapshotId")?)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {

@@ -21,24 +21,39 @@ impl Action for DescribeRegions {
         // All regions here are enabled, so `AllRegions` adds none.
         p.flag("AllRegions")?;
         let filters = Filters::parse(p, &["endpoint", "opt-in-status", "region-name"])?;
-        Ok(Self { names: p.texts("RegionName").into_iter().map(str::to_owned).collect(), filters })
+        Ok(Self {
+            names: p
+                .texts("RegionName")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            filters,
+        })
     }
 
     fn run(self, _: &mut Cx<'_>) -> Result<Xml, ApiError> {
         if let Some(unknown) = self.names.iter().find(|n| !REGIONS.contains(&n.as_str())) {
-            return Err(ApiError::new("InvalidParameterValue", format!("Invalid value '{unknown}' for region name.")));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Invalid value '{unknown}' for region name."),
+            ));
         }
         let endpoint = |region: &str| format!("ec2.{region}.amazonaws.com");
-        let chosen = REGIONS.iter().filter(|r| self.names.is_empty() || self.names.iter().any(|n| n == *r)).filter(|r| {
-            self.filters.pass(&Tags::default(), |name| match name {
-                "endpoint" => vec![endpoint(r)],
-                "opt-in-status" => vec!["opt-in-not-required".to_owned()],
-                _ => vec![(**r).to_owned()],
-            })
-        });
+        let chosen = REGIONS
+            .iter()
+            .filter(|r| self.names.is_empty() || self.names.iter().any(|n| n == *r))
+            .filter(|r| {
+                self.filters.pass(&Tags::default(), |name| match name {
+                    "endpoint" => vec![endpoint(r)],
+                    "opt-in-status" => vec!["opt-in-not-required".to_owned()],
+                    _ => vec![(**r).to_owned()],
+                })
+            });
         let mut x = Xml::new();
         x.list("regionInfo", chosen, |x, region| {
-            x.put("regionName", region).put("regionEndpoint", endpoint(region)).put("optInStatus", "opt-in-not-required");
+            x.put("regionName", region)
+                .put("regionEndpoint", endpoint(region))
+                .put("optInStatus", "opt-in-not-required");
         });
         Ok(x)
     }
@@ -54,21 +69,46 @@ pub(crate) struct DescribeAvailabilityZones {
 impl Action for DescribeAvailabilityZones {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         p.flag("AllAvailabilityZones")?;
-        let filters = Filters::parse(p, &["group-name", "opt-in-status", "region-name", "state", "zone-id", "zone-name", "zone-type"])?;
+        let filters = Filters::parse(
+            p,
+            &[
+                "group-name",
+                "opt-in-status",
+                "region-name",
+                "state",
+                "zone-id",
+                "zone-name",
+                "zone-type",
+            ],
+        )?;
         let owned = |name| p.texts(name).into_iter().map(str::to_owned).collect();
-        Ok(Self { names: owned("ZoneName"), ids: owned("ZoneId"), filters })
+        Ok(Self {
+            names: owned("ZoneName"),
+            ids: owned("ZoneId"),
+            filters,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let region = cx.region;
-        let zones: Vec<(String, String)> = ZONES.iter().map(|z| (format!("{region}{z}"), zone_id(region, *z))).collect();
-        for (asked, known) in [(&self.names, zones.iter().map(|z| &z.0).collect::<Vec<_>>()), (&self.ids, zones.iter().map(|z| &z.1).collect())] {
+        let zones: Vec<(String, String)> = ZONES
+            .iter()
+            .map(|z| (format!("{region}{z}"), zone_id(region, *z)))
+            .collect();
+        for (asked, known) in [
+            (&self.names, zones.iter().map(|z| &z.0).collect::<Vec<_>>()),
+            (&self.ids, zones.iter().map(|z| &z.1).collect()),
+        ] {
             if let Some(unknown) = asked.iter().find(|a| !known.contains(a)) {
-                return Err(ApiError::new("InvalidParameterValue", format!("Invalid availability zone: [{unknown}]")));
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    format!("Invalid availability zone: [{unknown}]"),
+                ));
             }
         }
         let chosen = zones.iter().filter(|(name, id)| {
-            let asked = (self.names.is_empty() || self.names.contains(name)) && (self.ids.is_empty() || self.ids.contains(id));
+            let asked = (self.names.is_empty() || self.names.contains(name))
+                && (self.ids.is_empty() || self.ids.contains(id));
             asked
                 && self.filters.pass(&Tags::default(), |filter| {
                     vec![match filter {
@@ -84,9 +124,15 @@ impl Action for DescribeAvailabilityZones {
         });
         let mut x = Xml::new();
         x.list("availabilityZoneInfo", chosen, |x, (name, id)| {
-            x.put("zoneName", name).put("zoneState", "available").put("regionName", region).put("zoneId", id);
-            x.put("groupName", format!("{region}-zg-1")).put("networkBorderGroup", region).put("zoneType", "availability-zone");
-            x.put("optInStatus", "opt-in-not-required").list("messageSet", None::<()>, |_, ()| {});
+            x.put("zoneName", name)
+                .put("zoneState", "available")
+                .put("regionName", region)
+                .put("zoneId", id);
+            x.put("groupName", format!("{region}-zg-1"))
+                .put("networkBorderGroup", region)
+                .put("zoneType", "availability-zone");
+            x.put("optInStatus", "opt-in-not-required")
+                .list("messageSet", None::<()>, |_, ()| {});
         });
         Ok(x)
     }
@@ -95,7 +141,11 @@ impl Action for DescribeAvailabilityZones {
 /// A zone's id, such as `use2-az3`, see <https://docs.aws.amazon.com/ram/latest/userguide/working-with-az-ids.html>.
 pub fn zone_id(region: &str, letter: char) -> String {
     let mut parts = region.split('-');
-    let (area, side, number) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    let (area, side, number) = (
+        parts.next().unwrap_or(""),
+        parts.next().unwrap_or(""),
+        parts.next().unwrap_or(""),
+    );
     let side: String = match side {
         "northeast" => "ne".into(),
         "southeast" => "se".into(),
@@ -112,7 +162,13 @@ pub(crate) struct DescribeAccountAttributes {
 
 impl Action for DescribeAccountAttributes {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { names: p.texts("AttributeName").into_iter().map(str::to_owned).collect() })
+        Ok(Self {
+            names: p
+                .texts("AttributeName")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -121,18 +177,34 @@ impl Action for DescribeAccountAttributes {
             ("default-vpc", cx.region().vpc.id.to_string()),
             ("max-instances", "20".to_owned()),
             ("vpc-max-security-groups-per-interface", "5".to_owned()),
-            ("max-elastic-ips", super::addresses::MOST_ADDRESSES.to_string()),
-            ("vpc-max-elastic-ips", super::addresses::MOST_ADDRESSES.to_string()),
+            (
+                "max-elastic-ips",
+                super::addresses::MOST_ADDRESSES.to_string(),
+            ),
+            (
+                "vpc-max-elastic-ips",
+                super::addresses::MOST_ADDRESSES.to_string(),
+            ),
         ];
-        if let Some(unknown) = self.names.iter().find(|n| !all.iter().any(|(name, _)| name == n)) {
-            return Err(ApiError::new("InvalidParameterValue", format!("Invalid value '{unknown}' for attribute name.")));
+        if let Some(unknown) = self
+            .names
+            .iter()
+            .find(|n| !all.iter().any(|(name, _)| name == n))
+        {
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Invalid value '{unknown}' for attribute name."),
+            ));
         }
         let mut x = Xml::new();
-        let chosen = all.iter().filter(|(name, _)| self.names.is_empty() || self.names.iter().any(|n| n == name));
+        let chosen = all
+            .iter()
+            .filter(|(name, _)| self.names.is_empty() || self.names.iter().any(|n| n == name));
         x.list("accountAttributeSet", chosen, |x, (name, value)| {
-            x.put("attributeName", name).list("attributeValueSet", [value], |x, value| {
-                x.put("attributeValue", value);
-            });
+            x.put("attributeName", name)
+                .list("attributeValueSet", [value], |x, value| {
+                    x.put("attributeValue", value);
+                });
         });
         Ok(x)
     }

@@ -12,7 +12,8 @@ use super::xml::Xml;
 use super::{Action, images, instance_view, key_pairs};
 use crate::account::image::{DeviceMapping, Image, Volume};
 use crate::account::instance::{
-    Instance, Interface, LoginKey, MetadataOptions, ProfileAssociation, ShutdownBehavior, VolumeAttachment,
+    Instance, Interface, LoginKey, MetadataOptions, ProfileAssociation, ShutdownBehavior,
+    VolumeAttachment,
 };
 use crate::account::instance_types::{self, InstanceType};
 use crate::account::lifecycle::InstanceState;
@@ -22,7 +23,8 @@ use crate::account::{ACCOUNT_ID, iam};
 use crate::api::error::ApiError;
 use crate::api::{Cx, Effect};
 use crate::ids::{
-    GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, ProfileAssociationId, ReservationId, SubnetId, VolumeId,
+    GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, ProfileAssociationId,
+    ReservationId, SubnetId, VolumeId,
 };
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::net::Ipv4Addr;
@@ -67,15 +69,28 @@ struct Network {
 impl Action for RunInstances {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let name = p.text("InstanceType").unwrap_or("m1.small");
-        let instance_type = instance_types::find(name)
-            .ok_or_else(|| ApiError::new("InvalidParameterValue", format!("Invalid value '{name}' for InstanceType.")))?;
-        let (least, most) = (p.number("MinCount")?.unwrap_or(1), p.number("MaxCount")?.unwrap_or(1));
+        let instance_type = instance_types::find(name).ok_or_else(|| {
+            ApiError::new(
+                "InvalidParameterValue",
+                format!("Invalid value '{name}' for InstanceType."),
+            )
+        })?;
+        let (least, most) = (
+            p.number("MinCount")?.unwrap_or(1),
+            p.number("MaxCount")?.unwrap_or(1),
+        );
         if least == 0 || most < least {
-            return Err(ApiError::new("InvalidParameterValue", format!("Invalid value '{least}' for MinCount or '{most}' for MaxCount.")));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Invalid value '{least}' for MinCount or '{most}' for MaxCount."),
+            ));
         }
         let monitoring = p.inside("Monitoring").flag("Enabled")?;
         if monitoring == Some(true) {
-            return Err(ApiError::new("UnsupportedOperation", "Detailed monitoring is not part of the local EC2"));
+            return Err(ApiError::new(
+                "UnsupportedOperation",
+                "Detailed monitoring is not part of the local EC2",
+            ));
         }
         let placement = p.inside("Placement");
         placement.word("Tenancy", &["default"])?;
@@ -104,16 +119,27 @@ impl Action for RunInstances {
             && let Some(reservation) = reuse(cx, "RunInstances", token)?
         {
             let region = &*cx.region();
-            let instances = region.instances.values().filter(|i| i.reservation.as_str() == reservation).collect::<Vec<_>>();
+            let instances = region
+                .instances
+                .values()
+                .filter(|i| i.reservation.as_str() == reservation)
+                .collect::<Vec<_>>();
             let mut x = Xml::new();
             instance_view::reservation(&mut x, region, &instances);
             return Ok(x);
         }
         let image = images::launchable(cx, &self.image)?;
         self.check_image(&image)?;
-        let devices = block_devices::overlay(&image.mappings, &self.devices, |id| snapshots::usable(cx, id).map(|s| s.size_gib))?;
+        let devices = block_devices::overlay(&image.mappings, &self.devices, |id| {
+            snapshots::usable(cx, id).map(|s| s.size_gib)
+        })?;
         let layers = match image.root().and_then(|m| m.ebs.snapshot.clone()) {
-            Some(id) => cx.region().snapshots.get(&id).map(|s| s.layers.clone()).unwrap_or_default(),
+            Some(id) => cx
+                .region()
+                .snapshots
+                .get(&id)
+                .map(|s| s.layers.clone())
+                .unwrap_or_default(),
             None => Vec::new(),
         };
         let key = self.key(cx)?;
@@ -121,14 +147,28 @@ impl Action for RunInstances {
         let reservation = ReservationId::random();
         let count = self.count(cx, &subnet)?;
         for index in 0..count {
-            let plan = Plan { image: &image, devices: &devices, subnet: &subnet, groups: &groups, reservation: &reservation, key: &key, layers: &layers };
+            let plan = Plan {
+                image: &image,
+                devices: &devices,
+                subnet: &subnet,
+                groups: &groups,
+                reservation: &reservation,
+                key: &key,
+                layers: &layers,
+            };
             self.launch(cx, &plan, index)?;
         }
         let now = cx.now;
         let region = cx.region();
         if let Some(token) = self.token {
-            let used = TokenUse { fingerprint: token.fingerprint, made: reservation.to_string(), at: now };
-            region.client_tokens.insert(format!("RunInstances {}", token.text), used);
+            let used = TokenUse {
+                fingerprint: token.fingerprint,
+                made: reservation.to_string(),
+                at: now,
+            };
+            region
+                .client_tokens
+                .insert(format!("RunInstances {}", token.text), used);
         }
         let mut x = Xml::new();
         instance_view::reservation(&mut x, region, &region.reservation(&reservation));
@@ -159,9 +199,19 @@ impl RunInstances {
     }
 
     fn key(&self, cx: &mut Cx<'_>) -> Result<Option<LoginKey>, ApiError> {
-        let Some(name) = &self.key_name else { return Ok(None) };
-        let pair = cx.region().key_pairs.values().find(|k| k.name == *name).ok_or_else(|| key_pairs::not_found(name))?;
-        Ok(Some(LoginKey { name: name.clone(), public_key: pair.public_key.clone() }))
+        let Some(name) = &self.key_name else {
+            return Ok(None);
+        };
+        let pair = cx
+            .region()
+            .key_pairs
+            .values()
+            .find(|k| k.name == *name)
+            .ok_or_else(|| key_pairs::not_found(name))?;
+        Ok(Some(LoginKey {
+            name: name.clone(),
+            public_key: pair.public_key.clone(),
+        }))
     }
 
     /// The subnet and groups. Without a subnet it is the default one of the zone, or of any zone.
@@ -171,24 +221,54 @@ impl RunInstances {
             (Some(id), zone) => {
                 let subnet = region.subnets.get(id).ok_or_else(|| subnet_not_found(id))?;
                 if zone.as_ref().is_some_and(|z| *z != subnet.zone) {
-                    let message = "The specified subnet does not belong to the specified availability zone.";
+                    let message =
+                        "The specified subnet does not belong to the specified availability zone.";
                     return Err(ApiError::combination(message));
                 }
                 subnet
             }
-            (None, Some(zone)) => region.subnets.values().find(|s| s.zone == *zone).ok_or_else(|| {
-                ApiError::new("InvalidParameterValue", format!("Invalid availability zone: [{zone}]"))
-            })?,
-            (None, None) => region.subnets.values().min_by_key(|s| &s.zone).ok_or_else(|| {
-                ApiError::new("MissingInput", "No subnets found for the default VPC. Please specify a subnet.")
-            })?,
+            (None, Some(zone)) => region
+                .subnets
+                .values()
+                .find(|s| s.zone == *zone)
+                .ok_or_else(|| {
+                    ApiError::new(
+                        "InvalidParameterValue",
+                        format!("Invalid availability zone: [{zone}]"),
+                    )
+                })?,
+            (None, None) => region
+                .subnets
+                .values()
+                .min_by_key(|s| &s.zone)
+                .ok_or_else(|| {
+                    ApiError::new(
+                        "MissingInput",
+                        "No subnets found for the default VPC. Please specify a subnet.",
+                    )
+                })?,
         };
         let mut groups = Vec::new();
         for id in &self.network.groups {
-            groups.push(region.groups.get(id).ok_or_else(|| group_not_found(id.as_str()))?.id.clone());
+            groups.push(
+                region
+                    .groups
+                    .get(id)
+                    .ok_or_else(|| group_not_found(id.as_str()))?
+                    .id
+                    .clone(),
+            );
         }
         for name in &self.network.group_names {
-            groups.push(region.groups.values().find(|g| g.name == *name).ok_or_else(|| group_not_found(name))?.id.clone());
+            groups.push(
+                region
+                    .groups
+                    .values()
+                    .find(|g| g.name == *name)
+                    .ok_or_else(|| group_not_found(name))?
+                    .id
+                    .clone(),
+            );
         }
         if groups.is_empty() {
             groups.extend(region.default_group().map(|g| g.id.clone()));
@@ -198,21 +278,34 @@ impl RunInstances {
 
     /// How many fit: as many as asked, or at least the least.
     fn count(&self, cx: &mut Cx<'_>, subnet: &Subnet) -> Result<u32, ApiError> {
-        let live = cx.account.regions.get(cx.region).map_or(0, |r| r.instances.values().filter(|i| i.holds_disk()).count());
+        let live = cx.account.regions.get(cx.region).map_or(0, |r| {
+            r.instances.values().filter(|i| i.holds_disk()).count()
+        });
         let room = MOST_INSTANCES.saturating_sub(u32::try_from(live).unwrap_or(u32::MAX));
         if room < self.least {
-            let message = format!("You have requested more instances ({}) than your current instance limit of {MOST_INSTANCES} allows", self.most);
+            let message = format!(
+                "You have requested more instances ({}) than your current instance limit of {MOST_INSTANCES} allows",
+                self.most
+            );
             return Err(ApiError::new("InstanceLimitExceeded", message));
         }
         if let Some(ip) = self.network.private_ip {
             if self.most > 1 {
-                return Err(ApiError::combination("Private IP address cannot be given for more than one instance"));
+                return Err(ApiError::combination(
+                    "Private IP address cannot be given for more than one instance",
+                ));
             }
             if !subnet.cidr.contains(ip) {
-                return Err(ApiError::new("InvalidParameterValue", format!("Address {ip} does not fall within the subnet's address range")));
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    format!("Address {ip} does not fall within the subnet's address range"),
+                ));
             }
             if cx.region().private_ip_taken(ip) {
-                return Err(ApiError::new("InvalidIPAddress.InUse", format!("Address {ip} is in use.")));
+                return Err(ApiError::new(
+                    "InvalidIPAddress.InUse",
+                    format!("Address {ip} is in use."),
+                ));
             }
         }
         Ok(self.most.min(room))
@@ -224,12 +317,30 @@ impl RunInstances {
         // "AssociatePublicIpAddress … the default value is true for a default subnet."
         let wants_public_ip = self.network.public_ip.unwrap_or(plan.subnet.map_public_ip);
         let public_ip = wants_public_ip.then(|| cx.account.free_public_ip());
-        let full = || ApiError::new("InsufficientFreeAddressesInSubnet", format!("There are no free addresses in subnet '{}'.", plan.subnet.id));
+        let full = || {
+            ApiError::new(
+                "InsufficientFreeAddressesInSubnet",
+                format!(
+                    "There are no free addresses in subnet '{}'.",
+                    plan.subnet.id
+                ),
+            )
+        };
         let region = cx.region();
-        let private_ip = self.network.private_ip.or_else(|| region.free_private_ip(plan.subnet)).ok_or_else(full)?;
+        let private_ip = self
+            .network
+            .private_ip
+            .or_else(|| region.free_private_ip(plan.subnet))
+            .ok_or_else(full)?;
         let mut volumes = Vec::new();
         for mapping in plan.devices {
-            let volume = volume(&mapping.ebs, &plan.subnet.zone, &id, now, self.tags.of("volume"));
+            let volume = volume(
+                &mapping.ebs,
+                &plan.subnet.zone,
+                &id,
+                now,
+                self.tags.of("volume"),
+            );
             volumes.push(VolumeAttachment {
                 device: mapping.device.clone(),
                 volume: volume.id.clone(),
@@ -256,7 +367,11 @@ impl RunInstances {
             id: id.clone(),
             reservation: plan.reservation.clone(),
             launch_index: index,
-            client_token: self.token.as_ref().map(|t| t.text.clone()).unwrap_or_default(),
+            client_token: self
+                .token
+                .as_ref()
+                .map(|t| t.text.clone())
+                .unwrap_or_default(),
             image: plan.image.id.clone(),
             state: InstanceState::Pending,
             state_reason: None,
@@ -270,7 +385,10 @@ impl RunInstances {
             interface,
             zone: plan.subnet.zone.clone(),
             user_data: self.user_data.clone(),
-            profile: self.profile.map(|p| ProfileAssociation { id: ProfileAssociationId::random(), name: p.name.to_owned() }),
+            profile: self.profile.map(|p| ProfileAssociation {
+                id: ProfileAssociationId::random(),
+                name: p.name.to_owned(),
+            }),
             shutdown_behavior: self.shutdown_behavior,
             metadata: MetadataOptions {
                 // An image with ImdsSupport=v2.0 makes tokens required unless the request says otherwise.
@@ -297,7 +415,13 @@ impl RunInstances {
 /// Most instances of a region that are not terminated: each is a real guest on this machine.
 const MOST_INSTANCES: u32 = 64;
 
-fn volume(ebs: &crate::account::image::EbsDevice, zone: &str, instance: &InstanceId, now: jiff::Timestamp, tags: crate::account::tags::Tags) -> Volume {
+fn volume(
+    ebs: &crate::account::image::EbsDevice,
+    zone: &str,
+    instance: &InstanceId,
+    now: jiff::Timestamp,
+    tags: crate::account::tags::Tags,
+) -> Volume {
     Volume {
         id: VolumeId::random(),
         size_gib: ebs.size_gib,
@@ -321,35 +445,69 @@ fn mac(ip: Ipv4Addr) -> String {
 
 impl Network {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let groups = |p: &Scope<'_>| p.texts("SecurityGroupId").into_iter().map(GroupId::parse).collect::<Result<Vec<_>, _>>();
+        let groups = |p: &Scope<'_>| {
+            p.texts("SecurityGroupId")
+                .into_iter()
+                .map(GroupId::parse)
+                .collect::<Result<Vec<_>, _>>()
+        };
         let subnet = |p: &Scope<'_>| p.text("SubnetId").map(SubnetId::parse).transpose();
         let address = |p: &Scope<'_>| -> Result<Option<Ipv4Addr>, ApiError> {
-            let bad = |text: &str| ApiError::new("InvalidParameterValue", format!("Invalid IPv4 address: {text}"));
-            p.text("PrivateIpAddress").map(|text| text.parse().map_err(|_| bad(text))).transpose()
+            let bad = |text: &str| {
+                ApiError::new(
+                    "InvalidParameterValue",
+                    format!("Invalid IPv4 address: {text}"),
+                )
+            };
+            p.text("PrivateIpAddress")
+                .map(|text| text.parse().map_err(|_| bad(text)))
+                .transpose()
         };
         let top = Self {
             subnet: subnet(p)?,
             groups: groups(p)?,
-            group_names: p.texts("SecurityGroup").into_iter().map(str::to_owned).collect(),
+            group_names: p
+                .texts("SecurityGroup")
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             private_ip: address(p)?,
             ..Self::default()
         };
         let interfaces = p.each("NetworkInterface");
-        let Some(interface) = interfaces.first() else { return Ok(top) };
+        let Some(interface) = interfaces.first() else {
+            return Ok(top);
+        };
         if interfaces.len() > 1 {
-            return Err(ApiError::new("AttachmentLimitExceeded", "An instance of the local EC2 has one network interface"));
+            return Err(ApiError::new(
+                "AttachmentLimitExceeded",
+                "An instance of the local EC2 has one network interface",
+            ));
         }
-        if top.subnet.is_some() || !top.groups.is_empty() || !top.group_names.is_empty() || top.private_ip.is_some() {
+        if top.subnet.is_some()
+            || !top.groups.is_empty()
+            || !top.group_names.is_empty()
+            || top.private_ip.is_some()
+        {
             let message = "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request";
             return Err(ApiError::combination(message));
         }
         match interface.number::<u32>("DeviceIndex")? {
             Some(0) => {}
             None => return Err(ApiError::missing(&interface.name("DeviceIndex"))),
-            Some(other) => return Err(ApiError::invalid_value("DeviceIndex", &other.to_string(), "The primary interface has index 0.")),
+            Some(other) => {
+                return Err(ApiError::invalid_value(
+                    "DeviceIndex",
+                    &other.to_string(),
+                    "The primary interface has index 0.",
+                ));
+            }
         }
         if interface.flag("DeleteOnTermination")? == Some(false) {
-            return Err(ApiError::new("UnsupportedOperation", "An interface of the local EC2 goes with its instance"));
+            return Err(ApiError::new(
+                "UnsupportedOperation",
+                "An interface of the local EC2 goes with its instance",
+            ));
         }
         Ok(Self {
             subnet: subnet(interface)?,
@@ -368,29 +526,51 @@ impl Network {
 /// `InvalidParameterValue` if it is no base64 or too long.
 pub(crate) fn user_data(text: &str) -> Result<Vec<u8>, ApiError> {
     let plain: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    let data = BASE64_STANDARD
-        .decode(plain)
-        .map_err(|_| ApiError::new("InvalidParameterValue", "Invalid BASE64 encoding of user data."))?;
+    let data = BASE64_STANDARD.decode(plain).map_err(|_| {
+        ApiError::new(
+            "InvalidParameterValue",
+            "Invalid BASE64 encoding of user data.",
+        )
+    })?;
     if data.len() > MOST_USER_DATA {
-        return Err(ApiError::new("InvalidParameterValue", format!("User data is limited to {MOST_USER_DATA} bytes")));
+        return Err(ApiError::new(
+            "InvalidParameterValue",
+            format!("User data is limited to {MOST_USER_DATA} bytes"),
+        ));
     }
     Ok(data)
 }
 
 fn profile(p: &Scope<'_>) -> Result<Option<&'static iam::InstanceProfile>, ApiError> {
     let bad = |parameter: &str, value: &str, what: &str| {
-        ApiError::new("InvalidParameterValue", format!("Value ({value}) for parameter iamInstanceProfile.{parameter} is invalid. Invalid IAM Instance Profile {what}"))
+        ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "Value ({value}) for parameter iamInstanceProfile.{parameter} is invalid. Invalid IAM Instance Profile {what}"
+            ),
+        )
     };
     match (p.text("Arn"), p.text("Name")) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(ApiError::combination("The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'")),
-        (None, Some(name)) => iam::profile(name).map(Some).ok_or_else(|| bad("name", name, "name")),
-        (Some(arn), None) => iam::PROFILES.iter().find(|p| p.arn(ACCOUNT_ID) == arn).map(Some).ok_or_else(|| bad("arn", arn, "ARN")),
+        (Some(_), Some(_)) => Err(ApiError::combination(
+            "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'",
+        )),
+        (None, Some(name)) => iam::profile(name)
+            .map(Some)
+            .ok_or_else(|| bad("name", name, "name")),
+        (Some(arn), None) => iam::PROFILES
+            .iter()
+            .find(|p| p.arn(ACCOUNT_ID) == arn)
+            .map(Some)
+            .ok_or_else(|| bad("arn", arn, "ARN")),
     }
 }
 
 /// Reads `MetadataOptions`, over what holds already.
-pub(crate) fn metadata_options(p: &Scope<'_>, mut options: MetadataOptions) -> Result<MetadataOptions, ApiError> {
+pub(crate) fn metadata_options(
+    p: &Scope<'_>,
+    mut options: MetadataOptions,
+) -> Result<MetadataOptions, ApiError> {
     if let Some(tokens) = p.word("HttpTokens", &["optional", "required"])? {
         options.tokens_required = tokens == "required";
     }
@@ -399,7 +579,11 @@ pub(crate) fn metadata_options(p: &Scope<'_>, mut options: MetadataOptions) -> R
     }
     if let Some(hops) = p.number::<u8>("HttpPutResponseHopLimit")? {
         if !(1..=64).contains(&hops) {
-            return Err(ApiError::invalid_value("HttpPutResponseHopLimit", &hops.to_string(), "Possible values: integers from 1 to 64."));
+            return Err(ApiError::invalid_value(
+                "HttpPutResponseHopLimit",
+                &hops.to_string(),
+                "Possible values: integers from 1 to 64.",
+            ));
         }
         options.hop_limit = hops;
     }
@@ -415,21 +599,34 @@ pub(crate) fn shutdown_behavior(text: Option<&str>) -> Result<ShutdownBehavior, 
     match text {
         None | Some("stop") => Ok(ShutdownBehavior::Stop),
         Some("terminate") => Ok(ShutdownBehavior::Terminate),
-        Some(other) => Err(ApiError::invalid_value("InstanceInitiatedShutdownBehavior", other, "Expected one of: stop, terminate.")),
+        Some(other) => Err(ApiError::invalid_value(
+            "InstanceInitiatedShutdownBehavior",
+            other,
+            "Expected one of: stop, terminate.",
+        )),
     }
 }
 
 /// "Maximum 64 ASCII characters."
 fn token(p: &Scope<'_>) -> Result<Option<Token>, ApiError> {
-    let Some(text) = p.text("ClientToken").filter(|t| !t.is_empty()) else { return Ok(None) };
+    let Some(text) = p.text("ClientToken").filter(|t| !t.is_empty()) else {
+        return Ok(None);
+    };
     check_token(text)?;
-    Ok(Some(Token { text: text.to_owned(), fingerprint: p.fingerprint(&["ClientToken"]) }))
+    Ok(Some(Token {
+        text: text.to_owned(),
+        fingerprint: p.fingerprint(&["ClientToken"]),
+    }))
 }
 
 /// Refuses a ClientToken that EC2 would refuse.
 pub(crate) fn check_token(text: &str) -> Result<(), ApiError> {
     if text.len() > 64 || !text.is_ascii() {
-        return Err(ApiError::invalid_value("ClientToken", text, "Up to 64 ASCII characters."));
+        return Err(ApiError::invalid_value(
+            "ClientToken",
+            text,
+            "Up to 64 ASCII characters.",
+        ));
     }
     Ok(())
 }
@@ -443,7 +640,12 @@ fn reuse(cx: &mut Cx<'_>, action: &str, token: &Token) -> Result<Option<String>,
 ///
 /// # Errors
 /// `IdempotentParameterMismatch` if the parameters were others.
-pub(crate) fn reuse_token(cx: &mut Cx<'_>, action: &str, token: &str, fingerprint: &str) -> Result<Option<String>, ApiError> {
+pub(crate) fn reuse_token(
+    cx: &mut Cx<'_>,
+    action: &str,
+    token: &str,
+    fingerprint: &str,
+) -> Result<Option<String>, ApiError> {
     match cx.region().client_tokens.get(&format!("{action} {token}")) {
         Some(used) if used.fingerprint == fingerprint => Ok(Some(used.made.clone())),
         Some(_) => Err(ApiError::new(

@@ -31,7 +31,11 @@ impl Action for CreateSecurityGroup {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let name = p.required("GroupName")?;
         if name.starts_with("sg-") {
-            return Err(ApiError::invalid_value("GroupName", name, "Group names may not be in the format sg-*."));
+            return Err(ApiError::invalid_value(
+                "GroupName",
+                name,
+                "Group names may not be in the format sg-*.",
+            ));
         }
         let description = p.required("GroupDescription")?;
         for (parameter, text) in [("GroupName", name), ("GroupDescription", description)] {
@@ -52,15 +56,30 @@ impl Action for CreateSecurityGroup {
         if vpc != region.vpc.id {
             return Err(vpc_not_found(&vpc));
         }
-        if region.groups.values().any(|g| g.name == self.name && g.vpc == vpc) {
-            let message = format!("The security group '{}' already exists for VPC '{vpc}'", self.name);
+        if region
+            .groups
+            .values()
+            .any(|g| g.name == self.name && g.vpc == vpc)
+        {
+            let message = format!(
+                "The security group '{}' already exists for VPC '{vpc}'",
+                self.name
+            );
             return Err(ApiError::new("InvalidGroup.Duplicate", message));
         }
-        let everywhere = Peer::Ipv4(Cidr { network: Ipv4Addr::UNSPECIFIED, prefix: 0 });
+        let everywhere = Peer::Ipv4(Cidr {
+            network: Ipv4Addr::UNSPECIFIED,
+            prefix: 0,
+        });
         let out = GroupRule {
             id: GroupRuleId::random(),
             direction: Direction::Egress,
-            traffic: Traffic { protocol: "-1".into(), from: None, to: None, peer: everywhere },
+            traffic: Traffic {
+                protocol: "-1".into(),
+                from: None,
+                to: None,
+                peer: everywhere,
+            },
             description: None,
             tags: Tags::default(),
         };
@@ -74,7 +93,8 @@ impl Action for CreateSecurityGroup {
             tags: self.tags.of("security-group"),
         };
         let mut x = super::done();
-        x.put("groupId", &group.id).put("securityGroupArn", arn(region_name, &group.id));
+        x.put("groupId", &group.id)
+            .put("securityGroupArn", arn(region_name, &group.id));
         write_tags(&mut x, &group.tags);
         region.groups.insert(group.id.clone(), group);
         Ok(x)
@@ -101,8 +121,16 @@ pub(crate) struct DescribeSecurityGroups {
 
 impl Action for DescribeSecurityGroups {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let ids = p.texts("GroupId").into_iter().map(GroupId::parse).collect::<Result<Vec<_>, _>>()?;
-        let names: Vec<String> = p.texts("GroupName").into_iter().map(str::to_owned).collect();
+        let ids = p
+            .texts("GroupId")
+            .into_iter()
+            .map(GroupId::parse)
+            .collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<String> = p
+            .texts("GroupName")
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let filters = Filters::parse(
             p,
             &[
@@ -121,29 +149,51 @@ impl Action for DescribeSecurityGroups {
         )?;
         let page = Page::parse(p, 5)?;
         page.excludes_ids("groupIds", ids.len() + names.len())?;
-        Ok(Self { ids, names, filters, page })
+        Ok(Self {
+            ids,
+            names,
+            filters,
+            page,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let (now, visibility, region_name) = (cx.now, cx.timing.visibility, cx.region);
         let region = &*cx.region();
-        let seen: Vec<&SecurityGroup> =
-            region.groups.values().filter(|g| now.duration_since(g.created).unsigned_abs() >= visibility).collect();
-        if let Some(id) = self.ids.iter().find(|id| !seen.iter().any(|g| g.id == **id)) {
+        let seen: Vec<&SecurityGroup> = region
+            .groups
+            .values()
+            .filter(|g| now.duration_since(g.created).unsigned_abs() >= visibility)
+            .collect();
+        if let Some(id) = self
+            .ids
+            .iter()
+            .find(|id| !seen.iter().any(|g| g.id == **id))
+        {
             return Err(not_found(id.as_str()));
         }
-        if let Some(name) = self.names.iter().find(|n| !seen.iter().any(|g| g.name == **n)) {
+        if let Some(name) = self
+            .names
+            .iter()
+            .find(|n| !seen.iter().any(|g| g.name == **n))
+        {
             return Err(not_found(name));
         }
         let chosen = seen.into_iter().filter(|g| {
-            let asked = self.ids.is_empty() && self.names.is_empty() || self.ids.contains(&g.id) || self.names.contains(&g.name);
+            let asked = self.ids.is_empty() && self.names.is_empty()
+                || self.ids.contains(&g.id)
+                || self.names.contains(&g.name);
             asked && self.filters.pass(&g.tags, |name| values(g, name))
         });
         let (page, token) = self.page.cut(chosen.collect(), |g| g.id.to_string());
         let mut x = Xml::new();
         x.list("securityGroupInfo", page, |x, g| {
-            x.put("ownerId", ACCOUNT_ID).put("groupId", &g.id).put("groupName", &g.name).put("groupDescription", &g.description);
-            x.put("vpcId", &g.vpc).put("securityGroupArn", arn(region_name, &g.id));
+            x.put("ownerId", ACCOUNT_ID)
+                .put("groupId", &g.id)
+                .put("groupName", &g.name)
+                .put("groupDescription", &g.description);
+            x.put("vpcId", &g.vpc)
+                .put("securityGroupArn", arn(region_name, &g.id));
             write_permissions(x, "ipPermissions", g, Direction::Ingress);
             write_permissions(x, "ipPermissionsEgress", g, Direction::Egress);
             write_tags(x, &g.tags);
@@ -158,15 +208,42 @@ fn values(g: &SecurityGroup, filter: &str) -> Vec<String> {
         Some(rest) => (Direction::Egress, rest),
         None => (Direction::Ingress, filter),
     };
-    let traffic = || g.rules.iter().filter(move |r| r.direction == direction).map(|r| &r.traffic);
+    let traffic = || {
+        g.rules
+            .iter()
+            .filter(move |r| r.direction == direction)
+            .map(|r| &r.traffic)
+    };
     match field {
         "description" => vec![g.description.clone()],
         "group-name" => vec![g.name.clone()],
-        "ip-permission.cidr" => traffic().filter_map(|t| if let Peer::Ipv4(c) = &t.peer { Some(c.to_string()) } else { None }).collect(),
-        "ip-permission.from-port" => traffic().filter_map(|t| t.from).map(|p| p.to_string()).collect(),
-        "ip-permission.to-port" => traffic().filter_map(|t| t.to).map(|p| p.to_string()).collect(),
+        "ip-permission.cidr" => traffic()
+            .filter_map(|t| {
+                if let Peer::Ipv4(c) = &t.peer {
+                    Some(c.to_string())
+                } else {
+                    None
+                }
+            })
+            .collect(),
+        "ip-permission.from-port" => traffic()
+            .filter_map(|t| t.from)
+            .map(|p| p.to_string())
+            .collect(),
+        "ip-permission.to-port" => traffic()
+            .filter_map(|t| t.to)
+            .map(|p| p.to_string())
+            .collect(),
         "ip-permission.protocol" => traffic().map(|t| t.protocol.clone()).collect(),
-        "ip-permission.group-id" => traffic().filter_map(|t| if let Peer::Group(id) = &t.peer { Some(id.to_string()) } else { None }).collect(),
+        "ip-permission.group-id" => traffic()
+            .filter_map(|t| {
+                if let Peer::Group(id) = &t.peer {
+                    Some(id.to_string())
+                } else {
+                    None
+                }
+            })
+            .collect(),
         "owner-id" => vec![ACCOUNT_ID.to_owned()],
         "vpc-id" => vec![g.vpc.to_string()],
         _ => vec![g.id.to_string()],
@@ -180,7 +257,9 @@ pub(crate) struct DeleteSecurityGroup {
 
 impl Action for DeleteSecurityGroup {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { group: GroupRef::parse(p)? })
+        Ok(Self {
+            group: GroupRef::parse(p)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -188,14 +267,27 @@ impl Action for DeleteSecurityGroup {
         let group = self.group.find(region)?;
         let id = group.id.clone();
         if group.name == "default" {
-            let message = format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user");
+            let message = format!(
+                "the specified group: \"{id}\" name: \"default\" cannot be deleted by a user"
+            );
             return Err(ApiError::new("CannotDelete", message));
         }
         // An interface keeps its groups until it is gone; so does a rule of another group that names this one.
-        let used = region.instances.values().any(|i| i.holds_disk() && i.interface.groups.contains(&id));
-        let named = region.groups.values().filter(|g| g.id != id).flat_map(|g| &g.rules).any(|r| r.traffic.peer == Peer::Group(id.clone()));
+        let used = region
+            .instances
+            .values()
+            .any(|i| i.holds_disk() && i.interface.groups.contains(&id));
+        let named = region
+            .groups
+            .values()
+            .filter(|g| g.id != id)
+            .flat_map(|g| &g.rules)
+            .any(|r| r.traffic.peer == Peer::Group(id.clone()));
         if used || named {
-            return Err(ApiError::new("DependencyViolation", format!("resource {id} has a dependent object")));
+            return Err(ApiError::new(
+                "DependencyViolation",
+                format!("resource {id} has a dependent object"),
+            ));
         }
         region.groups.remove(&id);
         let mut x = super::done();
@@ -217,7 +309,9 @@ impl GroupRef {
             (Some(id), None) => Ok(Self::Id(GroupId::parse(id)?)),
             (None, Some(name)) => Ok(Self::Name(name.to_owned())),
             (None, None) => Err(ApiError::missing("GroupId")),
-            (Some(_), Some(_)) => Err(ApiError::combination("The parameters GroupName and GroupId cannot be used together")),
+            (Some(_), Some(_)) => Err(ApiError::combination(
+                "The parameters GroupName and GroupId cannot be used together",
+            )),
         }
     }
 
@@ -225,14 +319,21 @@ impl GroupRef {
     pub(crate) fn find<'a>(&self, region: &'a Region) -> Result<&'a SecurityGroup, ApiError> {
         match self {
             Self::Id(id) => region.groups.get(id).ok_or_else(|| not_found(id.as_str())),
-            Self::Name(name) => region.groups.values().find(|g| g.name == *name).ok_or_else(|| not_found(name)),
+            Self::Name(name) => region
+                .groups
+                .values()
+                .find(|g| g.name == *name)
+                .ok_or_else(|| not_found(name)),
         }
     }
 }
 
 /// EC2's answer to a group that is not there.
 pub(crate) fn not_found(id: &str) -> ApiError {
-    ApiError::new("InvalidGroup.NotFound", format!("The security group '{id}' does not exist"))
+    ApiError::new(
+        "InvalidGroup.NotFound",
+        format!("The security group '{id}' does not exist"),
+    )
 }
 
 fn arn(region: &str, id: &GroupId) -> String {

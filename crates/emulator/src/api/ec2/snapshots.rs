@@ -18,12 +18,18 @@ use crate::ids::{LayerId, SnapshotId, VolumeId};
 
 /// EC2's answer to a snapshot that is not there.
 pub(crate) fn not_found(id: &SnapshotId) -> ApiError {
-    ApiError::new("InvalidSnapshot.NotFound", format!("The snapshot '{id}' does not exist."))
+    ApiError::new(
+        "InvalidSnapshot.NotFound",
+        format!("The snapshot '{id}' does not exist."),
+    )
 }
 
 /// An own snapshot, by id.
 pub(crate) fn own<'a>(cx: &'a mut Cx<'_>, id: &SnapshotId) -> Result<&'a mut Snapshot, ApiError> {
-    cx.region().snapshots.get_mut(id).ok_or_else(|| not_found(id))
+    cx.region()
+        .snapshots
+        .get_mut(id)
+        .ok_or_else(|| not_found(id))
 }
 
 /// A snapshot that something can be made from: complete.
@@ -31,7 +37,13 @@ pub(crate) fn usable(cx: &mut Cx<'_>, id: &SnapshotId) -> Result<Snapshot, ApiEr
     let now = cx.now;
     let snapshot = own(cx, id)?;
     if snapshot.state(now) != "completed" {
-        return Err(ApiError::new("IncorrectState", format!("Snapshot is in invalid state - {} ({id})", snapshot.state(now))));
+        return Err(ApiError::new(
+            "IncorrectState",
+            format!(
+                "Snapshot is in invalid state - {} ({id})",
+                snapshot.state(now)
+            ),
+        ));
     }
     Ok(snapshot.clone())
 }
@@ -46,7 +58,11 @@ pub(crate) struct DescribeSnapshots {
 
 impl Action for DescribeSnapshots {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let ids = p.texts("SnapshotId").into_iter().map(SnapshotId::parse).collect::<Result<Vec<_>, _>>()?;
+        let ids = p
+            .texts("SnapshotId")
+            .into_iter()
+            .map(SnapshotId::parse)
+            .collect::<Result<Vec<_>, _>>()?;
         let known = [
             "description",
             "encrypted",
@@ -63,39 +79,57 @@ impl Action for DescribeSnapshots {
         // Own snapshots are the only ones there are, and the account may restore from all of them.
         for who in p.texts("RestorableBy") {
             if who != "self" && who != ACCOUNT_ID {
-                return Err(ApiError::new("UnsupportedOperation", "The local EC2 has one account: RestorableBy can be 'self' only"));
+                return Err(ApiError::new(
+                    "UnsupportedOperation",
+                    "The local EC2 has one account: RestorableBy can be 'self' only",
+                ));
             }
         }
         let page = Page::parse(p, 5)?;
         page.excludes_ids("snapshotIds", ids.len())?;
-        Ok(Self { ids, owners: p.texts("Owner").into_iter().map(str::to_owned).collect(), filters: Filters::parse(p, &known)?, page })
+        Ok(Self {
+            ids,
+            owners: p.texts("Owner").into_iter().map(str::to_owned).collect(),
+            filters: Filters::parse(p, &known)?,
+            page,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let (now, visibility) = (cx.now, cx.timing.visibility);
         let region = &*cx.region();
         let visible = |s: &&Snapshot| now.duration_since(s.started).unsigned_abs() >= visibility;
-        if let Some(unknown) = self.ids.iter().find(|id| region.snapshots.get(id).filter(visible).is_none()) {
+        if let Some(unknown) = self
+            .ids
+            .iter()
+            .find(|id| region.snapshots.get(id).filter(visible).is_none())
+        {
             return Err(not_found(unknown));
         }
-        let own = self.owners.is_empty() || self.owners.iter().any(|o| o == "self" || o == ACCOUNT_ID);
-        let chosen = region.snapshots.values().filter(visible).filter(|s| own && (self.ids.is_empty() || self.ids.contains(&s.id))).filter(|s| {
-            self.filters.pass(&s.tags, |name| {
-                vec![match name {
-                    "description" => s.description.clone(),
-                    "encrypted" => s.encrypted.to_string(),
-                    "owner-alias" => "self".to_owned(),
-                    "owner-id" => s.owner.clone(),
-                    "progress" => format!("{}%", s.percent(now)),
-                    "start-time" => s.started.to_string(),
-                    "status" => s.state(now).to_owned(),
-                    "storage-tier" => "standard".to_owned(),
-                    "volume-id" => s.volume.clone(),
-                    "volume-size" => s.size_gib.to_string(),
-                    _ => s.id.to_string(),
-                }]
-            })
-        });
+        let own =
+            self.owners.is_empty() || self.owners.iter().any(|o| o == "self" || o == ACCOUNT_ID);
+        let chosen = region
+            .snapshots
+            .values()
+            .filter(visible)
+            .filter(|s| own && (self.ids.is_empty() || self.ids.contains(&s.id)))
+            .filter(|s| {
+                self.filters.pass(&s.tags, |name| {
+                    vec![match name {
+                        "description" => s.description.clone(),
+                        "encrypted" => s.encrypted.to_string(),
+                        "owner-alias" => "self".to_owned(),
+                        "owner-id" => s.owner.clone(),
+                        "progress" => format!("{}%", s.percent(now)),
+                        "start-time" => s.started.to_string(),
+                        "status" => s.state(now).to_owned(),
+                        "storage-tier" => "standard".to_owned(),
+                        "volume-id" => s.volume.clone(),
+                        "volume-size" => s.size_gib.to_string(),
+                        _ => s.id.to_string(),
+                    }]
+                })
+            });
         let (page, token) = self.page.cut(chosen.collect(), |s| s.id.to_string());
         let mut x = Xml::new();
         x.list("snapshotSet", page, |x, s| write(x, s, now));
@@ -105,9 +139,16 @@ impl Action for DescribeSnapshots {
 }
 
 fn write(x: &mut Xml, s: &Snapshot, now: jiff::Timestamp) {
-    x.put("snapshotId", &s.id).put("volumeId", &s.volume).put("status", s.state(now)).put("startTime", s.started);
-    x.put("progress", format!("{}%", s.percent(now))).put("ownerId", &s.owner).put("volumeSize", s.size_gib);
-    x.put("description", &s.description).put("encrypted", s.encrypted).put("storageTier", "standard");
+    x.put("snapshotId", &s.id)
+        .put("volumeId", &s.volume)
+        .put("status", s.state(now))
+        .put("startTime", s.started);
+    x.put("progress", format!("{}%", s.percent(now)))
+        .put("ownerId", &s.owner)
+        .put("volumeSize", s.size_gib);
+    x.put("description", &s.description)
+        .put("encrypted", s.encrypted)
+        .put("storageTier", "standard");
     match &s.progress {
         Progress::Failed { reason } => {
             x.put("statusMessage", reason);
@@ -138,14 +179,31 @@ impl Action for CreateSnapshot {
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let now = cx.now;
-        let volume = cx.region().volumes.get(&self.volume).cloned().ok_or_else(|| volumes::not_found(&self.volume))?;
-        let holder = volume.attached_to.as_ref().and_then(|id| cx.region().instances.get(id)).cloned();
-        let is_root = holder.as_ref().is_some_and(|i| i.volumes.iter().any(|v| v.volume == volume.id && v.device == i.root_device));
+        let volume = cx
+            .region()
+            .volumes
+            .get(&self.volume)
+            .cloned()
+            .ok_or_else(|| volumes::not_found(&self.volume))?;
+        let holder = volume
+            .attached_to
+            .as_ref()
+            .and_then(|id| cx.region().instances.get(id))
+            .cloned();
+        let is_root = holder.as_ref().is_some_and(|i| {
+            i.volumes
+                .iter()
+                .any(|v| v.volume == volume.id && v.device == i.root_device)
+        });
         let progress = match holder.filter(|_| is_root) {
             Some(instance) if instance.state == InstanceState::Stopped => {
                 let layer = LayerId::random();
-                cx.effects.push(Effect::Capture(instance.id.clone(), layer.clone()));
-                Progress::Capturing { instance: instance.id, layer }
+                cx.effects
+                    .push(Effect::Capture(instance.id.clone(), layer.clone()));
+                Progress::Capturing {
+                    instance: instance.id,
+                    layer,
+                }
             }
             Some(instance) => {
                 let message = format!(
@@ -154,10 +212,17 @@ impl Action for CreateSnapshot {
                 );
                 return Err(ApiError::new("UnsupportedOperation", message));
             }
-            None => Progress::Done { complete: cx.after(cx.timing.image) },
+            None => Progress::Done {
+                complete: cx.after(cx.timing.image),
+            },
         };
         let layers = match &volume.snapshot {
-            Some(id) if !is_root => cx.region().snapshots.get(id).map(|s| s.layers.clone()).unwrap_or_default(),
+            Some(id) if !is_root => cx
+                .region()
+                .snapshots
+                .get(id)
+                .map(|s| s.layers.clone())
+                .unwrap_or_default(),
             _ => Vec::new(),
         };
         let snapshot = Snapshot {
@@ -184,7 +249,11 @@ impl Action for CreateSnapshot {
 pub(crate) fn description(p: &Scope<'_>) -> Result<String, ApiError> {
     let text = p.text("Description").unwrap_or_default();
     if text.chars().count() > 255 {
-        return Err(ApiError::invalid_value("Description", text, "Up to 255 characters."));
+        return Err(ApiError::invalid_value(
+            "Description",
+            text,
+            "Up to 255 characters.",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -214,12 +283,31 @@ impl Action for CopySnapshot {
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let now = cx.now;
-        let source = cx.account.region_mut(&self.source_region).snapshots.get(&self.source).cloned().ok_or_else(|| not_found(&self.source))?;
+        let source = cx
+            .account
+            .region_mut(&self.source_region)
+            .snapshots
+            .get(&self.source)
+            .cloned()
+            .ok_or_else(|| not_found(&self.source))?;
         if source.state(now) != "completed" {
-            return Err(ApiError::new("IncorrectState", format!("Snapshot is in invalid state - {} ({})", source.state(now), source.id)));
+            return Err(ApiError::new(
+                "IncorrectState",
+                format!(
+                    "Snapshot is in invalid state - {} ({})",
+                    source.state(now),
+                    source.id
+                ),
+            ));
         }
         let encrypted = self.encrypted || source.encrypted;
-        let copy = copy(cx, &source, self.description, encrypted, self.tags.of("snapshot"));
+        let copy = copy(
+            cx,
+            &source,
+            self.description,
+            encrypted,
+            self.tags.of("snapshot"),
+        );
         let mut x = Xml::new();
         x.put("snapshotId", &copy.id);
         write_tags(&mut x, &copy.tags);
@@ -232,13 +320,23 @@ impl Action for CopySnapshot {
 pub(crate) fn source_region(p: &Scope<'_>) -> Result<String, ApiError> {
     let region = p.required("SourceRegion")?;
     if !REGIONS.contains(&region) {
-        return Err(ApiError::invalid_value("SourceRegion", region, "Invalid region."));
+        return Err(ApiError::invalid_value(
+            "SourceRegion",
+            region,
+            "Invalid region.",
+        ));
     }
     Ok(region.to_owned())
 }
 
 /// A copy of a snapshot in the request's region, sharing its layers.
-pub(crate) fn copy(cx: &Cx<'_>, source: &Snapshot, description: String, encrypted: bool, tags: Tags) -> Snapshot {
+pub(crate) fn copy(
+    cx: &Cx<'_>,
+    source: &Snapshot,
+    description: String,
+    encrypted: bool,
+    tags: Tags,
+) -> Snapshot {
     Snapshot {
         id: SnapshotId::random(),
         owner: ACCOUNT_ID.to_owned(),
@@ -247,7 +345,9 @@ pub(crate) fn copy(cx: &Cx<'_>, source: &Snapshot, description: String, encrypte
         size_gib: source.size_gib,
         description,
         started: cx.now,
-        progress: Progress::Done { complete: cx.after(cx.timing.image) },
+        progress: Progress::Done {
+            complete: cx.after(cx.timing.image),
+        },
         encrypted,
         create_volume_permission: Permission::default(),
         layers: source.layers.clone(),
@@ -262,7 +362,9 @@ pub(crate) struct DeleteSnapshot {
 
 impl Action for DeleteSnapshot {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { id: SnapshotId::parse(p.required("SnapshotId")?)? })
+        Ok(Self {
+            id: SnapshotId::parse(p.required("SnapshotId")?)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -278,8 +380,15 @@ impl Action for DeleteSnapshot {
 /// `InvalidSnapshot.InUse`: "You cannot delete a snapshot of the root device of an EBS volume used by a registered AMI."
 pub(crate) fn delete(cx: &mut Cx<'_>, id: &SnapshotId) -> Result<(), ApiError> {
     let region = cx.region();
-    if let Some(image) = region.images.values().find(|i| i.snapshots().any(|s| s == id)) {
-        return Err(ApiError::new("InvalidSnapshot.InUse", format!("The snapshot {id} is currently in use by {}", image.id)));
+    if let Some(image) = region
+        .images
+        .values()
+        .find(|i| i.snapshots().any(|s| s == id))
+    {
+        return Err(ApiError::new(
+            "InvalidSnapshot.InUse",
+            format!("The snapshot {id} is currently in use by {}", image.id),
+        ));
     }
     region.snapshots.remove(id);
     cx.effects.push(Effect::SweepLayers);

@@ -22,17 +22,24 @@ impl TagSpecs {
         for spec in p.each("TagSpecification") {
             let kind = spec.required("ResourceType")?;
             let Some(kind) = kinds.iter().find(|k| **k == kind) else {
-                let message = format!("'{kind}' is not a valid taggable resource type for this operation.");
+                let message =
+                    format!("'{kind}' is not a valid taggable resource type for this operation.");
                 return Err(ApiError::new("InvalidParameterValue", message));
             };
             let pairs = parse_tags(&spec)?;
             if pairs.is_empty() {
-                return Err(ApiError::new("InvalidParameterValue", "Tag specification must have at least one tag"));
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    "Tag specification must have at least one tag",
+                ));
             }
             let mut tags = Tags::default();
             tags.set_all(&pairs)?;
             if specs.insert(*kind, tags).is_some() {
-                return Err(ApiError::new("InvalidParameterValue", format!("Duplicate resource type '{kind}' specified in TagSpecifications")));
+                return Err(ApiError::new(
+                    "InvalidParameterValue",
+                    format!("Duplicate resource type '{kind}' specified in TagSpecifications"),
+                ));
             }
         }
         Ok(Self(specs))
@@ -51,10 +58,16 @@ impl TagSpecs {
 pub fn parse_tags(p: &Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for tag in p.each("Tag") {
-        let key = tag.text("Key").ok_or_else(|| ApiError::missing(&tag.name("Key")))?.to_owned();
+        let key = tag
+            .text("Key")
+            .ok_or_else(|| ApiError::missing(&tag.name("Key")))?
+            .to_owned();
         let value = tag.text("Value").unwrap_or_default().to_owned();
         if pairs.iter().any(|(k, _)| *k == key) {
-            return Err(ApiError::new("InvalidParameterValue", format!("Duplicate tag key '{key}' specified.")));
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                format!("Duplicate tag key '{key}' specified."),
+            ));
         }
         pairs.push((key, value));
     }

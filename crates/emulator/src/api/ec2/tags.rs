@@ -20,7 +20,11 @@ pub(crate) struct CreateTags {
 
 /// "Up to 1000 resources."
 fn resources(p: &Scope<'_>) -> Result<Vec<String>, ApiError> {
-    let ids: Vec<String> = p.texts("ResourceId").into_iter().map(str::to_owned).collect();
+    let ids: Vec<String> = p
+        .texts("ResourceId")
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     if ids.is_empty() {
         return Err(ApiError::missing("ResourceId"));
     }
@@ -29,10 +33,15 @@ fn resources(p: &Scope<'_>) -> Result<Vec<String>, ApiError> {
 
 fn not_found(id: &str) -> ApiError {
     let kind = id.rsplit_once('-').map_or("", |(prefix, _)| prefix);
-    let known = |code: &'static str, noun: &str| ApiError::new(code, format!("The {noun} ID '{id}' does not exist"));
+    let known = |code: &'static str, noun: &str| {
+        ApiError::new(code, format!("The {noun} ID '{id}' does not exist"))
+    };
     match kind {
         "i" => known("InvalidInstanceID.NotFound", "instance"),
-        "ami" => ApiError::new("InvalidAMIID.NotFound", format!("The image id '[{id}]' does not exist")),
+        "ami" => ApiError::new(
+            "InvalidAMIID.NotFound",
+            format!("The image id '[{id}]' does not exist"),
+        ),
         "snap" => known("InvalidSnapshot.NotFound", "snapshot"),
         "vol" => known("InvalidVolume.NotFound", "volume"),
         "sg" => known("InvalidGroup.NotFound", "security group"),
@@ -56,7 +65,10 @@ impl Action for CreateTags {
         if tags.is_empty() {
             return Err(ApiError::missing("Tag"));
         }
-        Ok(Self { resources: resources(p)?, tags })
+        Ok(Self {
+            resources: resources(p)?,
+            tags,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -78,9 +90,15 @@ impl Action for DeleteTags {
         let mut tags = Vec::new();
         for tag in p.each("Tag") {
             // "If you omit the value, the tag is deleted whatever its value; with an empty string only if it is empty."
-            tags.push((tag.required("Key")?.to_owned(), tag.text("Value").map(str::to_owned)));
+            tags.push((
+                tag.required("Key")?.to_owned(),
+                tag.text("Value").map(str::to_owned),
+            ));
         }
-        Ok(Self { resources: resources(p)?, tags })
+        Ok(Self {
+            resources: resources(p)?,
+            tags,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -105,13 +123,19 @@ pub(crate) struct DescribeTags {
 
 impl Action for DescribeTags {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { filters: Filters::parse(p, &["key", "resource-id", "resource-type", "value"])?, page: Page::parse(p, 5)? })
+        Ok(Self {
+            filters: Filters::parse(p, &["key", "resource-id", "resource-type", "value"])?,
+            page: Page::parse(p, 5)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let region = &*cx.region();
         let all = region.all_tags();
-        let tags = all.iter().flat_map(|(id, kind, tags)| tags.iter().map(move |(key, value)| (*id, *kind, key, value)));
+        let tags = all.iter().flat_map(|(id, kind, tags)| {
+            tags.iter()
+                .map(move |(key, value)| (*id, *kind, key, value))
+        });
         let chosen = tags.filter(|(id, kind, key, value)| {
             self.filters.pass(&Tags::of(&[(key, value)]), |name| {
                 vec![match name {
@@ -122,10 +146,15 @@ impl Action for DescribeTags {
                 }]
             })
         });
-        let (page, token) = self.page.cut(chosen.collect(), |(id, _, key, _)| format!("{id} {key}"));
+        let (page, token) = self
+            .page
+            .cut(chosen.collect(), |(id, _, key, _)| format!("{id} {key}"));
         let mut x = Xml::new();
         x.list("tagSet", page, |x, (id, kind, key, value)| {
-            x.put("resourceId", id).put("resourceType", kind).put("key", key).put("value", value);
+            x.put("resourceId", id)
+                .put("resourceType", kind)
+                .put("key", key)
+                .put("value", value);
         });
         write_token(&mut x, token);
         Ok(x)

@@ -17,7 +17,10 @@ use crate::ids::VolumeId;
 
 /// EC2's answer to a volume that is not there.
 pub(crate) fn not_found(id: &VolumeId) -> ApiError {
-    ApiError::new("InvalidVolume.NotFound", format!("The volume '{id}' does not exist."))
+    ApiError::new(
+        "InvalidVolume.NotFound",
+        format!("The volume '{id}' does not exist."),
+    )
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVolumes.html>
@@ -29,7 +32,11 @@ pub(crate) struct DescribeVolumes {
 
 impl Action for DescribeVolumes {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let ids = p.texts("VolumeId").into_iter().map(VolumeId::parse).collect::<Result<Vec<_>, _>>()?;
+        let ids = p
+            .texts("VolumeId")
+            .into_iter()
+            .map(VolumeId::parse)
+            .collect::<Result<Vec<_>, _>>()?;
         let known = [
             "attachment.delete-on-termination",
             "attachment.device",
@@ -45,7 +52,11 @@ impl Action for DescribeVolumes {
         ];
         let page = Page::parse(p, 5)?;
         page.excludes_ids("volumeIds", ids.len())?;
-        Ok(Self { ids, filters: Filters::parse(p, &known)?, page })
+        Ok(Self {
+            ids,
+            filters: Filters::parse(p, &known)?,
+            page,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
@@ -53,24 +64,38 @@ impl Action for DescribeVolumes {
         if let Some(unknown) = self.ids.iter().find(|id| !region.volumes.contains_key(id)) {
             return Err(not_found(unknown));
         }
-        let chosen = region.volumes.values().filter(|v| self.ids.is_empty() || self.ids.contains(&v.id)).filter(|v| {
-            self.filters.pass(&v.tags, |name| {
-                let attachment = attachment(region, v);
-                match name {
-                    "attachment.delete-on-termination" => attachment.map(|a| a.1.delete_on_termination.to_string()).into_iter().collect(),
-                    "attachment.device" => attachment.map(|a| a.1.device.clone()).into_iter().collect(),
-                    "attachment.instance-id" => attachment.map(|a| a.0.id.to_string()).into_iter().collect(),
-                    "attachment.status" => attachment.map(|_| "attached".to_owned()).into_iter().collect(),
-                    "availability-zone" => vec![v.zone.clone()],
-                    "encrypted" => vec![v.encrypted.to_string()],
-                    "size" => vec![v.size_gib.to_string()],
-                    "snapshot-id" => v.snapshot.iter().map(ToString::to_string).collect(),
-                    "status" => vec![v.state().to_owned()],
-                    "volume-type" => vec![v.volume_type.clone()],
-                    _ => vec![v.id.to_string()],
-                }
-            })
-        });
+        let chosen = region
+            .volumes
+            .values()
+            .filter(|v| self.ids.is_empty() || self.ids.contains(&v.id))
+            .filter(|v| {
+                self.filters.pass(&v.tags, |name| {
+                    let attachment = attachment(region, v);
+                    match name {
+                        "attachment.delete-on-termination" => attachment
+                            .map(|a| a.1.delete_on_termination.to_string())
+                            .into_iter()
+                            .collect(),
+                        "attachment.device" => {
+                            attachment.map(|a| a.1.device.clone()).into_iter().collect()
+                        }
+                        "attachment.instance-id" => {
+                            attachment.map(|a| a.0.id.to_string()).into_iter().collect()
+                        }
+                        "attachment.status" => attachment
+                            .map(|_| "attached".to_owned())
+                            .into_iter()
+                            .collect(),
+                        "availability-zone" => vec![v.zone.clone()],
+                        "encrypted" => vec![v.encrypted.to_string()],
+                        "size" => vec![v.size_gib.to_string()],
+                        "snapshot-id" => v.snapshot.iter().map(ToString::to_string).collect(),
+                        "status" => vec![v.state().to_owned()],
+                        "volume-type" => vec![v.volume_type.clone()],
+                        _ => vec![v.id.to_string()],
+                    }
+                })
+            });
         let (page, token) = self.page.cut(chosen.collect(), |v| v.id.to_string());
         let mut x = Xml::new();
         x.list("volumeSet", page, |x, v| write(x, region, v));
@@ -82,21 +107,46 @@ impl Action for DescribeVolumes {
 fn attachment<'a>(
     region: &'a Region,
     v: &Volume,
-) -> Option<(&'a crate::account::instance::Instance, &'a crate::account::instance::VolumeAttachment)> {
+) -> Option<(
+    &'a crate::account::instance::Instance,
+    &'a crate::account::instance::VolumeAttachment,
+)> {
     let instance = region.instances.get(v.attached_to.as_ref()?)?;
-    Some((instance, instance.volumes.iter().find(|a| a.volume == v.id)?))
+    Some((
+        instance,
+        instance.volumes.iter().find(|a| a.volume == v.id)?,
+    ))
 }
 
 fn write(x: &mut Xml, region: &Region, v: &Volume) {
-    x.put("volumeId", &v.id).put("size", v.size_gib).put("snapshotId", v.snapshot.as_ref().map(ToString::to_string).unwrap_or_default());
-    x.put("availabilityZone", &v.zone).put("status", v.state()).put("createTime", v.created);
-    x.list("attachmentSet", attachment(region, v), |x, (instance, a)| {
-        x.put("volumeId", &v.id).put("instanceId", &instance.id).put("device", &a.device).put("status", "attached");
-        x.put("attachTime", a.attached).put("deleteOnTermination", a.delete_on_termination);
-    });
+    x.put("volumeId", &v.id).put("size", v.size_gib).put(
+        "snapshotId",
+        v.snapshot
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+    );
+    x.put("availabilityZone", &v.zone)
+        .put("status", v.state())
+        .put("createTime", v.created);
+    x.list(
+        "attachmentSet",
+        attachment(region, v),
+        |x, (instance, a)| {
+            x.put("volumeId", &v.id)
+                .put("instanceId", &instance.id)
+                .put("device", &a.device)
+                .put("status", "attached");
+            x.put("attachTime", a.attached)
+                .put("deleteOnTermination", a.delete_on_termination);
+        },
+    );
     write_tags(x, &v.tags);
-    x.put("volumeType", &v.volume_type).maybe("iops", v.iops).maybe("throughput", v.throughput);
-    x.put("encrypted", v.encrypted).put("multiAttachEnabled", false);
+    x.put("volumeType", &v.volume_type)
+        .maybe("iops", v.iops)
+        .maybe("throughput", v.throughput);
+    x.put("encrypted", v.encrypted)
+        .put("multiAttachEnabled", false);
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVolume.html>
@@ -129,13 +179,25 @@ impl Action for CreateVolume {
         {
             let region = &*cx.region();
             let id = VolumeId::parse(&made)?;
-            write(&mut x, region, region.volumes.get(&id).ok_or_else(|| not_found(&id))?);
+            write(
+                &mut x,
+                region,
+                region.volumes.get(&id).ok_or_else(|| not_found(&id))?,
+            );
             return Ok(x);
         }
         if !cx.region().subnets.values().any(|s| s.zone == self.zone) {
-            return Err(ApiError::new("InvalidZone.NotFound", format!("The zone '{}' does not exist.", self.zone)));
+            return Err(ApiError::new(
+                "InvalidZone.NotFound",
+                format!("The zone '{}' does not exist.", self.zone),
+            ));
         }
-        let snapshot_gib = self.wish.snapshot.as_ref().map(|id| snapshots::usable(cx, id).map(|s| s.size_gib)).transpose()?;
+        let snapshot_gib = self
+            .wish
+            .snapshot
+            .as_ref()
+            .map(|id| snapshots::usable(cx, id).map(|s| s.size_gib))
+            .transpose()?;
         if snapshot_gib.is_none() && self.wish.size_gib.is_none() {
             return Err(ApiError::missing("Size"));
         }
@@ -156,7 +218,14 @@ impl Action for CreateVolume {
         };
         let region = cx.region();
         if let Some((token, fingerprint)) = self.token {
-            region.client_tokens.insert(format!("CreateVolume {token}"), TokenUse { fingerprint, made: volume.id.to_string(), at: now });
+            region.client_tokens.insert(
+                format!("CreateVolume {token}"),
+                TokenUse {
+                    fingerprint,
+                    made: volume.id.to_string(),
+                    at: now,
+                },
+            );
         }
         write(&mut x, region, &volume);
         region.volumes.insert(volume.id.clone(), volume);
@@ -171,14 +240,19 @@ pub(crate) struct DeleteVolume {
 
 impl Action for DeleteVolume {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self { id: VolumeId::parse(p.required("VolumeId")?)? })
+        Ok(Self {
+            id: VolumeId::parse(p.required("VolumeId")?)?,
+        })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let volumes = &mut cx.region().volumes;
         let volume = volumes.get(&self.id).ok_or_else(|| not_found(&self.id))?;
         if let Some(instance) = &volume.attached_to {
-            return Err(ApiError::new("VolumeInUse", format!("Volume {} is currently attached to {instance}", self.id)));
+            return Err(ApiError::new(
+                "VolumeInUse",
+                format!("Volume {} is currently attached to {instance}", self.id),
+            ));
         }
         volumes.remove(&self.id);
         Ok(super::done())

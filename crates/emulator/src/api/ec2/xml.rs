@@ -39,7 +39,12 @@ impl Xml {
     }
 
     /// A list as EC2 writes it: one `item` for each member. An empty list is an empty element.
-    pub fn list<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, mut fill: impl FnMut(&mut Self, T)) -> &mut Self {
+    pub fn list<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        mut fill: impl FnMut(&mut Self, T),
+    ) -> &mut Self {
         self.open(name);
         for item in items {
             self.node("item", |x| fill(x, item));
@@ -49,7 +54,11 @@ impl Xml {
     }
 
     /// A list of texts.
-    pub fn texts<T: Display>(&mut self, name: &str, items: impl IntoIterator<Item = T>) -> &mut Self {
+    pub fn texts<T: Display>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+    ) -> &mut Self {
         self.open(name);
         for item in items {
             self.put("item", item);
@@ -98,11 +107,13 @@ mod tests {
     #[test]
     fn lists_nodes_and_markup() {
         let mut x = Xml::new();
-        x.put("a", "1 < 2 & 3\u{1}").maybe("b", None::<u8>).node("c", |x| {
-            x.texts("d", ["e", "f"]).list("g", [1, 2], |x, n| {
-                x.put("n", n);
+        x.put("a", "1 < 2 & 3\u{1}")
+            .maybe("b", None::<u8>)
+            .node("c", |x| {
+                x.texts("d", ["e", "f"]).list("g", [1, 2], |x, n| {
+                    x.put("n", n);
+                });
             });
-        });
         assert_eq!(
             x.into_text(),
             "<a>1 &lt; 2 &amp; 3\u{fffd}</a><c><d><item>e</item><item>f</item></d>\
