@@ -12,10 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 fn main() -> ExitCode {
     emulator::guest::run_if_guest_process();
     guest_support::main(cases![
-        debug,
         a_fresh_guest_is_a_small_system,
         commands_end_as_they_do_over_sshd,
         a_round_trip_of_many_bytes_is_whole,
+        files_travel_by_sftp_and_scp,
         a_terminal_is_one,
         a_dropped_connection_hangs_up_its_terminal,
         user_data_is_carried_out_in_order,
@@ -98,6 +98,22 @@ async fn a_round_trip_of_many_bytes_is_whole(world: Arc<World>) {
     assert!(child.wait_with_output().await.unwrap().status.success());
     assert_eq!(received.len(), sent.len());
     assert!(received == sent, "the bytes differ");
+    stop(&machine).await;
+}
+
+async fn files_travel_by_sftp_and_scp(world: Arc<World>) {
+    let machine = world.boot("i-sftp", &[], b"").await;
+    let (sent, received) = (world.folder.path().join("sent"), world.folder.path().join("received"));
+    std::fs::write(&sent, vec![7; 300_000]).unwrap();
+    // With -O, scp needs no sftp server, which not every host has.
+    let has_sftp = ["/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server"].iter().any(|p| guest_support::exists(p.as_ref()));
+    for mode in if has_sftp { &["-s", "-O"][..] } else { &["-O"] } {
+        let there = machine.client("scp").arg(mode).arg("-P").arg(machine.port.to_string()).arg(&sent).arg("ec2-user@127.0.0.1:file").status();
+        assert!(there.await.unwrap().success(), "{mode}");
+        let back = machine.client("scp").arg(mode).arg("-P").arg(machine.port.to_string()).arg("ec2-user@127.0.0.1:file").arg(&received).status();
+        assert!(back.await.unwrap().success(), "{mode}");
+        assert_eq!(std::fs::read(&received).unwrap(), vec![7; 300_000]);
+    }
     stop(&machine).await;
 }
 
@@ -333,6 +349,15 @@ async fn another_user_needs_the_rules_to_become_root(world: Arc<World>) {
     let refused = machine.run("sudo -u ann sudo -n id -u").await;
     assert_ne!(refused.status.code(), Some(0));
     assert_eq!(machine.ok("sudo -u bob sudo -n id -u; A=1 sudo -E sh -c 'echo $A'; sudo B=2 sh -c 'echo $B$A'").await, "0\n1\n2");
+    // The local EC2's own sudo, whether or not the host has one.
+    let ours = |arguments: &str| format!("exec -a sudo /usr/lib/qib-guest/tool {arguments}");
+    assert_eq!(machine.ok(&ours("-n -E -H id -u")).await, "0");
+    assert_eq!(machine.ok(&ours("-u ann -i -- sh -c 'pwd; id -un; echo $HOME'")).await, "/home/ann\nann\n/home/ann");
+    assert_eq!(machine.ok(&ours("A=1 sh -c 'echo $A $USER $SUDO_USER $HOME'")).await, "1 root ec2-user /root");
+    let refused = machine.run(&format!("sudo -u ann bash -c \"{}\"", ours("-n id"))).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let escalation = machine.run("exec -a qib-guest /usr/lib/qib-guest/tool; exit 0").await;
+    assert!(String::from_utf8_lossy(&escalation.stderr).contains("not one of its names"), "{escalation:?}");
     stop(&machine).await;
 }
 
@@ -349,10 +374,4 @@ async fn garbage_in_user_data_is_said_and_the_guest_comes_up(world: Arc<World>) 
         assert!(console.contains(said), "`{said}` is missing:\n{console}");
         stop(&machine).await;
     }
-}
-
-async fn debug(world: Arc<World>) {
-    let machine = world.boot("i-debug", &[], b"").await;
-    println!("{:?}", machine.run("ls -la /run/cloud-init; cat /run/cloud-init/*; cloud-init status; readlink /proc/self/exe; timeout 2 cloud-init status --wait; echo $?; timeout 2 /usr/bin/cloud-init --version").await);
-    println!("{}", machine.console_text());
 }

@@ -6,7 +6,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use russh::keys::PublicKey;
-use russh::keys::ssh_key::authorized_keys::Entry;
 
 use crate::guest::accounts::Account;
 use crate::guest::host::GuestMode;
@@ -49,9 +48,26 @@ fn find(text: &str, key: &PublicKey) -> Option<Permission> {
     text.lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .filter_map(|line| line.parse::<Entry>().ok())
-        .filter(|entry| entry.public_key().key_data() == key.key_data())
-        .find_map(|entry| options(entry.config_opts().as_ref()))
+        .filter_map(entry)
+        .filter(|(_, entry)| entry.key_data() == key.key_data())
+        .find_map(|(text, _)| options(text))
+}
+
+/// A line's options and key. A line that is not a key begins with options, which end at the first white space outside quotes.
+fn entry(line: &str) -> Option<(&str, PublicKey)> {
+    if let Ok(key) = line.parse() {
+        return Some(("", key));
+    }
+    let (mut quoted, mut escaped) = (false, false);
+    let end = line.find(|letter: char| {
+        if letter == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = letter == '\\' && !escaped;
+        letter.is_whitespace() && !quoted
+    })?;
+    let (options, key) = line.split_at(end);
+    Some((options, key.trim_start().parse().ok()?))
 }
 
 /// `None` if an option is not understood: sshd then refuses the key, for the option may have been a restriction.
