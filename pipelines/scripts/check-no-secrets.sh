@@ -6,7 +6,7 @@ set -eu
 # Registries' credentials one by one, since tools rewrite the file around them; the certificate line by line.
 needles=$(
     printf '%s\n' "$PULL_SECRET" | grep -o '"auth"[[:space:]]*:[[:space:]]*"[^"]*"' | sed 's/.*"\([^"]*\)"$/\1/' || true
-    printf '%s\n' "$RH_CDN_PEM" | sed '/^-----/d; /^#/d' | awk 'length >= 40'
+    printf '%s\n' "$RH_CDN_PEM" | sed '/^-----/d; /^#/d' | grep '.\{40\}' || true
 )
 if [ -z "$needles" ]; then
     echo "the pull secret holds no \"auth\" that could be looked for" >&2

@@ -9,7 +9,7 @@ if command -v dnf >/dev/null 2>&1; then dnf -y clean all; fi
 
 rm -rf "$HOME_FOLDER/playbooks" "$HOME_FOLDER/.ansible" /root/.ansible
 for file in /root/.bash_history /home/*/.bash_history /root/.python_history /home/*/.python_history /root/.lesshst /home/*/.lesshst; do
-    shred --force --remove "$file"
+    if [ -e "$file" ]; then shred --force --remove "$file"; fi
 done
 rm -rf /tmp/ansible* /var/tmp/ansible* /tmp/pip-* /root/.cache "$HOME_FOLDER/.cache"
 
