@@ -86,44 +86,33 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime")
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_nobody_takes_fails() {
+        let (ours, _theirs) = tokio::io::duplex(8);
+        let mut guarded = StallGuard::new(ours, Duration::from_secs(20));
+        let error = guarded
+            .write_all(&[0; 100])
+            .await
+            .expect_err("nobody reads");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    #[test]
-    fn a_write_that_nobody_takes_fails() {
-        runtime().block_on(async {
-            let (ours, _theirs) = tokio::io::duplex(8);
-            let mut guarded = StallGuard::new(ours, Duration::from_millis(20));
-            let error = guarded
-                .write_all(&[0; 100])
-                .await
-                .expect_err("nobody reads");
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    #[tokio::test(start_paused = true)]
+    async fn slow_progress_is_progress() {
+        let (ours, mut theirs) = tokio::io::duplex(1);
+        let reader = tokio::spawn(async move {
+            let mut taken = 0;
+            while taken < 40 {
+                tokio::time::sleep(Duration::from_secs(15)).await;
+                taken += theirs.read(&mut [0; 1]).await.expect("the stream is open");
+            }
         });
-    }
-
-    #[test]
-    fn slow_progress_is_progress() {
-        runtime().block_on(async {
-            let (ours, mut theirs) = tokio::io::duplex(1);
-            let reader = tokio::spawn(async move {
-                let mut taken = 0;
-                while taken < 40 {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                    taken += theirs.read(&mut [0; 1]).await.expect("the stream is open");
-                }
-            });
-            // 40 bytes take at least 200 ms, twice the limit; no single one takes that long.
-            let mut guarded = StallGuard::new(ours, Duration::from_millis(100));
-            guarded
-                .write_all(&[0; 40])
-                .await
-                .expect("each byte is taken in time");
-            reader.await.expect("the reader is done");
-        });
+        // Ten minutes in all, many times the limit; no single byte takes that long.
+        let mut guarded = StallGuard::new(ours, Duration::from_secs(20));
+        guarded
+            .write_all(&[0; 40])
+            .await
+            .expect("each byte is taken in time");
+        reader.await.expect("the reader is done");
     }
 }

@@ -113,7 +113,9 @@ impl Connection {
     /// A background process that the command leaves behind with its output still open does not hold this up for long:
     /// a few quiet seconds after the command's own end, it returns.
     ///
-    /// Dropping the future sends the command SIGTERM and closes its channel; it does not wait for it to end.
+    /// Dropping the future asks the host to send the command SIGTERM and closes its channel, which takes its terminal
+    /// away (SIGHUP) if it has one; it does not wait for the end. OpenSSH does not carry the signal out for root, so a
+    /// command of root's without a terminal runs on.
     ///
     /// # Errors
     /// [`RunError::ConnectionLost`] says whether the command may have begun. It is never run again from here.

@@ -136,7 +136,10 @@ mod tests {
     fn names_are_found_by_host_and_port() {
         let (line, key) = key();
         let text = format!("# note\n\nother.example {line}\n[10.0.0.1]:2222,build {line} x\n");
-        assert_eq!(look_up(&text, "10.0.0.1", 2222).keys, std::slice::from_ref(&key));
+        assert_eq!(
+            look_up(&text, "10.0.0.1", 2222).keys,
+            std::slice::from_ref(&key)
+        );
         assert_eq!(look_up(&text, "BUILD", 22).keys, [key]);
         assert_eq!(look_up(&text, "10.0.0.1", 22), Known::default());
         assert_eq!(look_up(&text, "uild", 22), Known::default());
@@ -146,7 +149,10 @@ mod tests {
     fn patterns_and_their_negation() {
         let (line, key) = key();
         let text = format!("*.example,!bad.example {line}\n10.0.?.1 {line}");
-        assert_eq!(look_up(&text, "a.example", 22).keys, std::slice::from_ref(&key));
+        assert_eq!(
+            look_up(&text, "a.example", 22).keys,
+            std::slice::from_ref(&key)
+        );
         assert_eq!(look_up(&text, "bad.example", 22), Known::default());
         assert_eq!(look_up(&text, "10.0.7.1", 22).keys, [key]);
         assert_eq!(look_up(&text, "10.0.77.1", 22), Known::default());

@@ -228,10 +228,13 @@ impl PreparedScript {
 fn as_user(become_user: &Become, command: &str) -> String {
     match become_user {
         Become::LoginUser => format!("exec {command}"),
-        Become::User(UserName(user)) => format!(
-            "if [ \"$(id -u)\" = \"$(id -u {user} 2>/dev/null)\" ]; then exec {command}; \
-             else exec sudo -n -H -u {user} -- {command}; fi"
-        ),
+        Become::User(UserName(user)) => {
+            let user = shell_quote(user);
+            format!(
+                "if [ \"$(id -u)\" = \"$(id -u {user} 2>/dev/null)\" ]; then exec {command}; \
+                 else exec sudo -n -H -u {user} -- {command}; fi"
+            )
+        }
     }
 }
 
