@@ -163,7 +163,7 @@ impl Workplace {
 
 fn copy_recursively(from: &Path, into: &Path) -> Result<(), Failure> {
     Program::new("cp")
-        .args(["-R", "--"])
+        .args(["-a", "--"])
         .args([from, into])
         .run()
 }
