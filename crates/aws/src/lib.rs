@@ -1,1 +1,36 @@
-//! aws
+//! EC2, SSM and STS through the AWS SDK: the only crate that names `aws-sdk-*`.
+//!
+//! It implements the port of the `cloud` crate and knows nothing of pipelines or builds. The SDK's EC2 crate needs
+//! 7.5 GB and minutes to compile, so nothing else may depend on it.
+//!
+//! ```text
+//!   AwsAccount ─── STS client of the default region
+//!       └─ AwsRegion (made when first asked for, then shared)
+//!            ├─ EC2 client ─▶ images, snapshots, instances, launch, addresses, key_pairs, subnets,
+//!            │                security_groups, create_tags: one file per family, conversions as pure functions
+//!            └─ SSM client ─▶ parameters
+//!   every failure ─▶ classify ─▶ cloud::CloudError
+//! ```
+
+mod account;
+mod addresses;
+mod answer;
+mod block_devices;
+mod capacity;
+mod classify;
+mod client_settings;
+mod filters;
+mod images;
+mod instances;
+mod key_pairs;
+mod launch;
+mod options;
+mod parameters;
+mod region;
+mod security_groups;
+mod snapshots;
+mod subnets;
+mod tagging;
+
+pub use account::AwsAccount;
+pub use options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};

@@ -1,0 +1,77 @@
+//! The account: its identity and its regions.
+
+use crate::classify::failed;
+use crate::client_settings;
+use crate::options::{AwsOptions, ConnectError};
+use crate::region::AwsRegion;
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use cloud::{Account, AccountId, CallerIdentity, CloudError, Region, RegionName};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// An AWS account, or the local EC2, as seen with one set of credentials.
+pub struct AwsAccount {
+    settings: SdkConfig,
+    default_region: RegionName,
+    sts: aws_sdk_sts::Client,
+    regions: Mutex<HashMap<RegionName, Arc<AwsRegion>>>,
+}
+
+impl AwsAccount {
+    /// Finds out how to reach AWS. Makes no call to AWS but what finding the region takes: whether the credentials are
+    /// good shows with the first call, best [`Account::caller_identity`].
+    ///
+    /// # Errors
+    /// No region is known, or region or endpoint cannot be one.
+    pub async fn connect(options: AwsOptions) -> Result<Self, ConnectError> {
+        let settings = client_settings::settings(&options).await?;
+        let default_region = settings
+            .region()
+            .map(|region| RegionName::new(region.as_ref()))
+            .ok_or(ConnectError::NoRegion {
+                profile: options.profile,
+            })?;
+        Ok(Self {
+            // In the default region, not the global endpoint: that one does not accept credentials of opt-in regions.
+            sts: aws_sdk_sts::Client::new(&settings),
+            settings,
+            default_region,
+            regions: Mutex::default(),
+        })
+    }
+
+    /// The region where nothing else names one.
+    pub fn default_region(&self) -> &RegionName {
+        &self.default_region
+    }
+}
+
+#[async_trait]
+impl Account for AwsAccount {
+    async fn caller_identity(&self) -> cloud::port::Result<CallerIdentity> {
+        const CALL: &str = "GetCallerIdentity";
+        let answer = self
+            .sts
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(failed(CALL))?;
+        let lacks = |part| CloudError {
+            message: format!("the answer lacks the {part}"),
+            ..crate::answer::unreadable(CALL)
+        };
+        Ok(CallerIdentity {
+            account: AccountId::new(answer.account().ok_or_else(|| lacks("account"))?),
+            arn: answer.arn().ok_or_else(|| lacks("ARN"))?.to_owned(),
+        })
+    }
+
+    fn region(&self, name: &RegionName) -> Arc<dyn Region> {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        regions
+            .entry(name.clone())
+            .or_insert_with(|| Arc::new(AwsRegion::new(&self.settings, name)))
+            .clone()
+    }
+}

@@ -1,0 +1,395 @@
+//! One table from what AWS answers, or fails to answer, to what a caller can do about it.
+//!
+//! Sources of the codes:
+//! - EC2: <https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html>
+//! - SSM: <https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html> and the pages of
+//!   GetParameter, GetParametersByPath, PutParameter and DeleteParameter
+//! - STS: <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
+//!
+//! ```text
+//!   answer with a code ──▶ CODES ──▶ SUFFIXES ──▶ PREFIXES ──▶ HTTP status ──▶ Other
+//!   answer without sense, none, too late ──▶ Transient: whether the call had an effect is not known
+//!   no credentials to sign with ──▶ Credentials
+//! ```
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::error::{ConnectorError, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::RequestId;
+use cloud::{CloudError, ErrorKind};
+use std::error::Error;
+
+/// Codes by their whole name. What is not here is decided by its end, then by its start.
+const CODES: &[(ErrorKind, &[&str])] = &[
+    (
+        ErrorKind::Throttled,
+        &[
+            "RequestLimitExceeded",
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "EC2ThrottledException",
+            "TooManyRequestsException",
+            "BandwidthLimitExceeded",
+            "PriorRequestNotComplete",
+            "SlowDown",
+            // CreateSnapshot and CreateImage: too many of one volume within a short time.
+            "SnapshotCreationPerVolumeRateExceeded",
+            // PutParameter and DeleteParameter: others write the same parameter at this moment.
+            "TooManyUpdates",
+        ],
+    ),
+    (
+        ErrorKind::Transient,
+        &[
+            "InternalError",
+            "InternalFailure",
+            "InternalServerError",
+            "ServerInternal",
+            "ServiceUnavailable",
+            "Unavailable",
+            "RequestTimeout",
+            "RequestTimeoutException",
+        ],
+    ),
+    (
+        ErrorKind::NotFound,
+        &["ParameterNotFound", "ParameterVersionNotFound"],
+    ),
+    (ErrorKind::Duplicate, &["ParameterAlreadyExists"]),
+    (ErrorKind::Dependency, &["DependencyViolation"]),
+    (
+        ErrorKind::WrongState,
+        &[
+            "IncorrectInstanceState",
+            "IncorrectState",
+            "InvalidState",
+            // "The specified AMI has been deregistered and is no longer available, or is not in a state from which
+            // you can launch an instance or specify attributes."
+            "InvalidAMIID.Unavailable",
+            // Termination or deregistration protection, most of the time.
+            "OperationNotPermitted",
+        ],
+    ),
+    (ErrorKind::AddressInUse, &["Resource.AlreadyAssociated"]),
+    (
+        ErrorKind::Capacity,
+        &[
+            "InsufficientInstanceCapacity",
+            "InsufficientHostCapacity",
+            "InsufficientReservedInstanceCapacity",
+            "InsufficientCapacity",
+            "InsufficientCapacityOnHost",
+        ],
+    ),
+    (
+        ErrorKind::Quota,
+        &[
+            "MaxSpotInstanceCountExceeded",
+            "MaxIOPSLimitExceeded",
+            "InsufficientFreeAddressesInSubnet",
+        ],
+    ),
+    (
+        ErrorKind::Credentials,
+        &[
+            "AuthFailure",
+            "Blocked",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ],
+    ),
+    (
+        ErrorKind::AccessDenied,
+        &[
+            "UnauthorizedOperation",
+            "AccessDenied",
+            "AccessDeniedException",
+            "OptInRequired",
+        ],
+    ),
+    (
+        ErrorKind::InvalidInput,
+        &[
+            "IdempotentParameterMismatch",
+            "HierarchyLevelLimitExceededException",
+            "ParameterPatternMismatchException",
+            "Unsupported",
+            "UnsupportedOperation",
+            "UnsupportedParameterType",
+            "ValidationError",
+            "ValidationException",
+            "VPCIdNotSpecified",
+        ],
+    ),
+];
+
+/// Codes by their end, which EC2 gives its meaning: `InvalidGroup.NotFound`, `InvalidAMIName.Duplicate` …
+const SUFFIXES: &[(ErrorKind, &str)] = &[
+    (ErrorKind::NotFound, ".NotFound"),
+    (ErrorKind::Duplicate, ".Duplicate"),
+    (ErrorKind::Dependency, ".InUse"),
+    (ErrorKind::Quota, "LimitExceeded"),
+    (ErrorKind::Quota, "QuotaExceeded"),
+];
+
+/// Codes by their start: what is left of these is about the request itself.
+const PREFIXES: &[(ErrorKind, &str)] = &[
+    (ErrorKind::InvalidInput, "Invalid"),
+    (ErrorKind::InvalidInput, "Missing"),
+    (ErrorKind::InvalidInput, "Malformed"),
+    (ErrorKind::InvalidInput, "Unknown"),
+];
+
+/// EC2's message where AuthFailure is about the credentials. The same code, with another message, says that an image
+/// or an address belongs to somebody else.
+const BAD_CREDENTIALS: &str = "validate the provided access credentials";
+
+/// What a caller can do about an answer with this code, message and HTTP status.
+pub(crate) fn kind_of(code: &str, message: &str, status: u16) -> ErrorKind {
+    if code == "AuthFailure" && !message.contains(BAD_CREDENTIALS) {
+        return ErrorKind::AccessDenied;
+    }
+    let by_name = CODES
+        .iter()
+        .find(|(_, codes)| codes.contains(&code))
+        .map(|(kind, _)| *kind);
+    let by_end = || {
+        SUFFIXES
+            .iter()
+            .find(|(_, end)| code.ends_with(end))
+            .map(|(kind, _)| *kind)
+    };
+    let by_start = || {
+        PREFIXES
+            .iter()
+            .find(|(_, start)| code.starts_with(start))
+            .map(|(kind, _)| *kind)
+    };
+    by_name
+        .or_else(by_end)
+        .or_else(by_start)
+        .unwrap_or(match status {
+            429 => ErrorKind::Throttled,
+            500..=599 => ErrorKind::Transient,
+            _ => ErrorKind::Other,
+        })
+}
+
+/// For `map_err`: the failure of the call named `operation`.
+pub(crate) fn failed<E>(
+    operation: &'static str,
+) -> impl Fn(SdkError<E, HttpResponse>) -> CloudError + Copy
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    move |error| classified(operation, &error)
+}
+
+fn classified<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CloudError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let without_answer = |kind, message: String| CloudError {
+        operation,
+        resource: None,
+        kind,
+        code: String::new(),
+        message,
+        request_id: error.request_id().map(str::to_owned),
+    };
+    match error {
+        SdkError::ServiceError(answer) => {
+            let meta = answer.err().meta();
+            let status = answer.raw().status().as_u16();
+            let code = meta.code().unwrap_or_default();
+            let message = meta.message().unwrap_or_default();
+            CloudError {
+                operation,
+                resource: None,
+                kind: kind_of(code, message, status),
+                code: code.to_owned(),
+                message: if message.is_empty() {
+                    format!("the answer was HTTP status {status} without a message")
+                } else {
+                    message.to_owned()
+                },
+                request_id: meta
+                    .request_id()
+                    .or_else(|| error.request_id())
+                    .map(str::to_owned),
+            }
+        }
+        SdkError::TimeoutError(_) => without_answer(
+            ErrorKind::Transient,
+            format!("no answer in the time allowed for it ({})", reasons(error)),
+        ),
+        SdkError::DispatchFailure(failure) => match credentials_failure(error) {
+            Some(reason) => without_answer(ErrorKind::Credentials, reasons(reason)),
+            None => without_answer(
+                failure
+                    .as_connector_error()
+                    .map_or(ErrorKind::Transient, connector_kind),
+                format!(
+                    "the request could not be sent: {}",
+                    reasons(failure_source(error))
+                ),
+            ),
+        },
+        SdkError::ResponseError(answer) => {
+            let status = answer.raw().status().as_u16();
+            without_answer(
+                match status {
+                    429 => ErrorKind::Throttled,
+                    // A refusal, if not one of AWS's: of a proxy, for instance.
+                    300..=499 => ErrorKind::Other,
+                    // Cut off, or not to be understood: the call may have had its effect.
+                    _ => ErrorKind::Transient,
+                },
+                format!(
+                    "the answer, HTTP status {status}, could not be read: {}",
+                    reasons(failure_source(error))
+                ),
+            )
+        }
+        SdkError::ConstructionFailure(_) => {
+            without_answer(ErrorKind::InvalidInput, reasons(failure_source(error)))
+        }
+        _ => without_answer(ErrorKind::Other, reasons(error)),
+    }
+}
+
+/// A connection that failed may succeed later; what the SDK could not even begin to send will not.
+fn connector_kind(error: &ConnectorError) -> ErrorKind {
+    if error.is_user() {
+        ErrorKind::InvalidInput
+    } else if error.is_io() || error.is_timeout() || error.as_other().is_some() {
+        ErrorKind::Transient
+    } else {
+        ErrorKind::Other
+    }
+}
+
+/// The provider's failure, if there were no credentials to sign with.
+fn credentials_failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    causes(error).find(|cause| cause.is::<CredentialsError>())
+}
+
+/// What lies beneath the SDK's own "dispatch failure" and its like, which say nothing by themselves.
+fn failure_source<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    error.source().unwrap_or(error)
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |cause| (*cause).source())
+}
+
+/// The error and its causes in one line, without those that only repeat the one before.
+fn reasons(error: &(dyn Error + 'static)) -> String {
+    let mut line = String::new();
+    for cause in causes(error) {
+        let reason = cause.to_string();
+        if line.ends_with(&reason) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&reason);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_told_apart() {
+        use ErrorKind::*;
+        for (code, kind) in [
+            ("RequestLimitExceeded", Throttled),
+            ("InternalError", Transient),
+            ("InvalidAMIID.NotFound", NotFound),
+            ("InvalidInstanceID.NotFound", NotFound),
+            ("InvalidKeyPair.Duplicate", Duplicate),
+            ("InvalidAMIName.Duplicate", Duplicate),
+            ("DependencyViolation", Dependency),
+            ("InvalidSnapshot.InUse", Dependency),
+            ("IncorrectInstanceState", WrongState),
+            ("InvalidAMIID.Unavailable", WrongState),
+            ("Resource.AlreadyAssociated", AddressInUse),
+            ("InsufficientInstanceCapacity", Capacity),
+            ("InstanceLimitExceeded", Quota),
+            ("VcpuLimitExceeded", Quota),
+            ("SecurityGroupLimitExceeded", Quota),
+            ("ExpiredToken", Credentials),
+            ("SignatureDoesNotMatch", Credentials),
+            ("UnauthorizedOperation", AccessDenied),
+            ("AccessDeniedException", AccessDenied),
+            ("InvalidParameterValue", InvalidInput),
+            ("InvalidAMIID.Malformed", InvalidInput),
+            ("MissingParameter", InvalidInput),
+            ("UnknownParameter", InvalidInput),
+            ("UnsupportedOperation", InvalidInput),
+            ("ParameterAlreadyExists", Duplicate),
+            ("ParameterNotFound", NotFound),
+            ("SomethingNew", Other),
+        ] {
+            assert_eq!(kind_of(code, "", 400), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_judged_by_its_status() {
+        assert_eq!(kind_of("SomethingNew", "", 503), ErrorKind::Transient);
+        assert_eq!(kind_of("", "", 500), ErrorKind::Transient);
+        assert_eq!(kind_of("", "", 429), ErrorKind::Throttled);
+        // A known code wins: EC2 sends this one with status 500.
+        assert_eq!(
+            kind_of("InsufficientInstanceCapacity", "", 500),
+            ErrorKind::Capacity
+        );
+    }
+
+    #[test]
+    fn auth_failure_is_about_credentials_or_about_anothers_property() {
+        let bad = "AWS was not able to validate the provided access credentials";
+        assert_eq!(kind_of("AuthFailure", bad, 401), ErrorKind::Credentials);
+        assert_eq!(
+            kind_of("AuthFailure", "Not authorized for images: [ami-0abc]", 403),
+            ErrorKind::AccessDenied
+        );
+    }
+
+    #[test]
+    fn no_code_is_listed_twice() {
+        let mut seen = HashSet::new();
+        for code in CODES.iter().flat_map(|(_, codes)| *codes) {
+            assert!(seen.insert(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn repeated_reasons_are_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer: inner")]
+        struct Outer(#[source] Inner);
+        #[derive(Debug, thiserror::Error)]
+        #[error("inner")]
+        struct Inner;
+        assert_eq!(reasons(&Outer(Inner)), "outer: inner");
+    }
+}

@@ -1,0 +1,203 @@
+//! The settings that every SDK client shares: retries, timeouts, credentials, endpoint.
+
+use crate::options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::Builder;
+use std::time::Duration;
+
+/// The longest pause between two attempts; the SDK's own default, said here because [`Timeouts`] counts on it.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
+
+/// The SDK's behaviour is pinned: `latest()` would change timeouts and retries under us with an update of the SDK.
+/// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/behavior-versions.html>
+fn behaviour() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+/// The settings for `options`, with the region in them.
+pub(crate) async fn settings(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
+    if let Some(url) = &options.endpoint_url
+        && !url.starts_with("http://")
+        && !url.starts_with("https://")
+    {
+        return Err(ConnectError::NotAnEndpoint { url: url.clone() });
+    }
+    match &options.credentials {
+        Some(credentials) => local(options, credentials),
+        None => aws(options).await,
+    }
+}
+
+/// Everything from `options`: a rehearsal must come out the same whatever the machine's AWS configuration is, and must
+/// not send anything anywhere but to the local EC2.
+fn local(options: &AwsOptions, credentials: &StaticCredentials) -> Result<SdkConfig, ConnectError> {
+    let region = checked(options.region.clone(), options)?;
+    let endpoint = options
+        .endpoint_url
+        .clone()
+        .ok_or(ConnectError::NoLocalEndpoint)?;
+    let credentials = Credentials::new(
+        &credentials.access_key_id,
+        &credentials.secret_access_key,
+        None,
+        None,
+        "local EC2",
+    );
+    if !endpoint.starts_with("http://") {
+        return Err(ConnectError::NotAnEndpoint { url: endpoint });
+    }
+    Ok(SdkConfig::builder()
+        .behavior_version(behaviour())
+        .region(region)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        // The SDK's default client honours HTTP_PROXY even for loopback addresses; this one knows no proxy and no TLS.
+        .http_client(Builder::new().build_http())
+        .retry_config(retries(&options.timeouts))
+        .timeout_config(timeouts(&options.timeouts))
+        .build())
+}
+
+/// What the AWS CLI would use: environment, profiles, SSO, assumed roles, credential processes, container and instance
+/// credentials, in the SDK's order.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>
+async fn aws(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
+    let region = match &options.region {
+        Some(region) => Some(region.clone()),
+        None => {
+            let mut chain = DefaultRegionChain::builder();
+            if let Some(profile) = &options.profile {
+                chain = chain.profile_name(profile);
+            }
+            chain
+                .build()
+                .region()
+                .await
+                .map(|region| region.as_ref().to_owned())
+        }
+    };
+    let region = checked(region, options)?;
+    let mut loader = aws_config::defaults(behaviour())
+        .region(region)
+        .retry_config(retries(&options.timeouts))
+        .timeout_config(timeouts(&options.timeouts));
+    if let Ok(name) = AppName::new("qib") {
+        loader = loader.app_name(name);
+    }
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(url) = &options.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    Ok(loader.load().await)
+}
+
+/// The region becomes part of a host name: anything that cannot be one is refused before credentials are signed for it.
+fn checked(region: Option<String>, options: &AwsOptions) -> Result<Region, ConnectError> {
+    let region = region.ok_or_else(|| ConnectError::NoRegion {
+        profile: options.profile.clone(),
+    })?;
+    let fits = !region.is_empty()
+        && region.len() <= 63
+        && region
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !fits {
+        return Err(ConnectError::NotARegion { region });
+    }
+    Ok(Region::new(region))
+}
+
+/// The only retry layer: nothing above it repeats a call.
+fn retries(timeouts: &Timeouts) -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(timeouts.attempts)
+        .with_max_backoff(LONGEST_BACKOFF)
+}
+
+fn timeouts(timeouts: &Timeouts) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(timeouts.connect)
+        .read_timeout(timeouts.read)
+        .operation_attempt_timeout(timeouts.attempt)
+        .operation_timeout(timeouts.operation)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local_options() -> AwsOptions {
+        AwsOptions {
+            region: Some("us-east-2".to_owned()),
+            endpoint_url: Some("http://127.0.0.1:1".to_owned()),
+            credentials: Some(StaticCredentials {
+                access_key_id: "LOCAL".to_owned(),
+                secret_access_key: "local".to_owned(),
+            }),
+            ..AwsOptions::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn all_four_timeouts_are_set() {
+        let config = settings(&local_options()).await.unwrap();
+        let timeouts = config.timeout_config().unwrap();
+        assert!(timeouts.connect_timeout().is_some());
+        assert!(timeouts.read_timeout().is_some());
+        assert!(timeouts.operation_attempt_timeout().is_some());
+        assert!(timeouts.operation_timeout().is_some());
+        assert_eq!(config.retry_config().unwrap().max_attempts(), 5);
+    }
+
+    #[tokio::test]
+    async fn the_local_ec2_needs_a_region_and_an_endpoint() {
+        let mut options = local_options();
+        options.region = None;
+        let error = settings(&options).await.unwrap_err();
+        assert_eq!(error, ConnectError::NoRegion { profile: None });
+        assert!(error.to_string().contains("--region"), "{error}");
+        assert!(error.to_string().contains("AWS_REGION"), "{error}");
+
+        let mut options = local_options();
+        options.endpoint_url = None;
+        assert_eq!(
+            settings(&options).await.unwrap_err(),
+            ConnectError::NoLocalEndpoint
+        );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_a_region_or_an_endpoint_is_refused() {
+        for region in ["", "us east 2", "US-EAST-2", "us-east-2.evil.example/"] {
+            let mut options = local_options();
+            options.region = Some(region.to_owned());
+            assert_eq!(
+                settings(&options).await.unwrap_err(),
+                ConnectError::NotARegion {
+                    region: region.to_owned()
+                }
+            );
+        }
+        let mut options = local_options();
+        options.endpoint_url = Some("127.0.0.1:4566".to_owned());
+        assert!(matches!(
+            settings(&options).await,
+            Err(ConnectError::NotAnEndpoint { .. })
+        ));
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let shown = format!("{:?}", local_options());
+        assert!(shown.contains("LOCAL"));
+        assert!(!shown.contains("\"local\""), "{shown}");
+    }
+}

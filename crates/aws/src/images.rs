@@ -1,0 +1,203 @@
+//! Images: DescribeImages, CreateImage, DeregisterImage, ModifyImageAttribute.
+
+use crate::answer::{BadAnswer, required};
+use crate::classify::failed;
+use crate::{block_devices, filters, tagging};
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{self, LaunchPermission, LaunchPermissionModifications, ResourceType};
+use cloud::port::Result;
+use cloud::{AccountId, ErrorKind, Image, ImageFilter, ImageId, ImageRequest, ImageState};
+
+pub(crate) async fn describe(ec2: &Client, filter: &ImageFilter) -> Result<Vec<Image>> {
+    const CALL: &str = "DescribeImages";
+    let mut images = Vec::new();
+    for filters in filters::requests("image-id", &filter.image_ids, &filter.filters) {
+        let mut pages = ec2
+            .describe_images()
+            .set_filters(filters)
+            .set_owners((!filter.owners.is_empty()).then(|| filter.owners.clone()))
+            // An image asked for by its id is wanted even after its owner has deprecated it; of others, only the owner
+            // sees deprecated ones by default, and they are no base to start from.
+            // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html
+            .set_include_deprecated((!filter.image_ids.is_empty()).then_some(true))
+            .into_paginator()
+            .page_size(filters::PAGE)
+            .items()
+            .send();
+        while let Some(answered) = pages.try_next().await.map_err(failed(CALL))? {
+            images.push(image(&answered).map_err(BadAnswer::to(CALL))?);
+        }
+    }
+    Ok(images)
+}
+
+fn image(answered: &types::Image) -> std::result::Result<Image, BadAnswer> {
+    Ok(Image {
+        image_id: ImageId::from(required(answered.image_id(), "imageId")?),
+        // The name of another account's image is missing while it is being deregistered.
+        name: answered.name().unwrap_or_default().to_owned(),
+        description: answered.description().unwrap_or_default().to_owned(),
+        state: state(required(answered.state(), "imageState")?),
+        state_reason: answered
+            .state_reason()
+            .and_then(|reason| reason.message().or(reason.code()))
+            .map(str::to_owned),
+        created: answered.creation_date().and_then(|date| date.parse().ok()),
+        owner: answered.owner_id().map(AccountId::from),
+        architecture: answered
+            .architecture()
+            .map(|architecture| architecture.as_str().to_owned())
+            .unwrap_or_default(),
+        root_device: answered.root_device_name().map(str::to_owned),
+        snapshots: block_devices::snapshots(answered.block_device_mappings()),
+        tags: tagging::tags(answered.tags()),
+    })
+}
+
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-lifecycle.html> and the values of `imageState`.
+fn state(answered: &types::ImageState) -> ImageState {
+    match answered {
+        types::ImageState::Pending => ImageState::Pending,
+        types::ImageState::Available => ImageState::Available,
+        types::ImageState::Failed | types::ImageState::Error | types::ImageState::Invalid => {
+            ImageState::Failed
+        }
+        types::ImageState::Deregistered => ImageState::Gone,
+        other => ImageState::Other(other.as_str().to_owned()),
+    }
+}
+
+pub(crate) async fn create(ec2: &Client, request: &ImageRequest) -> Result<ImageId> {
+    const CALL: &str = "CreateImage";
+    let answer = ec2
+        .create_image()
+        .instance_id(request.instance_id.as_str())
+        .name(&request.name)
+        .set_description((!request.description.is_empty()).then(|| request.description.clone()))
+        // The instance is stopped by now. Were it not, EC2 would reboot it unless told otherwise.
+        .no_reboot(true)
+        .set_block_device_mappings(block_devices::mappings(&request.volumes))
+        .set_tag_specifications(tagging::specifications([
+            (ResourceType::Image, request.image_tags.clone()),
+            (ResourceType::Snapshot, request.snapshot_tags.clone()),
+        ]))
+        .send()
+        .await
+        .map_err(|error| failed(CALL)(error).about(&request.instance_id))?;
+    required(answer.image_id(), "imageId")
+        .map(ImageId::from)
+        .map_err(|bad| BadAnswer::to(CALL)(bad).about(&request.instance_id))
+}
+
+pub(crate) async fn deregister(ec2: &Client, image: &ImageId) -> Result<()> {
+    let error = match ec2
+        .deregister_image()
+        .image_id(image.as_str())
+        .send()
+        .await
+        .map_err(failed("DeregisterImage"))
+    {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    match error.kind {
+        ErrorKind::NotFound => Ok(()),
+        // EC2 says InvalidAMIID.Unavailable both of an image deregistered a while ago and of one that cannot be
+        // deregistered now: only a look tells them apart.
+        ErrorKind::WrongState if is_gone(ec2, image).await? => Ok(()),
+        _ => Err(error.about(image)),
+    }
+}
+
+async fn is_gone(ec2: &Client, image: &ImageId) -> Result<bool> {
+    let filter = ImageFilter {
+        image_ids: vec![image.clone()],
+        ..ImageFilter::default()
+    };
+    let images = describe(ec2, &filter).await?;
+    Ok(images.iter().all(|image| image.state == ImageState::Gone))
+}
+
+pub(crate) async fn share(ec2: &Client, image: &ImageId, accounts: &[AccountId]) -> Result<()> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let added = accounts
+        .iter()
+        .map(|account| {
+            LaunchPermission::builder()
+                .user_id(account.as_str())
+                .build()
+        })
+        .collect();
+    ec2.modify_image_attribute()
+        .image_id(image.as_str())
+        .launch_permission(
+            LaunchPermissionModifications::builder()
+                .set_add(Some(added))
+                .build(),
+        )
+        .send()
+        .await
+        .map_err(|error| failed("ModifyImageAttribute")(error).about(image))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ec2::types::{BlockDeviceMapping, EbsBlockDevice, StateReason, Tag};
+
+    #[test]
+    fn an_image_is_read_whole() {
+        let answered = types::Image::builder()
+            .image_id("ami-1")
+            .name("base")
+            .state(types::ImageState::Failed)
+            .state_reason(
+                StateReason::builder()
+                    .code("Client.InternalError")
+                    .message("Client error on launch")
+                    .build(),
+            )
+            .creation_date("2026-03-01T10:20:30.000Z")
+            .owner_id("123456789012")
+            .architecture(types::ArchitectureValues::X8664)
+            .root_device_name("/dev/sda1")
+            .block_device_mappings(
+                BlockDeviceMapping::builder()
+                    .ebs(EbsBlockDevice::builder().snapshot_id("snap-1").build())
+                    .build(),
+            )
+            .tags(Tag::builder().key("qib:stage").value("base").build())
+            .build();
+        let image = image(&answered).unwrap();
+        assert_eq!(image.state, ImageState::Failed);
+        assert_eq!(
+            image.state_reason.as_deref(),
+            Some("Client error on launch")
+        );
+        assert_eq!(image.created, "2026-03-01T10:20:30Z".parse().ok());
+        assert_eq!(image.architecture, "x86_64");
+        assert_eq!(image.snapshots[0].as_str(), "snap-1");
+        assert_eq!(image.tags.get("qib:stage"), Some("base"));
+    }
+
+    #[test]
+    fn an_image_without_an_id_is_a_bad_answer() {
+        let error = image(&types::Image::builder().build()).unwrap_err();
+        assert_eq!(error.field, "imageId");
+    }
+
+    #[test]
+    fn states_that_end_well_badly_or_elsewhere() {
+        assert_eq!(state(&types::ImageState::Pending), ImageState::Pending);
+        assert_eq!(state(&types::ImageState::Error), ImageState::Failed);
+        assert_eq!(state(&types::ImageState::Invalid), ImageState::Failed);
+        assert_eq!(state(&types::ImageState::Deregistered), ImageState::Gone);
+        assert_eq!(
+            state(&types::ImageState::Disabled),
+            ImageState::Other("disabled".to_owned())
+        );
+    }
+}

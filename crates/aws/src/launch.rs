@@ -1,0 +1,89 @@
+//! RunInstances.
+
+use crate::answer::{BadAnswer, required};
+use crate::classify::failed;
+use crate::{block_devices, instances, tagging};
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
+use aws_sdk_ec2::types::{
+    HttpTokensState, IamInstanceProfileSpecification, InstanceMetadataEndpointState,
+    InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceType,
+    ResourceType,
+};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use cloud::port::Result;
+use cloud::{Instance, LaunchRequest};
+
+/// How many hops an answer of the instance metadata may take. A provisioner that runs a tool in a container with a
+/// network of its own is one hop further away, and would find no credentials with 1.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html#imds-considerations>
+const METADATA_HOPS: i32 = 2;
+
+pub(crate) async fn run(ec2: &Client, request: &LaunchRequest) -> Result<Instance> {
+    const CALL: &str = "RunInstances";
+    let answer = parameters(ec2.run_instances(), request)
+        .send()
+        .await
+        .map_err(|error| failed(CALL)(error).about(&request.image_id))?;
+    required(answer.instances().first(), "instancesSet")
+        .and_then(instances::instance)
+        .map_err(|bad| BadAnswer::to(CALL)(bad).about(&request.image_id))
+}
+
+/// What is left out keeps EC2's default; a shutdown from inside stops the instance, so that it can still be looked at.
+fn parameters(
+    call: RunInstancesFluentBuilder,
+    request: &LaunchRequest,
+) -> RunInstancesFluentBuilder {
+    call.min_count(1)
+        .max_count(1)
+        .client_token(&request.client_token)
+        .image_id(request.image_id.as_str())
+        .instance_type(InstanceType::from(request.instance_type.as_str()))
+        .network_interfaces(network_interface(request))
+        .metadata_options(
+            InstanceMetadataOptionsRequest::builder()
+                .http_endpoint(InstanceMetadataEndpointState::Enabled)
+                .http_tokens(HttpTokensState::Required)
+                .http_put_response_hop_limit(METADATA_HOPS)
+                .build(),
+        )
+        .set_key_name(request.key_name.clone())
+        .set_iam_instance_profile(request.instance_profile.as_ref().map(|name| {
+            IamInstanceProfileSpecification::builder()
+                .name(name)
+                .build()
+        }))
+        .set_user_data(
+            (!request.user_data.is_empty()).then(|| BASE64_STANDARD.encode(&request.user_data)),
+        )
+        .set_block_device_mappings(block_devices::mappings(&request.volumes))
+        .set_ebs_optimized(request.ebs_optimized)
+        .set_tag_specifications(tagging::specifications([
+            (ResourceType::Instance, request.tags.instance.clone()),
+            (ResourceType::Volume, request.tags.volume.clone()),
+            (
+                ResourceType::NetworkInterface,
+                request.tags.network_interface.clone(),
+            ),
+        ]))
+}
+
+/// Whether there is a public address can be said only of a network interface, and it is always said: a subnet that
+/// gives one to every instance would otherwise have the last word. Subnet and groups then belong to the interface.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceSpecification.html>
+fn network_interface(request: &LaunchRequest) -> InstanceNetworkInterfaceSpecification {
+    let groups = request
+        .security_groups
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>();
+    InstanceNetworkInterfaceSpecification::builder()
+        .device_index(0)
+        .associate_public_ip_address(request.public_ip)
+        .delete_on_termination(true)
+        .subnet_id(request.placement.subnet_id.as_str())
+        .set_groups((!groups.is_empty()).then_some(groups))
+        .build()
+}
