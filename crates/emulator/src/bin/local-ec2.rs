@@ -35,6 +35,8 @@ enum Command {
     Status,
     /// End it and remove everything it holds.
     Reset,
+    /// Say whether and how this host can run guests.
+    Probe,
     /// Print how often each action was asked for, as JSON.
     Requests,
 }
@@ -91,6 +93,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         }
         Command::Status => print(&daemon::status(dir)?),
         Command::Reset => Ok(daemon::reset(dir)?),
+        Command::Probe => {
+            let host = emulator::guest::GuestHost::probe()
+                .map_err(|p| format!("this host cannot run guests: {}. {}", p.missing, p.remedy))?;
+            print(&emulator::runtime::GuestRuntime::mode(&host))
+        }
         Command::Requests => print(&request_log::counts(&request_log::read(dir)?)),
     }
 }

@@ -92,7 +92,7 @@ impl Action for CreateImage {
         }
         check_unused(cx.region(), &self.name)?;
         let devices = self.devices(cx, &instance)?;
-        let layer = LayerId::random();
+        let (id, layer) = (ImageId::random(), LayerId::random());
         let mut mappings = Vec::new();
         for mut mapping in devices {
             // What is not attached to the instance needs no snapshot: it is a new volume, or one from a given snapshot.
@@ -117,10 +117,7 @@ impl Action for CreateImage {
                         .volumes
                         .get(&volume.volume)
                         .map_or(mapping.ebs.size_gib, |v| v.size_gib),
-                    description: format!(
-                        "Created by CreateImage({}) for {}",
-                        instance.id, self.name
-                    ),
+                    description: format!("Created by CreateImage({}) for {id}", instance.id),
                     started: now,
                     progress,
                     encrypted: mapping.ebs.encrypted,
@@ -135,7 +132,7 @@ impl Action for CreateImage {
         }
         let source = cx.image(&instance.image);
         let image = Image {
-            id: ImageId::random(),
+            id,
             name: self.name,
             description: self.description,
             owner: ACCOUNT_ID.to_owned(),

@@ -75,10 +75,8 @@ impl Action for RunInstances {
                 format!("Invalid value '{name}' for InstanceType."),
             )
         })?;
-        let (least, most) = (
-            p.number("MinCount")?.unwrap_or(1),
-            p.number("MaxCount")?.unwrap_or(1),
-        );
+        let count = |name: &str| p.number(name)?.ok_or_else(|| ApiError::missing(name));
+        let (least, most): (u32, u32) = (count("MinCount")?, count("MaxCount")?);
         if least == 0 || most < least {
             return Err(ApiError::new(
                 "InvalidParameterValue",
