@@ -8,7 +8,10 @@ use std::fs;
 fn generated() -> [(&'static str, String); 2] {
     [
         ("docs/reference.md", pipeline::schema::reference_markdown()),
-        ("docs/pipeline.schema.json", pipeline::schema::json_schema()),
+        (
+            "docs/pipeline.schema.json",
+            format!("{:#}\n", pipeline::schema::json_schema()),
+        ),
     ]
 }
 

@@ -85,10 +85,7 @@ impl TestUser {
                 format!("USER={NAME}"),
                 format!("LOGNAME={NAME}"),
             ])
-            .args([
-                "PATH=/usr/local/bin:/usr/bin:/bin",
-                "LANG=C.UTF-8",
-            ])
+            .args(["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"])
             .args([
                 format!("QIB_BIN={}", place.qib().display()),
                 format!("QIB_TEST_TREE={}", place.folder.display()),
