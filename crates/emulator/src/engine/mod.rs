@@ -27,7 +27,7 @@ use crate::catalogue::Catalogue;
 use crate::config::{EmulatorConfig, Timing};
 use crate::faults::{FaultFile, Faults};
 use crate::ids::{InstanceId, LayerId};
-use crate::network::PublicNetwork;
+use crate::network::{Barrier, PublicNetwork};
 use crate::runtime::{Guest, GuestRuntime};
 use actor::Actors;
 use jiff::Timestamp;
@@ -122,7 +122,7 @@ impl Engine {
             account: Mutex::new(account),
             actors: Actors::default(),
             guests: Mutex::default(),
-            network: PublicNetwork::new(served.ssh_port, config.firewall),
+            network: PublicNetwork::new(served.ssh_port, config.firewall, Barrier::of_this_host()),
             faults: FaultFile::new(dir),
             buckets: Buckets::new(timing.throttle),
             log,

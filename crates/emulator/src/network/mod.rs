@@ -1,22 +1,27 @@
 //! Public addresses: 127.x.y.z, each filtered as its instance's security groups and the firewall say.
 //!
-//! Every public address in use has a listening socket on the SSH port. A packet filter on the socket drops what is not
-//! let through before TCP sees it, so that a caller without a rule waits in vain, exactly as before a security group.
+//! Every public address in use has a listening socket on the SSH port. A caller that no rule lets in gets no answer and waits
+//! in vain, exactly as before a security group.
 
+mod door;
 mod exposure;
 mod packet_filter;
 
+pub use door::Barrier;
 pub use exposure::{Exposure, exposures};
 
 use crate::account::Account;
+use crate::account::network::Cidr;
 use crate::faults::Faults;
 use crate::ids::InstanceId;
 use crate::runtime::Guest;
+use door::Door;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -24,17 +29,22 @@ use tokio::task::JoinHandle;
 pub struct PublicNetwork {
     ssh_port: u16,
     firewall: bool,
+    barrier: Barrier,
     addresses: Mutex<BTreeMap<Ipv4Addr, Address>>,
 }
 
-/// Finds the guest that an address leads to.
-type Lookup = Arc<dyn Guest>;
-
 struct Address {
-    socket: std::os::fd::OwnedFd,
-    exposure: Exposure,
-    guest: watch::Sender<Option<Lookup>>,
+    door: Door,
+    behind: watch::Sender<Behind>,
     accepting: JoinHandle<()>,
+}
+
+/// What is behind a public address, as its accepting task needs to know it.
+#[derive(Clone)]
+struct Behind {
+    accepts: bool,
+    sources: Vec<Cidr>,
+    guest: Option<Arc<dyn Guest>>,
 }
 
 impl Drop for Address {
@@ -45,15 +55,16 @@ impl Drop for Address {
 
 impl PublicNetwork {
     /// No addresses yet.
-    pub fn new(ssh_port: u16, firewall: bool) -> Self {
+    pub fn new(ssh_port: u16, firewall: bool, barrier: Barrier) -> Self {
         Self {
             ssh_port,
             firewall,
+            barrier,
             addresses: Mutex::default(),
         }
     }
 
-    /// Brings listeners and filters into line with the account.
+    /// Brings listeners into line with the account.
     pub fn follow(
         &self,
         account: &Account,
@@ -71,68 +82,61 @@ impl PublicNetwork {
         addresses.retain(|ip, _| wanted.contains_key(ip));
         for (ip, exposure) in wanted {
             let guest = exposure.instance.as_ref().and_then(&guest);
-            match addresses.get_mut(&ip) {
-                Some(address) => address.change(exposure, guest),
-                None => {
-                    match Address::open(SocketAddrV4::new(ip, self.ssh_port), exposure, guest) {
-                        Ok(address) => {
-                            addresses.insert(ip, address);
-                        }
-                        Err(e) => tracing::error!(
-                            "public address {ip} is not reachable: cannot listen on port {}: {e}",
-                            self.ssh_port
-                        ),
-                    }
-                }
+            let changed = match addresses.get_mut(&ip) {
+                Some(address) => address.change(exposure.sources, guest),
+                None => Address::open(
+                    SocketAddrV4::new(ip, self.ssh_port),
+                    self.barrier,
+                    exposure.sources,
+                    guest,
+                )
+                .map(|address| {
+                    addresses.insert(ip, address);
+                }),
+            };
+            if let Err(e) = changed {
+                tracing::error!(
+                    "public address {ip} cannot be served on port {}: {e}",
+                    self.ssh_port
+                );
             }
         }
     }
 }
 
 impl Address {
-    fn open(at: SocketAddrV4, exposure: Exposure, guest: Option<Lookup>) -> io::Result<Self> {
-        let listener = listen(at, &exposure)?;
-        let socket = std::os::fd::OwnedFd::from(listener.try_clone()?);
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (guest, current) = watch::channel(guest);
+    fn open(
+        at: SocketAddrV4,
+        barrier: Barrier,
+        sources: Vec<Cidr>,
+        guest: Option<Arc<dyn Guest>>,
+    ) -> io::Result<Self> {
+        let door = Door::open(at, barrier, &sources)?;
+        let listener = TcpListener::from_std(door.listener()?)?;
+        let (behind, current) = watch::channel(Behind {
+            accepts: door.accepts(),
+            sources,
+            guest,
+        });
         let accepting = tokio::spawn(accept(listener, current));
         Ok(Self {
-            socket,
-            exposure,
-            guest,
+            door,
+            behind,
             accepting,
         })
     }
 
-    fn change(&mut self, exposure: Exposure, guest: Option<Lookup>) {
-        if exposure.sources != self.exposure.sources
-            && let Err(e) = packet_filter::attach(&self.socket, &exposure.sources)
-        {
-            tracing::error!("cannot change a public address's filter: {e}");
+    fn change(&mut self, sources: Vec<Cidr>, guest: Option<Arc<dyn Guest>>) -> io::Result<()> {
+        if sources != self.behind.borrow().sources {
+            self.door.admit(&sources)?;
         }
-        self.exposure = exposure;
-        self.guest.send_replace(guest);
+        self.behind.send_replace(Behind {
+            accepts: self.door.accepts(),
+            sources,
+            guest,
+        });
+        Ok(())
     }
-}
-
-/// Listens with the filter in place before the first packet can come.
-fn listen(at: SocketAddrV4, exposure: &Exposure) -> io::Result<TcpListener> {
-    use rustix::net::{
-        AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt,
-    };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(
-        AddressFamily::INET,
-        SocketType::STREAM,
-        flags,
-        Some(ipproto::TCP),
-    )?;
-    // Connections of an instance that had the address before may still be closing.
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    packet_filter::attach(&socket, &exposure.sources)?;
-    bind(&socket, &at)?;
-    listen(&socket, 128)?;
-    Ok(TcpListener::from(socket))
 }
 
 /// Finds out which port guests' SSH servers can be reached on: 22 where this process may listen there on a public
@@ -142,13 +146,9 @@ fn listen(at: SocketAddrV4, exposure: &Exposure) -> io::Result<TcpListener> {
 /// If none can be had.
 pub fn choose_ssh_port(others: impl IntoIterator<Item = u16>) -> io::Result<u16> {
     let probe = Ipv4Addr::new(127, 255, 255, 253);
-    let nobody = Exposure {
-        instance: None,
-        sources: Vec::new(),
-    };
     let mut last = None;
     for port in std::iter::once(22).chain(others) {
-        match listen(SocketAddrV4::new(probe, port), &nobody) {
+        match std::net::TcpListener::bind(SocketAddrV4::new(probe, port)) {
             Ok(_) => return Ok(port),
             Err(e) => last = Some(e),
         }
@@ -156,12 +156,26 @@ pub fn choose_ssh_port(others: impl IntoIterator<Item = u16>) -> io::Result<u16>
     Err(last.unwrap_or_else(|| io::Error::from(io::ErrorKind::AddrInUse)))
 }
 
-async fn accept(listener: tokio::net::TcpListener, guest: watch::Receiver<Option<Lookup>>) {
+/// Accepts connections while the door is open, until the address is gone.
+async fn accept(listener: TcpListener, mut current: watch::Receiver<Behind>) {
     loop {
-        match listener.accept().await {
-            Ok((caller, _)) => {
-                let guest = guest.borrow().clone();
-                tokio::spawn(connect(caller, guest));
+        if !current.borrow_and_update().accepts {
+            match current.changed().await {
+                Ok(()) => continue,
+                Err(_) => return,
+            }
+        }
+        let accepted = tokio::select! {
+            changed = current.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((caller, from)) => {
+                let behind = current.borrow().clone();
+                tokio::spawn(connect(caller, from, behind));
             }
             Err(e) => {
                 tracing::warn!("cannot accept a connection to a guest: {e}");
@@ -173,8 +187,16 @@ async fn accept(listener: tokio::net::TcpListener, guest: watch::Receiver<Option
 }
 
 /// Joins a caller with the guest's SSH server. Where no server listens yet the connection is reset, as by a booting system.
-async fn connect(mut caller: TcpStream, guest: Option<Lookup>) {
-    let server = match guest {
+async fn connect(mut caller: TcpStream, from: SocketAddr, behind: Behind) {
+    let admitted =
+        matches!(from, SocketAddr::V4(v4) if behind.sources.iter().any(|s| s.contains(*v4.ip())));
+    if !admitted {
+        // A caller that no rule lets in hears nothing for as long as it waits.
+        let mut ignored = [0; 1024];
+        while matches!(caller.read(&mut ignored).await, Ok(n) if n > 0) {}
+        return;
+    }
+    let server = match behind.guest {
         Some(guest) => guest.connect_ssh().await,
         None => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
     };
