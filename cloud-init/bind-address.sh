@@ -343,9 +343,11 @@ if [ -e "$DONE" ]; then exit 0; fi
 : >>"$LOG"
 # Hardened images have a umask of 077, and people who look for the reason of a failure are not root.
 chmod 0644 "$LOG"
-# cloud-init waits for whoever holds its descriptors, so the worker gets none of them: the boot goes on.
+# cloud-init waits for whoever holds its descriptors, so the worker gets none of them: the boot goes on. It is in a session
+# of its own but does not lead it: a leader that opens a console would make it its terminal, and hang it up at its end.
 if command -v setsid >/dev/null 2>&1; then
-    setsid sh "$0" worker </dev/null >>"$LOG" 2>&1 &
+    # shellcheck disable=SC2016  # the inner shell expands it
+    setsid sh -c 'sh "$0" worker &' "$0" </dev/null >>"$LOG" 2>&1
 else
     nohup sh "$0" worker </dev/null >>"$LOG" 2>&1 &
 fi

@@ -5,7 +5,6 @@ It puts itself into user, network and mount namespaces of its own first: 169.254
 there are the test's. Needs unshare, ip and openssl.
 """
 
-import datetime
 import http.server
 import json
 import os
@@ -14,9 +13,9 @@ import re
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+import tty
 import unittest
 import urllib.parse
 
@@ -30,8 +29,33 @@ ALLOCATION = "eipalloc-0123456789abcdef0"
 ADDRESS = "198.51.100.7"
 RANDOM_ADDRESS = "203.0.113.9"
 KEY = botocore.credentials.Credentials("ASIAEXAMPLEEXAMPLE01", "se/cret+EXAMPLE/key", "to/ken+EXAMPLE==")
-CONSOLE = pathlib.Path("/dev/console")
 LOG = pathlib.Path("/var/log/qib-bind-address.log")
+
+
+class Console:
+    """/dev/console as a terminal, so that the script could hang it up if it were careless."""
+
+    def __init__(self):
+        self.text = ""
+        self.master, self.slave = os.openpty()
+        tty.setraw(self.slave)
+        subprocess.run(["mount", "--bind", os.ttyname(self.slave), "/dev/console"], check=True)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        while True:
+            # Not in one expression: that would take the old text before it waits.
+            new = os.read(self.master, 4096).decode()
+            self.text += new
+
+    def works(self):
+        self.text = ""
+        with open("/dev/console", "w", opener=lambda path, flags: os.open(path, os.O_WRONLY | os.O_NOCTTY)) as console:
+            console.write("still here")
+        deadline = time.monotonic() + 5
+        while self.text != "still here" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.text == "still here"
 
 
 class World:
@@ -190,8 +214,8 @@ class BindAddress(unittest.TestCase):
     def run_script(self, world, deadline=20, https=False):
         # The servers of a run before this one, in the same test.
         self.doCleanups()
-        for path in (LOG, CONSOLE):
-            path.write_text("")
+        LOG.write_text("")
+        CONSOLE.text = ""
         pathlib.Path("/var/lib/cloud/instance/qib-bind-address.done").unlink(missing_ok=True)
         Imds.world = Ec2.world = world
         imds, ec2 = Server(("169.254.169.254", 80), Imds), Server(("127.0.0.1", 0), Ec2)
@@ -223,10 +247,10 @@ class BindAddress(unittest.TestCase):
         # As cloud-init does it: with pipes, reading to their end.
         foreground = subprocess.run(["sh", script], capture_output=True, env=environment, timeout=10)
         self.assertEqual((foreground.returncode, foreground.stdout, foreground.stderr), (0, b"", b""))
-        while not re.search("^qib-bind-address: (bound|FAILED) ", CONSOLE.read_text(), re.M):
+        while not re.search("^qib-bind-address: (bound|FAILED) .*\n", CONSOLE.text, re.M):
             self.assertLess(time.monotonic() - started, deadline + 25, LOG.read_text())
             time.sleep(0.05)
-        said = CONSOLE.read_text()
+        said = CONSOLE.text
         for text in (said, LOG.read_text()):
             for secret in (KEY.secret_key, KEY.token, "imds/token=="):
                 self.assertNotIn(secret, text)
@@ -301,6 +325,11 @@ class BindAddress(unittest.TestCase):
         self.assertTrue(self.bound(self.run_script(world)))
         self.assertEqual(world.calls, [])
 
+    def test_the_console_outlives_the_script(self):
+        self.run_script(World())
+        wait_for_workers()
+        self.assertTrue(CONSOLE.works())
+
     def test_once_bound_the_next_boot_does_nothing(self):
         self.run_script(World())
         world = World()
@@ -330,6 +359,12 @@ class WithCurl(BindAddress):
             subprocess.run(["umount", path], check=True)
 
 
+def wait_for_workers():
+    """Until no worker is left: what it does at its end is done then."""
+    while subprocess.run(["pgrep", "--full", "part-001 worker"], stdout=subprocess.DEVNULL).returncode == 0:
+        time.sleep(0.01)
+
+
 def prepare_namespace():
     for command in (
         "ip link set lo up",
@@ -338,10 +373,8 @@ def prepare_namespace():
         "mount -t tmpfs tmpfs /run",
         "mount -t tmpfs tmpfs /var/lib",
         "mkdir -p /var/lib/cloud/instance",
-        "touch /run/console",
     ):
         subprocess.run(command.split(), check=True)
-    subprocess.run(["mount", "--bind", "/run/console", CONSOLE], check=True)
     subprocess.run(
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1 "
         "-keyout /run/key.pem -out /run/cert.pem".split(), check=True, stderr=subprocess.DEVNULL)
@@ -353,5 +386,6 @@ if __name__ == "__main__":
         arguments = ["unshare", "--user", "--map-root-user", "--net", "--mount", sys.executable, *sys.argv]
         os.execvp(arguments[0], arguments)
     prepare_namespace()
+    CONSOLE = Console()
     del BindAddress
     unittest.main()
