@@ -258,6 +258,7 @@ associate() {
 
 settle() {
     until=$(($(now) + SETTLE_SECONDS))
+    if [ "$until" -gt $((started + DEADLINE)) ]; then until=$((started + DEADLINE)); fi
     while [ "$(now)" -lt "$until" ]; do
         if shows_address; then return 0; fi
         sleep 0.5 2>/dev/null || sleep 1
