@@ -105,7 +105,7 @@ impl KeyPair {
             Ok(key) => key,
             Err(ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. }) => {
                 return Err(KeyError::Unsupported {
-                    algorithm: "these".into(),
+                    algorithm: "such".into(),
                 });
             }
             Err(_) => russh::keys::decode_secret_key(text, None).map_err(|e| match e {

@@ -33,8 +33,8 @@ mod secret;
 mod transfer;
 
 pub use connect::{
-    ConnectError, ConnectOptions, Connection, Destination, Identity, Phase, agent_public_keys,
-    probe_banner,
+    ConnectError, ConnectOptions, Connection, Destination, Identity, KEEPALIVES_UNANSWERED, Phase,
+    agent_public_keys, probe_banner,
 };
 pub use exec::{
     Collected, CommandExit, CommandState, Discard, OutputSink, PtySize, RemoteCommand, RunError,

@@ -1,6 +1,6 @@
 //! Proving who one is, with a key or with an agent.
 
-use super::handler::{Client, End};
+use super::handler::{Client, Observed};
 use super::{ConnectError, ConnectOptions, Identity, Phase};
 use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 pub async fn authenticate(
     handle: &mut Handle<Client>,
     options: &ConnectOptions,
-    end: &End,
+    observed: &Observed,
 ) -> Result<(), ConnectError> {
     match &options.identity {
         Identity::Key(key) => {
@@ -20,17 +20,23 @@ pub async fn authenticate(
             let result = handle
                 .authenticate_publickey(&options.user, key)
                 .await
-                .map_err(|e| broken(options, end, &e.to_string()))?;
-            conclude(handle, options, end, &result, options.identity.to_string())
+                .map_err(|e| broken(options, observed, &e.to_string()))?;
+            conclude(
+                handle,
+                options,
+                observed,
+                &result,
+                options.identity.to_string(),
+            )
         }
-        Identity::Agent { socket } => with_agent(handle, options, end, socket).await,
+        Identity::Agent { socket } => with_agent(handle, options, observed, socket).await,
     }
 }
 
 async fn with_agent(
     handle: &mut Handle<Client>,
     options: &ConnectOptions,
-    end: &End,
+    observed: &Observed,
     socket: &Path,
 ) -> Result<(), ConnectError> {
     let mut agent = connect_agent(socket)
@@ -56,7 +62,7 @@ async fn with_agent(
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         offered.push(format!("{} {fingerprint}", key.algorithm()));
         let hash = if key.algorithm().is_rsa() {
-            rsa_hash(handle, options, end).await?
+            rsa_hash(handle, options, observed).await?
         } else {
             None
         };
@@ -73,7 +79,7 @@ async fn with_agent(
     }
     Err(refused(
         options,
-        end,
+        observed,
         format!("{}: {}", options.identity, offered.join(", ")),
     ))
 }
@@ -82,12 +88,12 @@ async fn with_agent(
 async fn rsa_hash(
     handle: &Handle<Client>,
     options: &ConnectOptions,
-    end: &End,
+    observed: &Observed,
 ) -> Result<Option<HashAlg>, ConnectError> {
     let best = handle
         .best_supported_rsa_hash()
         .await
-        .map_err(|e| broken(options, end, &e.to_string()))?;
+        .map_err(|e| broken(options, observed, &e.to_string()))?;
     Ok(Some(best.flatten().unwrap_or(HashAlg::Sha512)))
 }
 
@@ -141,7 +147,7 @@ async fn public_keys(agent: &mut AgentClient<UnixStream>) -> Result<Vec<PublicKe
 fn conclude(
     handle: &Handle<Client>,
     options: &ConnectOptions,
-    end: &End,
+    observed: &Observed,
     result: &AuthResult,
     identity: String,
 ) -> Result<(), ConnectError> {
@@ -151,27 +157,31 @@ fn conclude(
         AuthResult::Failure {
             remaining_methods, ..
         } if remaining_methods.is_empty() && handle.is_closed() => {
-            Err(broken(options, end, "the host closed the connection"))
+            Err(broken(options, observed, "the host closed the connection"))
         }
-        AuthResult::Failure { .. } => Err(refused(options, end, identity)),
+        AuthResult::Failure { .. } => Err(refused(options, observed, identity)),
     }
 }
 
-fn refused(options: &ConnectOptions, end: &End, identity_description: String) -> ConnectError {
+fn refused(
+    options: &ConnectOptions,
+    observed: &Observed,
+    identity_description: String,
+) -> ConnectError {
     ConnectError::AuthenticationRefused {
         user: options.user.clone(),
         destination: options.destination.clone(),
         identity_description,
         // The reason of a disconnect ("too many failures") says more than a banner that greets everyone.
-        server_said: end.reason().or_else(|| end.auth_banner()),
+        server_said: observed.reason().or_else(|| observed.auth_banner()),
     }
 }
 
-fn broken(options: &ConnectOptions, end: &End, detail: &str) -> ConnectError {
+fn broken(options: &ConnectOptions, observed: &Observed, detail: &str) -> ConnectError {
     ConnectError::Protocol {
         destination: options.destination.clone(),
         phase: Phase::Authenticate,
-        detail: end.reason().unwrap_or_else(|| detail.to_owned()),
+        detail: observed.reason().unwrap_or_else(|| detail.to_owned()),
     }
 }
 

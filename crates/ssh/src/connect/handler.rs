@@ -17,7 +17,7 @@ pub enum SessionError {
 
 /// What is learnt on the way, shared between russh's task and the connection.
 #[derive(Clone, Debug, Default)]
-pub struct End(Arc<Mutex<Seen>>);
+pub struct Observed(Arc<Mutex<Seen>>);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -26,7 +26,7 @@ struct Seen {
     reason: Option<String>,
 }
 
-impl End {
+impl Observed {
     fn with<T>(&self, act: impl FnOnce(&mut Seen) -> T) -> T {
         // The fields are whole whatever happened to a thread that held the lock.
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -50,12 +50,12 @@ impl End {
 #[derive(Debug)]
 pub struct Client {
     check: Check,
-    end: End,
+    observed: Observed,
 }
 
 impl Client {
-    pub fn new(check: Check, end: End) -> Client {
-        Client { check, end }
+    pub fn new(check: Check, observed: Observed) -> Client {
+        Client { check, observed }
     }
 }
 
@@ -81,13 +81,13 @@ impl russh::client::Handler for Client {
                 found: format!("{} {fingerprint}", key.algorithm()),
             });
         }
-        self.end
+        self.observed
             .with(|seen| seen.host_key_fingerprint = Some(fingerprint));
         Ok(true)
     }
 
     async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), SessionError> {
-        self.end
+        self.observed
             .with(|seen| seen.auth_banner = Some(banner.trim().to_owned()));
         Ok(())
     }
@@ -109,7 +109,7 @@ impl russh::client::Handler for Client {
             DisconnectReason::Error(other) => other.to_string(),
         };
         tracing::debug!(reason = %words, "SSH connection ended");
-        self.end.with(|seen| {
+        self.observed.with(|seen| {
             if seen.reason.is_none() {
                 seen.reason = Some(words);
             }

@@ -23,7 +23,7 @@ pub use error::{ConnectError, Phase};
 
 use crate::host_key::HostKeyRule;
 use crate::keys::KeyPair;
-use handler::{Client, End};
+use handler::{Client, Observed};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ pub const KEEPALIVES_UNANSWERED: u32 = 3;
 /// Commands may run at the same time, each in a channel of its own. OpenSSH allows ten (`MaxSessions`).
 pub struct Connection {
     pub(crate) handle: russh::client::Handle<Client>,
-    pub(crate) end: End,
+    pub(crate) observed: Observed,
     destination: Destination,
     host_key_fingerprint: String,
 }

@@ -1,7 +1,7 @@
 //! Opening a connection, attempt by attempt.
 
 use super::authenticate::authenticate;
-use super::handler::{Client, End, SessionError};
+use super::handler::{Client, Observed, SessionError};
 use super::stall::StallGuard;
 use super::{ConnectError, ConnectOptions, Connection, KEEPALIVES_UNANSWERED, Phase, algorithms};
 use crate::host_key::Check;
@@ -76,20 +76,21 @@ async fn attempt(
     stream.set_nodelay(true).map_err(unreachable)?;
     let stream = StallGuard::new(stream, options.keepalive * (KEEPALIVES_UNANSWERED + 1));
 
-    let end = End::default();
-    let client = Client::new(check.clone(), end.clone());
+    let observed = Observed::default();
+    let client = Client::new(check.clone(), observed.clone());
     let shaking = russh::client::connect_stream(config(options, host_keys), stream, client);
     let mut handle: Handle<Client> = tokio::time::timeout_at(deadline, shaking)
         .await
         .map_err(|_| late(Phase::Handshake))?
         .map_err(|error| handshake_error(options, check, error))?;
 
-    tokio::time::timeout_at(deadline, authenticate(&mut handle, options, &end))
+    tokio::time::timeout_at(deadline, authenticate(&mut handle, options, &observed))
         .await
         .map_err(|_| late(Phase::Authenticate))??;
 
     let host_key_fingerprint =
-        end.host_key_fingerprint()
+        observed
+            .host_key_fingerprint()
             .ok_or_else(|| ConnectError::Protocol {
                 destination: destination.clone(),
                 phase: Phase::Handshake,
@@ -98,7 +99,7 @@ async fn attempt(
     tracing::debug!(%destination, host_key = %host_key_fingerprint, "SSH connection open");
     Ok(Connection {
         handle,
-        end,
+        observed,
         destination: destination.clone(),
         host_key_fingerprint,
     })

@@ -248,7 +248,7 @@ fn lost(connection: &Connection, state: CommandState, otherwise: &str) -> RunErr
         destination: connection.destination().clone(),
         state,
         reason: connection
-            .end
+            .observed
             .reason()
             .unwrap_or_else(|| otherwise.to_owned()),
     }

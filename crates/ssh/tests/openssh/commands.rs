@@ -134,7 +134,7 @@ async fn a_command_that_does_not_read_its_input_still_ends() {
 
 #[tokio::test]
 async fn a_terminal_is_there_when_asked_for_and_the_exit_code_survives_it() {
-    let server = Server::start().await;
+    let server = Server::with_terminals().await;
     let connection = server.connect().await;
     let mut command = RemoteCommand::new("tty >/dev/null 2>&1 && stty size; exit 9");
     let mut output = Collected::default();
@@ -219,7 +219,7 @@ async fn a_daemon_that_keeps_the_output_open_does_not_hold_the_command_up() {
 
 #[tokio::test]
 async fn a_run_that_is_given_up_stops_the_command() {
-    let server = Server::start().await;
+    let server = Server::with_terminals().await;
     let connection = server.connect().await;
     // Without a terminal it takes a signal request, which OpenSSH carries out for every user but root.
     let terminals: &[_] = if user() == "root" {

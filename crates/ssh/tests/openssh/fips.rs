@@ -14,6 +14,7 @@ fn setup(kex: &str, ciphers: &str, macs: &str) -> Setup {
         host_keys: vec![KeyAlgorithm::EcdsaP256],
         login_key: KeyAlgorithm::EcdsaP256,
         config: format!("{ACCEPTED}KexAlgorithms {kex}\nCiphers {ciphers}\nMACs {macs}\n"),
+        ..Setup::default()
     }
 }
 

@@ -34,6 +34,19 @@ pub struct Setup {
     pub host_keys: Vec<KeyAlgorithm>,
     pub login_key: KeyAlgorithm,
     pub config: String,
+    pub terminals: Terminals,
+}
+
+/// Whether a server must be able to give terminals.
+///
+/// sshd gives a terminal to the group `tty`. Without root's powers it can do so only where devpts is mounted to do it
+/// (`gid=`), as distributions do and containers often do not; elsewhere it ends the connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Terminals {
+    /// If it can.
+    IfPossible,
+    /// It must: where that needs it, it runs in a namespace that has no group `tty`.
+    Needed,
 }
 
 impl Default for Setup {
@@ -42,6 +55,7 @@ impl Default for Setup {
             host_keys: vec![KeyAlgorithm::Ed25519, KeyAlgorithm::EcdsaP256],
             login_key: KeyAlgorithm::Ed25519,
             config: String::new(),
+            terminals: Terminals::IfPossible,
         }
     }
 }
@@ -49,6 +63,15 @@ impl Default for Setup {
 impl Server {
     pub async fn start() -> Server {
         Server::with(Setup::default()).await
+    }
+
+    /// A server that can give terminals.
+    pub async fn with_terminals() -> Server {
+        Server::with(Setup {
+            terminals: Terminals::Needed,
+            ..Setup::default()
+        })
+        .await
     }
 
     pub async fn with(setup: Setup) -> Server {
@@ -87,7 +110,7 @@ impl Server {
             )
             .expect("config");
             let log = fs::File::create(folder.path().join("log")).expect("a log");
-            let process = Command::new(&sshd)
+            let process = program(&sshd, setup.terminals, folder.path())
                 .args(["-D", "-e", "-f"])
                 .arg(&config)
                 .stdin(Stdio::null())
@@ -295,4 +318,49 @@ fn config_text(folder: &Path, port: u16, host_keys: usize, more: &str) -> String
          KbdInteractiveAuthentication no\nMaxStartups 100\nLogLevel VERBOSE\nPrintLastLog no\nUseDNS no\n"
     ));
     text
+}
+
+/// Whether an sshd of this user's can give terminals as things are.
+pub fn terminals_are_possible() -> bool {
+    let groups = fs::read_to_string("/etc/group").expect("/etc/group");
+    let tty = groups
+        .lines()
+        .find_map(|line| line.strip_prefix("tty:"))
+        .and_then(|rest| rest.split(':').nth(1));
+    let mounts = fs::read_to_string("/proc/mounts").expect("/proc/mounts");
+    let devpts = mounts
+        .lines()
+        .find(|line| line.split(' ').nth(1) == Some("/dev/pts"))
+        .unwrap_or_default();
+    let options = devpts.split(' ').nth(3).unwrap_or_default();
+    let owner = options
+        .split(',')
+        .find_map(|option| option.strip_prefix("gid="));
+    user() == "root" || owner == tty
+}
+
+/// The command that becomes sshd (by exec, so that the process is the same).
+fn program(sshd: &Path, terminals: Terminals, folder: &Path) -> Command {
+    if terminals == Terminals::IfPossible || terminals_are_possible() {
+        return Command::new(sshd);
+    }
+    let groups = fs::read_to_string("/etc/group").expect("/etc/group");
+    let rest: Vec<&str> = groups
+        .lines()
+        .filter(|line| !line.starts_with("tty:"))
+        .collect();
+    let file = folder.join("group");
+    fs::write(&file, rest.join("\n")).expect("a group file");
+    let mut command = Command::new("unshare");
+    command.args([
+        "--user",
+        "--map-current-user",
+        "--keep-caps",
+        "--mount",
+        "/bin/sh",
+        "-c",
+    ]);
+    command.arg("mount --bind \"$1\" /etc/group && shift && exec setpriv --ambient-caps=-all --inh-caps=-all \"$@\"");
+    command.arg("sh").arg(file).arg(sshd);
+    command
 }
