@@ -90,6 +90,19 @@ pub fn load(
         Some(node) => decode::<Variables>(node, bare).map_err(fail)?,
         None => Variables::new(),
     };
+    let hidden = secret_lines(&declared);
+    let place = |fault: Fault| {
+        let mut problem = fault.in_file(path, lossy);
+        if let Some(place) = &mut problem.place
+            && hidden.contains(&place.span.line)
+        {
+            place.source.clear();
+        }
+        problem
+    };
+    let fail = |fault: Fault| LoadError {
+        problems: vec![place(fault)],
+    };
     let sources = Sources {
         given: &options.vars,
         vars_files: &options.vars_files,
@@ -132,6 +145,15 @@ pub fn load(
 fn decode<'n, T: Deserialize<'n>>(node: &'n Node, scope: Scope<'n>) -> Result<T, Fault> {
     T::deserialize(NodeDeserializer { node, scope })
         .map_err(|error| error.or_at(node.span).into_fault())
+}
+
+/// The lines in which a secret's default is written: no message shows them.
+fn secret_lines(declared: &Variables) -> BTreeSet<u32> {
+    let secrets = declared.values().filter(|variable| variable.secret);
+    secrets
+        .filter_map(|variable| variable.default.as_ref())
+        .map(|default| default.span.line)
+        .collect()
 }
 
 /// The path that a name in the pipeline's file stands for.

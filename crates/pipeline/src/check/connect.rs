@@ -1,24 +1,39 @@
 //! How an instance is reached: what must fit each other.
 
+use crate::Span;
+use crate::model::Located;
 use crate::model::{Address, Bind, HostKey, SshFrom, Stage, WaitCloudInit};
 use crate::problem::Fault;
+
+/// Where a key stands; of one that is left out, the stage's name is what there is to point at.
+fn place<T>(key: &Located<T>, stage: &Stage) -> Span {
+    if key.span == Span::START {
+        stage.name.span
+    } else {
+        key.span
+    }
+}
 
 pub(super) fn check(stage: &Stage) -> Vec<Fault> {
     let mut faults = Vec::new();
     let (launch, connect) = (&stage.launch, &stage.connect);
+    let (address, host_key) = (
+        place(&connect.address, stage),
+        place(&connect.host_key, stage),
+    );
     match &connect.address.value {
         Address::ElasticIp(ip) if ip.bind == Bind::UserData => {
             if launch.instance_profile.is_none() {
                 let message = "binding the Elastic IP from user-data needs `launch.instance_profile`: \
                                the instance itself calls AssociateAddress";
                 faults.push(
-                    Fault::new(connect.address.span, message)
+                    Fault::new(address, message)
                         .hint("name an instance profile, or write `bind: api` to let qib bind it"),
                 );
             }
             if !launch.public_ip && launch.egress.is_none() {
                 let message = "without a public address at launch the instance cannot reach EC2 to bind its Elastic IP";
-                faults.push(Fault::new(connect.address.span, message).hint(
+                faults.push(Fault::new(address, message).hint(
                     "leave `launch.public_ip` on, say how it gets out with `launch.egress: nat` or `endpoint`, \
                      or write `bind: api`",
                 ));
@@ -26,7 +41,7 @@ pub(super) fn check(stage: &Stage) -> Vec<Fault> {
         }
         Address::Public if !launch.public_ip && connect.host.is_none() => {
             let message = "`launch.public_ip: false` leaves no public address to connect to";
-            faults.push(Fault::new(connect.address.span, message).hint(
+            faults.push(Fault::new(address, message).hint(
                 "write `connect.address: private`, or name an Elastic IP or a `connect.host`",
             ));
         }
@@ -46,7 +61,7 @@ pub(super) fn check(stage: &Stage) -> Vec<Fault> {
     {
         let message = "`host_key: inject` needs cloud-init to have run, and `wait_cloud_init: false` does not wait for it";
         faults.push(
-            Fault::new(connect.host_key.span, message)
+            Fault::new(host_key, message)
                 .hint("leave `wait_cloud_init` at auto, or verify the host key another way: console, fingerprint"),
         );
     }

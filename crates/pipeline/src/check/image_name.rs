@@ -102,6 +102,9 @@ pub(super) fn check(image: &Image) -> Vec<Fault> {
             (ImageNameError::Character(_), _) => {
                 "`| replace('a', 'b')` changes what a value brings in"
             }
+            (ImageNameError::Length(n), _) if n < LENGTH.start() => {
+                "add what tells this image from others: its purpose, run.id"
+            }
             (ImageNameError::Length(_), _) => "put what does not fit into `description` or a tag",
         };
         faults.push(Fault::new(image.name.span(), why.to_string()).hint(hint));

@@ -50,6 +50,32 @@ pub(crate) const FIXED_NAMES: [(&str, Name); 9] = [
     ("cell", Name::Cell),
 ];
 
+/// Every name and when it is known, for the reference.
+pub(crate) const FIXED_NAMES_WITH_TIME: [(&str, &str); 10] = [
+    ("vars.NAME", "when the file is loaded: the variable's value"),
+    (
+        "pipeline.name",
+        "when the file is loaded: the pipeline's `name`",
+    ),
+    (
+        "stage.name",
+        "when the file is loaded: the stage's key, inside a stage",
+    ),
+    ("run.id", "in a run: the run's id"),
+    ("run.time", "in a run: when it began, in UTC"),
+    (
+        "source.id",
+        "in a run: the id of the image that the stage starts from",
+    ),
+    (
+        "source.name",
+        "in a run: the name of the image that the stage starts from",
+    ),
+    ("account.id", "in a run: the account that it builds in"),
+    ("region", "in a run: the region that it builds in"),
+    ("cell", "in a run: the cell's name"),
+];
+
 impl Name {
     /// The name for a dotted path, if it is one.
     pub(crate) fn from_path(path: &str) -> Option<Self> {

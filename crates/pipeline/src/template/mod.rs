@@ -24,6 +24,7 @@ mod parse;
 mod secret;
 mod text;
 
+pub(crate) use expression::FIXED_NAMES_WITH_TIME;
 pub use expression::{Expression, Name};
 pub use facts::{RenderError, RunFacts};
 pub use filter::Filter;

@@ -1,1 +1,210 @@
-//! bad_input
+//! Every bad input and its answer: file, line, column, caret, hint.
+
+use crate::memory::{Memory, Setup};
+
+/// A small pipeline that loads, for breaking one thing at a time.
+pub const GOOD: &str = "\
+name: demo
+vars:
+  size: { default: '8' }
+  token: { env: TOKEN, secret: true }
+stages:
+  base:
+    source: { image_id: ami-0123456789abcdef0 }
+    launch:
+      instance_type: t3.micro
+      volumes: [{ device: /dev/sda1, size_gib: \"${{ vars.size }}\" }]
+    connect: { user: ec2-user }
+    provision:
+      - run: { script: scripts/a.sh, env: { TOKEN: \"${{ vars.token }}\" } }
+      - upload: { from: files/, to: files/ }
+    image: { name: \"demo-${{ run.id }}\" }
+";
+
+pub fn setup() -> Setup {
+    let files = Memory::default()
+        .with("p/scripts/a.sh", "echo a\n")
+        .with("p/files/one", "1")
+        .with("p/files/two", "2");
+    Setup {
+        files,
+        env: vec![("TOKEN", "hunter2")],
+        ..Setup::default()
+    }
+}
+
+/// Breaks the good pipeline in one place and gives the answer.
+fn broken(from: &str, to: &str) -> String {
+    let text = GOOD.replacen(from, to, 1);
+    assert_ne!(text, GOOD, "{from:?} is not in the good pipeline");
+    setup().refuse(&text)
+}
+
+#[test]
+fn the_good_pipeline_loads() {
+    let loaded = setup()
+        .load(GOOD)
+        .map_err(|error| error.to_string())
+        .unwrap();
+    assert_eq!(
+        loaded.pipeline.stages[0].launch.volumes[0]
+            .size_gib
+            .as_ref()
+            .unwrap()
+            .get(),
+        8
+    );
+}
+
+macro_rules! answers {
+    ($($name:ident: $from:expr => $to:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            insta::with_settings!({ description => $to, omit_expression => true }, {
+                insta::assert_snapshot!(broken($from, $to));
+            });
+        }
+    )*};
+}
+
+answers! {
+    unknown_key: "provision:" => "provison:";
+    unknown_key_deep: "size_gib" => "size_gb";
+    key_of_a_later_version: "    connect:" => "    matrix: { os: [a, b] }\n    connect:";
+    duplicate_key: "    connect:" => "    launch: {}\n    connect:";
+    missing_key: "instance_type: t3.micro" => "public_ip: true";
+    wrong_type_number: "\"${{ vars.size }}\"" => "fifty";
+    wrong_type_quoted_number: "\"${{ vars.size }}\"" => "'50'";
+    wrong_type_map: "{ user: ec2-user }" => "ec2-user";
+    wrong_type_list: "volumes: [{ device: /dev/sda1, size_gib: \"${{ vars.size }}\" }]" => "volumes: big";
+    wrong_type_bool: "{ user: ec2-user }" => "{ user: ec2-user, pty: 'yes' }";
+    empty_value: "instance_type: t3.micro" => "instance_type:";
+    empty_text: "ami-0123456789abcdef0" => "''";
+    undeclared_variable: "vars.size" => "vars.sizes";
+    variable_without_value: "{ default: '8' }" => "{ env: DISK_SIZE, description: GiB of the root disk }";
+    variable_empty: "{ default: '8' }" => "{ env: EMPTY_VARIABLE }";
+    variable_against_pattern: "{ default: '8' }" => "{ default: '8x', pattern: '[0-9]+' }";
+    variable_secret_against_pattern: "env: TOKEN, secret: true" => "env: TOKEN, secret: true, pattern: '[0-9]+'";
+    variable_secret_with_a_default: "env: TOKEN, secret: true" => "default: letmein, secret: true, pattern: '[0-9]+'";
+    pattern_that_is_none: "{ default: '8' }" => "{ default: '8', pattern: '[0-9' }";
+    expression_in_a_declaration: "{ default: '8' }" => "{ default: '${{ vars.token }}' }";
+    missing_script: "scripts/a.sh" => "scripts/b.sh";
+    missing_upload_folder: "from: files/" => "from: fils/";
+    missing_upload_file: "from: files/, to: files/" => "from: file, to: file";
+    upload_folder_without_slash: "from: files/, to: files/" => "from: files, to: files";
+    upload_file_with_slash: "from: files/, to: files/" => "from: files/one/, to: files/";
+    missing_key_file: "{ user: ec2-user }" => "{ user: ec2-user, key: { file: ~/.ssh/id } }";
+    unknown_stage: "{ image_id: ami-0123456789abcdef0 }" => "{ stage: bse }";
+    stage_from_itself: "{ image_id: ami-0123456789abcdef0 }" => "{ stage: base }";
+    two_sources: "{ image_id: ami-0123456789abcdef0 }" => "{ image_id: ami-0123456789abcdef0, stage: base }";
+    image_name_character: "demo-${{ run.id }}" => "demo#${{ run.id }}";
+    image_name_time_without_format: "demo-${{ run.id }}" => "demo-${{ run.time }}";
+    image_name_too_short: "demo-${{ run.id }}" => "ab";
+    image_name_too_long: "demo-${{ run.id }}" => "demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-demo-${{ run.id }}";
+    device_twice: "[{ device: /dev/sda1" => "[{ device: sda1 }, { device: /dev/sda1";
+    device_name: "/dev/sda1" => "/dev/disk1";
+    bad_cidr: "instance_type: t3.micro" => "instance_type: t3.micro\n      ssh_from: [10.0.0.0/33]";
+    cidr_beyond_its_prefix: "instance_type: t3.micro" => "instance_type: t3.micro\n      ssh_from: [10.0.0.1/8]";
+    ssh_from_word: "instance_type: t3.micro" => "instance_type: t3.micro\n      ssh_from: everyone";
+    reserved_tag: "image: {" => "tags: { 'aws:name': x }\n    image: {";
+    own_tag: "image: {" => "tags: { 'qib:run': x }\n    image: {";
+    unknown_need: "{ script: scripts/a.sh," => "{ script: scripts/a.sh, needs: [rhel, internt],";
+    script_and_inline: "{ script: scripts/a.sh," => "{ script: scripts/a.sh, inline: ls,";
+    user_data_bind_without_profile: "{ user: ec2-user }" => "{ user: ec2-user, address: { elastic_ip: eipalloc-0local } }";
+    no_public_address_to_connect_to: "instance_type: t3.micro" => "instance_type: t3.micro\n      public_ip: false";
+    inject_without_cloud_init: "{ user: ec2-user }" => "{ user: ec2-user, wait_cloud_init: false }";
+    address_instead_of_allocation: "{ user: ec2-user }" => "{ user: ec2-user, address: { elastic_ip: 203.0.113.7 } }";
+    key_word: "{ user: ec2-user }" => "{ user: ec2-user, key: rsa }";
+    duration: "{ user: ec2-user }" => "{ user: ec2-user, timeout: 6 minutes }";
+    account: "\"demo-${{ run.id }}\"" => "\"demo-${{ run.id }}\", share: { accounts: [12345] }";
+    file_mode: "from: files/, to: files/" => "from: files/one, to: one, mode: '0999'";
+    upload_upwards: "from: files/, to: files/" => "from: files/, to: ../files/";
+    iops_without_type: "{ device: /dev/sda1," => "{ device: /dev/sda1, type: gp2, iops: 3000,";
+    expression_that_does_not_end: "\"demo-${{ run.id }}\"" => "\"demo-${{ run.id\"";
+    expression_without_name: "\"demo-${{ run.id }}\"" => "\"demo-${{ }}\"";
+    expression_unknown_name: "run.id" => "run.uuid";
+    expression_unknown_filter: "run.id" => "run.id | trim";
+    expression_date_of_an_id: "run.id" => "run.id | date('%Y')";
+    expression_env: "vars.size" => "env.SIZE";
+    expression_in_a_key: "{ TOKEN:" => "{ '${{ vars.size }}':";
+    run_time_where_it_is_not_known: "t3.micro" => "\"${{ run.id }}\"";
+    secret_in_a_name: "run.id" => "vars.token";
+    secret_in_a_tag: "image: {" => "tags: { Token: \"${{ vars.token }}\" }\n    image: {";
+    secret_in_a_command: "{ script: scripts/a.sh," => "{ inline: \"echo ${{ vars.token }}\",";
+    yaml_that_is_none: "stages:" => "stages: [";
+    yaml_tag: "t3.micro" => "!type t3.micro";
+    unknown_alias: "t3.micro" => "*nothing";
+}
+
+#[test]
+fn a_cycle_of_stages_is_told_once() {
+    let stage = "launch: { instance_type: t3.micro }, connect: { user: me }, image: { name: \"x-${{ run.id }}\" }";
+    let text = format!(
+        "name: demo\nstages:\n  a: {{ source: {{ stage: c }}, {stage} }}\n  b: {{ source: {{ stage: a }}, {stage} }}\n  \
+         c: {{ source: {{ stage: b }}, {stage} }}\n"
+    );
+    insta::assert_snapshot!(setup().refuse(&text));
+}
+
+#[test]
+fn binding_from_user_data_needs_a_way_out() {
+    let text = GOOD
+        .replace(
+            "t3.micro",
+            "t3.micro\n      public_ip: false\n      instance_profile: builder",
+        )
+        .replace(
+            "{ user: ec2-user }",
+            "{ user: ec2-user, address: { elastic_ip: eipalloc-0local } }",
+        );
+    insta::assert_snapshot!(setup().refuse(&text));
+    let declared = text.replace("public_ip: false", "public_ip: false\n      egress: nat");
+    assert!(setup().load(&declared).is_ok());
+}
+
+#[test]
+fn expressions_are_pointed_at_inside_block_scalars() {
+    let text = GOOD.replace(
+        "{ script: scripts/a.sh, env: { TOKEN: \"${{ vars.token }}\" } }",
+        "\n          inline: |\n            echo ${HOME}\n            echo ${{ run.id }} and ${{ vars.nix }}",
+    );
+    insta::assert_snapshot!(setup().refuse(&text));
+}
+
+#[test]
+fn an_expression_in_an_uploaded_template_is_pointed_at_there() {
+    let mut setup = setup();
+    setup.files = setup.files.with("p/t.conf", "a: 1\nb: ${{ vars.nope }}\n");
+    let text = GOOD.replace(
+        "from: files/, to: files/",
+        "from: t.conf, to: t.conf, template: true",
+    );
+    insta::assert_snapshot!(setup.refuse(&text));
+}
+
+#[test]
+fn several_errors_of_meaning_are_told_at_once_in_the_order_of_the_file() {
+    let text = GOOD
+        .replace("scripts/a.sh", "scripts/b.sh")
+        .replace("from: files/", "from: nowhere/");
+    let error = setup().load(&text).unwrap_err();
+    assert_eq!(error.problems.len(), 2);
+    let lines: Vec<_> = error
+        .problems
+        .iter()
+        .map(|p| p.place.as_ref().unwrap().span.line)
+        .collect();
+    assert!(lines.is_sorted(), "{lines:?}");
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    let mut bytes = GOOD.as_bytes().to_vec();
+    let at = GOOD.find("demo").unwrap();
+    bytes[at + 1] = 0xe9;
+    insta::assert_snapshot!(setup().load_bytes(&bytes).unwrap_err().to_string());
+    insta::assert_snapshot!(setup().refuse(""));
+    insta::assert_snapshot!(setup().refuse("# nothing\n"));
+    insta::assert_snapshot!(setup().refuse(&format!("{GOOD}---\n{GOOD}")));
+    insta::assert_snapshot!(setup().refuse("- a\n- b\n"));
+}

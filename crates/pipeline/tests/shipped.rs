@@ -1,0 +1,28 @@
+//! The pipelines that come with qib load in a rehearsal, without any argument.
+
+use pipeline::{Disk, LoadOptions, load};
+use std::path::Path;
+
+#[test]
+fn every_shipped_pipeline_loads_in_a_rehearsal() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines");
+    let mut loaded = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let options = LoadOptions {
+            local: true,
+            vars: Vec::new(),
+            vars_files: Vec::new(),
+            env: &|_| None,
+            home: None,
+        };
+        if let Err(error) = load(&path, &std::fs::read(&path).unwrap(), &options, &Disk) {
+            panic!("{error}");
+        }
+        loaded += 1;
+    }
+    assert!(loaded >= 2, "{} holds no pipelines", folder.display());
+}
