@@ -36,7 +36,7 @@ pub async fn undo(
         Effect::ImportKeyPair { name, .. } => {
             let found = match outcome {
                 Some(Outcome::KeyPair { id }) => vec![id.clone()],
-                _ => looked_up(clock, async || {
+                _ => looked_up(clock, || async {
                     let found = region.key_pairs(&own("key-name", name, run)).await?;
                     Ok(found.into_iter().map(|pair| pair.key_pair_id).collect())
                 })
@@ -50,7 +50,7 @@ pub async fn undo(
         Effect::CreateSecurityGroup { name, .. } => {
             let found = match outcome {
                 Some(Outcome::SecurityGroup { id }) => vec![id.clone()],
-                _ => looked_up(clock, async || {
+                _ => looked_up(clock, || async {
                     let found = region.security_groups(&own("group-name", name, run)).await?;
                     Ok(found.into_iter().map(|group| group.group_id).collect())
                 })
@@ -64,7 +64,7 @@ pub async fn undo(
         Effect::LaunchInstance { client_token, .. } => {
             let found = match outcome {
                 Some(Outcome::Instance { id }) => vec![id.clone()],
-                _ => looked_up(clock, async || {
+                _ => looked_up(clock, || async {
                     let filter = InstanceFilter { filters: own("client-token", client_token, run), ..InstanceFilter::default() };
                     let found = region.instances(&filter).await?;
                     Ok(found.into_iter().map(|instance| instance.instance_id).collect())
@@ -82,7 +82,7 @@ pub async fn undo(
         Effect::CreateImage { name, .. } => {
             let found = match outcome {
                 Some(Outcome::Image { id }) => vec![id.clone()],
-                _ => looked_up(clock, async || {
+                _ => looked_up(clock, || async {
                     let filter = ImageFilter { owners: vec!["self".into()], filters: own("name", name, run), ..ImageFilter::default() };
                     let found = region.images(&filter).await?;
                     Ok(found.into_iter().map(|image| image.image_id).collect())
@@ -155,10 +155,10 @@ async fn delete_snapshots(region: &dyn Region, run: &RunId, cell: &CellName) -> 
 }
 
 /// Looks for something until it shows or [`LOOK_TIME`] has passed.
-async fn looked_up<T>(
-    clock: &dyn Clock,
-    mut look: impl AsyncFnMut() -> Result<Vec<T>, CloudError>,
-) -> Result<Vec<T>, CloudError> {
+async fn looked_up<T, F>(clock: &dyn Clock, mut look: impl FnMut() -> F) -> Result<Vec<T>, CloudError>
+where
+    F: Future<Output = Result<Vec<T>, CloudError>>,
+{
     let until = deadline(clock, LOOK_TIME);
     loop {
         match look().await {

@@ -157,10 +157,10 @@ impl CellContext {
 
     /// Does `call` on something that was just made, again while EC2 does not see it everywhere yet.
     /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
-    pub async fn until_visible<T>(
-        &self,
-        mut call: impl AsyncFnMut() -> Result<T, CloudError>,
-    ) -> Result<T, CloudError> {
+    pub async fn until_visible<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, CloudError>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
         let until = self.deadline(VISIBLE_WITHIN);
         loop {
             match call().await {

@@ -72,7 +72,7 @@ pub(super) async fn prepare(context: &CellContext, spec: &CellSpec, subnet: &Sub
     let rule = IngressRule { port: SSH_PORT, from: from.clone(), description: format!("SSH for qib run {}", context.run_id()) };
     let effect = Effect::AuthorizeIngress { region: spec.region.clone(), group: made.value.clone(), from: from.clone() };
     // A group that was just made may not show everywhere yet.
-    let authorize = context.until_visible(async || context.region().authorize_ingress(&made.value, &rule).await);
+    let authorize = context.until_visible(|| context.region().authorize_ingress(&made.value, &rule));
     context.effects().make(&spec.cell, effect, authorize, |()| Outcome::Done).await?;
     context.note(format!("security group {} lets SSH in from {}", made.value, from.join(", ")));
     Ok(Groups { ids: vec![made.value], own: Some(made.number) })

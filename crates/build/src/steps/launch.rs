@@ -58,7 +58,7 @@ pub(super) async fn launch(
         source_image: source.image_id.clone(),
     };
     // The group or the key pair that were just made may not show to RunInstances yet.
-    let call = context.until_visible(async || context.region().run_instance(&request).await);
+    let call = context.until_visible(|| context.region().run_instance(&request));
     let made = context
         .effects()
         .make(&spec.cell, effect, call, |instance| Outcome::Instance { id: instance.instance_id.clone() })

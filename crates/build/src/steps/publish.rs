@@ -14,7 +14,7 @@ pub(super) async fn complete(context: &CellContext, captured: &Captured) -> Resu
     let effect = Effect::MarkComplete { region: context.region().name().clone(), image: id.clone() };
     let resources = [id.to_string()];
     let tags = Tags::new().with(tag::COMPLETE, "true");
-    let call = context.until_visible(async || context.region().create_tags(&resources, &tags).await);
+    let call = context.until_visible(|| context.region().create_tags(&resources, &tags));
     context.effects().make(context.cell(), effect, call, |()| Outcome::Done).await?;
     context.effects().deliver(captured.effect)?;
     Ok(())
