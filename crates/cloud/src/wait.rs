@@ -1,19 +1,25 @@
 //! Waiting for EC2: by deadline, never by count, with one describe call per region and tick for all who wait.
 //!
 //! ```text
-//!   waiter A ─┐                       ┌─ every interested id in one call
-//!   waiter B ─┼─▶ whoever holds the ──┤
-//!   waiter C ─┘   leader lock polls   └─ all waiters look at the same answer
+//!               a call ended, or the leader was cancelled
+//!        ┌──────────────────────────────────────────────────┐
+//!        ▼                                                  │
+//!   (look) ── nobody leads ──▶ Leader: pause, one call for all ids ──▶ wakes all followers
+//!        │
+//!        └── somebody leads ──▶ Follower: sleeps until woken
 //! ```
 //!
-//! There is no background task: the first waiter to get the lock sleeps one interval, asks for all, and passes the
-//! lock on. A waiter that is cancelled simply lets go of the lock.
+//! There is no background task: whoever finds that nobody leads takes the lead for one call, whose answer all waiters
+//! look at. A leader that is cancelled lets go of the lead, and one of the followers takes it. An id that the latest
+//! call did not ask for cuts the leader's pause short, unless EC2 is throttling.
 
-use crate::clock::{Clock, Timestamp, after};
+use crate::clock::{Clock, Timestamp, after, between};
 use crate::{
     CloudError, Image, ImageFilter, ImageId, Instance, InstanceFilter, InstanceId, Region,
 };
 use async_trait::async_trait;
+use futures::channel::oneshot;
+use futures::future::select;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
@@ -81,15 +87,33 @@ pub enum Verdict<T, E> {
 struct Shared<Id, State> {
     /// How many waiters want each id.
     interested: HashMap<Id, usize>,
-    /// The ids that a call has asked for: an id that is new is asked for at once, without a pause.
+    /// The ids that the latest call asked for: an id that is new is asked for at once, without a pause.
     asked: HashSet<Id>,
-    /// What the latest successful call showed.
-    latest: HashMap<Id, State>,
+    /// What the latest successful call showed of each id that it asked for; none if it does not show.
+    latest: HashMap<Id, Option<State>>,
     /// Why the latest call failed, if it did.
     last_error: Option<CloudError>,
     /// Counts the calls, so that a waiter can tell whether one happened while it queued for the lock.
     tick: u64,
     interval: Duration,
+    /// Whether a waiter leads.
+    led: bool,
+    /// Wakes those who wait for the leader's call; they are woken by being dropped.
+    followers: Vec<oneshot::Sender<()>>,
+    /// Ends the leader's pause, if it is in one that may be cut short.
+    nudge: Option<oneshot::Sender<()>>,
+}
+
+/// What a waiter does about the next call.
+enum Role {
+    Leader { pause: Option<Pause> },
+    Follower(oneshot::Receiver<()>),
+}
+
+struct Pause {
+    length: Duration,
+    /// Comes true when there is a new id to ask for.
+    nudged: Option<oneshot::Receiver<()>>,
 }
 
 /// Shares describe calls between all who wait for the same kind of resource in one region.
@@ -97,7 +121,6 @@ pub struct BatchPoller<Id, State> {
     describe: Box<dyn Describe<Id, State>>,
     clock: Arc<dyn Clock>,
     shared: Mutex<Shared<Id, State>>,
-    leader: futures::lock::Mutex<()>,
 }
 
 impl<Id, State> BatchPoller<Id, State>
@@ -117,8 +140,10 @@ where
                 last_error: None,
                 tick: 0,
                 interval: POLL_INTERVAL,
+                led: false,
+                followers: Vec::new(),
+                nudge: None,
             }),
-            leader: futures::lock::Mutex::new(()),
         }
     }
 
@@ -135,12 +160,17 @@ where
         let _interest = Interest::new(self, id.clone());
         let mut tick = self.lock().tick;
         loop {
-            self.poll_once_after(tick).await.map_err(WaitError::Cloud)?;
+            self.poll_once_after(tick, deadline)
+                .await
+                .map_err(WaitError::Cloud)?;
             let last_error = {
                 let shared = self.lock();
                 tick = shared.tick;
-                if shared.last_error.is_none() {
-                    match judge(shared.latest.get(id)) {
+                // A call that was under way when this wait began has not asked for its id: nothing is known yet.
+                if shared.last_error.is_none()
+                    && let Some(seen) = shared.latest.get(id)
+                {
+                    match judge(seen.as_ref()) {
                         Verdict::Wait => {}
                         Verdict::Done(value) => return Ok(value),
                         Verdict::Impossible(reason) => return Err(WaitError::Impossible(reason)),
@@ -154,32 +184,50 @@ where
         }
     }
 
-    /// Makes the call that follows call number `tick`, unless another waiter has made it meanwhile.
-    async fn poll_once_after(&self, tick: u64) -> Result<(), CloudError> {
-        let _leader = self.leader.lock().await;
-        let pause = {
-            let shared = self.lock();
-            if shared.tick != tick {
-                return Ok(());
+    /// Comes back after the call that follows call number `tick`, made here or by another waiter.
+    ///
+    /// The pause before it ends at `deadline`, so that the last look is at the last moment.
+    async fn poll_once_after(&self, tick: u64, deadline: Timestamp) -> Result<(), CloudError> {
+        let pause = loop {
+            match self.role(tick) {
+                None => return Ok(()),
+                Some(Role::Leader { pause }) => break pause,
+                Some(Role::Follower(woken)) => {
+                    // Woken by the sender's end, so there is never a value.
+                    let _ = woken.await;
+                    // The leader may have been cancelled after a long pause; another one would be too long.
+                    if self.clock.now() >= deadline {
+                        return Ok(());
+                    }
+                }
             }
-            let has_new = shared
-                .interested
-                .keys()
-                .any(|id| !shared.asked.contains(id));
-            (!has_new || shared.last_error.is_some()).then_some(shared.interval)
         };
-        if let Some(pause) = pause {
-            self.clock.sleep(pause).await;
+        let _lead = Lead(self);
+        if let Some(Pause { length, nudged }) = pause {
+            let left = between(self.clock.now(), deadline);
+            let pause = self.clock.sleep(length.min(left));
+            match nudged {
+                None => pause.await,
+                Some(nudged) => drop(select(pause, nudged).await),
+            }
         }
         // Collected after the pause: waiters may have come while the leader slept.
         let ids: Vec<Id> = self.lock().interested.keys().cloned().collect();
         let answer = self.describe.describe(&ids).await;
         let mut shared = self.lock();
         shared.tick += 1;
-        shared.asked.extend(ids);
+        // Some waiters may have gone during the call.
+        shared.asked = ids
+            .iter()
+            .filter(|id| shared.interested.contains_key(id))
+            .cloned()
+            .collect();
         match answer {
             Ok(states) => {
-                shared.latest = states.into_iter().collect();
+                shared.latest = ids.into_iter().map(|id| (id, None)).collect();
+                shared
+                    .latest
+                    .extend(states.into_iter().map(|(id, state)| (id, Some(state))));
                 shared.last_error = None;
                 shared.interval = POLL_INTERVAL;
                 Ok(())
@@ -193,9 +241,56 @@ where
         }
     }
 
+    /// What to do about the call that follows call number `tick`; none if it has been made.
+    fn role(&self, tick: u64) -> Option<Role> {
+        let mut shared = self.lock();
+        if shared.tick != tick {
+            return None;
+        }
+        if shared.led {
+            let (sender, woken) = oneshot::channel();
+            shared.followers.push(sender);
+            return Some(Role::Follower(woken));
+        }
+        shared.led = true;
+        if shared.last_error.is_some() {
+            return Some(Role::Leader {
+                pause: Some(Pause {
+                    length: shared.interval,
+                    nudged: None,
+                }),
+            });
+        }
+        let all_asked = shared.interested.keys().all(|id| shared.asked.contains(id));
+        let pause = all_asked.then(|| {
+            let (nudge, nudged) = oneshot::channel();
+            shared.nudge = Some(nudge);
+            Pause {
+                length: shared.interval,
+                nudged: Some(nudged),
+            }
+        });
+        Some(Role::Leader { pause })
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared<Id, State>> {
         // No code that can panic runs under this lock but `judge`, which leaves the shared state whole.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lead, from the decision to make a call to its end or the leader's.
+struct Lead<'a, Id: Clone + Eq + Hash, State>(&'a BatchPoller<Id, State>);
+
+impl<Id: Clone + Eq + Hash, State> Drop for Lead<'_, Id, State> {
+    fn drop(&mut self) {
+        let mut shared = self.0.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.led = false;
+        shared.nudge = None;
+        let followers = std::mem::take(&mut shared.followers);
+        // Their wakers run outside of the lock.
+        drop(shared);
+        drop(followers);
     }
 }
 
@@ -209,7 +304,16 @@ impl<'a, Id: Clone + Eq + Hash, State> Interest<'a, Id, State> {
     fn new(poller: &'a BatchPoller<Id, State>, id: Id) -> Self {
         let mut shared = poller.shared.lock().unwrap_or_else(PoisonError::into_inner);
         *shared.interested.entry(id.clone()).or_default() += 1;
+        let nudge = if shared.asked.contains(&id) {
+            None
+        } else {
+            shared.nudge.take()
+        };
         drop(shared);
+        if let Some(nudge) = nudge {
+            // A leader that has gone meanwhile needs no nudge.
+            let _ = nudge.send(());
+        }
         Self { poller, id }
     }
 }
