@@ -1,0 +1,27 @@
+//! Which account a command works on.
+
+use clap::Args;
+use cloud::RegionName;
+
+/// Which account a command works on.
+#[derive(Args, Debug)]
+pub struct AccountArgs {
+    /// Works on the local EC2 instead of AWS, and starts it if it does not run.
+    #[arg(long)]
+    pub local: bool,
+    /// The region. Without it: the pipeline's `aws.region`, then AWS_REGION, then the profile's.
+    #[arg(long, value_name = "REGION", value_parser = region)]
+    pub region: Option<RegionName>,
+    /// The profile of the AWS configuration files to take credentials from, as AWS_PROFILE does.
+    #[arg(long, value_name = "PROFILE", conflicts_with = "local")]
+    pub profile: Option<String>,
+}
+
+fn region(text: &str) -> Result<RegionName, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !text.is_empty() && text.chars().all(fits) {
+        Ok(RegionName::new(text))
+    } else {
+        Err(String::from("a region is written like us-east-2"))
+    }
+}

@@ -1,0 +1,121 @@
+//! The command line. The doc comments on these types are the help that people read.
+
+pub mod account;
+pub mod completions;
+pub mod images;
+pub mod local;
+pub mod plan;
+pub mod run;
+pub mod ssh;
+pub mod validate;
+pub mod variables;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Builds machine images on EC2 from a YAML pipeline.
+///
+/// Results go to stdout, progress goes to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "qib", version, propagate_version = false, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Colour in what is printed. NO_COLOR (any value) turns `auto` off.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+    /// Says on stderr what qib does in detail. Never what it sends: user-data can hold keys.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes of `run`:
+  0    done
+  1    the build failed, and everything was cleaned up
+  2    bad input, before anything was created
+  3    something was left behind: each is named, with the command that removes it
+  130  interrupted by Ctrl-C, and everything was cleaned up
+  143  ended by SIGTERM or SIGHUP, and everything was cleaned up";
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal.
+    Auto,
+    /// Also in a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(run::RunArgs),
+    Plan(plan::PlanArgs),
+    Validate(validate::ValidateArgs),
+    Images(images::ImagesArgs),
+    Ssh(ssh::SshArgs),
+    Local(local::LocalArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn verify_app() {
+        Cli::command().debug_assert();
+    }
+
+    /// The help is part of the interface: a change of it must be seen.
+    #[test]
+    fn help_of_every_command() {
+        let mut pages = Vec::new();
+        collect(&mut Cli::command().term_width(100), "qib", &mut pages);
+        insta::assert_snapshot!(pages.join("\n"));
+    }
+
+    fn collect(command: &mut clap::Command, path: &str, pages: &mut Vec<String>) {
+        command.build();
+        let page = command.render_long_help().to_string();
+        let lines: Vec<&str> = page.lines().map(str::trim_end).collect();
+        pages.push(format!("=== {path}\n{}\n", lines.join("\n")));
+        for sub in command
+            .get_subcommands_mut()
+            .filter(|sub| sub.get_name() != "help")
+        {
+            let path = format!("{path} {}", sub.get_name());
+            collect(sub, &path, pages);
+        }
+    }
+
+    #[test]
+    fn what_another_version_brings_is_refused_and_not_ignored() {
+        for args in [
+            ["qib", "run", "--only=base", "x.yaml"],
+            ["qib", "run", "--except=base", "x.yaml"],
+            ["qib", "run", "--jobs=2", "x.yaml"],
+        ] {
+            assert!(Cli::try_parse_from(args).is_err(), "{args:?}");
+        }
+        assert!(Cli::try_parse_from(["qib", "sweep"]).is_err());
+    }
+
+    #[test]
+    fn values_of_options_are_checked_before_anything_starts() {
+        for args in [
+            &["qib", "run", "--var", "no-equals-sign", "x.yaml"][..],
+            &["qib", "run", "--debug-from", "10.0.0.0/33", "x.yaml"],
+            &["qib", "run", "--debug-from", "laptop", "x.yaml"],
+            &["qib", "images", "ls", "--tag", "only-a-key"],
+            &["qib", "run", "--region", "", "x.yaml"],
+        ] {
+            let error = Cli::try_parse_from(args).expect_err("must be refused");
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! `qib plan`.
+
+use super::account::AccountArgs;
+use super::variables::VariableArgs;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Shows what `run` would do, and changes nothing.
+///
+/// Finds source images, names and addresses, and says for each stage whether its image is reused or built, and why.
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// The pipeline's file.
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: PathBuf,
+    #[command(flatten)]
+    pub variables: VariableArgs,
+    #[command(flatten)]
+    pub account: AccountArgs,
+    /// Plans as if `run` were given it. Can be given several times.
+    #[arg(long, value_name = "STAGE")]
+    pub rebuild: Vec<String>,
+    /// Prints one JSON array on stdout: an object for each stage.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,39 @@
+//! One file for each command. A command gets what it needs and gives an exit code or an error; the printing and the
+//! machine are at the edges.
+
+pub mod completions;
+pub mod error;
+pub mod images;
+pub mod local;
+pub mod pipeline_file;
+pub mod place;
+pub mod plan;
+pub mod run;
+pub mod ssh;
+pub mod terminal;
+pub mod validate;
+
+use crate::args::{Cli, Command};
+use crate::edge::environment::Environment;
+use error::CommandError;
+use terminal::Terminal;
+
+/// Does what the command line says and gives the exit code.
+///
+/// # Errors
+/// Whatever keeps the command from being done.
+pub async fn execute(
+    cli: Cli,
+    environment: &Environment,
+    terminal: &Terminal,
+) -> Result<u8, CommandError> {
+    match cli.command {
+        Command::Run(args) => run::run(args, environment, terminal).await,
+        Command::Plan(args) => plan::plan(args, environment, terminal).await,
+        Command::Validate(args) => validate::validate(&args, environment, terminal),
+        Command::Images(args) => images::images(args, environment, terminal).await,
+        Command::Ssh(args) => ssh::ssh(&args, environment),
+        Command::Local(args) => local::local(&args, environment, terminal),
+        Command::Completions(args) => completions::completions(&args, terminal),
+    }
+}

@@ -1,0 +1,62 @@
+//! `qib plan`.
+
+use super::error::CommandError;
+use super::pipeline_file::{Target, load};
+use super::place::Place;
+use super::terminal::Terminal;
+use crate::args::plan::PlanArgs;
+use crate::edge::clock::SystemClock;
+use crate::edge::environment::Environment;
+use crate::render::json::document;
+use crate::render::plan::{identity_line, plan_text};
+use build::event::{Event, Observer};
+use build::ports::Ports;
+use std::sync::Arc;
+
+/// A plan has no events.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn observe(&self, _event: &Event) {}
+}
+
+/// Does it and gives the exit code.
+///
+/// # Errors
+/// If the pipeline is wrong or the account cannot be asked.
+pub async fn plan(
+    args: PlanArgs,
+    environment: &Environment,
+    terminal: &Terminal,
+) -> Result<u8, CommandError> {
+    let loaded = load(
+        &args.pipeline,
+        &args.variables,
+        Target::of(args.account.local),
+        &args.rebuild,
+        environment,
+    )?;
+    let region = loaded
+        .pipeline
+        .aws
+        .region
+        .as_ref()
+        .map(|region| region.value.as_str());
+    let place = Place::find(&args.account, region, environment).await?;
+    let options = place.options(&args.rebuild, environment);
+    let ports = Ports {
+        account: place.account,
+        clock: Arc::new(SystemClock),
+        guests: Arc::new(build::ssh_access::SshAccess::default()),
+        caller_address: place.caller_address,
+        observer: Arc::new(Nobody),
+    };
+    let plan = build::plan::plan(&loaded.pipeline, &options, &ports).await?;
+    if args.json {
+        terminal.say(&identity_line(&plan));
+        terminal.result(|out| document(out, &plan.rows))?;
+    } else {
+        terminal.result_text(&plan_text(&plan, terminal.out))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,95 @@
+//! The two output streams, and what may be done with them.
+
+use super::error::CommandError;
+use crate::args::ColorChoice;
+use crate::render::Progress;
+use crate::render::live::LiveBars;
+use crate::render::plain::PlainLines;
+use crate::render::style::Palette;
+use cloud::Clock;
+use indicatif::ProgressDrawTarget;
+use jiff::tz::TimeZone;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+
+/// Whether progress may repaint the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repainting {
+    Allowed,
+    /// Something else writes to the terminal as well.
+    Forbidden,
+}
+
+/// The process's output streams.
+pub struct Terminal {
+    /// Colour on stdout.
+    pub out: Palette,
+    /// Colour on stderr.
+    pub err: Palette,
+    repainting: Repainting,
+}
+
+impl Terminal {
+    /// What the command line and the environment say about the process's streams.
+    pub fn new(choice: ColorChoice, no_color: Option<&str>, verbose: bool) -> Self {
+        Self {
+            out: Palette::choose(choice, no_color, io::stdout().is_terminal()),
+            err: Palette::choose(choice, no_color, io::stderr().is_terminal()),
+            repainting: if verbose {
+                Repainting::Forbidden
+            } else {
+                Repainting::Allowed
+            },
+        }
+    }
+
+    /// What shows a run's progress on stderr: bars on a terminal, lines elsewhere and beside other lines.
+    pub fn progress(&self, json: bool, clock: Arc<dyn Clock>) -> Box<dyn Progress> {
+        let json_on_terminal = json && io::stdout().is_terminal();
+        if io::stderr().is_terminal() && self.repainting == Repainting::Allowed && !json_on_terminal
+        {
+            Box::new(LiveBars::new(ProgressDrawTarget::stderr(), clock, self.err))
+        } else {
+            Box::new(PlainLines::new(
+                io::stderr(),
+                clock,
+                TimeZone::system(),
+                self.err,
+            ))
+        }
+    }
+
+    /// Writes a result.
+    ///
+    /// # Errors
+    /// If stdout cannot be written, unless its reader has gone away.
+    pub fn result(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), CommandError> {
+        let mut out = io::stdout().lock();
+        match write(&mut out).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(CommandError::output(&error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Writes text as a result, each line with its end.
+    ///
+    /// # Errors
+    /// As [`result`](Self::result).
+    pub fn result_text(&self, text: &str) -> Result<(), CommandError> {
+        if text.is_empty() {
+            Ok(())
+        } else {
+            self.result(|out| writeln!(out, "{}", text.trim_end()))
+        }
+    }
+
+    /// Says something on stderr. Where that cannot be written there is nobody to tell.
+    pub fn say(&self, text: &str) {
+        drop(writeln!(io::stderr(), "{text}"));
+    }
+}

@@ -1,0 +1,34 @@
+//! What people and programs read. Results go to stdout, progress to stderr.
+//!
+//! ```text
+//!   event ──▶ Screen ─┬─▶ wording ─▶ plain (pipe, CI) or live (terminal) ─▶ stderr
+//!                     └─▶ json, if asked for ────────────────────────────▶ stdout
+//!   report ─▶ summary ─▶ stdout (images), stderr (all else)
+//! ```
+
+pub mod control;
+pub mod images;
+pub mod json;
+pub mod live;
+pub mod plain;
+pub mod plan;
+#[cfg(test)]
+pub mod sample;
+pub mod screen;
+pub mod stopwatch;
+pub mod style;
+pub mod summary;
+pub mod wording;
+
+use build::event::Event;
+
+/// Whether something could be written.
+pub type Spoken = std::io::Result<()>;
+
+/// Shows how a run goes.
+pub trait Progress: Send {
+    /// Shows an event.
+    fn event(&mut self, event: &Event) -> Spoken;
+    /// Shows text of qib's own, of one line or more, without the last line's end.
+    fn text(&mut self, text: &str) -> Spoken;
+}

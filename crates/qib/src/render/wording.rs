@@ -1,0 +1,203 @@
+//! What an event says, in words. Pure: the same words stand in plain lines and above the live bars.
+
+use super::control::plain_text;
+use super::style::Role;
+use build::event::Event;
+use build::names::CellName;
+use std::time::Duration;
+
+/// What a line is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The run as a whole, by its pipeline's name.
+    Pipeline(String),
+    /// One cell.
+    Cell(CellName),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pipeline(name) => f.write_str(name),
+            Self::Cell(cell) => cell.fmt(f),
+        }
+    }
+}
+
+/// What is said about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saying {
+    /// What it is about.
+    pub subject: Subject,
+    /// How it is meant; none for a plain statement.
+    pub role: Option<Role>,
+    /// One line or more, free of control codes.
+    pub lines: Vec<String>,
+}
+
+/// What to say about `event`; nothing about one that only bars or the summary show. `took` is how long the step took
+/// that the event ends, where that is known.
+pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
+    let (cell, role, text) = match event {
+        Event::Started {
+            run,
+            pipeline,
+            account,
+            identity,
+            region,
+            rehearsal,
+        } => {
+            let place = if *rehearsal {
+                " in the local EC2 (a rehearsal)"
+            } else {
+                ""
+            };
+            let text = format!("run {run} in {region}{place}, account {account} as {identity}");
+            return Some(Saying {
+                subject: Subject::Pipeline(pipeline.clone()),
+                role: Some(Role::Strong),
+                lines: lines(&text),
+            });
+        }
+        Event::StepStarted { cell, step } => (cell, None, step.describe().to_owned()),
+        Event::StepFinished { cell, step } => {
+            let took = took
+                .map(|took| format!(" ({})", seconds(took)))
+                .unwrap_or_default();
+            (
+                cell,
+                Some(Role::Dim),
+                format!("done {}{took}", step.describe()),
+            )
+        }
+        Event::Note { cell, text } => (cell, None, text.clone()),
+        Event::Warning { cell, text } => (cell, Some(Role::Warning), format!("warning: {text}")),
+        Event::ProvisionerStarted { cell, provisioner } => (
+            cell,
+            Some(Role::Strong),
+            format!("provisioner {provisioner}"),
+        ),
+        Event::ProvisionerSkipped {
+            cell,
+            provisioner,
+            needs,
+        } => {
+            let text = format!(
+                "skipped provisioner {provisioner}: it needs {}, which this guest has not",
+                needs.join(" and ")
+            );
+            (cell, Some(Role::Warning), text)
+        }
+        // Set in from qib's own words, so that both can be told apart.
+        Event::Output { cell, line, .. } => (cell, None, format!("  {line}")),
+        Event::ImageProgress { cell, percent } => (
+            cell,
+            Some(Role::Dim),
+            format!("the image is {percent} % done"),
+        ),
+        Event::Cached {
+            cell,
+            image_id,
+            name,
+            reason,
+        } => (
+            cell,
+            Some(Role::Success),
+            format!("reused image {image_id} ({name}): {reason}"),
+        ),
+        Event::Built {
+            cell,
+            image_id,
+            name,
+        } => (
+            cell,
+            Some(Role::Success),
+            format!("built image {image_id} ({name})"),
+        ),
+        Event::Failed {
+            cell, error, hint, ..
+        } => {
+            let hint = hint
+                .as_ref()
+                .map(|hint| format!("\nhint: {hint}"))
+                .unwrap_or_default();
+            (cell, Some(Role::Error), format!("error: {error}{hint}"))
+        }
+        Event::Finished(_) => return None,
+    };
+    Some(Saying {
+        subject: Subject::Cell(cell.clone()),
+        role,
+        lines: lines(&text),
+    })
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(plain_text).collect()
+}
+
+/// A duration as people read it: `0.4 s`, `12 s`, `3 min 05 s`.
+pub fn seconds(duration: Duration) -> String {
+    let whole = duration.as_secs();
+    match whole {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use build::event::{OutputStream, Step};
+
+    fn cell() -> CellName {
+        CellName {
+            stage: "base".into(),
+            cell: "us-east-2".into(),
+        }
+    }
+
+    #[test]
+    fn durations_are_said_as_people_say_them() {
+        assert_eq!(seconds(Duration::from_millis(420)), "0.4 s");
+        assert_eq!(seconds(Duration::from_secs(12)), "12 s");
+        assert_eq!(seconds(Duration::from_secs(185)), "3 min 05 s");
+        assert_eq!(seconds(Duration::from_secs(7260)), "2 h 01 min");
+    }
+
+    #[test]
+    fn what_a_guest_prints_cannot_control_the_terminal_and_is_set_in() {
+        let line = String::from("\u{1b}]0;owned\u{7}\u{1b}[31mred\u{1b}[0m");
+        let event = Event::Output {
+            cell: cell(),
+            provisioner: "p".into(),
+            stream: OutputStream::Stdout,
+            line,
+        };
+        assert_eq!(
+            saying(&event, None).map(|s| s.lines),
+            Some(vec![String::from("  red")])
+        );
+    }
+
+    #[test]
+    fn a_failure_has_its_evidence_and_its_hint_below_it() {
+        let event = Event::Failed {
+            cell: cell(),
+            step: Step::Provision,
+            error: "it broke\n    last line".into(),
+            hint: Some("look".into()),
+        };
+        let said = saying(&event, None).map(|s| s.lines);
+        assert_eq!(
+            said,
+            Some(vec![
+                "error: it broke".into(),
+                "    last line".into(),
+                "hint: look".into()
+            ])
+        );
+    }
+}
