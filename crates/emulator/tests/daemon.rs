@@ -23,7 +23,9 @@ impl Local {
             eprintln!("SKIPPED: {}", String::from_utf8_lossy(&probe.stderr).trim());
             return None;
         }
-        Some(Self { dir: tempfile::tempdir().unwrap() })
+        Some(Self {
+            dir: tempfile::tempdir().unwrap(),
+        })
     }
 
     fn path(&self) -> &Path {
@@ -42,7 +44,11 @@ impl Local {
 
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).unwrap()
     }
 }
@@ -55,8 +61,14 @@ impl Drop for Local {
 
 /// Whether something answers HTTP there.
 fn answers(endpoint: &str) -> bool {
-    let Ok(mut stream) = TcpStream::connect(endpoint.trim_start_matches("http://")) else { return false };
-    write!(stream, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+    let Ok(mut stream) = TcpStream::connect(endpoint.trim_start_matches("http://")) else {
+        return false;
+    };
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text.contains("<Code>")
@@ -74,17 +86,31 @@ fn up_status_down_and_up_again() {
     assert_eq!(local.json(&["status"]), up);
     assert!(local.run(&["down"]).status.success());
     let down = local.json(&["status"]);
-    assert_eq!((&down["running"], &down["pid"]), (&Value::Bool(false), &Value::Null));
+    assert_eq!(
+        (&down["running"], &down["pid"]),
+        (&Value::Bool(false), &Value::Null)
+    );
     assert!(!answers(&endpoint));
     let again = local.json(&["up"]);
-    assert_eq!(again["secret_access_key"], up["secret_access_key"], "the account is still the same");
+    assert_eq!(
+        again["secret_access_key"], up["secret_access_key"],
+        "the account is still the same"
+    );
     assert_eq!(again["ssh_port"], up["ssh_port"]);
 }
 
 #[test]
 fn many_callers_at_once_start_one_daemon() {
     let Some(local) = Local::new() else { return };
-    let callers: Vec<_> = (0..6).map(|_| local.command(&["up"]).stdout(Stdio::piped()).spawn().unwrap()).collect();
+    let callers: Vec<_> = (0..6)
+        .map(|_| {
+            local
+                .command(&["up"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
     let mut pids = std::collections::BTreeSet::new();
     for caller in callers {
         let output = caller.wait_with_output().unwrap();
@@ -95,7 +121,10 @@ fn many_callers_at_once_start_one_daemon() {
     assert_eq!(pids.len(), 1);
     let second = local.run(&["serve"]);
     assert!(!second.status.success());
-    assert!(String::from_utf8_lossy(&second.stderr).contains("already runs"), "two daemons never serve one folder");
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("already runs"),
+        "two daemons never serve one folder"
+    );
 }
 
 #[test]
@@ -104,15 +133,43 @@ fn the_daemon_holds_nothing_of_its_caller() {
     // The shell leaves descriptor 9 open for its children; the daemon must not keep it, nor the session.
     let marker = local.path().join("marker");
     std::fs::write(&marker, "").unwrap();
-    let script = format!("exec 9<{}; exec {PROGRAM} up --dir {}", marker.display(), local.path().display());
-    assert!(Command::new("sh").args(["-c", &script]).output().unwrap().status.success());
+    let script = format!(
+        "exec 9<{}; exec {PROGRAM} up --dir {}",
+        marker.display(),
+        local.path().display()
+    );
+    assert!(
+        Command::new("sh")
+            .args(["-c", &script])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     let pid = local.json(&["status"])["pid"].as_u64().unwrap();
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten().filter_map(|e| std::fs::read_link(e.path()).ok());
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .flatten()
+        .filter_map(|e| std::fs::read_link(e.path()).ok());
     assert!(!open.into_iter().any(|target| target == marker));
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let session = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(3).unwrap().to_owned();
+    let session = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .nth(3)
+        .unwrap()
+        .to_owned();
     let own = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let own = own.rsplit_once(')').unwrap().1.split_whitespace().nth(3).unwrap().to_owned();
+    let own = own
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .nth(3)
+        .unwrap()
+        .to_owned();
     assert_ne!(session, own, "a session of its own");
 }
 
@@ -127,9 +184,19 @@ fn it_ends_by_itself_when_idle() {
         rustix::process::PidfdFlags::empty(),
     );
     if let Ok(process) = process {
-        let mut waiting = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
-        let limit = rustix::event::Timespec { tv_sec: 60, tv_nsec: 0 };
-        assert_eq!(rustix::event::poll(&mut waiting, Some(&limit)).unwrap(), 1, "it is still there after a minute");
+        let mut waiting = [rustix::event::PollFd::new(
+            &process,
+            rustix::event::PollFlags::IN,
+        )];
+        let limit = rustix::event::Timespec {
+            tv_sec: 60,
+            tv_nsec: 0,
+        };
+        assert_eq!(
+            rustix::event::poll(&mut waiting, Some(&limit)).unwrap(),
+            1,
+            "it is still there after a minute"
+        );
     }
     assert_eq!(local.json(&["status"])["running"], false);
 }

@@ -4,8 +4,8 @@
 
 use super::Cx;
 use super::error::ApiError;
-use crate::account::parameter::Parameter;
 use crate::account::ACCOUNT_ID;
+use crate::account::parameter::Parameter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -2,8 +2,7 @@
 
 use super::Engine;
 use crate::account::Account;
-use crate::account::image::Progress;
-use crate::account::instance::{Instance, ShutdownBehavior, StateReason};
+use crate::account::instance::{ShutdownBehavior, StateReason};
 use crate::account::lifecycle::{InstanceState, LifeEvent};
 use crate::faults::Faults;
 use crate::guest::{GuestExit, GuestSpec, StopKind};
@@ -61,7 +60,8 @@ impl Actors {
         }
     }
 
-    fn all(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+    /// The ways to all tasks.
+    pub(super) fn all(&self) -> Vec<mpsc::UnboundedSender<Command>> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -96,143 +96,6 @@ impl Drop for Live {
         for service in &self.services {
             service.abort();
         }
-    }
-}
-
-impl Engine {
-    /// Brings the world into the state that the account is in, after a start.
-    pub fn resume(self: &Arc<Self>) {
-        let faults = self.faults.now().unwrap_or_default();
-        let commands: Vec<(InstanceId, Command)> = {
-            let account = self.account();
-            self.refresh_network(&account, &faults);
-            let instances = account.regions.values().flat_map(|r| r.instances.values());
-            instances
-                .filter_map(|i| Some((i.id.clone(), resumption(i.state)?)))
-                .collect()
-        };
-        self.update(|account| self.complete_captures(account));
-        for (id, command) in commands {
-            self.actors.send(self, &id, command);
-        }
-        let engine = self.clone();
-        tokio::spawn(async move { engine.sweep_layers().await });
-    }
-
-    /// Ends all guests; the account keeps them as they are, so that a later start boots them again.
-    pub async fn power_cut(self: &Arc<Self>) {
-        let (sender, mut ended) = mpsc::channel(1);
-        for actor in self.actors.all() {
-            // An actor that is gone has no guest.
-            let _ = actor.send(Command::PowerCut(sender.clone()));
-        }
-        drop(sender);
-        // Each actor holds a sender until its guest has ended.
-        while ended.recv().await.is_some() {}
-    }
-
-    /// After a crash in the middle of a capture: the layer is there whole, because it was moved, or not at all.
-    fn complete_captures(&self, account: &mut Account) {
-        let capturing: Vec<(InstanceId, LayerId)> = account
-            .regions
-            .values()
-            .flat_map(|r| {
-                r.snapshots
-                    .values()
-                    .map(|s| &s.progress)
-                    .chain(r.images.values().map(|i| &i.progress))
-            })
-            .filter_map(|p| {
-                if let Progress::Capturing { instance, layer } = p {
-                    Some((instance.clone(), layer.clone()))
-                } else {
-                    None
-                }
-            })
-            .collect();
-        for (instance, layer) in capturing {
-            let outcome = match self.layer_dir(&layer).is_dir() {
-                true => Ok(()),
-                false => Err("the local EC2 was stopped before the disk was captured".to_owned()),
-            };
-            self.captured(account, &instance, &layer, outcome);
-        }
-    }
-
-    /// Writes down how a capture went.
-    fn captured(
-        &self,
-        account: &mut Account,
-        instance: &InstanceId,
-        layer: &LayerId,
-        outcome: Result<(), String>,
-    ) {
-        let now = Timestamp::now();
-        let mut layers = Vec::new();
-        if let Some(instance) = account.find_instance_mut(instance) {
-            if outcome.is_ok() && !instance.layers.contains(layer) {
-                instance.layers.insert(0, layer.clone());
-            }
-            layers.clone_from(&instance.layers);
-        }
-        let complete = now.checked_add(self.timing.image).unwrap_or(now);
-        let finish = |progress: &mut Progress| match progress {
-            Progress::Capturing { layer: own, .. } if own == layer => {
-                *progress = match &outcome {
-                    Ok(()) => Progress::Done { complete },
-                    Err(reason) => Progress::Failed {
-                        reason: reason.clone(),
-                    },
-                };
-                outcome.is_ok()
-            }
-            _ => false,
-        };
-        for region in account.regions.values_mut() {
-            for snapshot in region.snapshots.values_mut() {
-                if finish(&mut snapshot.progress) {
-                    snapshot.layers.clone_from(&layers);
-                }
-            }
-            for image in region.images.values_mut() {
-                finish(&mut image.progress);
-            }
-        }
-    }
-
-    /// Forgets terminated instances that have been shown long enough.
-    pub fn forget_terminated(self: &Arc<Self>) {
-        let now = Timestamp::now();
-        let due = |i: &Instance| {
-            i.state == InstanceState::Terminated
-                && now.duration_since(i.since).unsigned_abs() >= self.timing.terminated_shown
-        };
-        let any = self
-            .account()
-            .regions
-            .values()
-            .flat_map(|r| r.instances.values())
-            .any(due);
-        if any {
-            self.update(|account| {
-                for region in account.regions.values_mut() {
-                    region.instances.retain(|_, i| !due(i));
-                }
-            });
-            let engine = self.clone();
-            tokio::spawn(async move { engine.sweep_layers().await });
-        }
-    }
-}
-
-/// What an instance's guest needs after the local EC2 itself was stopped.
-fn resumption(state: InstanceState) -> Option<Command> {
-    match state {
-        InstanceState::Pending | InstanceState::Running => Some(Command::Boot),
-        InstanceState::Stopping | InstanceState::ShuttingDown => {
-            Some(Command::Halt(StopKind::Forced))
-        }
-        InstanceState::Stopped | InstanceState::Terminated => None,
     }
 }
 

@@ -10,6 +10,7 @@
 mod actor;
 mod authenticate;
 mod layers;
+mod lifetime;
 pub mod request_log;
 mod store;
 mod throttle;

@@ -293,3 +293,26 @@ impl Answer {
         parts
     }
 }
+
+/// A profile whose role may bind addresses.
+pub const PROFILE: &str = "ec2-instance-profile-for-quay-image-builder";
+
+/// A guest's own credentials, as its metadata service gives them.
+pub fn credentials_of(ec2: &LocalEc2, id: &str) -> Credentials {
+    let token = ec2.guests.imds_token(id);
+    let header = [("X-aws-ec2-metadata-token", token.as_str())];
+    let (status, body) = ec2.guests.imds(
+        id,
+        "GET",
+        &format!("/latest/meta-data/iam/security-credentials/{PROFILE}"),
+        &header,
+    );
+    assert_eq!(status, 200);
+    let found: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let text = |name: &str| found[name].as_str().unwrap().to_owned();
+    Credentials {
+        access_key: text("AccessKeyId"),
+        secret: text("SecretAccessKey"),
+        token: Some(text("Token")),
+    }
+}

@@ -1,8 +1,8 @@
 //! Attributes of instances.
 
 use super::instances::existing;
+use super::launch_options::{metadata_options, shutdown_behavior, user_data};
 use super::params::Scope;
-use super::run_instances::{metadata_options, shutdown_behavior, user_data};
 use super::security_groups::not_found as group_not_found;
 use super::xml::Xml;
 use super::{Action, done, instance_view};

@@ -2,11 +2,9 @@
 
 use super::Action;
 use super::block_devices::{self, DeviceRequest, DeviceWish};
-use super::images::not_found;
 use super::instances::existing;
 use super::params::Scope;
-use super::run_instances::{check_token, reuse_token};
-use super::snapshots::{self, description, source_region};
+use super::snapshots::{self, description};
 use super::tag_specs::TagSpecs;
 use super::xml::Xml;
 use crate::account::ACCOUNT_ID;
@@ -15,7 +13,7 @@ use crate::account::image::{
 };
 use crate::account::instance::Instance;
 use crate::account::lifecycle::InstanceState;
-use crate::account::region::{Region, TokenUse};
+use crate::account::region::Region;
 use crate::api::error::ApiError;
 use crate::api::{Cx, Effect};
 use crate::guest::BootAgent;
@@ -24,7 +22,7 @@ use crate::ids::{ImageId, InstanceId, LayerId, SnapshotId};
 /// "3-128 alphanumeric characters, parentheses (()), square brackets ([]), spaces ( ), periods (.), slashes (/),
 /// dashes (-), single quotes ('), at-signs (@), or underscores(_)"
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html>).
-fn image_name(p: &Scope<'_>) -> Result<String, ApiError> {
+pub(super) fn image_name(p: &Scope<'_>) -> Result<String, ApiError> {
     let name = p.required("Name")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
     if !(3..=128).contains(&name.chars().count()) || !name.chars().all(allowed) {
@@ -34,7 +32,7 @@ fn image_name(p: &Scope<'_>) -> Result<String, ApiError> {
     Ok(name.to_owned())
 }
 
-fn check_unused(region: &Region, name: &str) -> Result<(), ApiError> {
+pub(super) fn check_unused(region: &Region, name: &str) -> Result<(), ApiError> {
     match region.images.values().find(|i| i.name == name) {
         Some(other) => Err(ApiError::new(
             "InvalidAMIName.Duplicate",
@@ -44,7 +42,7 @@ fn check_unused(region: &Region, name: &str) -> Result<(), ApiError> {
     }
 }
 
-fn answer(id: &ImageId) -> Xml {
+pub(super) fn answer(id: &ImageId) -> Xml {
     let mut x = Xml::new();
     x.put("imageId", id);
     x
@@ -310,149 +308,5 @@ impl Action for RegisterImage {
         let x = answer(&image.id);
         cx.region().images.insert(image.id.clone(), image);
         Ok(x)
-    }
-}
-
-/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopyImage.html>
-pub(crate) struct CopyImage {
-    source: ImageId,
-    source_region: String,
-    name: String,
-    description: String,
-    encrypted: bool,
-    copy_tags: bool,
-    tags: TagSpecs,
-    token: Option<(String, String)>,
-}
-
-impl Action for CopyImage {
-    fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let token = p.text("ClientToken").filter(|t| !t.is_empty());
-        token.map_or(Ok(()), check_token)?;
-        Ok(Self {
-            source: ImageId::parse(p.required("SourceImageId")?)?,
-            source_region: source_region(p)?,
-            name: image_name(p)?,
-            description: description(p)?,
-            encrypted: p.flag("Encrypted")?.unwrap_or(false),
-            copy_tags: p.flag("CopyImageTags")?.unwrap_or(false),
-            tags: TagSpecs::parse(p, &["image", "snapshot"])?,
-            token: token.map(|t| (t.to_owned(), p.fingerprint(&["ClientToken"]))),
-        })
-    }
-
-    fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        if let Some((token, fingerprint)) = &self.token
-            && let Some(made) = reuse_token(cx, "CopyImage", token, fingerprint)?
-        {
-            return Ok(answer(&ImageId::parse(&made)?));
-        }
-        let now = cx.now;
-        let own = cx
-            .account
-            .region_mut(&self.source_region)
-            .images
-            .get(&self.source)
-            .cloned();
-        let source = own
-            .or_else(|| cx.catalogue.find(&self.source_region, &self.source))
-            .ok_or_else(|| not_found(&self.source))?;
-        if source.state(now) != "available" {
-            let message = format!(
-                "Image {} is in the state '{}' and cannot be copied",
-                self.source,
-                source.state(now)
-            );
-            return Err(ApiError::new("InvalidAMIID.Unavailable", message));
-        }
-        check_unused(cx.region(), &self.name)?;
-        let mut image = source.clone();
-        image.id = ImageId::random();
-        image.name = self.name;
-        image.description = self.description;
-        image.owner = ACCOUNT_ID.to_owned();
-        image.owner_alias = None;
-        image.created = now;
-        image.progress = Progress::Done {
-            complete: cx.after(cx.timing.image),
-        };
-        // "Launch permissions and user-defined tags are not copied" unless CopyImageTags is given.
-        image.launch_permission = Permission::default();
-        image.source_image = Some(SourceImage {
-            id: source.id.clone(),
-            region: self.source_region.clone(),
-        });
-        image.source_instance = None;
-        image.deprecated = None;
-        image.tags = self.tags.of("image");
-        if self.copy_tags {
-            let mut tags = source.tags.clone();
-            tags.set_all(
-                &image
-                    .tags
-                    .iter()
-                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                    .collect::<Vec<_>>(),
-            )?;
-            image.tags = tags;
-        }
-        for mapping in &mut image.mappings {
-            let Some(id) = &mapping.ebs.snapshot else {
-                continue;
-            };
-            let encrypted = self.encrypted || mapping.ebs.encrypted;
-            let known = cx
-                .account
-                .region_mut(&self.source_region)
-                .snapshots
-                .get(id)
-                .cloned();
-            let size_gib = mapping.ebs.size_gib;
-            // A public image's snapshot is its publisher's: there is nothing of it in this account, and it is empty.
-            let original = known.unwrap_or_else(|| public_snapshot(id, size_gib, now));
-            let description = format!(
-                "Copied for DestinationAmi {} from SourceAmi {} for SourceSnapshot {id}.",
-                image.id, source.id
-            );
-            let copy = snapshots::copy(
-                cx,
-                &original,
-                description,
-                encrypted,
-                self.tags.of("snapshot"),
-            );
-            mapping.ebs.snapshot = Some(copy.id.clone());
-            mapping.ebs.encrypted = encrypted;
-            cx.region().snapshots.insert(copy.id.clone(), copy);
-        }
-        let x = answer(&image.id);
-        if let Some((token, fingerprint)) = self.token {
-            let used = TokenUse {
-                fingerprint,
-                made: image.id.to_string(),
-                at: now,
-            };
-            cx.region()
-                .client_tokens
-                .insert(format!("CopyImage {token}"), used);
-        }
-        cx.region().images.insert(image.id.clone(), image);
-        Ok(x)
-    }
-}
-
-fn public_snapshot(id: &SnapshotId, size_gib: u32, now: jiff::Timestamp) -> Snapshot {
-    Snapshot {
-        id: id.clone(),
-        owner: String::new(),
-        volume: "vol-ffffffff".to_owned(),
-        size_gib,
-        description: String::new(),
-        started: now,
-        progress: Progress::Done { complete: now },
-        encrypted: false,
-        create_volume_permission: Permission::default(),
-        layers: Vec::new(),
-        tags: Default::default(),
     }
 }

@@ -3,9 +3,11 @@
 pub mod addresses;
 pub mod attributes;
 pub mod block_devices;
+pub mod client_token;
 pub mod console;
 pub mod filter;
 pub mod image_attributes;
+pub mod image_copy;
 pub mod image_creation;
 pub mod image_view;
 pub mod images;
@@ -14,6 +16,7 @@ pub mod instance_types;
 pub mod instance_view;
 pub mod instances;
 pub mod key_pairs;
+pub mod launch_options;
 pub mod network;
 pub mod page;
 pub mod params;
@@ -22,6 +25,7 @@ pub mod places;
 pub mod run_instances;
 pub mod security_groups;
 pub mod security_rules;
+pub mod security_rules_view;
 pub mod snapshots;
 pub mod tag_specs;
 pub mod tags;
@@ -125,7 +129,7 @@ pub static ACTIONS: &[Entry] = &[
     write::<image_attributes::EnableImageDeprecation>("EnableImageDeprecation"),
     write::<image_attributes::ModifyImageAttribute>("ModifyImageAttribute"),
     write::<image_attributes::ResetImageAttribute>("ResetImageAttribute"),
-    write::<image_creation::CopyImage>("CopyImage"),
+    write::<image_copy::CopyImage>("CopyImage"),
     write::<image_creation::CreateImage>("CreateImage"),
     write::<image_creation::RegisterImage>("RegisterImage"),
     write::<images::DeregisterImage>("DeregisterImage"),
@@ -155,7 +159,7 @@ pub static ACTIONS: &[Entry] = &[
     write::<security_groups::CreateSecurityGroup>("CreateSecurityGroup"),
     write::<security_groups::DeleteSecurityGroup>("DeleteSecurityGroup"),
     read::<security_groups::DescribeSecurityGroups>("DescribeSecurityGroups"),
-    read::<security_rules::DescribeSecurityGroupRules>("DescribeSecurityGroupRules"),
+    read::<security_rules_view::DescribeSecurityGroupRules>("DescribeSecurityGroupRules"),
     write::<security_rules::AuthorizeIngress>("AuthorizeSecurityGroupIngress"),
     write::<security_rules::AuthorizeEgress>("AuthorizeSecurityGroupEgress"),
     write::<security_rules::RevokeIngress>("RevokeSecurityGroupIngress"),

@@ -3,6 +3,8 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html>
 
 use super::block_devices::{self, DeviceRequest};
+use super::client_token::ClientToken;
+use super::launch_options::{Network, metadata_options, profile, shutdown_behavior, user_data};
 use super::network::subnet_not_found;
 use super::params::Scope;
 use super::security_groups::not_found as group_not_found;
@@ -10,6 +12,7 @@ use super::snapshots;
 use super::tag_specs::TagSpecs;
 use super::xml::Xml;
 use super::{Action, images, instance_view, key_pairs};
+use crate::account::iam;
 use crate::account::image::{DeviceMapping, Image, Volume};
 use crate::account::instance::{
     Instance, Interface, LoginKey, MetadataOptions, ProfileAssociation, ShutdownBehavior,
@@ -18,19 +21,13 @@ use crate::account::instance::{
 use crate::account::instance_types::{self, InstanceType};
 use crate::account::lifecycle::InstanceState;
 use crate::account::network::Subnet;
-use crate::account::region::TokenUse;
-use crate::account::{ACCOUNT_ID, iam};
 use crate::api::error::ApiError;
 use crate::api::{Cx, Effect};
 use crate::ids::{
     GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, ProfileAssociationId,
-    ReservationId, SubnetId, VolumeId,
+    ReservationId, VolumeId,
 };
-use base64::prelude::{BASE64_STANDARD, Engine};
 use std::net::Ipv4Addr;
-
-/// "User data is limited to 16 KB, in raw form, before it is base64-encoded."
-const MOST_USER_DATA: usize = 16_384;
 
 pub(crate) struct RunInstances {
     image: ImageId,
@@ -48,22 +45,7 @@ pub(crate) struct RunInstances {
     disable_api_termination: bool,
     devices: Vec<DeviceRequest>,
     tags: TagSpecs,
-    token: Option<Token>,
-}
-
-struct Token {
-    text: String,
-    fingerprint: String,
-}
-
-#[derive(Default)]
-struct Network {
-    subnet: Option<SubnetId>,
-    groups: Vec<GroupId>,
-    group_names: Vec<String>,
-    private_ip: Option<Ipv4Addr>,
-    public_ip: Option<bool>,
-    description: String,
+    token: Option<ClientToken>,
 }
 
 impl Action for RunInstances {
@@ -108,13 +90,13 @@ impl Action for RunInstances {
             disable_api_termination: p.flag("DisableApiTermination")?.unwrap_or(false),
             devices: block_devices::parse(p)?,
             tags: TagSpecs::parse(p, &["instance", "volume", "network-interface"])?,
-            token: token(p)?,
+            token: ClientToken::parse(p)?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         if let Some(token) = &self.token
-            && let Some(reservation) = reuse(cx, "RunInstances", token)?
+            && let Some(reservation) = token.made_before(cx, "RunInstances")?
         {
             let region = &*cx.region();
             let instances = region
@@ -156,18 +138,10 @@ impl Action for RunInstances {
             };
             self.launch(cx, &plan, index)?;
         }
-        let now = cx.now;
-        let region = cx.region();
         if let Some(token) = self.token {
-            let used = TokenUse {
-                fingerprint: token.fingerprint,
-                made: reservation.to_string(),
-                at: now,
-            };
-            region
-                .client_tokens
-                .insert(format!("RunInstances {}", token.text), used);
+            token.remember(cx, "RunInstances", reservation.as_str());
         }
+        let region = &*cx.region();
         let mut x = Xml::new();
         instance_view::reservation(&mut x, region, &region.reservation(&reservation));
         Ok(x)
@@ -368,7 +342,7 @@ impl RunInstances {
             client_token: self
                 .token
                 .as_ref()
-                .map(|t| t.text.clone())
+                .map(|t| t.text().to_owned())
                 .unwrap_or_default(),
             image: plan.image.id.clone(),
             state: InstanceState::Pending,
@@ -439,217 +413,4 @@ fn volume(
 fn mac(ip: Ipv4Addr) -> String {
     let [a, b, c, d] = ip.octets();
     format!("02:ec:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
-}
-
-impl Network {
-    fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let groups = |p: &Scope<'_>| {
-            p.texts("SecurityGroupId")
-                .into_iter()
-                .map(GroupId::parse)
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let subnet = |p: &Scope<'_>| p.text("SubnetId").map(SubnetId::parse).transpose();
-        let address = |p: &Scope<'_>| -> Result<Option<Ipv4Addr>, ApiError> {
-            let bad = |text: &str| {
-                ApiError::new(
-                    "InvalidParameterValue",
-                    format!("Invalid IPv4 address: {text}"),
-                )
-            };
-            p.text("PrivateIpAddress")
-                .map(|text| text.parse().map_err(|_| bad(text)))
-                .transpose()
-        };
-        let top = Self {
-            subnet: subnet(p)?,
-            groups: groups(p)?,
-            group_names: p
-                .texts("SecurityGroup")
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-            private_ip: address(p)?,
-            ..Self::default()
-        };
-        let interfaces = p.each("NetworkInterface");
-        let Some(interface) = interfaces.first() else {
-            return Ok(top);
-        };
-        if interfaces.len() > 1 {
-            return Err(ApiError::new(
-                "AttachmentLimitExceeded",
-                "An instance of the local EC2 has one network interface",
-            ));
-        }
-        if top.subnet.is_some()
-            || !top.groups.is_empty()
-            || !top.group_names.is_empty()
-            || top.private_ip.is_some()
-        {
-            let message = "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request";
-            return Err(ApiError::combination(message));
-        }
-        match interface.number::<u32>("DeviceIndex")? {
-            Some(0) => {}
-            None => return Err(ApiError::missing(&interface.name("DeviceIndex"))),
-            Some(other) => {
-                return Err(ApiError::invalid_value(
-                    "DeviceIndex",
-                    &other.to_string(),
-                    "The primary interface has index 0.",
-                ));
-            }
-        }
-        if interface.flag("DeleteOnTermination")? == Some(false) {
-            return Err(ApiError::new(
-                "UnsupportedOperation",
-                "An interface of the local EC2 goes with its instance",
-            ));
-        }
-        Ok(Self {
-            subnet: subnet(interface)?,
-            groups: groups(interface)?,
-            group_names: Vec::new(),
-            private_ip: address(interface)?,
-            public_ip: interface.flag("AssociatePublicIpAddress")?,
-            description: interface.text("Description").unwrap_or_default().to_owned(),
-        })
-    }
-}
-
-/// Decodes user-data.
-///
-/// # Errors
-/// `InvalidParameterValue` if it is no base64 or too long.
-pub(crate) fn user_data(text: &str) -> Result<Vec<u8>, ApiError> {
-    let plain: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    let data = BASE64_STANDARD.decode(plain).map_err(|_| {
-        ApiError::new(
-            "InvalidParameterValue",
-            "Invalid BASE64 encoding of user data.",
-        )
-    })?;
-    if data.len() > MOST_USER_DATA {
-        return Err(ApiError::new(
-            "InvalidParameterValue",
-            format!("User data is limited to {MOST_USER_DATA} bytes"),
-        ));
-    }
-    Ok(data)
-}
-
-fn profile(p: &Scope<'_>) -> Result<Option<&'static iam::InstanceProfile>, ApiError> {
-    let bad = |parameter: &str, value: &str, what: &str| {
-        ApiError::new(
-            "InvalidParameterValue",
-            format!(
-                "Value ({value}) for parameter iamInstanceProfile.{parameter} is invalid. Invalid IAM Instance Profile {what}"
-            ),
-        )
-    };
-    match (p.text("Arn"), p.text("Name")) {
-        (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(ApiError::combination(
-            "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'",
-        )),
-        (None, Some(name)) => iam::profile(name)
-            .map(Some)
-            .ok_or_else(|| bad("name", name, "name")),
-        (Some(arn), None) => iam::PROFILES
-            .iter()
-            .find(|p| p.arn(ACCOUNT_ID) == arn)
-            .map(Some)
-            .ok_or_else(|| bad("arn", arn, "ARN")),
-    }
-}
-
-/// Reads `MetadataOptions`, over what holds already.
-pub(crate) fn metadata_options(
-    p: &Scope<'_>,
-    mut options: MetadataOptions,
-) -> Result<MetadataOptions, ApiError> {
-    if let Some(tokens) = p.word("HttpTokens", &["optional", "required"])? {
-        options.tokens_required = tokens == "required";
-    }
-    if let Some(endpoint) = p.word("HttpEndpoint", &["enabled", "disabled"])? {
-        options.enabled = endpoint == "enabled";
-    }
-    if let Some(hops) = p.number::<u8>("HttpPutResponseHopLimit")? {
-        if !(1..=64).contains(&hops) {
-            return Err(ApiError::invalid_value(
-                "HttpPutResponseHopLimit",
-                &hops.to_string(),
-                "Possible values: integers from 1 to 64.",
-            ));
-        }
-        options.hop_limit = hops;
-    }
-    if let Some(tags) = p.word("InstanceMetadataTags", &["enabled", "disabled"])? {
-        options.tags = tags == "enabled";
-    }
-    p.word("HttpProtocolIpv6", &["disabled"])?;
-    Ok(options)
-}
-
-/// Reads `InstanceInitiatedShutdownBehavior`.
-pub(crate) fn shutdown_behavior(text: Option<&str>) -> Result<ShutdownBehavior, ApiError> {
-    match text {
-        None | Some("stop") => Ok(ShutdownBehavior::Stop),
-        Some("terminate") => Ok(ShutdownBehavior::Terminate),
-        Some(other) => Err(ApiError::invalid_value(
-            "InstanceInitiatedShutdownBehavior",
-            other,
-            "Expected one of: stop, terminate.",
-        )),
-    }
-}
-
-/// "Maximum 64 ASCII characters."
-fn token(p: &Scope<'_>) -> Result<Option<Token>, ApiError> {
-    let Some(text) = p.text("ClientToken").filter(|t| !t.is_empty()) else {
-        return Ok(None);
-    };
-    check_token(text)?;
-    Ok(Some(Token {
-        text: text.to_owned(),
-        fingerprint: p.fingerprint(&["ClientToken"]),
-    }))
-}
-
-/// Refuses a ClientToken that EC2 would refuse.
-pub(crate) fn check_token(text: &str) -> Result<(), ApiError> {
-    if text.len() > 64 || !text.is_ascii() {
-        return Err(ApiError::invalid_value(
-            "ClientToken",
-            text,
-            "Up to 64 ASCII characters.",
-        ));
-    }
-    Ok(())
-}
-
-fn reuse(cx: &mut Cx<'_>, action: &str, token: &Token) -> Result<Option<String>, ApiError> {
-    reuse_token(cx, action, &token.text, &token.fingerprint)
-}
-
-/// What an earlier request with the same token and parameters made, see
-/// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>.
-///
-/// # Errors
-/// `IdempotentParameterMismatch` if the parameters were others.
-pub(crate) fn reuse_token(
-    cx: &mut Cx<'_>,
-    action: &str,
-    token: &str,
-    fingerprint: &str,
-) -> Result<Option<String>, ApiError> {
-    match cx.region().client_tokens.get(&format!("{action} {token}")) {
-        Some(used) if used.fingerprint == fingerprint => Ok(Some(used.made.clone())),
-        Some(_) => Err(ApiError::new(
-            "IdempotentParameterMismatch",
-            "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-        )),
-        None => Ok(None),
-    }
 }

@@ -7,7 +7,7 @@ use super::filter::Filters;
 use super::network::vpc_not_found;
 use super::page::{Page, write_token};
 use super::params::Scope;
-use super::security_rules::write_permissions;
+use super::security_rules_view::write_permissions;
 use super::tag_specs::{TagSpecs, write_tags};
 use super::xml::Xml;
 use crate::account::ACCOUNT_ID;

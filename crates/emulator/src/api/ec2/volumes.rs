@@ -2,15 +2,15 @@
 
 use super::Action;
 use super::block_devices::VolumeWish;
+use super::client_token::ClientToken;
 use super::filter::Filters;
 use super::page::{Page, write_token};
 use super::params::Scope;
-use super::run_instances::{check_token, reuse_token};
 use super::snapshots;
 use super::tag_specs::{TagSpecs, write_tags};
 use super::xml::Xml;
 use crate::account::image::Volume;
-use crate::account::region::{Region, TokenUse};
+use crate::account::region::Region;
 use crate::api::Cx;
 use crate::api::error::ApiError;
 use crate::ids::VolumeId;
@@ -154,28 +154,26 @@ pub(crate) struct CreateVolume {
     zone: String,
     wish: VolumeWish,
     tags: TagSpecs,
-    token: Option<(String, String)>,
+    token: Option<ClientToken>,
 }
 
 impl Action for CreateVolume {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let mut wish = VolumeWish::parse(p)?;
         wish.size_gib = p.number("Size")?;
-        let token = p.text("ClientToken").filter(|t| !t.is_empty());
-        token.map_or(Ok(()), check_token)?;
         Ok(Self {
             zone: p.required("AvailabilityZone")?.to_owned(),
             wish,
             tags: TagSpecs::parse(p, &["volume"])?,
-            token: token.map(|t| (t.to_owned(), p.fingerprint(&["ClientToken"]))),
+            token: ClientToken::parse(p)?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let now = cx.now;
         let mut x = Xml::new();
-        if let Some((token, fingerprint)) = &self.token
-            && let Some(made) = reuse_token(cx, "CreateVolume", token, fingerprint)?
+        if let Some(token) = &self.token
+            && let Some(made) = token.made_before(cx, "CreateVolume")?
         {
             let region = &*cx.region();
             let id = VolumeId::parse(&made)?;
@@ -213,20 +211,13 @@ impl Action for CreateVolume {
             zone: self.zone,
             created: now,
             attached_to: None,
-            client_token: self.token.as_ref().map(|(t, _)| t.clone()),
+            client_token: self.token.as_ref().map(|t| t.text().to_owned()),
             tags: self.tags.of("volume"),
         };
-        let region = cx.region();
-        if let Some((token, fingerprint)) = self.token {
-            region.client_tokens.insert(
-                format!("CreateVolume {token}"),
-                TokenUse {
-                    fingerprint,
-                    made: volume.id.to_string(),
-                    at: now,
-                },
-            );
+        if let Some(token) = self.token {
+            token.remember(cx, "CreateVolume", volume.id.as_str());
         }
+        let region = cx.region();
         write(&mut x, region, &volume);
         region.volumes.insert(volume.id.clone(), volume);
         Ok(x)
