@@ -3,6 +3,7 @@
 //! The model's types read themselves through serde. [`NodeDeserializer`] interpolates each text as it is read, and
 //! gives every error the place of the key or value it is about.
 
+mod access;
 mod carried;
 mod error;
 pub(crate) mod marker;
