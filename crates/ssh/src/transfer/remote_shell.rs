@@ -121,3 +121,198 @@ pub fn conclude(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::{Command, Output, Stdio};
+
+    /// Every shell of this machine that a host's `/bin/sh` may be.
+    fn shells() -> Vec<&'static str> {
+        let shells = ["/bin/sh", "/bin/bash", "/bin/dash", "/bin/ksh", "/bin/zsh"];
+        shells
+            .into_iter()
+            .filter(|shell| Path::new(shell).exists())
+            .collect()
+    }
+
+    fn run(shell: &str, program: &str, input: &[u8]) -> Output {
+        let mut child = Command::new(shell)
+            .args(["-c", program])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the shell runs");
+        // A program that stops early does not read all of its input.
+        let _ = child.stdin.take().expect("a pipe").write_all(input);
+        child.wait_with_output().expect("the shell ends")
+    }
+
+    // SHA-256 of "abc": FIPS 180-4, appendix B.1.
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\nabc";
+
+    #[test]
+    fn a_file_is_put_in_place_only_with_the_announced_hash() {
+        for shell in shells() {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let target = dir.path().join("it's here");
+            let remote: RemotePath = target.to_str().expect("a name").parse().expect("a path");
+            let program = receive_file(&remote, "name", "1", "0640", "");
+            let right = run(shell, &program, ABC.as_bytes());
+            assert_eq!(right.status.code(), Some(0), "{shell}: {right:?}");
+            assert_eq!(fs::read_to_string(&target).expect("it is there"), "abc");
+
+            for wrong in [
+                ABC.replace("\nabc", "\nabd"),
+                ABC.replace("\nabc", "\nab"),
+                ABC.replace("\nabc", "\nabcd"),
+            ] {
+                let output = run(shell, &program, wrong.as_bytes());
+                assert_eq!(
+                    output.status.code(),
+                    Some(MISMATCH as i32),
+                    "{shell}: {output:?}"
+                );
+            }
+            for cut in ["", "ba7816"] {
+                assert_ne!(
+                    run(shell, &program, cut.as_bytes()).status.code(),
+                    Some(0),
+                    "{shell}"
+                );
+            }
+            assert_eq!(
+                fs::read_to_string(&target).expect("the former one stays"),
+                "abc"
+            );
+            assert_eq!(
+                fs::read_dir(dir.path()).expect("the folder").count(),
+                1,
+                "{shell}: no part is left"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_still_arriving_is_open_to_its_owner_only() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let remote: RemotePath = dir
+            .path()
+            .join("x")
+            .to_str()
+            .expect("a name")
+            .parse()
+            .expect("a path");
+        let program = format!(
+            "umask 000; {}",
+            receive_file(&remote, "name", "1", "0644", "")
+        );
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", &program])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("sh runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin
+            .write_all(&ABC.as_bytes()[..ABC.len() - 1])
+            .expect("most of it is taken");
+        let part = dir.path().join("x.qib-1.part");
+        let started = std::time::Instant::now();
+        while !fs::metadata(&part).is_ok_and(|m| m.len() > 0) {
+            assert!(
+                started.elapsed().as_secs() < 60,
+                "the file is being written"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(
+            fs::metadata(&part)
+                .expect("it is there")
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
+        assert!(!dir.path().join("x").exists());
+        stdin
+            .write_all(&ABC.as_bytes()[ABC.len() - 1..])
+            .expect("the rest is taken");
+        drop(stdin);
+        assert!(child.wait().expect("sh ends").success());
+        assert_eq!(
+            fs::metadata(dir.path().join("x"))
+                .expect("it is there")
+                .permissions()
+                .mode()
+                & 0o777,
+            0o644
+        );
+    }
+
+    #[test]
+    fn a_folder_whose_files_are_not_as_listed_is_reported_by_name() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let remote: RemotePath = dir
+            .path()
+            .join("to")
+            .to_str()
+            .expect("a name")
+            .parse()
+            .expect("a path");
+        let program = receive_directory(&remote, ".m", "0755");
+        let stream = |content: &str, listed: bool| {
+            let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            let mut tar = tar::Builder::new(gzip);
+            let mut add = |name: &str, content: &str| {
+                let mut header = tar::Header::new_gnu();
+                header.set_mode(0o644);
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, name, content.as_bytes())
+                    .expect("an entry");
+            };
+            add("file", content);
+            if listed {
+                add(".m", &format!("{}  ./file\n", &ABC[..64]));
+            }
+            tar.into_inner()
+                .and_then(|gzip| gzip.finish())
+                .expect("a stream")
+        };
+        for shell in shells() {
+            assert_eq!(
+                run(shell, &program, &stream("abc", true)).status.code(),
+                Some(0),
+                "{shell}"
+            );
+            let wrong = run(shell, &program, &stream("abd", true));
+            assert_eq!(
+                wrong.status.code(),
+                Some(MISMATCH as i32),
+                "{shell}: {wrong:?}"
+            );
+            assert!(
+                String::from_utf8_lossy(&wrong.stderr).contains("./file: FAILED"),
+                "{shell}: {wrong:?}"
+            );
+            let unlisted = run(shell, &program, &stream("abc", false));
+            assert_eq!(unlisted.status.code(), Some(1), "{shell}: {unlisted:?}");
+            let whole = stream("abc", true);
+            assert_eq!(
+                run(shell, &program, &whole[..whole.len() / 2])
+                    .status
+                    .code(),
+                Some(1),
+                "{shell}: cut short"
+            );
+            assert!(
+                !dir.path().join("to/.m").exists(),
+                "{shell}: the list is removed"
+            );
+        }
+    }
+}
