@@ -94,3 +94,90 @@ pub fn load(
         None => Ok(loaded),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn environment() -> Environment {
+        Environment {
+            state_dir: PathBuf::new(),
+            local_dir: PathBuf::new(),
+            home: None,
+            agent_socket: None,
+            caller_address_url: None,
+            ec2_endpoint: None,
+        }
+    }
+
+    fn variables(vars: &[(&str, &str)]) -> VariableArgs {
+        let vars = vars
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        VariableArgs {
+            vars: vars.collect(),
+            vars_files: Vec::new(),
+        }
+    }
+
+    /// The pipeline that people copy from the README, as a file.
+    fn of_readme() -> (tempfile::TempDir, PathBuf) {
+        let readme = include_str!("../../../../README.md");
+        let (_, rest) = readme
+            .split_once("```yaml\n")
+            .expect("the README has a pipeline");
+        let (text, _) = rest.split_once("```").expect("it ends");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("my-image.yaml");
+        std::fs::write(&file, text).expect("it can be written");
+        (folder, file)
+    }
+
+    #[test]
+    fn the_pipeline_of_the_readme_is_valid_and_short() {
+        let (_folder, file) = of_readme();
+        let load = |target, vars: &[(&str, &str)]| {
+            try_load(&file, &variables(vars), target, &environment()).expect("it can be read")
+        };
+        assert!(
+            load(Target::Local, &[]).is_ok(),
+            "{:?}",
+            load(Target::Local, &[])
+        );
+        assert!(
+            load(Target::Aws, &[]).is_err(),
+            "the address has no value on AWS"
+        );
+        assert!(load(Target::Aws, &[("eip", "eipalloc-0123")]).is_ok());
+        assert!(
+            std::fs::read_to_string(&file)
+                .expect("text")
+                .lines()
+                .count()
+                <= 21
+        );
+    }
+
+    #[test]
+    fn a_stage_to_rebuild_must_be_there() {
+        let (_folder, file) = of_readme();
+        let load = |stage: &str| {
+            load(
+                &file,
+                &variables(&[]),
+                Target::Local,
+                &[stage.to_owned()],
+                &environment(),
+            )
+        };
+        assert!(load("web").is_ok());
+        let error = load("bse").expect_err("there is no such stage");
+        assert_eq!(error.exit.code(), 2);
+        assert!(
+            error
+                .render(crate::render::style::Palette::Plain)
+                .contains("web")
+        );
+    }
+}

@@ -1,17 +1,16 @@
 //! The list of images for people.
 
+use super::table::columns;
 use build::images::ImageRow;
 use build::names::tag;
 use cloud::Timestamp;
-use comfy_table::{Table, presets};
 
 /// So much of a cache key tells keys apart.
 const KEY_CHARACTERS: usize = 12;
 
 /// The images as a table, with their age at `now`.
 pub fn images_table(images: &[ImageRow], now: Timestamp) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
+    let header = [
         "IMAGE",
         "STAGE",
         "AGE",
@@ -20,20 +19,21 @@ pub fn images_table(images: &[ImageRow], now: Timestamp) -> String {
         "SOURCE",
         "RUN",
         "NAME",
-    ]);
-    for image in images {
-        table.add_row([
-            image.image_id.clone(),
-            image.stage.clone(),
-            age(image.created.as_deref(), now),
-            state(image),
-            image.cache_key.chars().take(KEY_CHARACTERS).collect(),
-            image.source_image.clone(),
-            image.run.clone(),
-            image.name.clone(),
-        ]);
-    }
-    table.trim_fmt()
+    ];
+    columns(header, images.iter().map(|image| row(image, now)))
+}
+
+fn row(image: &ImageRow, now: Timestamp) -> [String; 8] {
+    [
+        image.image_id.clone(),
+        image.stage.clone(),
+        age(image.created.as_deref(), now),
+        state(image),
+        image.cache_key.chars().take(KEY_CHARACTERS).collect(),
+        image.source_image.clone(),
+        image.run.clone(),
+        image.name.clone(),
+    ]
 }
 
 /// EC2's state, and what qib's tags say beyond it.

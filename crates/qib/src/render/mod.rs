@@ -18,6 +18,7 @@ pub mod screen;
 pub mod stopwatch;
 pub mod style;
 pub mod summary;
+pub mod table;
 pub mod wording;
 
 use build::event::Event;

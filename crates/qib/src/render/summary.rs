@@ -1,9 +1,9 @@
 //! How a run ended: the images for stdout, all else for stderr.
 
 use super::style::{Palette, Role};
+use super::table::columns;
 use super::wording::seconds;
 use build::report::{ExitCode, LeftResource, Report, ReportedImage};
-use comfy_table::{Table, presets};
 use std::time::Duration;
 
 /// Where guests of the local EC2 fall short, said once.
@@ -20,21 +20,20 @@ pub fn images_table(images: &[ReportedImage]) -> String {
     if images.is_empty() {
         return String::new();
     }
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(["STAGE", "REGION", "IMAGE", "", "NAME"]);
-    for image in images {
+    let row = |image: &ReportedImage| {
         let how = if image.cached { "reused" } else { "built" };
-        table.add_row([
-            &image.stage,
-            &image.region,
-            &image.image_id,
-            how,
-            &image.name,
-        ]);
-    }
-    table.trim_fmt()
+        [
+            image.stage.clone(),
+            image.region.clone(),
+            image.image_id.clone(),
+            how.to_owned(),
+            image.name.clone(),
+        ]
+    };
+    columns(
+        ["STAGE", "REGION", "IMAGE", "", "NAME"],
+        images.iter().map(row),
+    )
 }
 
 /// Everything a person needs to know besides the images.
