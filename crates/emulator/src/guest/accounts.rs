@@ -30,7 +30,9 @@ impl Account {
     /// # Errors
     /// If `/etc/passwd` cannot be read.
     pub fn find(name: &str) -> io::Result<Option<Account>> {
-        Ok(parse_accounts(&fs::read_to_string("/etc/passwd")?).into_iter().find(|account| account.name == name))
+        Ok(parse_accounts(&fs::read_to_string("/etc/passwd")?)
+            .into_iter()
+            .find(|account| account.name == name))
     }
 
     /// Looks a user up by id.
@@ -38,7 +40,9 @@ impl Account {
     /// # Errors
     /// If `/etc/passwd` cannot be read.
     pub fn with_id(user: u32) -> io::Result<Option<Account>> {
-        Ok(parse_accounts(&fs::read_to_string("/etc/passwd")?).into_iter().find(|account| account.user == user))
+        Ok(parse_accounts(&fs::read_to_string("/etc/passwd")?)
+            .into_iter()
+            .find(|account| account.user == user))
     }
 
     /// The groups that list the user, besides the primary one.
@@ -47,7 +51,11 @@ impl Account {
     /// If `/etc/group` cannot be read.
     pub fn supplementary_groups(&self) -> io::Result<Vec<u32>> {
         let groups = parse_groups(&fs::read_to_string("/etc/group")?);
-        Ok(groups.into_iter().filter(|g| g.members.contains(&self.name)).map(|g| g.id).collect())
+        Ok(groups
+            .into_iter()
+            .filter(|g| g.members.contains(&self.name))
+            .map(|g| g.id)
+            .collect())
     }
 
     /// As whom the user's processes run. A rootless guest has one id only, so there every user is id 0.
@@ -59,8 +67,14 @@ impl Account {
             GuestMode::Rootless => Identity { ids: None },
             GuestMode::Root => {
                 let mut groups = vec![self.group];
-                groups.extend(self.supplementary_groups()?.into_iter().filter(|g| *g != self.group));
-                Identity { ids: Some((self.user, self.group, groups)) }
+                groups.extend(
+                    self.supplementary_groups()?
+                        .into_iter()
+                        .filter(|g| *g != self.group),
+                );
+                Identity {
+                    ids: Some((self.user, self.group, groups)),
+                }
             }
         })
     }
@@ -105,7 +119,13 @@ pub fn parse_groups(text: &str) -> Vec<Group> {
             let mut fields = line.split(':');
             let name = fields.next().filter(|n| !n.is_empty())?.to_owned();
             let id = fields.nth(1)?.parse().ok()?;
-            let members = fields.next().unwrap_or_default().split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect();
+            let members = fields
+                .next()
+                .unwrap_or_default()
+                .split(',')
+                .filter(|m| !m.is_empty())
+                .map(str::to_owned)
+                .collect();
             Some(Group { name, id, members })
         })
         .collect()
@@ -117,12 +137,20 @@ mod tests {
 
     #[test]
     fn reads_users_as_the_c_library_does() {
-        let accounts = parse_accounts("root:x:0:0:root:/root:/bin/bash\n+nis\nhalf:x:1\nplain:x:1000:1001:::\n");
+        let accounts = parse_accounts(
+            "root:x:0:0:root:/root:/bin/bash\n+nis\nhalf:x:1\nplain:x:1000:1001:::\n",
+        );
         assert_eq!(accounts.len(), 2);
         assert_eq!(accounts[0].shell, Path::new("/bin/bash"));
         assert_eq!(
             accounts[1],
-            Account { name: "plain".into(), user: 1000, group: 1001, home: "/".into(), shell: "/bin/sh".into() }
+            Account {
+                name: "plain".into(),
+                user: 1000,
+                group: 1001,
+                home: "/".into(),
+                shell: "/bin/sh".into()
+            }
         );
     }
 

@@ -27,20 +27,63 @@ pub const BUILT_IN: &str = "built-in";
 const FORMAT: u32 = 1;
 /// Files of the host's `/etc` that a guest gets its own of, or none.
 const LEFT_OUT: [&str; 18] = [
-    "passwd", "passwd-", "group", "group-", "shadow", "shadow-", "gshadow", "gshadow-", "subuid", "subuid-", "subgid", "subgid-",
-    "machine-id", "hostname", "fstab", "crypttab", "sudoers", "sudoers.d",
+    "passwd",
+    "passwd-",
+    "group",
+    "group-",
+    "shadow",
+    "shadow-",
+    "gshadow",
+    "gshadow-",
+    "subuid",
+    "subuid-",
+    "subgid",
+    "subgid-",
+    "machine-id",
+    "hostname",
+    "fstab",
+    "crypttab",
+    "sudoers",
+    "sudoers.d",
 ];
 /// Where the host's package managers keep their list of what is installed.
 const PACKAGE_DATABASES: [&str; 3] = ["var/lib/dpkg", "var/lib/rpm", "var/lib/pacman/local"];
 /// Empty folders every guest has, with their modes.
 const FOLDERS: [(&str, u32); 34] = [
-    ("usr", 0o755), ("proc", 0o555), ("sys", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777), ("root", 0o700),
-    ("home", 0o755), ("opt", 0o755), ("srv", 0o755), ("mnt", 0o755), ("media", 0o755), ("boot", 0o755), ("etc", 0o755),
-    ("var", 0o755), ("var/backups", 0o755), ("var/cache", 0o755), ("var/cache/apt", 0o755), ("var/cache/apt/archives", 0o755),
-    ("var/cache/apt/archives/partial", 0o700), ("var/cache/dnf", 0o755), ("var/empty", 0o755), ("var/lib", 0o755),
-    ("var/lib/apt", 0o755), ("var/lib/apt/lists", 0o755), ("var/lib/apt/lists/partial", 0o700), ("var/lib/cloud", 0o755),
-    ("var/log", 0o755), ("var/log/apt", 0o755), ("var/mail", 0o1777), ("var/opt", 0o755), ("var/spool", 0o755),
-    ("var/spool/cron", 0o755), ("var/tmp", 0o1777),
+    ("usr", 0o755),
+    ("proc", 0o555),
+    ("sys", 0o555),
+    ("dev", 0o755),
+    ("run", 0o755),
+    ("tmp", 0o1777),
+    ("root", 0o700),
+    ("home", 0o755),
+    ("opt", 0o755),
+    ("srv", 0o755),
+    ("mnt", 0o755),
+    ("media", 0o755),
+    ("boot", 0o755),
+    ("etc", 0o755),
+    ("var", 0o755),
+    ("var/backups", 0o755),
+    ("var/cache", 0o755),
+    ("var/cache/apt", 0o755),
+    ("var/cache/apt/archives", 0o755),
+    ("var/cache/apt/archives/partial", 0o700),
+    ("var/cache/dnf", 0o755),
+    ("var/empty", 0o755),
+    ("var/lib", 0o755),
+    ("var/lib/apt", 0o755),
+    ("var/lib/apt/lists", 0o755),
+    ("var/lib/apt/lists/partial", 0o700),
+    ("var/lib/cloud", 0o755),
+    ("var/log", 0o755),
+    ("var/log/apt", 0o755),
+    ("var/mail", 0o1777),
+    ("var/opt", 0o755),
+    ("var/spool", 0o755),
+    ("var/spool/cron", 0o755),
+    ("var/tmp", 0o1777),
 ];
 /// Links at the root of a system whose folders are merged into `/usr`.
 const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -54,7 +97,10 @@ const NOBODY: u32 = 65_534;
 /// If neither is readable.
 pub fn host_content_id() -> io::Result<String> {
     let mut hash = Sha256::new();
-    hash.update(fs::read("/etc/os-release").map_err(|e| io::Error::new(e.kind(), format!("/etc/os-release: {e}")))?);
+    hash.update(
+        fs::read("/etc/os-release")
+            .map_err(|e| io::Error::new(e.kind(), format!("/etc/os-release: {e}")))?,
+    );
     for line in installed_packages()? {
         hash.update(line.as_bytes());
         hash.update(b"\n");
@@ -67,16 +113,25 @@ fn installed_packages() -> io::Result<BTreeSet<String>> {
         return Ok(parse_dpkg_status(&status));
     }
     if Path::new("/usr/bin/rpm").exists() {
-        let output = std::process::Command::new("/usr/bin/rpm").args(["-qa", "--qf", "%{NEVRA}\n"]).output()?;
+        let output = std::process::Command::new("/usr/bin/rpm")
+            .args(["-qa", "--qf", "%{NEVRA}\n"])
+            .output()?;
         if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect());
+            return Ok(String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .map(str::to_owned)
+                .collect());
         }
     }
     // Other package managers: the programs themselves, by name and size.
     fs::read_dir("/usr/bin")?
         .map(|entry| {
             let entry = entry?;
-            Ok(format!("{} {}", entry.file_name().display(), entry.metadata()?.len()))
+            Ok(format!(
+                "{} {}",
+                entry.file_name().display(),
+                entry.metadata()?.len()
+            ))
         })
         .collect()
 }
@@ -84,12 +139,23 @@ fn installed_packages() -> io::Result<BTreeSet<String>> {
 /// The packages that a dpkg status file calls installed, as `name version architecture`.
 fn parse_dpkg_status(status: &str) -> BTreeSet<String> {
     let field = |paragraph: &str, name: &str| {
-        paragraph.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned()).unwrap_or_default()
+        paragraph
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(|value| value.trim().to_owned())
+            .unwrap_or_default()
     };
     status
         .split("\n\n")
         .filter(|paragraph| field(paragraph, "Status:").ends_with(" installed"))
-        .map(|p| format!("{} {} {}", field(p, "Package:"), field(p, "Version:"), field(p, "Architecture:")))
+        .map(|p| {
+            format!(
+                "{} {} {}",
+                field(p, "Package:"),
+                field(p, "Version:"),
+                field(p, "Architecture:")
+            )
+        })
         .collect()
 }
 
@@ -98,7 +164,10 @@ fn parse_dpkg_status(status: &str) -> BTreeSet<String> {
 /// # Errors
 /// If the host's files cannot be copied.
 pub fn prepare(dir: &Path, mode: GuestMode, content_id: &str) -> Result<(), GuestError> {
-    let stamp = format!("{FORMAT} {mode:?} {} {content_id}\n", rustix::process::geteuid().as_raw());
+    let stamp = format!(
+        "{FORMAT} {mode:?} {} {content_id}\n",
+        rustix::process::geteuid().as_raw()
+    );
     let stamp_file = dir.join("stamp");
     if fs::read_to_string(&stamp_file).ok().as_deref() != Some(&stamp) {
         layers::remove(dir)?;
@@ -119,12 +188,19 @@ pub fn prepare(dir: &Path, mode: GuestMode, content_id: &str) -> Result<(), Gues
 /// If `/proc/self/exe` cannot be looked at.
 pub fn tools_folder(base: &Path) -> io::Result<PathBuf> {
     let executable = fs::metadata("/proc/self/exe")?;
-    let key = format!("{:x}-{:x}-{:x}-{:x}", executable.dev(), executable.ino(), executable.size(), executable.mtime_nsec());
+    let key = format!(
+        "{:x}-{:x}-{:x}-{:x}",
+        executable.dev(),
+        executable.ino(),
+        executable.size(),
+        executable.mtime_nsec()
+    );
     Ok(base.join("tools").join(key))
 }
 
 fn prepare_tools(base: &Path, mode: GuestMode) -> Result<(), GuestError> {
-    let target = tools_folder(base).map_err(GuestError::file("look at", Path::new("/proc/self/exe")))?;
+    let target =
+        tools_folder(base).map_err(GuestError::file("look at", Path::new("/proc/self/exe")))?;
     if target.is_dir() {
         return Ok(());
     }
@@ -140,9 +216,14 @@ fn prepare_tools(base: &Path, mode: GuestMode) -> Result<(), GuestError> {
     }
     copy.own(&all, 0o755, 0, 0)?;
     let program = library.join("tool");
-    fs::copy("/proc/self/exe", &program).map_err(GuestError::file("copy this executable to", &program))?;
+    fs::copy("/proc/self/exe", &program)
+        .map_err(GuestError::file("copy this executable to", &program))?;
     // Set-user-ID for sudo's sake. It holds in the guest's user namespace only, where its owner is the guest's root.
-    let bits = if mode == GuestMode::Root { 0o4755 } else { 0o755 };
+    let bits = if mode == GuestMode::Root {
+        0o4755
+    } else {
+        0o755
+    };
     copy.own(&program, bits, 0, 0)?;
     copy.tool_links(&half_made.join("usr"), &tools::for_all_guests(mode))?;
     let built_in = half_made.join(BUILT_IN);
@@ -161,20 +242,24 @@ struct Copier {
 
 impl Copier {
     fn guest_id(&self, id: u32) -> Option<u32> {
-        (self.mode == GuestMode::Root).then(|| FIRST_GUEST_ID + if id < GUEST_IDS { id } else { NOBODY })
+        (self.mode == GuestMode::Root)
+            .then(|| FIRST_GUEST_ID + if id < GUEST_IDS { id } else { NOBODY })
     }
 
     /// Sets owner and mode, in this order: a change of owner clears set-user-ID.
     fn own(&self, path: &Path, mode: u32, user: u32, group: u32) -> Result<(), GuestError> {
         if let (Some(user), Some(group)) = (self.guest_id(user), self.guest_id(group)) {
-            lchown(path, Some(user), Some(group)).map_err(GuestError::file("change the owner of", path))?;
+            lchown(path, Some(user), Some(group))
+                .map_err(GuestError::file("change the owner of", path))?;
         }
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(GuestError::file("set the mode of", path))
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(GuestError::file("set the mode of", path))
     }
 
     fn own_link(&self, path: &Path) -> Result<(), GuestError> {
         match self.guest_id(0) {
-            Some(root) => lchown(path, Some(root), Some(root)).map_err(GuestError::file("change the owner of", path)),
+            Some(root) => lchown(path, Some(root), Some(root))
+                .map_err(GuestError::file("change the owner of", path)),
             None => Ok(()),
         }
     }
@@ -242,11 +327,18 @@ impl Copier {
     }
 
     /// Copies what everyone on the host may read of `from` into `to`, which exists. Names given to `left_out` are relative.
-    fn tree(&self, from: &Path, to: &Path, left_out: &dyn Fn(&Path) -> bool) -> Result<(), GuestError> {
+    fn tree(
+        &self,
+        from: &Path,
+        to: &Path,
+        left_out: &dyn Fn(&Path) -> bool,
+    ) -> Result<(), GuestError> {
         let mut waiting = vec![PathBuf::new()];
         while let Some(folder) = waiting.pop() {
             let host_folder = from.join(&folder);
-            for entry in fs::read_dir(&host_folder).map_err(GuestError::file("list", &host_folder))? {
+            for entry in
+                fs::read_dir(&host_folder).map_err(GuestError::file("list", &host_folder))?
+            {
                 let entry = entry.map_err(GuestError::file("list", &host_folder))?;
                 let name = folder.join(entry.file_name());
                 if left_out(&name) {
@@ -261,7 +353,8 @@ impl Copier {
                 };
                 let (kind, mode) = (metadata.file_type(), metadata.mode() & 0o7777);
                 if kind.is_symlink() {
-                    let points_to = fs::read_link(&source).map_err(GuestError::file("read", &source))?;
+                    let points_to =
+                        fs::read_link(&source).map_err(GuestError::file("read", &source))?;
                     self.link(points_to, &target)?;
                 } else if kind.is_dir() && mode & 0o005 == 0o005 {
                     fs::create_dir(&target).map_err(GuestError::file("create", &target))?;
@@ -280,32 +373,61 @@ impl Copier {
 
     /// Users and groups without the host's people, and nobody's password.
     fn accounts(&self, etc: &Path) -> Result<(), GuestError> {
-        let read = |path: &str| fs::read_to_string(path).map_err(GuestError::file("read", Path::new(path)));
+        let read = |path: &str| {
+            fs::read_to_string(path).map_err(GuestError::file("read", Path::new(path)))
+        };
         let (users, groups) = (read("/etc/passwd")?, read("/etc/group")?);
         let is_system = |id: u32| id < FIRST_PERSON || id == NOBODY;
-        let kept: Vec<_> = parse_accounts(&users).into_iter().filter(|a| is_system(a.user)).collect();
+        let kept: Vec<_> = parse_accounts(&users)
+            .into_iter()
+            .filter(|a| is_system(a.user))
+            .collect();
         let names: BTreeSet<_> = kept.iter().map(|a| a.name.as_str()).collect();
         let lines = |text: &str, names: &BTreeSet<&str>| {
             text.lines()
-                .filter(|line| line.split(':').next().is_some_and(|name| names.contains(name)))
+                .filter(|line| {
+                    line.split(':')
+                        .next()
+                        .is_some_and(|name| names.contains(name))
+                })
                 .map(|line| format!("{line}\n"))
                 .collect::<String>()
         };
         self.write(&etc.join("passwd"), &lines(&users, &names), 0o644)?;
-        let shadow: String = kept.iter().map(|a| format!("{}:*:19000:0:99999:7:::\n", a.name)).collect();
+        let shadow: String = kept
+            .iter()
+            .map(|a| format!("{}:*:19000:0:99999:7:::\n", a.name))
+            .collect();
         self.write(&etc.join("shadow"), &shadow, 0o600)?;
         let mut group_file = String::new();
         let mut shadow = String::new();
-        for group in parse_groups(&groups).into_iter().filter(|g| is_system(g.id)) {
-            let members: Vec<_> = group.members.iter().filter(|m| names.contains(m.as_str())).cloned().collect();
-            group_file.push_str(&format!("{}:x:{}:{}\n", group.name, group.id, members.join(",")));
+        for group in parse_groups(&groups)
+            .into_iter()
+            .filter(|g| is_system(g.id))
+        {
+            let members: Vec<_> = group
+                .members
+                .iter()
+                .filter(|m| names.contains(m.as_str()))
+                .cloned()
+                .collect();
+            group_file.push_str(&format!(
+                "{}:x:{}:{}\n",
+                group.name,
+                group.id,
+                members.join(",")
+            ));
             shadow.push_str(&format!("{}:*::{}\n", group.name, members.join(",")));
         }
         self.write(&etc.join("group"), &group_file, 0o644)?;
         self.write(&etc.join("gshadow"), &shadow, 0o600)?;
         self.write(&etc.join("machine-id"), "", 0o444)?;
         self.write(&etc.join("hostname"), "localhost\n", 0o644)?;
-        self.write(&etc.join("fstab"), "# The local EC2 mounts a guest's file systems.\n", 0o644)?;
+        self.write(
+            &etc.join("fstab"),
+            "# The local EC2 mounts a guest's file systems.\n",
+            0o644,
+        )?;
         if Path::new(tools::HOST_SUDO).exists() {
             let rules = "Defaults env_reset\n\
                 Defaults secure_path=\"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"\n\
@@ -326,16 +448,23 @@ impl Copier {
         if self.mode == GuestMode::Root {
             return Ok(());
         }
-        let device = fs::metadata("/usr").map_err(GuestError::file("look at", Path::new("/usr")))?.dev();
+        let device = fs::metadata("/usr")
+            .map_err(GuestError::file("look at", Path::new("/usr")))?
+            .dev();
         let mut waiting = vec![PathBuf::new()];
         while let Some(folder) = waiting.pop() {
             let host_folder = Path::new("/usr").join(&folder);
             // A folder that the caller may not list stays the host's: nothing in it can be used in the guest either.
-            let Ok(entries) = fs::read_dir(&host_folder) else { continue };
+            let Ok(entries) = fs::read_dir(&host_folder) else {
+                continue;
+            };
             for entry in entries {
                 let entry = entry.map_err(GuestError::file("list", &host_folder))?;
-                let metadata = entry.metadata().map_err(GuestError::file("look at", &entry.path()))?;
-                if metadata.is_dir() && metadata.dev() == device && metadata.mode() & 0o005 == 0o005 {
+                let metadata = entry
+                    .metadata()
+                    .map_err(GuestError::file("look at", &entry.path()))?;
+                if metadata.is_dir() && metadata.dev() == device && metadata.mode() & 0o005 == 0o005
+                {
                     let name = folder.join(entry.file_name());
                     let target = usr.join(&name);
                     fs::create_dir(&target).map_err(GuestError::file("create", &target))?;
@@ -359,7 +488,10 @@ mod tests {
     fn only_installed_packages_count() {
         let status = "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n\
                       Package: b\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 2\n";
-        assert_eq!(parse_dpkg_status(status).into_iter().collect::<Vec<_>>(), ["a 1 all"]);
+        assert_eq!(
+            parse_dpkg_status(status).into_iter().collect::<Vec<_>>(),
+            ["a 1 all"]
+        );
     }
 
     #[test]

@@ -67,9 +67,16 @@ pub enum GuestError {
 }
 
 impl GuestError {
-    pub(super) fn file(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> GuestError {
+    pub(super) fn file(
+        doing: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(std::io::Error) -> GuestError {
         let path = path.to_owned();
-        move |source| GuestError::File { doing, path, source }
+        move |source| GuestError::File {
+            doing,
+            path,
+            source,
+        }
     }
 }
 

@@ -52,8 +52,10 @@ pub fn main() -> ! {
 }
 
 fn run() -> Result<(), String> {
-    sys::close_inherited().map_err(|e| format!("cannot close the descriptors it was started with: {e}"))?;
-    let control = sys::inherited(0).map_err(|e| format!("started without a control socket: {e}"))?;
+    sys::close_inherited()
+        .map_err(|e| format!("cannot close the descriptors it was started with: {e}"))?;
+    let control =
+        sys::inherited(0).map_err(|e| format!("started without a control socket: {e}"))?;
     let lifeline = sys::inherited(1).map_err(|e| format!("started without a lifeline: {e}"))?;
     let (message, _) = control::receive::<ToGuest>(&control)
         .map_err(|e| format!("standard input is no control socket ({e}); guests are started by the local EC2, not by hand"))?
@@ -61,20 +63,37 @@ fn run() -> Result<(), String> {
     let done = match message {
         ToGuest::Start { spec, mode } => launch(&spec, mode, &control, &lifeline),
         ToGuest::Probe { mode } => probe(mode, &control),
-        ToGuest::Ssh { .. } | ToGuest::Stop => Err("the first message was not the guest's specification".to_owned()),
+        ToGuest::Ssh { .. } | ToGuest::Stop => {
+            Err("the first message was not the guest's specification".to_owned())
+        }
     };
     done.inspect_err(|reason| {
         // If the daemon is gone there is no one to tell.
-        let _ = control::send(&control, &FromGuest::Failed { reason: reason.clone() }, &[]);
+        let _ = control::send(
+            &control,
+            &FromGuest::Failed {
+                reason: reason.clone(),
+            },
+            &[],
+        );
     })
 }
 
-fn launch(spec: &GuestSpec, mode: GuestMode, control: &OwnedFd, lifeline: &OwnedFd) -> Result<(), String> {
+fn launch(
+    spec: &GuestSpec,
+    mode: GuestMode,
+    control: &OwnedFd,
+    lifeline: &OwnedFd,
+) -> Result<(), String> {
     detach_from_starter().map_err(|e| format!("cannot leave the daemon's session: {e}"))?;
     let layer = spec.instance_dir.join("layer");
     let tools = tools_folder(&spec.base_layer).map_err(|e| e.to_string())?;
-    let sources =
-        Sources { layer: &layer, image_layers: &spec.image_layers, tools: &tools, base: &spec.base_layer };
+    let sources = Sources {
+        layer: &layer,
+        image_layers: &spec.image_layers,
+        tools: &tools,
+        base: &spec.base_layer,
+    };
     make_namespaces(Some(&sources), mode)?;
     match sys::fork().map_err(|e| format!("cannot fork process 1: {e}"))? {
         Forked::Child => {
@@ -83,9 +102,13 @@ fn launch(spec: &GuestSpec, mode: GuestMode, control: &OwnedFd, lifeline: &Owned
         }
         Forked::Parent(child) => {
             protect().map_err(|e| format!("cannot make the launcher untraceable: {e}"))?;
-            let id = FromGuest::Process { id: child.as_raw_nonzero().get().unsigned_abs() };
-            control::send(control, &id, &[]).map_err(|e| format!("cannot reach the daemon: {e}"))?;
-            let reason = wait_for(child, lifeline).map_err(|e| format!("cannot wait for process 1: {e}"))?;
+            let id = FromGuest::Process {
+                id: child.as_raw_nonzero().get().unsigned_abs(),
+            };
+            control::send(control, &id, &[])
+                .map_err(|e| format!("cannot reach the daemon: {e}"))?;
+            let reason =
+                wait_for(child, lifeline).map_err(|e| format!("cannot wait for process 1: {e}"))?;
             // The daemon may be gone: then nobody waits for the reason.
             let _ = control::send(control, &FromGuest::Exited(reason), &[]);
             Ok(())
@@ -100,7 +123,11 @@ fn probe(mode: GuestMode, control: &OwnedFd) -> Result<(), String> {
         Forked::Child => {
             let tried = sys::set_up_loopback(&[])
                 .map_err(|e| format!("cannot set up the guest's network: {e}"))
-                .and_then(|()| mounts::enter(0, mode, BootAgent::HostCloudInit).map(drop).map_err(|e| e.to_string()));
+                .and_then(|()| {
+                    mounts::enter(0, mode, BootAgent::HostCloudInit, "probe")
+                        .map(drop)
+                        .map_err(|e| e.to_string())
+                });
             let answer = match tried {
                 Ok(()) => FromGuest::Capable,
                 Err(reason) => FromGuest::Failed { reason },
@@ -109,14 +136,19 @@ fn probe(mode: GuestMode, control: &OwnedFd) -> Result<(), String> {
             let _ = control::send(control, &answer, &[]);
             sys::exit_now(0)
         }
-        Forked::Parent(child) => rustix::process::waitpid(Some(child), WaitOptions::empty()).map(drop).map_err(|e| e.to_string()),
+        Forked::Parent(child) => rustix::process::waitpid(Some(child), WaitOptions::empty())
+            .map(drop)
+            .map_err(|e| e.to_string()),
     }
 }
 
 fn detach_from_starter() -> io::Result<()> {
-    sys::heed_all_signals()?;
+    sys::reset_signal_actions()?;
     rustix::process::setsid()?;
-    let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
     sys::redirect_standard(StandardStream::Input, null.as_fd())?;
     sys::redirect_standard(StandardStream::Output, null.as_fd())
 }
@@ -128,21 +160,30 @@ fn make_namespaces(sources: Option<&Sources<'_>>, mode: GuestMode) -> Result<(),
         None => mounts::stage_nothing(id_map),
     };
     let user_namespace = new_user_namespace(mode)?;
-    let rest =
-        UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    let rest = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS;
     let enter = || -> Result<(), String> {
-        rustix::thread::move_into_link_name_space(user_namespace.as_fd(), Some(LinkNameSpaceType::User))
-            .map_err(|e| format!("cannot enter the guest's user namespace: {e}"))?;
+        rustix::thread::move_into_link_name_space(
+            user_namespace.as_fd(),
+            Some(LinkNameSpaceType::User),
+        )
+        .map_err(|e| format!("cannot enter the guest's user namespace: {e}"))?;
         if mode == GuestMode::Root {
-            sys::become_user(0, 0, &[]).map_err(|e| format!("cannot become the guest's root: {e}"))?;
+            sys::become_user(0, 0, &[])
+                .map_err(|e| format!("cannot become the guest's root: {e}"))?;
         }
-        sys::unshare(rest).map_err(|e| format!("cannot make mount, pid, network, ipc and uts namespaces: {e}"))
+        sys::unshare(rest)
+            .map_err(|e| format!("cannot make mount, pid, network, ipc and uts namespaces: {e}"))
     };
     match mode {
         GuestMode::Root => {
             // Only the host's root may make idmapped mounts, so the sources are staged first; the guest's mount namespace is a
             // copy of this one.
-            sys::unshare(UnshareFlags::NEWNS).map_err(|e| format!("cannot make a mount namespace: {e}"))?;
+            sys::unshare(UnshareFlags::NEWNS)
+                .map_err(|e| format!("cannot make a mount namespace: {e}"))?;
             stage(Some(user_namespace.as_fd())).map_err(|e| e.to_string())?;
             enter()
         }
@@ -155,9 +196,15 @@ fn make_namespaces(sources: Option<&Sources<'_>>, mode: GuestMode) -> Result<(),
 
 /// Makes a user namespace with the mode's id map. A helper process holds it until it is open here.
 fn new_user_namespace(mode: GuestMode) -> Result<OwnedFd, String> {
-    let failed = |what: &'static str| move |e: io::Error| format!("cannot {what} the guest's user namespace: {e}");
-    let (ready_read, ready_write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| e.to_string())?;
-    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let failed = |what: &'static str| {
+        move |e: io::Error| format!("cannot {what} the guest's user namespace: {e}")
+    };
+    let (ready_read, ready_write) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| e.to_string())?;
+    let (user, group) = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
     match sys::fork().map_err(failed("fork a holder for"))? {
         Forked::Child => {
             drop(ready_read);
@@ -175,13 +222,20 @@ fn new_user_namespace(mode: GuestMode) -> Result<OwnedFd, String> {
             drop(ready_write);
             let opened = map_and_open(holder, ready_read, mode, user, group);
             rustix::process::kill_process(holder, Signal::KILL).map_err(|e| e.to_string())?;
-            rustix::process::waitpid(Some(holder), WaitOptions::empty()).map_err(|e| e.to_string())?;
+            rustix::process::waitpid(Some(holder), WaitOptions::empty())
+                .map_err(|e| e.to_string())?;
             opened.map_err(failed("make"))
         }
     }
 }
 
-fn map_and_open(holder: Pid, ready: OwnedFd, mode: GuestMode, user: u32, group: u32) -> io::Result<OwnedFd> {
+fn map_and_open(
+    holder: Pid,
+    ready: OwnedFd,
+    mode: GuestMode,
+    user: u32,
+    group: u32,
+) -> io::Result<OwnedFd> {
     let mut answer = [0];
     fs::File::from(ready).read_exact(&mut answer)?;
     if answer != *b"y" {
@@ -205,7 +259,9 @@ fn map_and_open(holder: Pid, ready: OwnedFd, mode: GuestMode, user: u32, group: 
 }
 
 fn protect() -> io::Result<()> {
-    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+    Ok(rustix::process::set_dumpable_behavior(
+        DumpableBehavior::NotDumpable,
+    )?)
 }
 
 fn be_process_one(spec: &GuestSpec, mode: GuestMode, control: OwnedFd) -> ! {
@@ -219,16 +275,28 @@ fn be_process_one(spec: &GuestSpec, mode: GuestMode, control: OwnedFd) -> ! {
     }
 }
 
-fn prepare(spec: &GuestSpec, mode: GuestMode, control: &OwnedFd) -> Result<mounts::Console, String> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
+fn prepare(
+    spec: &GuestSpec,
+    mode: GuestMode,
+    control: &OwnedFd,
+) -> Result<mounts::Console, String> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|e| e.to_string())?;
     let listeners = network::set_up(spec.private_ip, spec.endpoint)
         .map_err(|e| format!("cannot set up the guest's network: {e}"))?;
-    rustix::system::sethostname(spec.hostname.as_bytes()).map_err(|e| format!("cannot set the host name: {e}"))?;
-    let console = mounts::enter(spec.image_layers.len(), mode, spec.agent).map_err(|e| e.to_string())?;
+    rustix::system::sethostname(spec.hostname.as_bytes())
+        .map_err(|e| format!("cannot set the host name: {e}"))?;
+    let console = mounts::enter(spec.image_layers.len(), mode, spec.agent, &spec.instance_id)
+        .map_err(|e| e.to_string())?;
     protect().map_err(|e| format!("cannot make process 1 untraceable: {e}"))?;
-    sys::limit_processes(init::MOST_PROCESSES).map_err(|e| format!("cannot limit the number of processes: {e}"))?;
-    let (imds, endpoint) = (OwnedFd::from(listeners.imds), OwnedFd::from(listeners.endpoint));
-    control::send(control, &FromGuest::Listening, &[&imds, &endpoint]).map_err(|e| format!("cannot reach the daemon: {e}"))?;
+    sys::limit_processes(init::MOST_PROCESSES)
+        .map_err(|e| format!("cannot limit the number of processes: {e}"))?;
+    let (imds, endpoint) = (
+        OwnedFd::from(listeners.imds),
+        OwnedFd::from(listeners.endpoint),
+    );
+    control::send(control, &FromGuest::Listening, &[&imds, &endpoint])
+        .map_err(|e| format!("cannot reach the daemon: {e}"))?;
     Ok(console)
 }
 
@@ -236,8 +304,15 @@ fn wait_for(child: Pid, lifeline: &OwnedFd) -> io::Result<ExitReason> {
     let process = rustix::process::pidfd_open(child, PidfdFlags::empty())?;
     let mut killed = false;
     loop {
-        let mut events = [PollFd::new(&process, PollFlags::IN), PollFd::new(lifeline, PollFlags::empty())];
-        let watched = if killed { &mut events[..1] } else { &mut events[..] };
+        let mut events = [
+            PollFd::new(&process, PollFlags::IN),
+            PollFd::new(lifeline, PollFlags::empty()),
+        ];
+        let watched = if killed {
+            &mut events[..1]
+        } else {
+            &mut events[..]
+        };
         match rustix::event::poll(watched, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -252,7 +327,11 @@ fn wait_for(child: Pid, lifeline: &OwnedFd) -> io::Result<ExitReason> {
     }
     let (_, status) = rustix::process::waitpid(Some(child), WaitOptions::empty())?
         .ok_or_else(|| io::Error::other("process 1 ended but left no status"))?;
-    Ok(if killed { ExitReason::Stopped } else { reason_of(ExitStatus::from_raw(status.as_raw())) })
+    Ok(if killed {
+        ExitReason::Stopped
+    } else {
+        reason_of(ExitStatus::from_raw(status.as_raw()))
+    })
 }
 
 /// A pid namespace's process 1 dies of SIGHUP when `reboot(2)` is called for a restart and of SIGINT for a halt or power-off.
@@ -262,7 +341,9 @@ fn reason_of(status: ExitStatus) -> ExitReason {
         (Some(init::EXIT_STOPPED), _) => ExitReason::Stopped,
         (Some(init::EXIT_POWER_OFF), _) | (None, Some(libc::SIGINT)) => ExitReason::PowerOff,
         (Some(init::EXIT_REBOOT), _) | (None, Some(libc::SIGHUP)) => ExitReason::Reboot,
-        _ => ExitReason::Crashed { reason: status.to_string() },
+        _ => ExitReason::Crashed {
+            reason: status.to_string(),
+        },
     }
 }
 

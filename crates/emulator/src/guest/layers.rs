@@ -24,14 +24,20 @@ pub fn prepare_upper(instance_dir: &Path, mode: GuestMode) -> Result<(), GuestEr
     // Left behind by overlayfs, with mode 000; it makes its own anew.
     remove(&layer.join("work"))?;
     for folder in ["", "root", "usr", "work", "work/root", "work/usr"] {
-        let path = if folder.is_empty() { layer.clone() } else { layer.join(folder) };
+        let path = if folder.is_empty() {
+            layer.clone()
+        } else {
+            layer.join(folder)
+        };
         if path.is_dir() {
             continue;
         }
         fs::create_dir_all(&path).map_err(GuestError::file("create", &path))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(GuestError::file("set the mode of", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(GuestError::file("set the mode of", &path))?;
         if mode == GuestMode::Root {
-            chown(&path, Some(FIRST_GUEST_ID), Some(FIRST_GUEST_ID)).map_err(GuestError::file("change the owner of", &path))?;
+            chown(&path, Some(FIRST_GUEST_ID), Some(FIRST_GUEST_ID))
+                .map_err(GuestError::file("change the owner of", &path))?;
         }
     }
     Ok(())
@@ -49,7 +55,10 @@ pub fn freeze(instance_dir: &Path, image_layer: &Path) -> Result<(), GuestError>
     }
     if image_layer.exists() {
         let exists = io::Error::from(io::ErrorKind::AlreadyExists);
-        return Err(GuestError::file("freeze the instance's layer as", image_layer)(exists));
+        return Err(GuestError::file(
+            "freeze the instance's layer as",
+            image_layer,
+        )(exists));
     }
     fs::rename(&layer, image_layer).map_err(GuestError::file("freeze as an image layer", &layer))
 }
@@ -79,10 +88,15 @@ pub fn remove(path: &Path) -> Result<(), GuestError> {
 fn open_up(path: &Path) -> Result<(), GuestError> {
     let mut waiting = vec![path.to_owned()];
     while let Some(folder) = waiting.pop() {
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(GuestError::file("set the mode of", &folder))?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+            .map_err(GuestError::file("set the mode of", &folder))?;
         for entry in fs::read_dir(&folder).map_err(GuestError::file("list", &folder))? {
             let entry = entry.map_err(GuestError::file("list", &folder))?;
-            if entry.file_type().map_err(GuestError::file("look at", &entry.path()))?.is_dir() {
+            if entry
+                .file_type()
+                .map_err(GuestError::file("look at", &entry.path()))?
+                .is_dir()
+            {
                 waiting.push(entry.path());
             }
         }

@@ -25,5 +25,8 @@ pub struct Listeners {
 /// If the namespace is not the caller's to change, or an address is taken.
 pub fn set_up(private_ip: Ipv4Addr, endpoint: SocketAddr) -> io::Result<Listeners> {
     sys::set_up_loopback(&[IMDS_ADDRESS, private_ip])?;
-    Ok(Listeners { imds: TcpListener::bind(IMDS)?, endpoint: TcpListener::bind(endpoint)? })
+    Ok(Listeners {
+        imds: TcpListener::bind(IMDS)?,
+        endpoint: TcpListener::bind(endpoint)?,
+    })
 }

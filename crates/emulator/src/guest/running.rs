@@ -83,9 +83,13 @@ impl RunningGuest {
         }
         let (ours, theirs) = tokio::net::UnixStream::pair()?;
         let theirs = OwnedFd::from(theirs.into_std()?);
-        let message = ToGuest::Ssh { peer: peer.to_owned() };
+        let message = ToGuest::Ssh {
+            peer: peer.to_owned(),
+        };
         self.control
-            .async_io(Interest::WRITABLE, |socket| control::send(socket, &message, &[&theirs]))
+            .async_io(Interest::WRITABLE, |socket| {
+                control::send(socket, &message, &[&theirs])
+            })
             .await
             .map_err(|e| io::Error::new(io::ErrorKind::ConnectionRefused, e))?;
         Ok(ours)
@@ -103,17 +107,30 @@ impl RunningGuest {
     pub async fn stop(&self, how: StopKind) -> Result<(), GuestError> {
         let mut exit = self.exit.clone();
         if how == StopKind::Graceful && exit.borrow().is_none() {
-            let told = self.control.async_io(Interest::WRITABLE, |socket| control::send(socket, &ToGuest::Stop, &[])).await;
+            let told = self
+                .control
+                .async_io(Interest::WRITABLE, |socket| {
+                    control::send(socket, &ToGuest::Stop, &[])
+                })
+                .await;
             // A guest that cannot be told, or does not obey in time, is killed below.
             if told.is_ok() {
                 let _ = tokio::time::timeout(LONGEST_STOP, exit.wait_for(Option::is_some)).await;
             }
         }
-        drop(self.lifeline.lock().unwrap_or_else(PoisonError::into_inner).take());
-        exit.wait_for(Option::is_some).await.map(drop).map_err(|_| GuestError::Control {
-            instance_id: self.instance_id.clone(),
-            source: io::Error::other("its launcher was lost sight of"),
-        })
+        drop(
+            self.lifeline
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        exit.wait_for(Option::is_some)
+            .await
+            .map(drop)
+            .map_err(|_| GuestError::Control {
+                instance_id: self.instance_id.clone(),
+                source: io::Error::other("its launcher was lost sight of"),
+            })
     }
 
     /// Tells when and why the guest ended; `None` while it runs.
@@ -130,7 +147,10 @@ impl RunningGuest {
 /// Starts the launcher and waits until the guest listens.
 pub(super) async fn start(spec: GuestSpec, mode: GuestMode) -> Result<RunningGuest, GuestError> {
     let instance_id = spec.instance_id.clone();
-    let failed = |reason: String| GuestError::Start { instance_id: instance_id.clone(), reason };
+    let failed = |reason: String| GuestError::Start {
+        instance_id: instance_id.clone(),
+        reason,
+    };
     let console_path = spec.instance_dir.join("console.log");
     let console = File::options()
         .read(true)
@@ -140,30 +160,61 @@ pub(super) async fn start(spec: GuestSpec, mode: GuestMode) -> Result<RunningGue
         .and_then(|file| file.set_len(0).map(|()| file))
         .map_err(GuestError::file("open the console log", &console_path))?;
     let (ours, theirs) = control::pair().map_err(|e| failed(format!("no control socket: {e}")))?;
-    let (lifeline_read, lifeline) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(format!("no lifeline: {e}")))?;
+    let (lifeline_read, lifeline) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|e| failed(format!("no lifeline: {e}")))?;
     let mut command = std::process::Command::new("/proc/self/exe");
-    command.arg0(LAUNCHER).arg(&spec.instance_id).env_clear().current_dir("/");
-    command.stdin(Stdio::from(theirs)).stdout(Stdio::from(lifeline_read)).stderr(Stdio::from(console));
-    let launcher = Command::from(command).spawn().map_err(|e| failed(format!("cannot start its launcher: {e}")))?;
+    command
+        .arg0(LAUNCHER)
+        .arg(&spec.instance_id)
+        .env_clear()
+        .current_dir("/");
+    command
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::from(lifeline_read))
+        .stderr(Stdio::from(console));
+    let launcher = Command::from(command)
+        .spawn()
+        .map_err(|e| failed(format!("cannot start its launcher: {e}")))?;
     // The launcher's own copies must be the only ones, or its end would not be seen.
-    control::send(&ours, &ToGuest::Start { spec: Box::new(spec), mode }, &[])
-        .map_err(|e| failed(format!("cannot tell its launcher: {e}")))?;
-    let control = sys::watch(Arc::new(ours)).map_err(|e| failed(format!("its control socket cannot be watched: {e}")))?;
+    control::send(
+        &ours,
+        &ToGuest::Start {
+            spec: Box::new(spec),
+            mode,
+        },
+        &[],
+    )
+    .map_err(|e| failed(format!("cannot tell its launcher: {e}")))?;
+    let control = sys::watch(Arc::new(ours))
+        .map_err(|e| failed(format!("its control socket cannot be watched: {e}")))?;
     let control = Arc::new(control);
 
     let (mut pid, mut listeners) = (None, None);
     while pid.is_none() || listeners.is_none() {
         match next(&control).await {
             Ok(Some((FromGuest::Process { id }, _))) => pid = Some(id),
-            Ok(Some((FromGuest::Listening, descriptors))) => listeners = <[OwnedFd; 2]>::try_from(descriptors).ok(),
+            Ok(Some((FromGuest::Listening, descriptors))) => {
+                listeners = <[OwnedFd; 2]>::try_from(descriptors).ok()
+            }
             Ok(Some((FromGuest::Failed { reason }, _))) => return Err(failed(reason)),
             Ok(Some((FromGuest::SshReady | FromGuest::Capable, _))) => {}
             Ok(Some((FromGuest::Exited(reason), _))) => {
-                return Err(failed(format!("process 1 ended ({reason:?}); see {}", console_path.display())));
+                return Err(failed(format!(
+                    "process 1 ended ({reason:?}); see {}",
+                    console_path.display()
+                )));
             }
-            Ok(None) => return Err(failed(format!("its launcher ended; see {}", console_path.display()))),
-            Err(error) => return Err(failed(format!("its launcher cannot be understood: {error}"))),
+            Ok(None) => {
+                return Err(failed(format!(
+                    "its launcher ended; see {}",
+                    console_path.display()
+                )));
+            }
+            Err(error) => {
+                return Err(failed(format!(
+                    "its launcher cannot be understood: {error}"
+                )));
+            }
         }
     }
     let (Some(pid), Some([imds, endpoint])) = (pid, listeners) else {
@@ -171,7 +222,12 @@ pub(super) async fn start(spec: GuestSpec, mode: GuestMode) -> Result<RunningGue
     };
     let (ssh_sender, ssh_ready) = watch::channel(false);
     let (exit_sender, exit) = watch::channel(None);
-    tokio::spawn(follow(Arc::clone(&control), launcher, ssh_sender, exit_sender));
+    tokio::spawn(follow(
+        Arc::clone(&control),
+        launcher,
+        ssh_sender,
+        exit_sender,
+    ));
     Ok(RunningGuest {
         imds: imds.into(),
         endpoint: endpoint.into(),
@@ -185,7 +241,11 @@ pub(super) async fn start(spec: GuestSpec, mode: GuestMode) -> Result<RunningGue
 }
 
 async fn next(control: &Watched) -> io::Result<Option<(FromGuest, Vec<OwnedFd>)>> {
-    control.async_io(Interest::READABLE, |socket| control::receive::<FromGuest>(socket.as_fd())).await
+    control
+        .async_io(Interest::READABLE, |socket| {
+            control::receive::<FromGuest>(socket.as_fd())
+        })
+        .await
 }
 
 /// Hears what a started guest says until its launcher is gone.
@@ -195,7 +255,9 @@ async fn follow(
     ssh_ready: watch::Sender<bool>,
     exit: watch::Sender<Option<GuestExit>>,
 ) {
-    let mut why = GuestExit::Crashed { reason: "its launcher was killed".to_owned() };
+    let mut why = GuestExit::Crashed {
+        reason: "its launcher was killed".to_owned(),
+    };
     loop {
         match next(&control).await {
             Ok(Some((FromGuest::SshReady, _))) => {
@@ -210,10 +272,15 @@ async fn follow(
                 };
             }
             Ok(Some((FromGuest::Failed { reason }, _))) => why = GuestExit::Crashed { reason },
-            Ok(Some((FromGuest::Listening | FromGuest::Process { .. } | FromGuest::Capable, _))) => {}
+            Ok(Some((
+                FromGuest::Listening | FromGuest::Process { .. } | FromGuest::Capable,
+                _,
+            ))) => {}
             Ok(None) => break,
             Err(error) => {
-                why = GuestExit::Crashed { reason: format!("its launcher cannot be understood: {error}") };
+                why = GuestExit::Crashed {
+                    reason: format!("its launcher cannot be understood: {error}"),
+                };
                 break;
             }
         }

@@ -14,7 +14,11 @@ use std::sync::Arc;
 use rustix::thread::UnshareFlags;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// Which side of a [`fork`] this process is.
@@ -32,7 +36,9 @@ fn require_single_thread() -> io::Result<()> {
     if threads == 1 {
         Ok(())
     } else {
-        Err(io::Error::other(format!("this process has {threads} threads; the launcher of a guest must be single-threaded")))
+        Err(io::Error::other(format!(
+            "this process has {threads} threads; the launcher of a guest must be single-threaded"
+        )))
     }
 }
 
@@ -45,7 +51,9 @@ pub fn fork() -> io::Result<Forked> {
     // SAFETY: there is one thread, so no lock can be held by a thread that the child lacks.
     match check(unsafe { libc::fork() })? {
         0 => Ok(Forked::Child),
-        pid => rustix::process::Pid::from_raw(pid).map(Forked::Parent).ok_or_else(|| io::Error::other("fork gave no process id")),
+        pid => rustix::process::Pid::from_raw(pid)
+            .map(Forked::Parent)
+            .ok_or_else(|| io::Error::other("fork gave no process id")),
     }
 }
 
@@ -73,9 +81,13 @@ struct KernelSigaction {
 /// it to SIGHUP, and `posix_spawn` of the GNU C library to its internal signal 32. SIGPIPE is Rust's own doing and is reset
 /// whenever a [`Command`] starts.
 ///
+/// Rust's handlers for SIGSEGV and SIGBUS, which explain stack overflows, are removed too. The kernel spares process 1 every signal
+/// sent from inside its namespace only where it has no handler; with one, a burst of signals from the guest's root overflows the
+/// small signal stack, and that kills.
+///
 /// # Errors
 /// As `rt_sigaction`'s.
-pub fn heed_all_signals() -> io::Result<()> {
+pub fn reset_signal_actions() -> io::Result<()> {
     require_single_thread()?;
     for signal in 1..=64 {
         if [libc::SIGKILL, libc::SIGSTOP, libc::SIGPIPE].contains(&signal) {
@@ -87,9 +99,10 @@ pub fn heed_all_signals() -> io::Result<()> {
         // function would refuse its internal signals.
         let asked = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, 0, &raw mut old, size) };
         check(libc::c_int::try_from(asked).unwrap_or(-1))?;
-        if old.handler == libc::SIG_IGN {
+        if old.handler == libc::SIG_IGN || [libc::SIGSEGV, libc::SIGBUS].contains(&signal) {
             // SAFETY: as above.
-            let set = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const new, 0, size) };
+            let set =
+                unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const new, 0, size) };
             check(libc::c_int::try_from(set).unwrap_or(-1))?;
         }
     }
@@ -107,7 +120,11 @@ pub fn exit_now(code: i32) -> ! {
 ///
 /// # Errors
 /// As the call's. `EINVAL` also means that the file system has no idmapped mounts.
-pub fn set_mount_attributes(tree: BorrowedFd<'_>, read_only: bool, id_map: Option<BorrowedFd<'_>>) -> io::Result<()> {
+pub fn set_mount_attributes(
+    tree: BorrowedFd<'_>,
+    read_only: bool,
+    id_map: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
     // SAFETY: all-zero is a valid `mount_attr`: nothing set, nothing cleared.
     let mut attr: libc::mount_attr = unsafe { mem::zeroed() };
     attr.attr_set = libc::MOUNT_ATTR_NODEV;
@@ -137,7 +154,11 @@ pub fn set_mount_attributes(tree: BorrowedFd<'_>, read_only: bool, id_map: Optio
 /// # Errors
 /// As `ioctl`'s: without power over the network namespace, `EPERM`.
 pub fn set_up_loopback(addresses: &[Ipv4Addr]) -> io::Result<()> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        None,
+    )?;
     interface_flags_up(&socket, "lo")?;
     for (number, address) in addresses.iter().enumerate() {
         interface_address(&socket, &format!("lo:{}", number + 1), *address)?;
@@ -149,7 +170,9 @@ fn interface_request(name: &str) -> io::Result<libc::ifreq> {
     // SAFETY: all-zero is a valid `ifreq`: an empty name and an empty union.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     if name.len() >= request.ifr_name.len() {
-        return Err(io::Error::other(format!("interface name {name} is too long")));
+        return Err(io::Error::other(format!(
+            "interface name {name} is too long"
+        )));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from.cast_signed();
@@ -161,18 +184,29 @@ fn interface_flags_up(socket: &OwnedFd, name: &str) -> io::Result<()> {
     let mut request = interface_request(name)?;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads one `ifreq`.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) }).map(drop)
+    check(unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw mut request,
+        )
+    })
+    .map(drop)
 }
 
 fn interface_address(socket: &OwnedFd, name: &str, address: Ipv4Addr) -> io::Result<()> {
-    for (call, value) in [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, Ipv4Addr::BROADCAST)] {
+    for (call, value) in [
+        (libc::SIOCSIFADDR, address),
+        (libc::SIOCSIFNETMASK, Ipv4Addr::BROADCAST),
+    ] {
         let mut request = interface_request(name)?;
         // SAFETY: all-zero is a valid `sockaddr_in`.
         let mut socket_address: libc::sockaddr_in = unsafe { mem::zeroed() };
         socket_address.sin_family = libc::AF_INET as libc::sa_family_t;
         socket_address.sin_addr.s_addr = u32::from(value).to_be();
         // SAFETY: `sockaddr_in` and `sockaddr` have the same size and alignment no larger than the union's; both are plain data.
-        request.ifr_ifru.ifru_addr = unsafe { mem::transmute::<libc::sockaddr_in, libc::sockaddr>(socket_address) };
+        request.ifr_ifru.ifru_addr =
+            unsafe { mem::transmute::<libc::sockaddr_in, libc::sockaddr>(socket_address) };
         // SAFETY: both calls read one `ifreq` holding an address.
         check(unsafe { libc::ioctl(socket.as_raw_fd(), call as _, &raw mut request) })?;
     }
@@ -184,7 +218,10 @@ fn interface_address(socket: &OwnedFd, name: &str, address: Ipv4Addr) -> io::Res
 /// # Errors
 /// As `setrlimit`'s.
 pub fn limit_processes(most: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
     // SAFETY: the pointer is to a valid `rlimit`.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) }).map(drop)
 }
@@ -213,7 +250,14 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
 pub fn close_inherited() -> io::Result<()> {
     require_single_thread()?;
     // SAFETY: marks as close-on-exec first-hand inherited descriptors, none of which has an owner in this process yet.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, 0 as libc::c_uint) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3 as libc::c_uint,
+            libc::c_uint::MAX,
+            0 as libc::c_uint,
+        )
+    };
     check(libc::c_int::try_from(result).unwrap_or(-1)).map(drop)
 }
 
@@ -301,7 +345,9 @@ pub fn drop_set_user_id_powers() -> io::Result<()> {
 /// `ESRCH` if there is no other process; refused in any process that is not process 1.
 pub fn signal_all_others(signal: rustix::process::Signal) -> io::Result<()> {
     if std::process::id() != 1 {
-        return Err(io::Error::other("only a guest's process 1 may signal all processes"));
+        return Err(io::Error::other(
+            "only a guest's process 1 may signal all processes",
+        ));
     }
     // SAFETY: kill(-1) from process 1 of a pid namespace reaches the processes of that namespace only.
     check(unsafe { libc::kill(-1, signal.as_raw()) }).map(drop)
@@ -326,7 +372,12 @@ pub fn first_real_time_signal() -> i32 {
 /// # Errors
 /// As the `TIOCSWINSZ` ioctl's.
 pub fn set_terminal_size(terminal: impl AsFd, columns: u16, rows: u16) -> io::Result<()> {
-    let size = rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = rustix::termios::Winsize {
+        ws_col: columns,
+        ws_row: rows,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
 }
 

@@ -36,10 +36,24 @@ impl World {
         let base = folder.path().join("base");
         host.prepare_base_layer(&base).unwrap();
         let key = folder.path().join("key");
-        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().await.unwrap();
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(&key)
+            .status()
+            .await
+            .unwrap();
         assert!(made.success());
-        let public_key = std::fs::read_to_string(key.with_extension("pub")).unwrap().trim().to_owned();
-        World { host, folder, base, key, public_key }
+        let public_key = std::fs::read_to_string(key.with_extension("pub"))
+            .unwrap()
+            .trim()
+            .to_owned();
+        World {
+            host,
+            folder,
+            base,
+            key,
+            public_key,
+        }
     }
 
     pub fn spec(&self, id: &str, image_layers: &[PathBuf]) -> GuestSpec {
@@ -68,22 +82,51 @@ impl World {
         let console = spec.instance_dir.join("console.log");
         let imds = ImdsData {
             items: BTreeMap::from([
-                ("meta-data/instance-id".to_owned(), spec.instance_id.clone().into_bytes()),
-                ("meta-data/local-hostname".to_owned(), b"ip-172-31-7-9.us-east-2.compute.internal".to_vec()),
+                (
+                    "meta-data/instance-id".to_owned(),
+                    spec.instance_id.clone().into_bytes(),
+                ),
+                (
+                    "meta-data/local-hostname".to_owned(),
+                    b"ip-172-31-7-9.us-east-2.compute.internal".to_vec(),
+                ),
                 ("meta-data/public-keys/".to_owned(), b"0=test".to_vec()),
-                ("meta-data/public-keys/0/openssh-key".to_owned(), self.public_key.clone().into_bytes()),
+                (
+                    "meta-data/public-keys/0/openssh-key".to_owned(),
+                    self.public_key.clone().into_bytes(),
+                ),
+                (
+                    "meta-data/placement/availability-zone".to_owned(),
+                    b"us-east-2a".to_vec(),
+                ),
+                (
+                    "dynamic/instance-identity/document".to_owned(),
+                    br#"{"region":"us-east-2"}"#.to_vec(),
+                ),
                 ("user-data".to_owned(), user_data.to_vec()),
             ]),
             requests: Mutex::default(),
         };
         let imds = Arc::new(imds);
         let guest = Arc::new(self.host.start(spec).await.unwrap());
-        serve(&guest.imds, Router::new().fallback(answer).with_state(Arc::clone(&imds)));
-        serve(&guest.endpoint, Router::new().fallback(|| async { "the endpoint" }));
+        serve(
+            &guest.imds,
+            Router::new().fallback(answer).with_state(Arc::clone(&imds)),
+        );
+        serve(
+            &guest.endpoint,
+            Router::new().fallback(|| async { "the endpoint" }),
+        );
         let outside = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = outside.local_addr().unwrap().port();
         tokio::spawn(splice(outside, Arc::clone(&guest)));
-        Machine { guest, port, console, key: self.key.clone(), imds }
+        Machine {
+            guest,
+            port,
+            console,
+            key: self.key.clone(),
+            imds,
+        }
     }
 }
 
@@ -112,16 +155,59 @@ pub struct ImdsData {
     pub requests: Mutex<Vec<String>>,
 }
 
-async fn answer(State(data): State<Arc<ImdsData>>, headers: HeaderMap, request: Request) -> (StatusCode, Vec<u8>) {
+impl ImdsData {
+    /// The names in a folder, which end with a slash if they are folders. `public-keys/` has a form of its own, kept as an item.
+    fn listing(&self, folder: &str) -> Option<String> {
+        if !(folder.starts_with("meta-data") || folder.starts_with("dynamic"))
+            || !(folder.ends_with('/')
+                || ["meta-data", "dynamic/instance-identity"].contains(&folder))
+            || self.items.contains_key(folder)
+        {
+            return None;
+        }
+        let prefix = format!("{}/", folder.trim_end_matches('/'));
+        let names: std::collections::BTreeSet<_> = self
+            .items
+            .keys()
+            .filter_map(|key| key.strip_prefix(&prefix))
+            .filter(|rest| !rest.is_empty())
+            .map(|rest| {
+                rest.split_once('/')
+                    .map_or_else(|| rest.to_owned(), |(name, _)| format!("{name}/"))
+            })
+            .collect();
+        (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+async fn answer(
+    State(data): State<Arc<ImdsData>>,
+    headers: HeaderMap,
+    request: Request,
+) -> (StatusCode, Vec<u8>) {
     let path = request.uri().path().to_owned();
-    data.requests.lock().unwrap().push(format!("{} {path}", request.method()));
+    data.requests
+        .lock()
+        .unwrap()
+        .push(format!("{} {path}", request.method()));
     if request.method() == Method::PUT && path == "/latest/api/token" {
         return (StatusCode::OK, b"the-token".to_vec());
     }
-    if headers.get("X-aws-ec2-metadata-token").is_none_or(|token| token != "the-token") {
+    if headers
+        .get("X-aws-ec2-metadata-token")
+        .is_none_or(|token| token != "the-token")
+    {
         return (StatusCode::UNAUTHORIZED, Vec::new());
     }
-    match path.strip_prefix("/latest/").and_then(|item| data.items.get(item)) {
+    // cloud-init asks for dated versions, and finds folders by their listing.
+    let item = path
+        .trim_start_matches('/')
+        .split_once('/')
+        .map_or("", |(_, item)| item);
+    if let Some(listing) = data.listing(item) {
+        return (StatusCode::OK, listing.into_bytes());
+    }
+    match data.items.get(item) {
         Some(body) if !body.is_empty() => (StatusCode::OK, body.clone()),
         _ => (StatusCode::NOT_FOUND, Vec::new()),
     }
@@ -140,7 +226,11 @@ impl Machine {
     pub async fn wait_for_ssh(&self) {
         let mut ready = self.guest.ssh_ready();
         let up = tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready)).await;
-        assert!(up.is_ok_and(|r| r.is_ok()), "SSH did not come up; console:\n{}", self.console_text());
+        assert!(
+            up.is_ok_and(|r| r.is_ok()),
+            "SSH did not come up; console:\n{}",
+            self.console_text()
+        );
     }
 
     pub fn console_text(&self) -> String {
@@ -150,15 +240,29 @@ impl Machine {
     /// The options of every `ssh` here. Host keys are looked at by tests of their own.
     pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
-        command.args(["-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "-i"]).arg(&self.key);
+        command.args([
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+        ]);
+        command
+            .args(["-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "-i"])
+            .arg(&self.key);
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
     pub fn ssh_as(&self, user: &str) -> Command {
         let mut command = self.client("ssh");
-        command.arg("-p").arg(self.port.to_string()).arg(format!("{user}@127.0.0.1"));
+        command
+            .arg("-p")
+            .arg(self.port.to_string())
+            .arg(format!("{user}@127.0.0.1"));
         command
     }
 
@@ -169,7 +273,10 @@ impl Machine {
     /// Runs a shell line as the default user.
     pub async fn run(&self, line: &str) -> Output {
         let run = self.ssh().arg(line).output();
-        tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(|_| panic!("{line} did not end")).unwrap()
+        tokio::time::timeout(PATIENCE, run)
+            .await
+            .unwrap_or_else(|_| panic!("{line} did not end"))
+            .unwrap()
     }
 
     /// Runs a shell line that must succeed; gives its output.
@@ -187,18 +294,32 @@ impl Machine {
                 String::from_utf8_lossy(&output.stderr),
                 self.console_text()
             );
-            String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+            String::from_utf8(output.stdout)
+                .unwrap()
+                .trim_end()
+                .to_owned()
         }
     }
 
     /// Runs a script as root, from its standard input.
     pub async fn root_script(&self, script: &str) -> Output {
-        let mut child =
-            self.ssh().arg("sudo bash -s").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self
+            .ssh()
+            .arg("sudo bash -s")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut input = child.stdin.take().unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut input, script.as_bytes()).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut input, script.as_bytes())
+            .await
+            .unwrap();
         drop(input);
-        tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("the script did not end").unwrap()
+        tokio::time::timeout(PATIENCE, child.wait_with_output())
+            .await
+            .expect("the script did not end")
+            .unwrap()
     }
 }
 
@@ -206,14 +327,20 @@ impl Machine {
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !holds() {
-        assert!(tokio::time::Instant::now() < deadline, "{what} did not come about");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what} did not come about"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 /// Waits for a value on a watch.
 pub async fn until<T: Clone>(mut receiver: watch::Receiver<Option<T>>) -> T {
-    let value = tokio::time::timeout(PATIENCE, receiver.wait_for(Option::is_some)).await.expect("in time").expect("a sender");
+    let value = tokio::time::timeout(PATIENCE, receiver.wait_for(Option::is_some))
+        .await
+        .expect("in time")
+        .expect("a sender");
     value.clone().unwrap()
 }
 
@@ -241,11 +368,22 @@ fn run_unprivileged() -> bool {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
     let ids = passwd.lines().filter_map(|line| {
         let mut fields = line.split(':').skip(2);
-        Some((fields.next()?.parse::<u32>().ok()?, fields.next()?.parse::<u32>().ok()?))
+        Some((
+            fields.next()?.parse::<u32>().ok()?,
+            fields.next()?.parse::<u32>().ok()?,
+        ))
     });
-    let (user, group) = ids.into_iter().find(|(user, _)| (1..1000).contains(user)).unwrap();
+    let (user, group) = ids
+        .into_iter()
+        .find(|(user, _)| (1..1000).contains(user))
+        .unwrap();
     let mut command = std::process::Command::new("/proc/self/exe");
-    command.args(std::env::args_os().skip(1)).arg(UNPRIVILEGED).uid(user).gid(group).current_dir("/");
+    command
+        .args(std::env::args_os().skip(1))
+        .arg(UNPRIVILEGED)
+        .uid(user)
+        .gid(group)
+        .current_dir("/");
     command.env("HOME", "/nonexistent").env_remove("TMPDIR");
     command.status().unwrap().success()
 }
@@ -262,7 +400,15 @@ pub fn main(cases: &'static [Case]) -> std::process::ExitCode {
     }
     let exact = arguments.iter().any(|a| a == "--exact");
     let filter = arguments.iter().find(|a| !a.starts_with('-'));
-    let chosen = |case: &&Case| filter.is_none_or(|f| if exact { case.name == f } else { case.name.contains(f.as_str()) });
+    let chosen = |case: &&Case| {
+        filter.is_none_or(|f| {
+            if exact {
+                case.name == f
+            } else {
+                case.name.contains(f.as_str())
+            }
+        })
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let failed = runtime.block_on(async {
         let world = Arc::new(World::new().await);
@@ -285,7 +431,8 @@ pub fn main(cases: &'static [Case]) -> std::process::ExitCode {
         }
         failed
     });
-    let again = rustix::process::geteuid().is_root() && !arguments.iter().any(|a| a == UNPRIVILEGED);
+    let again =
+        rustix::process::geteuid().is_root() && !arguments.iter().any(|a| a == UNPRIVILEGED);
     let also = !again || run_unprivileged();
     if failed.is_empty() && also {
         println!("test result: ok");

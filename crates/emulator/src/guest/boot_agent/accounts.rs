@@ -10,7 +10,17 @@ use crate::guest::accounts::{Account, parse_accounts, parse_groups};
 use crate::guest::host::GuestMode;
 
 /// Groups that cloud images put their default user into, where they exist.
-const DEFAULT_GROUPS: [&str; 9] = ["adm", "wheel", "sudo", "systemd-journal", "audio", "video", "dip", "cdrom", "plugdev"];
+const DEFAULT_GROUPS: [&str; 9] = [
+    "adm",
+    "wheel",
+    "sudo",
+    "systemd-journal",
+    "audio",
+    "video",
+    "dip",
+    "cdrom",
+    "plugdev",
+];
 const SUDO_RULES: &str = "/etc/sudoers.d/90-cloud-init-users";
 const FIRST_PERSON: u32 = 1000;
 const FIRST_SYSTEM_USER: u32 = 201;
@@ -23,7 +33,9 @@ pub fn default_user(name: &str) -> UserConfig {
         homedir: None,
         uid: None,
         primary_group: None,
-        groups: Some(super::cloud_config::OneOrMany::Many(DEFAULT_GROUPS.iter().map(|g| (*g).to_owned()).collect())),
+        groups: Some(super::cloud_config::OneOrMany::Many(
+            DEFAULT_GROUPS.iter().map(|g| (*g).to_owned()).collect(),
+        )),
         shell: Some("/bin/bash".to_owned()),
         sudo: Some(SudoRules::One("ALL=(ALL) NOPASSWD:ALL".to_owned())),
         ssh_authorized_keys: Vec::new(),
@@ -59,43 +71,96 @@ pub fn create(user: &UserConfig, missing: MissingGroups, mode: GuestMode) -> io:
 
 /// As useradd: what could break the files' lines is refused.
 fn check_name(name: &str) -> io::Result<()> {
-    let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    if first && name.len() <= 32 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.$".contains(c)) {
+    let first = name
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if first
+        && name.len() <= 32
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-.$".contains(c))
+    {
         Ok(())
     } else {
-        Err(io::Error::other(format!("{name:?} cannot be a user or group name")))
+        Err(io::Error::other(format!(
+            "{name:?} cannot be a user or group name"
+        )))
     }
 }
 
 fn check_field(what: &str, text: &str) -> io::Result<()> {
-    if text.contains([':', '\n']) { Err(io::Error::other(format!("{what} {text:?} has a colon or a line end"))) } else { Ok(()) }
+    if text.contains([':', '\n']) {
+        Err(io::Error::other(format!(
+            "{what} {text:?} has a colon or a line end"
+        )))
+    } else {
+        Ok(())
+    }
 }
 
 fn add(user: &UserConfig, missing: MissingGroups, mode: GuestMode) -> io::Result<Account> {
     let accounts = parse_accounts(&fs::read_to_string("/etc/passwd")?);
-    let first = if user.system { FIRST_SYSTEM_USER } else { FIRST_PERSON };
-    let id = user.uid.or_else(|| (first..60_000).find(|id| accounts.iter().all(|a| a.user != *id)));
+    let first = if user.system {
+        FIRST_SYSTEM_USER
+    } else {
+        FIRST_PERSON
+    };
+    let id = user
+        .uid
+        .or_else(|| (first..60_000).find(|id| accounts.iter().all(|a| a.user != *id)));
     let id = id.ok_or_else(|| io::Error::other("no user id is free"))?;
     let group = match &user.primary_group {
         Some(name) => group_named(name, id)?,
         None => group_named(&user.name, id)?,
     };
-    let home = user.homedir.clone().unwrap_or_else(|| format!("/home/{}", user.name));
-    let shell = user.shell.clone().filter(|shell| Path::new(shell).exists()).unwrap_or_else(|| "/bin/sh".to_owned());
-    let (gecos, password) = (user.gecos.as_deref().unwrap_or(""), user.passwd.as_deref().unwrap_or("!"));
-    for (what, text) in [("gecos", gecos), ("homedir", home.as_str()), ("shell", shell.as_str()), ("passwd", password)] {
+    let home = user
+        .homedir
+        .clone()
+        .unwrap_or_else(|| format!("/home/{}", user.name));
+    let shell = user
+        .shell
+        .clone()
+        .filter(|shell| Path::new(shell).exists())
+        .unwrap_or_else(|| "/bin/sh".to_owned());
+    let (gecos, password) = (
+        user.gecos.as_deref().unwrap_or(""),
+        user.passwd.as_deref().unwrap_or("!"),
+    );
+    for (what, text) in [
+        ("gecos", gecos),
+        ("homedir", home.as_str()),
+        ("shell", shell.as_str()),
+        ("passwd", password),
+    ] {
         check_field(what, text)?;
     }
-    append("/etc/passwd", &format!("{}:x:{id}:{group}:{gecos}:{home}:{shell}\n", user.name))?;
-    let lock = if user.lock_passwd.unwrap_or(true) && user.passwd.is_some() { "!" } else { "" };
-    append("/etc/shadow", &format!("{}:{lock}{password}:19000:0:99999:7:::\n", user.name))?;
+    append(
+        "/etc/passwd",
+        &format!("{}:x:{id}:{group}:{gecos}:{home}:{shell}\n", user.name),
+    )?;
+    let lock = if user.lock_passwd.unwrap_or(true) && user.passwd.is_some() {
+        "!"
+    } else {
+        ""
+    };
+    append(
+        "/etc/shadow",
+        &format!("{}:{lock}{password}:19000:0:99999:7:::\n", user.name),
+    )?;
     for name in user.groups.iter().flat_map(|groups| groups.list()) {
         if missing == MissingGroups::Create {
             group_named(&name, FIRST_PERSON)?;
         }
         add_member(&name, &user.name)?;
     }
-    let account = Account { name: user.name.clone(), user: id, group, home: PathBuf::from(home), shell: PathBuf::from(shell) };
+    let account = Account {
+        name: user.name.clone(),
+        user: id,
+        group,
+        home: PathBuf::from(home),
+        shell: PathBuf::from(shell),
+    };
     if !user.no_create_home && !account.home.exists() {
         make_home(&account, mode)?;
     }
@@ -120,7 +185,9 @@ fn group_named(name: &str, wanted: u32) -> io::Result<u32> {
 
 fn add_member(group: &str, user: &str) -> io::Result<()> {
     for file in ["/etc/group", "/etc/gshadow"] {
-        let Ok(text) = fs::read_to_string(file) else { continue };
+        let Ok(text) = fs::read_to_string(file) else {
+            continue;
+        };
         let changed = with_member(&text, group, user);
         if changed != text {
             replace(Path::new(file), &changed)?;
@@ -220,7 +287,9 @@ fn write_sudo_rules(user: &UserConfig) -> io::Result<()> {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o750))?;
     }
     let mut text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "# Created by the local EC2's boot agent\n".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "# Created by the local EC2's boot agent\n".to_owned()
+        }
         other => other?,
     };
     for rule in rules {
@@ -237,7 +306,13 @@ fn write_sudo_rules(user: &UserConfig) -> io::Result<()> {
 }
 
 fn check_field_line(rule: &str) -> io::Result<()> {
-    if rule.contains('\n') { Err(io::Error::other(format!("the sudo rule {rule:?} has a line end"))) } else { Ok(()) }
+    if rule.contains('\n') {
+        Err(io::Error::other(format!(
+            "the sudo rule {rule:?} has a line end"
+        )))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -250,7 +325,10 @@ mod tests {
         let once = with_member(text, "adm", "bob");
         assert_eq!(once, "wheel:x:10:\nadm:x:4:ann,bob\nadmin:x:5:\n");
         assert_eq!(with_member(&once, "adm", "bob"), once);
-        assert_eq!(with_member(text, "wheel", "bob"), "wheel:x:10:bob\nadm:x:4:ann\nadmin:x:5:\n");
+        assert_eq!(
+            with_member(text, "wheel", "bob"),
+            "wheel:x:10:bob\nadm:x:4:ann\nadmin:x:5:\n"
+        );
     }
 
     #[test]

@@ -34,7 +34,11 @@ struct Instance {
 
 /// Carries the boot out.
 pub fn run(guest: &Guest, tell: &dyn Fn(Event)) {
-    let mut boot = Boot { guest, runner: Runner::new(guest), errors: Vec::new() };
+    let mut boot = Boot {
+        guest,
+        runner: Runner::new(guest),
+        errors: Vec::new(),
+    };
     boot.status("init");
     boot.say("boot agent 'init' running");
     let early = boot.early();
@@ -49,7 +53,9 @@ pub fn run(guest: &Guest, tell: &dyn Fn(Event)) {
 
 impl Boot<'_> {
     fn say(&self, text: &str) {
-        self.guest.console.line(&format!("cloud-init (local EC2): {text}"));
+        self.guest
+            .console
+            .line(&format!("cloud-init (local EC2): {text}"));
     }
 
     /// An error of one module does not keep the others from running.
@@ -62,8 +68,10 @@ impl Boot<'_> {
     }
 
     fn status(&mut self, stage: &str) {
-        let text = serde_json::json!({ "v1": { "stage": stage, "errors": self.errors } }).to_string();
-        let written = fs::create_dir_all(state::RUN_FOLDER).and_then(|()| state::write_whole(state::STATUS, &text));
+        let text =
+            serde_json::json!({ "v1": { "stage": stage, "errors": self.errors } }).to_string();
+        let written = fs::create_dir_all(state::RUN_FOLDER)
+            .and_then(|()| state::write_whole(state::STATUS, &text));
         self.note("status.json", written);
     }
 
@@ -80,7 +88,9 @@ impl Boot<'_> {
         };
         let set = self.set_hostname(&instance.hostname);
         self.note("hostname", set);
-        let folder = Path::new(state::FOLDER).join("instances").join(&instance.id);
+        let folder = Path::new(state::FOLDER)
+            .join("instances")
+            .join(&instance.id);
         let kept = self.keep_state(&folder, &instance);
         self.note("state", kept);
         let parts = match user_data::parts(&instance.user_data) {
@@ -95,7 +105,10 @@ impl Boot<'_> {
         if !config.bootcmd.is_empty() {
             let path = folder.join("bootcmd.sh");
             let ran = write_script(&path, commands::shell_script(&config.bootcmd).as_bytes())
-                .and_then(|()| self.runner.run_with(shell(&path), "INSTANCE_ID", &instance.id));
+                .and_then(|()| {
+                    self.runner
+                        .run_with(shell(&path), "INSTANCE_ID", &instance.id)
+                });
             self.note("bootcmd", ran);
         }
         self.once(&folder, "write_files", |boot| {
@@ -106,7 +119,9 @@ impl Boot<'_> {
         });
         self.once(&folder, "users_groups", |boot| boot.users(&config));
         self.once(&folder, "ssh", |boot| boot.ssh(&config, &instance));
-        self.once(&folder, "scripts", |boot| boot.keep_scripts(&folder, &config, &parts));
+        self.once(&folder, "scripts", |boot| {
+            boot.keep_scripts(&folder, &config, &parts)
+        });
         Some((folder, config))
     }
 
@@ -114,15 +129,24 @@ impl Boot<'_> {
         let short = full.split('.').next().unwrap_or(full);
         rustix::system::sethostname(short.as_bytes())?;
         fs::write("/etc/hostname", format!("{short}\n"))?;
-        name_in_hosts(Path::new("/etc/hosts"), &format!("{} {full} {short}", self.guest.spec.private_ip))
+        name_in_hosts(
+            Path::new("/etc/hosts"),
+            &format!("{} {full} {short}", self.guest.spec.private_ip),
+        )
     }
 
     fn keep_state(&self, folder: &Path, instance: &Instance) -> io::Result<()> {
         fs::create_dir_all(folder.join("sem"))?;
         fs::create_dir_all(folder.join("scripts"))?;
         fs::create_dir_all(Path::new(state::FOLDER).join("data"))?;
-        fs::write(Path::new(state::FOLDER).join("data/instance-id"), format!("{}\n", instance.id))?;
-        fs::write(folder.join("datasource"), "DataSourceEc2Local: DataSourceEc2Local\n")?;
+        fs::write(
+            Path::new(state::FOLDER).join("data/instance-id"),
+            format!("{}\n", instance.id),
+        )?;
+        fs::write(
+            folder.join("datasource"),
+            "DataSourceEc2Local: DataSourceEc2Local\n",
+        )?;
         write_private(&folder.join("user-data.txt"), &instance.user_data)?;
         let link = Path::new(state::FOLDER).join("instance");
         match fs::remove_file(&link) {
@@ -147,11 +171,16 @@ impl Boot<'_> {
             let path = folder.join("boothooks").join(&part.name);
             // The first line says what the part is and is not a line of the script.
             let content = match part.content.strip_prefix(b"#cloud-boothook") {
-                Some(rest) => rest.iter().position(|b| *b == b'\n').map_or(&[][..], |end| &rest[end + 1..]),
+                Some(rest) => rest
+                    .iter()
+                    .position(|b| *b == b'\n')
+                    .map_or(&[][..], |end| &rest[end + 1..]),
                 None => &part.content,
             };
-            let ran = write_script(&path, content)
-                .and_then(|()| self.runner.run_with(commands::script(&path), "INSTANCE_ID", instance_id));
+            let ran = write_script(&path, content).and_then(|()| {
+                self.runner
+                    .run_with(commands::script(&path), "INSTANCE_ID", instance_id)
+            });
             self.note(&format!("boothook {}", part.name), ran);
         }
     }
@@ -160,18 +189,30 @@ impl Boot<'_> {
         let mut merged = Map::new();
         for part in parts {
             match part.kind {
-                PartKind::CloudConfig => match cloud_config::read(&String::from_utf8_lossy(&part.content)) {
-                    Ok(map) => cloud_config::merge(&mut merged, map, part.merge_type.as_deref()),
-                    Err(error) => self.note(&format!("cloud-config {}", part.name), Err::<(), _>(error)),
-                },
+                PartKind::CloudConfig => {
+                    match cloud_config::read(&String::from_utf8_lossy(&part.content)) {
+                        Ok(map) => {
+                            cloud_config::merge(&mut merged, map, part.merge_type.as_deref())
+                        }
+                        Err(error) => {
+                            self.note(&format!("cloud-config {}", part.name), Err::<(), _>(error))
+                        }
+                    }
+                }
                 PartKind::Other => {
-                    self.say(&format!("part {} of type {} is not carried out", part.name, part.mime_type));
+                    self.say(&format!(
+                        "part {} of type {} is not carried out",
+                        part.name, part.mime_type
+                    ));
                 }
                 PartKind::Script | PartKind::Boothook => {}
             }
         }
         let text = serde_json::Value::Object(merged.clone()).to_string();
-        let kept = write_private(&folder.join("cloud-config.txt"), format!("#cloud-config\n{text}\n").as_bytes());
+        let kept = write_private(
+            &folder.join("cloud-config.txt"),
+            format!("#cloud-config\n{text}\n").as_bytes(),
+        );
         self.note("cloud-config.txt", kept);
         let config = cloud_config::typed(merged);
         for problem in &config.problems {
@@ -181,31 +222,54 @@ impl Boot<'_> {
     }
 
     fn users(&mut self, config: &CloudConfig) {
-        let entries = config.users.clone().unwrap_or_else(|| vec![UserEntry::Default]);
+        let entries = config
+            .users
+            .clone()
+            .unwrap_or_else(|| vec![UserEntry::Default]);
         for entry in entries {
             let (user, missing) = match entry {
-                UserEntry::Default => (accounts::default_user(&self.guest.spec.default_user), MissingGroups::LeaveOut),
+                UserEntry::Default => (
+                    accounts::default_user(&self.guest.spec.default_user),
+                    MissingGroups::LeaveOut,
+                ),
                 UserEntry::Other(user) => (*user, MissingGroups::Create),
             };
             if matches!(user.sudo, Some(SudoRules::Off(true))) {
-                self.say(&format!("user {}: `sudo: true` says nothing and is not carried out", user.name));
+                self.say(&format!(
+                    "user {}: `sudo: true` says nothing and is not carried out",
+                    user.name
+                ));
             }
-            let created = accounts::create(&user, missing, self.guest.mode)
-                .and_then(|account| keys::authorize(&account, &user.ssh_authorized_keys, "", self.guest.mode));
+            let created = accounts::create(&user, missing, self.guest.mode).and_then(|account| {
+                keys::authorize(&account, &user.ssh_authorized_keys, "", self.guest.mode)
+            });
             self.note(&format!("user {}", user.name), created);
         }
     }
 
     fn ssh(&mut self, config: &CloudConfig, instance: &Instance) {
         let hostname = instance.hostname.split('.').next().unwrap_or_default();
-        let replaced = host_keys::replace(&config.ssh_keys, config.ssh_deletekeys.unwrap_or(true), hostname);
+        let replaced = host_keys::replace(
+            &config.ssh_keys,
+            config.ssh_deletekeys.unwrap_or(true),
+            hostname,
+        );
         self.note("host keys", replaced);
-        let all: Vec<_> = instance.keys.iter().chain(&config.ssh_authorized_keys).cloned().collect();
+        let all: Vec<_> = instance
+            .keys
+            .iter()
+            .chain(&config.ssh_authorized_keys)
+            .cloned()
+            .collect();
         let name = &self.guest.spec.default_user;
         // Without a default user (`users: []`) there is nobody to give them to but root.
         let authorized = self.authorize(name, &all, "");
         self.note(&format!("keys of {name}"), authorized);
-        let options = if config.disable_root.unwrap_or(true) { keys::root_options(name) } else { String::new() };
+        let options = if config.disable_root.unwrap_or(true) {
+            keys::root_options(name)
+        } else {
+            String::new()
+        };
         let authorized = self.authorize("root", &all, &options);
         self.note("keys of root", authorized);
     }
@@ -237,13 +301,19 @@ impl Boot<'_> {
                 boot.note(&format!("write_files: {}", file.path), written);
             }
         });
-        self.once(folder, "scripts_user", |boot| boot.run_scripts(&folder.join("scripts")));
+        self.once(folder, "scripts_user", |boot| {
+            boot.run_scripts(&folder.join("scripts"))
+        });
         let printed = host_keys::print(&self.guest.console, &current_hostname());
         self.note("host keys on the console", printed);
     }
 
     fn run_scripts(&mut self, folder: &Path) {
-        let listed = fs::read_dir(folder).and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<io::Result<Vec<_>>>());
+        let listed = fs::read_dir(folder).and_then(|entries| {
+            entries
+                .map(|e| e.map(|e| e.path()))
+                .collect::<io::Result<Vec<_>>>()
+        });
         let mut scripts = match listed {
             Ok(scripts) => scripts,
             Err(error) => return self.note("scripts", Err::<(), _>(error)),
@@ -274,22 +344,37 @@ impl Boot<'_> {
 fn fetch() -> io::Result<Instance> {
     let imds = Imds::connect()?;
     let missing = |item: &'static str| move || io::Error::other(format!("the IMDS has no {item}"));
-    let id = imds.text("meta-data/instance-id")?.ok_or_else(missing("instance-id"))?;
+    let id = imds
+        .text("meta-data/instance-id")?
+        .ok_or_else(missing("instance-id"))?;
     if id.is_empty() || id.contains(['/', '\0']) || id == ".." {
-        return Err(io::Error::other(format!("the IMDS gives {id:?} as the instance id")));
+        return Err(io::Error::other(format!(
+            "the IMDS gives {id:?} as the instance id"
+        )));
     }
     let hostname = match imds.text("meta-data/local-hostname")? {
         Some(hostname) => hostname,
-        None => imds.text("meta-data/hostname")?.ok_or_else(missing("hostname"))?,
+        None => imds
+            .text("meta-data/hostname")?
+            .ok_or_else(missing("hostname"))?,
     };
     let mut keys = Vec::new();
-    for line in imds.text("meta-data/public-keys/")?.unwrap_or_default().lines() {
+    for line in imds
+        .text("meta-data/public-keys/")?
+        .unwrap_or_default()
+        .lines()
+    {
         let index = line.split('=').next().unwrap_or_default();
         if let Some(key) = imds.text(&format!("meta-data/public-keys/{index}/openssh-key"))? {
             keys.push(key);
         }
     }
-    Ok(Instance { id, hostname, keys, user_data: imds.get("user-data")?.unwrap_or_default() })
+    Ok(Instance {
+        id,
+        hostname,
+        keys,
+        user_data: imds.get("user-data")?.unwrap_or_default(),
+    })
 }
 
 fn shell(path: &Path) -> Command {
@@ -309,12 +394,20 @@ fn write_script(path: &Path, content: &[u8]) -> io::Result<()> {
 fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(content)
 }
 
 fn current_hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Stands in for the VPC's resolver: the instance's own name leads to its private address.
@@ -324,7 +417,11 @@ fn name_in_hosts(path: &Path, entry: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => "127.0.0.1 localhost\n".to_owned(),
         other => other?,
     };
-    let mut changed: String = text.lines().filter(|line| !line.ends_with(MARK)).map(|line| format!("{line}\n")).collect();
+    let mut changed: String = text
+        .lines()
+        .filter(|line| !line.ends_with(MARK))
+        .map(|line| format!("{line}\n"))
+        .collect();
     changed.push_str(&format!("{entry}{MARK}\n"));
     fs::write(path, changed)
 }
@@ -341,7 +438,10 @@ mod tests {
         name_in_hosts(&hosts, "10.0.0.1 a.internal a").unwrap();
         name_in_hosts(&hosts, "10.0.0.2 b.internal b").unwrap();
         let text = fs::read_to_string(&hosts).unwrap();
-        assert!(text.starts_with("127.0.0.1 localhost\n10.0.0.2 b.internal b"), "{text}");
+        assert!(
+            text.starts_with("127.0.0.1 localhost\n10.0.0.2 b.internal b"),
+            "{text}"
+        );
         assert!(!text.contains("10.0.0.1"), "{text}");
     }
 }

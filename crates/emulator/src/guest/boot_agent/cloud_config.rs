@@ -25,7 +25,9 @@ impl<'de> Deserialize<'de> for Word {
         match Value::deserialize(deserializer)? {
             Value::String(text) => Ok(Word(text)),
             value @ (Value::Number(_) | Value::Bool(_)) => Ok(Word(value.to_string())),
-            _ => Err(serde::de::Error::custom("a word must be a string or a number")),
+            _ => Err(serde::de::Error::custom(
+                "a word must be a string or a number",
+            )),
         }
     }
 }
@@ -44,7 +46,11 @@ impl OneOrMany {
     /// As a list; one text is split at commas.
     pub fn list(&self) -> Vec<String> {
         match self {
-            OneOrMany::One(text) => text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect(),
+            OneOrMany::One(text) => text
+                .split(',')
+                .map(|t| t.trim().to_owned())
+                .filter(|t| !t.is_empty())
+                .collect(),
             OneOrMany::Many(list) => list.clone(),
         }
     }
@@ -112,11 +118,12 @@ impl<'de> Deserialize<'de> for UserEntry {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<UserEntry, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::String(name) if name == "default" => Ok(UserEntry::Default),
-            Value::String(name) => {
-                UserConfig::deserialize(Value::Object(Map::from_iter([("name".to_owned(), Value::String(name))])))
-                    .map(|config| UserEntry::Other(Box::new(config)))
-                    .map_err(serde::de::Error::custom)
-            }
+            Value::String(name) => UserConfig::deserialize(Value::Object(Map::from_iter([(
+                "name".to_owned(),
+                Value::String(name),
+            )])))
+            .map(|config| UserEntry::Other(Box::new(config)))
+            .map_err(serde::de::Error::custom),
             value => UserConfig::deserialize(value)
                 .map(|config| UserEntry::Other(Box::new(config)))
                 .map_err(serde::de::Error::custom),
@@ -132,11 +139,15 @@ impl<'de> Deserialize<'de> for Permissions {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Permissions, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let mode = match &value {
-            Value::String(text) => u32::from_str_radix(text.trim().trim_start_matches("0o"), 8).ok(),
+            Value::String(text) => {
+                u32::from_str_radix(text.trim().trim_start_matches("0o"), 8).ok()
+            }
             Value::Number(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()),
             _ => None,
         };
-        mode.filter(|mode| *mode <= 0o7777).map(Permissions).ok_or_else(|| serde::de::Error::custom(format!("{value} is no file mode")))
+        mode.filter(|mode| *mode <= 0o7777)
+            .map(Permissions)
+            .ok_or_else(|| serde::de::Error::custom(format!("{value} is no file mode")))
     }
 }
 
@@ -204,7 +215,11 @@ pub fn read(text: &str) -> Result<Map<String, Value>, String> {
 /// `list(append)+dict(recurse_array)+str()` changes that.
 /// <https://cloudinit.readthedocs.io/en/latest/reference/merging.html>
 pub fn merge(into: &mut Map<String, Value>, later: Map<String, Value>, merge_type: Option<&str>) {
-    let told = later.get("merge_how").and_then(Value::as_str).map(str::to_owned).or_else(|| merge_type.map(str::to_owned));
+    let told = later
+        .get("merge_how")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .or_else(|| merge_type.map(str::to_owned));
     let told = told.unwrap_or_default();
     let how = How {
         append: told.contains("list(append)"),
@@ -286,7 +301,10 @@ pub fn typed(map: Map<String, Value>) -> CloudConfig {
     config
 }
 
-fn set<T: serde::de::DeserializeOwned>(field: &mut T, value: Value) -> Result<(), serde_json::Error> {
+fn set<T: serde::de::DeserializeOwned>(
+    field: &mut T,
+    value: Value,
+) -> Result<(), serde_json::Error> {
     *field = serde_json::from_value(value)?;
     Ok(())
 }
@@ -306,7 +324,10 @@ mod tests {
         let config = config("#cloud-config\npackages: [vim]\nbootcmd: [ls, [echo, 1]]\n");
         assert_eq!(config.problems, ["key `packages` is not carried out"]);
         let words = vec![Word("echo".into()), Word("1".into())];
-        assert_eq!(config.bootcmd, [CommandLine::Shell("ls".into()), CommandLine::Words(words)]);
+        assert_eq!(
+            config.bootcmd,
+            [CommandLine::Shell("ls".into()), CommandLine::Words(words)]
+        );
     }
 
     #[test]
@@ -319,17 +340,27 @@ mod tests {
 
     #[test]
     fn modes_are_octal_with_and_without_quotes() {
-        let config = config("write_files:\n- {path: /a, permissions: '0640'}\n- {path: /b, permissions: 0640}\n");
-        let modes: Vec<_> = config.write_files.iter().map(|f| f.permissions.unwrap().0).collect();
+        let config = config(
+            "write_files:\n- {path: /a, permissions: '0640'}\n- {path: /b, permissions: 0640}\n",
+        );
+        let modes: Vec<_> = config
+            .write_files
+            .iter()
+            .map(|f| f.permissions.unwrap().0)
+            .collect();
         assert_eq!(modes, [0o640, 0o640], "{:?}", config.problems);
     }
 
     #[test]
     fn users_are_named_or_described() {
-        let config = config("users: [default, bob, {name: ann, groups: 'adm, wheel', sudo: ['ALL=(ALL) NOPASSWD:ALL']}]");
+        let config = config(
+            "users: [default, bob, {name: ann, groups: 'adm, wheel', sudo: ['ALL=(ALL) NOPASSWD:ALL']}]",
+        );
         let users = config.users.unwrap();
         assert_eq!(users[0], UserEntry::Default);
-        let UserEntry::Other(ann) = &users[2] else { panic!("{users:?}") };
+        let UserEntry::Other(ann) = &users[2] else {
+            panic!("{users:?}")
+        };
         assert_eq!(ann.groups.as_ref().unwrap().list(), ["adm", "wheel"]);
     }
 
@@ -339,10 +370,18 @@ mod tests {
         let mut map = part("runcmd: [a]\nssh_keys: {x: '1'}\n");
         merge(&mut map, part("runcmd: [b]"), None);
         assert_eq!(map["runcmd"], serde_json::json!(["b"]));
-        merge(&mut map, part("runcmd: [c]\nssh_keys: {y: '2'}"), Some("list(append)+dict(recurse_array)+str()"));
+        merge(
+            &mut map,
+            part("runcmd: [c]\nssh_keys: {y: '2'}"),
+            Some("list(append)+dict(recurse_array)+str()"),
+        );
         assert_eq!(map["runcmd"], serde_json::json!(["b", "c"]));
         assert_eq!(map["ssh_keys"], serde_json::json!({"x": "1", "y": "2"}));
-        merge(&mut map, part("merge_how: 'list(prepend)'\nruncmd: [z]"), None);
+        merge(
+            &mut map,
+            part("merge_how: 'list(prepend)'\nruncmd: [z]"),
+            None,
+        );
         assert_eq!(map["runcmd"], serde_json::json!(["z", "b", "c"]));
     }
 

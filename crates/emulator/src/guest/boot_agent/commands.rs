@@ -49,7 +49,11 @@ impl<'a> Runner<'a> {
     fn run_in(&self, mut command: Command, variable: Option<(&str, &str)>) -> io::Result<()> {
         let (reader, writer) = io::pipe()?;
         command.env_clear().env("PATH", PATH).envs(variable);
-        command.current_dir("/").stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer);
         sys::in_new_session(&mut command, Identity::default(), None);
         self.finish(command, reader)
     }
@@ -61,23 +65,31 @@ impl<'a> Runner<'a> {
         let (done, copied) = mpsc::channel();
         let log = File::options().append(true).create(true).open(OUTPUT_LOG);
         let console = Arc::clone(&self.guest.console);
-        std::thread::Builder::new().name("output".to_owned()).spawn(move || {
-            copy(reader, |bytes| {
-                console.raw(bytes);
-                if let Ok(mut log) = log.as_ref() {
-                    // A full disk: the console has it.
-                    let _ = log.write_all(bytes);
-                }
-            });
-            // Nobody waits any more if the command left a background process behind.
-            let _ = done.send(());
-        })?;
-        let status = started.status.blocking_recv().map_err(|_| io::Error::other("the guest ended meanwhile"))?;
+        std::thread::Builder::new()
+            .name("output".to_owned())
+            .spawn(move || {
+                copy(reader, |bytes| {
+                    console.raw(bytes);
+                    if let Ok(mut log) = log.as_ref() {
+                        // A full disk: the console has it.
+                        let _ = log.write_all(bytes);
+                    }
+                });
+                // Nobody waits any more if the command left a background process behind.
+                let _ = done.send(());
+            })?;
+        let status = started
+            .status
+            .blocking_recv()
+            .map_err(|_| io::Error::other("the guest ended meanwhile"))?;
         let _ = copied.recv_timeout(LAST_OUTPUT);
         match (status.code(), status.signal()) {
             (Some(0), _) => Ok(()),
             (Some(code), _) => Err(io::Error::other(format!("exit code {code}"))),
-            (None, signal) => Err(io::Error::other(format!("killed by signal {}", signal.unwrap_or_default()))),
+            (None, signal) => Err(io::Error::other(format!(
+                "killed by signal {}",
+                signal.unwrap_or_default()
+            ))),
         }
     }
 }
@@ -106,7 +118,10 @@ pub fn shell_script(commands: &[CommandLine]) -> String {
         match command {
             CommandLine::Shell(line) => script.push_str(line),
             CommandLine::Words(words) => {
-                let quoted: Vec<_> = words.iter().map(|word| format!("'{}'", word.0.replace('\'', r"'\''"))).collect();
+                let quoted: Vec<_> = words
+                    .iter()
+                    .map(|word| format!("'{}'", word.0.replace('\'', r"'\''")))
+                    .collect();
                 script.push_str(&quoted.join(" "));
             }
         }
@@ -124,10 +139,18 @@ mod tests {
     fn words_survive_the_shell() {
         let commands = [
             CommandLine::Shell("echo $((1+1))".into()),
-            CommandLine::Words(vec![Word("printf".into()), Word("%s".into()), Word("it's; $HOME".into())]),
+            CommandLine::Words(vec![
+                Word("printf".into()),
+                Word("%s".into()),
+                Word("it's; $HOME".into()),
+            ]),
         ];
         let script = shell_script(&commands);
-        let output = Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
+        let output = Command::new("/bin/sh")
+            .arg("-c")
+            .arg(script)
+            .output()
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "2\nit's; $HOME");
     }
 }

@@ -16,7 +16,11 @@ use crate::guest::ssh_server::{HOST_KEY_FOLDER, generate_missing, load_host_keys
 ///
 /// # Errors
 /// If a key cannot be written or its name is not known.
-pub fn replace(given: &BTreeMap<String, String>, delete_present: bool, hostname: &str) -> io::Result<()> {
+pub fn replace(
+    given: &BTreeMap<String, String>,
+    delete_present: bool,
+    hostname: &str,
+) -> io::Result<()> {
     fs::create_dir_all(HOST_KEY_FOLDER)?;
     if delete_present {
         delete()?;
@@ -25,7 +29,9 @@ pub fn replace(given: &BTreeMap<String, String>, delete_present: bool, hostname:
         return generate_missing(&format!("root@{hostname}")).map(drop);
     }
     for (name, content) in given {
-        let Some((kind, half)) = name.rsplit_once('_') else { return Err(unknown(name)) };
+        let Some((kind, half)) = name.rsplit_once('_') else {
+            return Err(unknown(name));
+        };
         if !["rsa", "ecdsa", "ed25519", "dsa"].contains(&kind) {
             return Err(unknown(name));
         }
@@ -38,7 +44,11 @@ pub fn replace(given: &BTreeMap<String, String>, delete_present: bool, hostname:
         let path = Path::new(HOST_KEY_FOLDER).join(file);
         // Gone first, so that a private key is never readable by others, not even for a moment.
         remove_if_there(&path)?;
-        let content = if content.ends_with('\n') { content.clone() } else { format!("{content}\n") };
+        let content = if content.ends_with('\n') {
+            content.clone()
+        } else {
+            format!("{content}\n")
+        };
         write_with_mode(&path, &content, mode)?;
     }
     add_public_halves()
@@ -51,7 +61,11 @@ fn unknown(name: &str) -> io::Error {
 fn write_with_mode(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(content.as_bytes())
 }
@@ -80,7 +94,10 @@ fn add_public_halves() -> io::Result<()> {
     for key in load_host_keys()? {
         let public = key.path.with_extension("pub");
         if let (Ok(private), false) = (&key.private, public.exists()) {
-            let line = private.public_key().to_openssh().map_err(io::Error::other)?;
+            let line = private
+                .public_key()
+                .to_openssh()
+                .map_err(io::Error::other)?;
             write_with_mode(&public, &format!("{line}\n"), 0o644)?;
         }
     }
@@ -104,8 +121,14 @@ pub fn print(console: &ConsoleLog, hostname: &str) -> io::Result<()> {
             other => (0, other.to_owned()),
         };
         let comment = format!("root@{hostname}");
-        fingerprints.push_str(&format!("{bits} {} {comment} ({kind})\n", public.fingerprint(HashAlg::Sha256)));
-        keys.push_str(&format!("{}\n", public.to_openssh().map_err(io::Error::other)?));
+        fingerprints.push_str(&format!(
+            "{bits} {} {comment} ({kind})\n",
+            public.fingerprint(HashAlg::Sha256)
+        ));
+        keys.push_str(&format!(
+            "{}\n",
+            public.to_openssh().map_err(io::Error::other)?
+        ));
     }
     console.raw(
         format!(

@@ -28,14 +28,26 @@ impl Imds {
     pub fn connect() -> io::Result<Imds> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            match request("PUT", "/latest/api/token", &[("X-aws-ec2-metadata-token-ttl-seconds", "21600")]) {
+            match request(
+                "PUT",
+                "/latest/api/token",
+                &[("X-aws-ec2-metadata-token-ttl-seconds", "21600")],
+            ) {
                 Ok((200, body)) => {
                     let token = String::from_utf8(body).map_err(io::Error::other)?;
-                    return Ok(Imds { token: token.trim().to_owned() });
+                    return Ok(Imds {
+                        token: token.trim().to_owned(),
+                    });
                 }
-                Ok((status, _)) if status < 500 => return Err(io::Error::other(format!("the IMDS gives no token: status {status}"))),
+                Ok((status, _)) if status < 500 => {
+                    return Err(io::Error::other(format!(
+                        "the IMDS gives no token: status {status}"
+                    )));
+                }
                 Ok((status, _)) if Instant::now() > deadline => {
-                    return Err(io::Error::other(format!("the IMDS gives no token: status {status}")));
+                    return Err(io::Error::other(format!(
+                        "the IMDS gives no token: status {status}"
+                    )));
                 }
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(50)),
@@ -48,10 +60,16 @@ impl Imds {
     /// # Errors
     /// If the service fails.
     pub fn get(&self, item: &str) -> io::Result<Option<Vec<u8>>> {
-        match request("GET", &format!("/latest/{item}"), &[("X-aws-ec2-metadata-token", &self.token)])? {
+        match request(
+            "GET",
+            &format!("/latest/{item}"),
+            &[("X-aws-ec2-metadata-token", &self.token)],
+        )? {
             (200, body) => Ok(Some(body)),
             (404, _) => Ok(None),
-            (status, _) => Err(io::Error::other(format!("the IMDS answers {status} for {item}"))),
+            (status, _) => Err(io::Error::other(format!(
+                "the IMDS answers {status} for {item}"
+            ))),
         }
     }
 
@@ -61,7 +79,12 @@ impl Imds {
     /// If the service fails or the item is not text.
     pub fn text(&self, item: &str) -> io::Result<Option<String>> {
         let body = self.get(item)?;
-        body.map(|b| String::from_utf8(b).map(|t| t.trim().to_owned()).map_err(io::Error::other)).transpose()
+        body.map(|b| {
+            String::from_utf8(b)
+                .map(|t| t.trim().to_owned())
+                .map_err(io::Error::other)
+        })
+        .transpose()
     }
 }
 
@@ -69,7 +92,10 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<(u1
     let mut stream = TcpStream::connect_timeout(&IMDS, REQUEST_TIMEOUT)?;
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
     stream.set_write_timeout(Some(REQUEST_TIMEOUT))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", IMDS.ip());
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
+        IMDS.ip()
+    );
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -80,7 +106,12 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<(u1
     stream.write_all(head.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the IMDS's answer is no HTTP or is cut off"))
+    parse(&answer).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the IMDS's answer is no HTTP or is cut off",
+        )
+    })
 }
 
 /// Status and body of a complete answer on a closed connection.
@@ -89,7 +120,13 @@ fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
     let body = answer.get(end + 4..)?;
     let mut lines = head.split("\r\n");
-    let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    let status = lines
+        .next()?
+        .strip_prefix("HTTP/1.")?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()?;
     let header = |name: &str| {
         lines.clone().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -109,7 +146,10 @@ fn unchunked(mut body: &[u8]) -> Option<Vec<u8>> {
     let mut whole = Vec::new();
     loop {
         let end = body.windows(2).position(|window| window == b"\r\n")?;
-        let size = std::str::from_utf8(body.get(..end)?).ok()?.split(';').next()?;
+        let size = std::str::from_utf8(body.get(..end)?)
+            .ok()?
+            .split(';')
+            .next()?;
         let size = usize::from_str_radix(size.trim(), 16).ok()?;
         if size == 0 {
             return Some(whole);
@@ -129,11 +169,21 @@ mod tests {
 
     #[test]
     fn answers_in_either_framing() {
-        assert_eq!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").unwrap(), (200, b"hi".to_vec()));
-        assert_eq!(parse(b"HTTP/1.0 404 Not Found\r\n\r\n").unwrap(), (404, Vec::new()));
+        assert_eq!(
+            parse(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").unwrap(),
+            (200, b"hi".to_vec())
+        );
+        assert_eq!(
+            parse(b"HTTP/1.0 404 Not Found\r\n\r\n").unwrap(),
+            (404, Vec::new())
+        );
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1;x=y\r\n!\r\n0\r\n\r\n";
         assert_eq!(parse(chunked).unwrap(), (200, b"hi!".to_vec()));
-        assert_eq!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi"), None, "a cut-off answer is no answer");
+        assert_eq!(
+            parse(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi"),
+            None,
+            "a cut-off answer is no answer"
+        );
     }
 
     proptest! {

@@ -12,7 +12,12 @@ use crate::guest::host::GuestMode;
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn authorize(account: &Account, keys: &[String], options: &str, mode: GuestMode) -> io::Result<()> {
+pub fn authorize(
+    account: &Account,
+    keys: &[String],
+    options: &str,
+    mode: GuestMode,
+) -> io::Result<()> {
     let folder = account.home.join(".ssh");
     let file = folder.join("authorized_keys");
     if keys.is_empty() {
@@ -36,7 +41,12 @@ fn with_keys(text: &str, keys: &[String], options: &str) -> String {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    for key in keys.iter().flat_map(|key| key.lines()).map(str::trim).filter(|key| !key.is_empty()) {
+    for key in keys
+        .iter()
+        .flat_map(|key| key.lines())
+        .map(str::trim)
+        .filter(|key| !key.is_empty())
+    {
         let line = format!("{options}{key}");
         if !text.lines().any(|present| present == line) {
             text.push_str(&line);

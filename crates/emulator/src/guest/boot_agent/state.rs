@@ -24,7 +24,12 @@ pub fn result_text(errors: &[String]) -> String {
 pub fn errors_in_result(text: &str) -> Option<Vec<String>> {
     let value: Value = serde_json::from_str(text).ok()?;
     let errors = value.get("v1")?.get("errors")?.as_array()?;
-    Some(errors.iter().map(|e| e.as_str().map_or_else(|| e.to_string(), str::to_owned)).collect())
+    Some(
+        errors
+            .iter()
+            .map(|e| e.as_str().map_or_else(|| e.to_string(), str::to_owned))
+            .collect(),
+    )
 }
 
 /// Writes a file so that whoever sees it sees all of it.

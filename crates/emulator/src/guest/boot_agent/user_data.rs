@@ -52,8 +52,16 @@ pub enum UserDataError {
 
 const TYPES: [(&str, &str, PartKind); 7] = [
     ("#!", "text/x-shellscript", PartKind::Script),
-    ("#cloud-config-archive", "text/cloud-config-archive", PartKind::Other),
-    ("#cloud-config-jsonp", "text/cloud-config-jsonp", PartKind::Other),
+    (
+        "#cloud-config-archive",
+        "text/cloud-config-archive",
+        PartKind::Other,
+    ),
+    (
+        "#cloud-config-jsonp",
+        "text/cloud-config-jsonp",
+        PartKind::Other,
+    ),
     ("#cloud-config", "text/cloud-config", PartKind::CloudConfig),
     ("#cloud-boothook", "text/cloud-boothook", PartKind::Boothook),
     ("#include", "text/x-include-url", PartKind::Other),
@@ -76,7 +84,12 @@ struct Told {
     merge_type: Option<String>,
 }
 
-fn walk(bytes: &[u8], told: Option<Told>, found: &mut Vec<Part>, depth: usize) -> Result<(), UserDataError> {
+fn walk(
+    bytes: &[u8],
+    told: Option<Told>,
+    found: &mut Vec<Part>,
+    depth: usize,
+) -> Result<(), UserDataError> {
     if depth > DEEPEST {
         return Err(UserDataError::Mime(format!("more than {DEEPEST} levels")));
     }
@@ -84,22 +97,43 @@ fn walk(bytes: &[u8], told: Option<Told>, found: &mut Vec<Part>, depth: usize) -
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(());
     }
-    let starts = |prefix: &str| bytes.len() >= prefix.len() && bytes[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes());
-    let is_mime = ["Content-Type: multipart", "MIME-Version:", "From nobody"].iter().any(|p| starts(p))
+    let starts = |prefix: &str| {
+        bytes.len() >= prefix.len() && bytes[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes())
+    };
+    let is_mime = ["Content-Type: multipart", "MIME-Version:", "From nobody"]
+        .iter()
+        .any(|p| starts(p))
         || (told.is_none() && starts("Content-Type:"));
     if is_mime {
         let mail = mailparse::parse_mail(&bytes).map_err(|e| UserDataError::Mime(e.to_string()))?;
         return walk_mail(&mail, found, depth);
     }
-    let told = told.unwrap_or(Told { mime_type: None, name: None, merge_type: None });
+    let told = told.unwrap_or(Told {
+        mime_type: None,
+        name: None,
+        merge_type: None,
+    });
     let (kind, mime_type) = kind_of(&bytes, told.mime_type.as_deref());
-    let name = told.name.map(|name| name.replace('/', "_")).filter(|name| !name.is_empty() && name != "." && name != "..");
+    let name = told
+        .name
+        .map(|name| name.replace('/', "_"))
+        .filter(|name| !name.is_empty() && name != "." && name != "..");
     let name = name.unwrap_or_else(|| format!("part-{:03}", found.len() + 1));
-    found.push(Part { kind, mime_type, name, merge_type: told.merge_type, content: bytes });
+    found.push(Part {
+        kind,
+        mime_type,
+        name,
+        merge_type: told.merge_type,
+        content: bytes,
+    });
     Ok(())
 }
 
-fn walk_mail(mail: &ParsedMail<'_>, found: &mut Vec<Part>, depth: usize) -> Result<(), UserDataError> {
+fn walk_mail(
+    mail: &ParsedMail<'_>,
+    found: &mut Vec<Part>,
+    depth: usize,
+) -> Result<(), UserDataError> {
     if mail.ctype.mimetype.starts_with("multipart/") {
         for part in &mail.subparts {
             if depth > DEEPEST {
@@ -109,12 +143,20 @@ fn walk_mail(mail: &ParsedMail<'_>, found: &mut Vec<Part>, depth: usize) -> Resu
         }
         return Ok(());
     }
-    let body = mail.get_body_raw().map_err(|e| UserDataError::Mime(e.to_string()))?;
+    let body = mail
+        .get_body_raw()
+        .map_err(|e| UserDataError::Mime(e.to_string()))?;
     let headers = &mail.headers;
     let told = Told {
         mime_type: Some(mail.ctype.mimetype.to_ascii_lowercase()),
-        name: mail.get_content_disposition().params.get("filename").cloned(),
-        merge_type: headers.get_first_value("Merge-Type").or_else(|| headers.get_first_value("X-Merge-Type")),
+        name: mail
+            .get_content_disposition()
+            .params
+            .get("filename")
+            .cloned(),
+        merge_type: headers
+            .get_first_value("Merge-Type")
+            .or_else(|| headers.get_first_value("X-Merge-Type")),
     };
     walk(&body, Some(told), found, depth + 1)
 }
@@ -124,25 +166,41 @@ fn decompressed(bytes: &[u8]) -> Result<Vec<u8>, UserDataError> {
         return Ok(bytes.to_vec());
     }
     let mut plain = Vec::new();
-    let read = MultiGzDecoder::new(bytes).take(LONGEST + 1).read_to_end(&mut plain).map_err(UserDataError::Gzip)?;
+    let read = MultiGzDecoder::new(bytes)
+        .take(LONGEST + 1)
+        .read_to_end(&mut plain)
+        .map_err(UserDataError::Gzip)?;
     if read as u64 > LONGEST {
-        return Err(UserDataError::Gzip(std::io::Error::other(format!("it is longer than {LONGEST} bytes"))));
+        return Err(UserDataError::Gzip(std::io::Error::other(format!(
+            "it is longer than {LONGEST} bytes"
+        ))));
     }
     Ok(plain)
 }
 
 /// A MIME type that says nothing (`text/plain` and the like) is overruled by the first line, as in cloud-init.
 fn kind_of(bytes: &[u8], told: Option<&str>) -> (PartKind, String) {
-    let told = told.filter(|t| !matches!(*t, "text/plain" | "text/x-not-multipart" | "application/octet-stream"));
+    let told = told.filter(|t| {
+        !matches!(
+            *t,
+            "text/plain" | "text/x-not-multipart" | "application/octet-stream"
+        )
+    });
     if let Some(told) = told {
-        let kind = TYPES.iter().find(|(_, mime_type, _)| *mime_type == told).map_or(PartKind::Other, |(_, _, kind)| *kind);
+        let kind = TYPES
+            .iter()
+            .find(|(_, mime_type, _)| *mime_type == told)
+            .map_or(PartKind::Other, |(_, _, kind)| *kind);
         return (kind, told.to_owned());
     }
     let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     TYPES
         .iter()
         .find(|(start, _, _)| text.starts_with(start.as_bytes()))
-        .map_or((PartKind::Other, "text/plain".to_owned()), |(_, mime_type, kind)| (*kind, (*mime_type).to_owned()))
+        .map_or(
+            (PartKind::Other, "text/plain".to_owned()),
+            |(_, mime_type, kind)| (*kind, (*mime_type).to_owned()),
+        )
 }
 
 #[cfg(test)]
@@ -175,7 +233,11 @@ mod tests {
         let seen: Vec<_> = found.iter().map(|p| (p.kind, p.name.as_str())).collect();
         assert_eq!(
             seen,
-            [(PartKind::Boothook, "bind"), (PartKind::CloudConfig, "part-002"), (PartKind::Script, "part-003")]
+            [
+                (PartKind::Boothook, "bind"),
+                (PartKind::CloudConfig, "part-002"),
+                (PartKind::Script, "part-003")
+            ]
         );
         assert_eq!(found[1].content, b"#cloud-config\n{}\n");
     }
@@ -186,7 +248,10 @@ mod tests {
         gzip.write_all(MULTIPART.as_bytes()).unwrap();
         let gzip = gzip.finish().unwrap();
         assert_eq!(parts(&gzip).unwrap(), parts(MULTIPART.as_bytes()).unwrap());
-        assert!(matches!(parts(&gzip[..gzip.len() - 12]), Err(UserDataError::Gzip(_))), "a cut-off stream is an error");
+        assert!(
+            matches!(parts(&gzip[..gzip.len() - 12]), Err(UserDataError::Gzip(_))),
+            "a cut-off stream is an error"
+        );
     }
 
     #[test]

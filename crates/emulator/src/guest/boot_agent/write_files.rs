@@ -32,7 +32,11 @@ pub fn write(file: &WriteFile, mode: GuestMode) -> io::Result<()> {
     let bits = file.permissions.map_or(0o644, |permissions| permissions.0);
     let mut options = fs::OpenOptions::new();
     options.create(true).mode(bits);
-    if file.append { options.append(true) } else { options.write(true).truncate(true) };
+    if file.append {
+        options.append(true)
+    } else {
+        options.write(true).truncate(true)
+    };
     let mut open = options.open(path)?;
     open.write_all(&content)?;
     // Owner first: a change of owner clears set-user-ID.
@@ -44,11 +48,17 @@ pub fn write(file: &WriteFile, mode: GuestMode) -> io::Result<()> {
 }
 
 fn owner(text: &str) -> io::Result<(Option<u32>, Option<u32>)> {
-    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let (user, group) = text
+        .split_once(':')
+        .map_or((text, None), |(user, group)| (user, Some(group)));
     let user = match (user.parse().ok(), user) {
         (Some(id), _) => Some(id),
         (None, "") => None,
-        (None, name) => Some(Account::find(name)?.ok_or_else(|| unknown("user", name))?.user),
+        (None, name) => Some(
+            Account::find(name)?
+                .ok_or_else(|| unknown("user", name))?
+                .user,
+        ),
     };
     let group = match group {
         None | Some("") => None,
@@ -56,7 +66,11 @@ fn owner(text: &str) -> io::Result<(Option<u32>, Option<u32>)> {
             Ok(id) => id,
             Err(_) => {
                 let groups = parse_groups(&fs::read_to_string("/etc/group")?);
-                groups.into_iter().find(|g| g.name == name).ok_or_else(|| unknown("group", name))?.id
+                groups
+                    .into_iter()
+                    .find(|g| g.name == name)
+                    .ok_or_else(|| unknown("group", name))?
+                    .id
             }
         }),
     };
@@ -84,9 +98,13 @@ fn decode(content: &str, encoding: Option<&str>) -> io::Result<Vec<u8>> {
 
 fn unzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
-    MultiGzDecoder::new(bytes).take(LONGEST + 1).read_to_end(&mut plain)?;
+    MultiGzDecoder::new(bytes)
+        .take(LONGEST + 1)
+        .read_to_end(&mut plain)?;
     if plain.len() as u64 > LONGEST {
-        return Err(io::Error::other(format!("the content is longer than {LONGEST} bytes")));
+        return Err(io::Error::other(format!(
+            "the content is longer than {LONGEST} bytes"
+        )));
     }
     Ok(plain)
 }

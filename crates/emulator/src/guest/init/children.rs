@@ -28,7 +28,10 @@ pub struct Children {
 impl Children {
     /// Nobody yet.
     pub fn new() -> Children {
-        Children { waiting: Mutex::new(HashMap::new()), any_left: watch::Sender::new(false) }
+        Children {
+            waiting: Mutex::new(HashMap::new()),
+            any_left: watch::Sender::new(false),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, oneshot::Sender<ExitStatus>>> {

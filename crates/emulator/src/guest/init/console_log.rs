@@ -21,7 +21,10 @@ pub struct ConsoleLog {
 impl ConsoleLog {
     /// Writes to `file`, which is open for reading and appending.
     pub fn new(file: File) -> ConsoleLog {
-        ConsoleLog { file: Mutex::new(file), started: Instant::now() }
+        ConsoleLog {
+            file: Mutex::new(file),
+            started: Instant::now(),
+        }
     }
 
     /// One line of the boot.
@@ -62,14 +65,23 @@ mod tests {
     fn a_flood_leaves_the_last_part() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.log");
-        let file = File::options().read(true).append(true).create(true).open(&path).unwrap();
+        let file = File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .unwrap();
         let log = ConsoleLog::new(file);
         for _ in 0..600 {
             log.raw(&[b'x'; 1024]);
         }
         log.line("the end");
         let text = std::fs::read(&path).unwrap();
-        assert!(text.len() as u64 <= LONGEST + 1024, "{} bytes were kept", text.len());
+        assert!(
+            text.len() as u64 <= LONGEST + 1024,
+            "{} bytes were kept",
+            text.len()
+        );
         assert!(text.ends_with(b"the end\n"));
     }
 }

@@ -77,7 +77,10 @@ pub fn run(spec: &GuestSpec, mode: GuestMode, control: OwnedFd, console: Console
         Ok(Why::Reboot) => EXIT_REBOOT,
         Err(error) => {
             // Standard error is the console log.
-            let _ = rustix::io::write(io::stderr(), format!("process 1 cannot go on: {error}\n").as_bytes());
+            let _ = rustix::io::write(
+                io::stderr(),
+                format!("process 1 cannot go on: {error}\n").as_bytes(),
+            );
             EXIT_FAILED
         }
     };
@@ -86,9 +89,20 @@ pub fn run(spec: &GuestSpec, mode: GuestMode, control: OwnedFd, console: Console
 
 fn start(spec: &GuestSpec, mode: GuestMode, control: OwnedFd, console: Console) -> io::Result<Why> {
     let log = ConsoleLog::new(File::from(sys::inherited(2)?));
-    let guest = Arc::new(Guest { spec: spec.clone(), mode, children: Children::new(), console: Arc::new(log) });
-    guest.console.line(&format!("qib local EC2: instance {} starts ({mode:?} guest)", spec.instance_id));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let guest = Arc::new(Guest {
+        spec: spec.clone(),
+        mode,
+        children: Children::new(),
+        console: Arc::new(log),
+    });
+    guest.console.line(&format!(
+        "qib local EC2: instance {} starts ({mode:?} guest)",
+        spec.instance_id
+    ));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let why = runtime.block_on(live(guest, control, console))?;
     // Process 1's end takes every thread with it; nothing is worth waiting for.
     runtime.shutdown_background();
@@ -160,7 +174,9 @@ async fn live(guest: Arc<Guest>, control: OwnedFd, console: Console) -> io::Resu
                 }
             }
             Phase::Stopping(why) => {
-                guest.console.line(&format!("qib local EC2: the guest ends ({why:?})"));
+                guest
+                    .console
+                    .line(&format!("qib local EC2: the guest ends ({why:?})"));
                 ask_processes_to_end()?;
                 guest.children.reap();
                 deadline = Some(tokio::time::Instant::now() + TIME_TO_END);
@@ -182,9 +198,15 @@ async fn open_ssh(guest: &Arc<Guest>, control: &Watched) -> Option<SshServer> {
             return None;
         }
     };
-    let told = control.async_io(Interest::WRITABLE, |socket| control::send(socket, &FromGuest::SshReady, &[])).await;
+    let told = control
+        .async_io(Interest::WRITABLE, |socket| {
+            control::send(socket, &FromGuest::SshReady, &[])
+        })
+        .await;
     if let Err(error) = told {
-        guest.console.line(&format!("sshd: the daemon could not be told: {error}"));
+        guest
+            .console
+            .line(&format!("sshd: the daemon could not be told: {error}"));
     }
     guest.console.line("sshd: accepting connections");
     Some(server)
@@ -238,7 +260,9 @@ fn read_console(guest: &Arc<Guest>, console: Console) -> io::Result<()> {
                     Ok(length) => guest.console.raw(buffer.get(..length).unwrap_or_default()),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
-                        guest.console.line(&format!("qib local EC2: /dev/console is no longer read: {error}"));
+                        guest.console.line(&format!(
+                            "qib local EC2: /dev/console is no longer read: {error}"
+                        ));
                         break;
                     }
                 }

@@ -71,11 +71,6 @@ impl Phase {
             (phase, _) => phase,
         }
     }
-
-    /// Whether SSH connections are accepted.
-    pub fn serves_ssh(self) -> bool {
-        matches!(self, Phase::Serving(_))
-    }
 }
 
 #[cfg(test)]
@@ -90,7 +85,8 @@ mod tests {
             Just(Event::FinalStageDone),
             Just(Event::NoProcessLeft),
             Just(Event::OutOfTime),
-            prop_oneof![Just(Why::Asked), Just(Why::PowerOff), Just(Why::Reboot)].prop_map(Event::End),
+            prop_oneof![Just(Why::Asked), Just(Why::PowerOff), Just(Why::Reboot)]
+                .prop_map(Event::End),
         ]
     }
 
@@ -100,7 +96,7 @@ mod tests {
             let phase = events.iter().fold(Phase::Early, |phase, event| phase.after(*event));
             let early = events.iter().position(|e| *e == Event::EarlyStageDone);
             let end = events.iter().position(|e| matches!(e, Event::End(_)));
-            prop_assert_eq!(phase.serves_ssh(), early.is_some() && end.is_none());
+            prop_assert_eq!(matches!(phase, Phase::Serving(_)), early.is_some() && end.is_none());
         }
 
         #[test]

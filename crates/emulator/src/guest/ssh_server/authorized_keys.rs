@@ -23,7 +23,11 @@ pub struct Permission {
 ///
 /// # Errors
 /// If a file on the way is unreadable or, as for sshd's `StrictModes`, writable by others.
-pub fn permission(account: &Account, key: &PublicKey, mode: GuestMode) -> io::Result<Option<Permission>> {
+pub fn permission(
+    account: &Account,
+    key: &PublicKey,
+    mode: GuestMode,
+) -> io::Result<Option<Permission>> {
     let folder = account.home.join(".ssh");
     let file = folder.join("authorized_keys");
     for path in [account.home.as_path(), &folder, &file] {
@@ -31,7 +35,8 @@ pub fn permission(account: &Account, key: &PublicKey, mode: GuestMode) -> io::Re
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
-        let owned_well = metadata.uid() == 0 || (mode == GuestMode::Root && metadata.uid() == account.user);
+        let owned_well =
+            metadata.uid() == 0 || (mode == GuestMode::Root && metadata.uid() == account.user);
         if !owned_well || metadata.mode() & 0o022 != 0 {
             return Err(bad_modes(path));
         }
@@ -74,15 +79,23 @@ fn entry(line: &str) -> Option<(&str, PublicKey)> {
 fn options(text: &str) -> Option<Permission> {
     let mut permission = Permission::default();
     for option in split_options(text) {
-        let (name, value) = option.split_once('=').map_or((option.as_str(), None), |(name, value)| (name, Some(value)));
+        let (name, value) = option
+            .split_once('=')
+            .map_or((option.as_str(), None), |(name, value)| (name, Some(value)));
         match (name.to_ascii_lowercase().as_str(), value) {
             ("command", Some(value)) => permission.forced_command = Some(unquoted(value)),
             ("no-pty" | "restrict", None) => permission.no_terminal = true,
             ("pty", None) => permission.no_terminal = false,
             // Nothing of this is offered anyway, and sshd by default heeds no environment from here either.
             (
-                "no-port-forwarding" | "no-agent-forwarding" | "no-x11-forwarding" | "no-user-rc" | "port-forwarding"
-                | "agent-forwarding" | "x11-forwarding" | "user-rc",
+                "no-port-forwarding"
+                | "no-agent-forwarding"
+                | "no-x11-forwarding"
+                | "no-user-rc"
+                | "port-forwarding"
+                | "agent-forwarding"
+                | "x11-forwarding"
+                | "user-rc",
                 None,
             )
             | ("environment" | "permitopen" | "permitlisten", Some(_)) => {}
@@ -94,7 +107,8 @@ fn options(text: &str) -> Option<Permission> {
 
 /// Commas separate options, except inside double quotes, where `\"` is a quote.
 fn split_options(text: &str) -> Vec<String> {
-    let (mut options, mut current, mut quoted, mut escaped) = (Vec::new(), String::new(), false, false);
+    let (mut options, mut current, mut quoted, mut escaped) =
+        (Vec::new(), String::new(), false, false);
     for letter in text.chars() {
         match letter {
             ',' if !quoted => options.push(std::mem::take(&mut current)),
@@ -113,7 +127,10 @@ fn split_options(text: &str) -> Vec<String> {
 }
 
 fn unquoted(value: &str) -> String {
-    value.trim_start_matches('"').trim_end_matches('"').replace("\\\"", "\"")
+    value
+        .trim_start_matches('"')
+        .trim_end_matches('"')
+        .replace("\\\"", "\"")
 }
 
 #[cfg(test)]
@@ -124,13 +141,20 @@ mod tests {
     use super::*;
 
     fn key() -> PublicKey {
-        PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap().public_key().clone()
+        PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)
+            .unwrap()
+            .public_key()
+            .clone()
     }
 
     #[test]
     fn a_key_is_found_among_others_and_garbage() {
         let (mine, other) = (key(), key());
-        let text = format!("# comment\nnonsense\n{} a\n\n  {} b\n", other.to_openssh().unwrap(), mine.to_openssh().unwrap());
+        let text = format!(
+            "# comment\nnonsense\n{} a\n\n  {} b\n",
+            other.to_openssh().unwrap(),
+            mine.to_openssh().unwrap()
+        );
         assert_eq!(find(&text, &mine), Some(Permission::default()));
         assert_eq!(find(&text, &key()), None);
     }
@@ -143,13 +167,22 @@ mod tests {
             mine.to_openssh().unwrap()
         );
         let permission = find(&line, &mine).unwrap();
-        assert_eq!(permission.forced_command.as_deref(), Some("echo 'Please login as \"ec2-user\", not root';exit 142"));
+        assert_eq!(
+            permission.forced_command.as_deref(),
+            Some("echo 'Please login as \"ec2-user\", not root';exit 142")
+        );
     }
 
     #[test]
     fn an_option_that_may_be_a_restriction_refuses_the_key() {
         let mine = key();
-        assert_eq!(find(&format!("from=\"10.0.0.0/8\" {}", mine.to_openssh().unwrap()), &mine), None);
+        assert_eq!(
+            find(
+                &format!("from=\"10.0.0.0/8\" {}", mine.to_openssh().unwrap()),
+                &mine
+            ),
+            None
+        );
     }
 
     proptest! {

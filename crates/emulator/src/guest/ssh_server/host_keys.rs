@@ -34,12 +34,21 @@ pub fn load() -> io::Result<Vec<HostKey>> {
         }
     }
     paths.sort();
-    Ok(paths.into_iter().map(|path| HostKey { private: read(&path), path }).collect())
+    Ok(paths
+        .into_iter()
+        .map(|path| HostKey {
+            private: read(&path),
+            path,
+        })
+        .collect())
 }
 
 fn read(path: &Path) -> Result<PrivateKey, String> {
     let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
-    let mode = fs::metadata(path).map_err(|e| e.to_string())?.permissions().mode();
+    let mode = fs::metadata(path)
+        .map_err(|e| e.to_string())?
+        .permissions()
+        .mode();
     // sshd refuses such keys too.
     if mode & 0o037 != 0 {
         return Err(format!("permissions {:04o} are too open", mode & 0o7777));
@@ -54,7 +63,15 @@ fn read(path: &Path) -> Result<PrivateKey, String> {
 pub fn generate_missing(comment: &str) -> io::Result<Vec<&'static str>> {
     fs::create_dir_all(HOST_KEY_FOLDER)?;
     let mut made = Vec::new();
-    for (kind, algorithm) in [("ecdsa", Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 }), ("ed25519", Algorithm::Ed25519)] {
+    for (kind, algorithm) in [
+        (
+            "ecdsa",
+            Algorithm::Ecdsa {
+                curve: EcdsaCurve::NistP256,
+            },
+        ),
+        ("ed25519", Algorithm::Ed25519),
+    ] {
         let path = Path::new(HOST_KEY_FOLDER).join(format!("ssh_host_{kind}_key"));
         if path.exists() {
             continue;
@@ -64,14 +81,23 @@ pub fn generate_missing(comment: &str) -> io::Result<Vec<&'static str>> {
         let private = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
         let public = key.public_key().to_openssh().map_err(io::Error::other)?;
         write(&path, private.as_bytes(), 0o600)?;
-        write(&path.with_extension("pub"), format!("{public}\n").as_bytes(), 0o644)?;
+        write(
+            &path.with_extension("pub"),
+            format!("{public}\n").as_bytes(),
+            0o644,
+        )?;
         made.push(kind);
     }
     Ok(made)
 }
 
 fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(content)
 }

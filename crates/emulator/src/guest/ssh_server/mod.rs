@@ -42,11 +42,15 @@ impl SshServer {
         for key in load_host_keys()? {
             match key.private {
                 Ok(private) => keys.push(private),
-                Err(error) => guest.console.line(&format!("sshd: {}: {error}", key.path.display())),
+                Err(error) => guest
+                    .console
+                    .line(&format!("sshd: {}: {error}", key.path.display())),
             }
         }
         if keys.is_empty() {
-            return Err(io::Error::other(format!("no usable host key in {HOST_KEY_FOLDER}")));
+            return Err(io::Error::other(format!(
+                "no usable host key in {HOST_KEY_FOLDER}"
+            )));
         }
         let config = Config {
             methods: MethodSet::from(&[russh::MethodKind::PublicKey][..]),
@@ -57,7 +61,11 @@ impl SshServer {
             nodelay: true,
             ..Config::default()
         };
-        Ok(SshServer { guest, config: Arc::new(config), sessions: Arc::new(watch::Sender::new(0)) })
+        Ok(SshServer {
+            guest,
+            config: Arc::new(config),
+            sessions: Arc::new(watch::Sender::new(0)),
+        })
     }
 
     /// Serves one connection in the background. `peer` is what `SSH_CONNECTION` says.
@@ -69,12 +77,16 @@ impl SshServer {
                 let stream = std::os::unix::net::UnixStream::from(stream);
                 stream.set_nonblocking(true)?;
                 let stream = tokio::net::UnixStream::from_std(stream)?;
-                russh::server::run_stream(config, stream, handler).await?.await
+                russh::server::run_stream(config, stream, handler)
+                    .await?
+                    .await
             };
             match served.await {
                 Ok(()) | Err(russh::Error::Disconnect | russh::Error::HUP) => {}
                 Err(russh::Error::IO(error)) if is_disconnect(&error) => {}
-                Err(error) => guest.console.line(&format!("sshd: a connection ended: {error}")),
+                Err(error) => guest
+                    .console
+                    .line(&format!("sshd: a connection ended: {error}")),
             }
         });
     }
@@ -82,12 +94,19 @@ impl SshServer {
     /// Waits until no session has anything to deliver.
     pub async fn drained(&self) {
         // Cannot fail: the sender lives as long as `self`.
-        let _ = self.sessions.subscribe().wait_for(|sessions| *sessions == 0).await;
+        let _ = self
+            .sessions
+            .subscribe()
+            .wait_for(|sessions| *sessions == 0)
+            .await;
     }
 }
 
 /// Port scans and clients that were killed are no news.
 fn is_disconnect(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }

@@ -33,14 +33,20 @@ use crate::guest::sys::{self, Watched};
 /// As sshd's on the distributions that have `sbin` in everybody's path.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where distributions keep sftp-server.
-const SFTP_SERVERS: [&str; 4] =
-    ["/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server", "/usr/libexec/sftp-server"];
+const SFTP_SERVERS: [&str; 4] = [
+    "/usr/lib/openssh/sftp-server",
+    "/usr/libexec/openssh/sftp-server",
+    "/usr/lib/ssh/sftp-server",
+    "/usr/libexec/sftp-server",
+];
 /// How much is read from a process at once.
 const CHUNK: usize = 32 * 1024;
 
 /// The sftp server that the guest has, if any.
 pub fn sftp_server() -> Option<&'static str> {
-    SFTP_SERVERS.into_iter().find(|path| Path::new(path).exists())
+    SFTP_SERVERS
+        .into_iter()
+        .find(|path| Path::new(path).exists())
 }
 
 /// What to run.
@@ -122,13 +128,21 @@ pub fn start(
     let master = match &login.terminal {
         Some(request) => {
             let opened = terminal::open(request, &login.account, guest.mode)?;
-            command.env("TERM", &request.kind).env("SSH_TTY", &opened.path);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+                .env("TERM", &request.kind)
+                .env("SSH_TTY", &opened.path);
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             sys::in_new_session(&mut command, identity, Some(opened.slave));
             Some(Arc::new(opened.master))
         }
         None => {
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
             sys::in_new_session(&mut command, identity, None);
             None
         }
@@ -148,7 +162,11 @@ pub fn start(
         connect(channel, &client, streams, started.status, &ended_sender).await;
         sessions.send_modify(|count| *count -= 1);
     });
-    Ok(Running { terminal: master, process, ended })
+    Ok(Running {
+        terminal: master,
+        process,
+        ended,
+    })
 }
 
 fn shell(login: &Login, ask: &Ask) -> Command {
@@ -177,8 +195,11 @@ fn shell(login: &Login, ask: &Ask) -> Command {
         command.env(name, value);
     }
     let mut client = login.peer.split(' ');
-    let (address, port, server_port) =
-        (client.next().unwrap_or_default(), client.next().unwrap_or_default(), client.nth(1).unwrap_or_default());
+    let (address, port, server_port) = (
+        client.next().unwrap_or_default(),
+        client.next().unwrap_or_default(),
+        client.nth(1).unwrap_or_default(),
+    );
     command
         .env("HOME", &account.home)
         .env("USER", &account.name)
@@ -192,7 +213,11 @@ fn shell(login: &Login, ask: &Ask) -> Command {
         command.env("SSH_ORIGINAL_COMMAND", original);
     }
     // As sshd: a missing home is no reason to refuse a login.
-    command.current_dir(if account.home.is_dir() { account.home.as_path() } else { Path::new("/") });
+    command.current_dir(if account.home.is_dir() {
+        account.home.as_path()
+    } else {
+        Path::new("/")
+    });
     command
 }
 
@@ -234,7 +259,9 @@ impl Streams {
 async fn read(stream: &Watched) -> Vec<u8> {
     let mut buffer = vec![0; CHUNK];
     let read = stream
-        .async_io(tokio::io::Interest::READABLE, |fd| Ok(rustix::io::read(fd.as_fd(), buffer.as_mut_slice())?))
+        .async_io(tokio::io::Interest::READABLE, |fd| {
+            Ok(rustix::io::read(fd.as_fd(), buffer.as_mut_slice())?)
+        })
         .await
         .unwrap_or(0);
     buffer.truncate(read);
@@ -243,8 +270,11 @@ async fn read(stream: &Watched) -> Vec<u8> {
 
 async fn write_all(stream: &Watched, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let written =
-            stream.async_io(tokio::io::Interest::WRITABLE, |fd| Ok(rustix::io::write(fd.as_fd(), bytes)?)).await?;
+        let written = stream
+            .async_io(tokio::io::Interest::WRITABLE, |fd| {
+                Ok(rustix::io::write(fd.as_fd(), bytes)?)
+            })
+            .await?;
         bytes = bytes.get(written..).unwrap_or_default();
     }
     Ok(())
@@ -259,8 +289,22 @@ async fn connect(
 ) {
     let (from_client, to_client) = channel.split();
     let (gone_sender, gone) = watch::channel(false);
-    let input = tokio::spawn(feed(from_client, streams.input, gone_sender, streams.is_terminal));
-    let sent = deliver(&to_client, client, streams.output, streams.errors, status, ended, gone).await;
+    let input = tokio::spawn(feed(
+        from_client,
+        streams.input,
+        gone_sender,
+        streams.is_terminal,
+    ));
+    let sent = deliver(
+        &to_client,
+        client,
+        streams.output,
+        streams.errors,
+        status,
+        ended,
+        gone,
+    )
+    .await;
     if sent.is_ok() {
         // If the client is gone meanwhile there is no one to tell.
         let _ = to_client.eof().await;
@@ -271,7 +315,12 @@ async fn connect(
 }
 
 /// Takes the client's input until it closes the channel.
-async fn feed(mut from: ChannelReadHalf, to: Watched, gone: watch::Sender<bool>, is_terminal: bool) {
+async fn feed(
+    mut from: ChannelReadHalf,
+    to: Watched,
+    gone: watch::Sender<bool>,
+    is_terminal: bool,
+) {
     let (sender, mut queue) = mpsc::unbounded_channel();
     let write = async move {
         while let Some(bytes) = queue.recv().await {
@@ -367,18 +416,31 @@ async fn deliver(
 }
 
 /// Waits for room in the client's window, but not for a client that is gone.
-async fn send(sending: impl Future<Output = Result<(), russh::Error>>, gone: &mut watch::Receiver<bool>) -> Result<(), Gone> {
+async fn send(
+    sending: impl Future<Output = Result<(), russh::Error>>,
+    gone: &mut watch::Receiver<bool>,
+) -> Result<(), Gone> {
     tokio::select! {
         sent = sending => Ok(sent?),
         _ = gone.wait_for(|gone| *gone) => Err(Gone),
     }
 }
 
-async fn tell_status(to: &ChannelWriteHalf<Msg>, client: &Handle, status: Option<ExitStatus>) -> Result<(), Gone> {
+async fn tell_status(
+    to: &ChannelWriteHalf<Msg>,
+    client: &Handle,
+    status: Option<ExitStatus>,
+) -> Result<(), Gone> {
     match status.map(|status| (status.code(), status.signal(), status.core_dumped())) {
         Some((Some(code), _, _)) => Ok(to.exit_status(code.cast_unsigned()).await?),
         Some((None, Some(signal), core_dumped)) => {
-            let told = client.exit_signal_request(to.id(), signal_name(signal), core_dumped, String::new(), String::new());
+            let told = client.exit_signal_request(
+                to.id(),
+                signal_name(signal),
+                core_dumped,
+                String::new(),
+                String::new(),
+            );
             told.await.map_err(|()| Gone)
         }
         // Process 1 is ending and no longer collects; sshd reports such sessions as failed.

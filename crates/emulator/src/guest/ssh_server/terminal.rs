@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use russh::Pty;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::OpenptFlags;
-use rustix::termios::{ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios};
+use rustix::termios::{
+    ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios,
+};
 
 use crate::guest::accounts::Account;
 use crate::guest::host::GuestMode;
@@ -50,7 +52,11 @@ pub fn open(request: &TerminalRequest, account: &Account, mode: GuestMode) -> io
     rustix::pty::unlockpt(&master)?;
     let name = rustix::pty::ptsname(&master, Vec::new())?;
     let path = PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
-    let slave = rustix::fs::open(&path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    let slave = rustix::fs::open(
+        &path,
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let mut settings = rustix::termios::tcgetattr(&slave)?;
     apply(&mut settings, &request.modes);
     rustix::termios::tcsetattr(&slave, OptionalActions::Now, &settings)?;
@@ -61,7 +67,11 @@ pub fn open(request: &TerminalRequest, account: &Account, mode: GuestMode) -> io
     }
     std::fs::set_permissions(&path, Permissions::from_mode(0o620))?;
     rustix::io::ioctl_fionbio(&master, true)?;
-    Ok(Terminal { master, slave, path })
+    Ok(Terminal {
+        master,
+        slave,
+        path,
+    })
 }
 
 /// One flag of a terminal.
@@ -141,7 +151,8 @@ fn apply(settings: &mut Termios, modes: &[(Pty, u32)]) {
             Some(Flag::Control(bits)) => settings.control_modes.set(bits, on),
             // 255 means that the character is disabled, which is 0 on Linux.
             Some(Flag::Character(index)) => {
-                settings.special_codes[index] = u8::try_from(*value).ok().filter(|c| *c != 255).unwrap_or(0);
+                settings.special_codes[index] =
+                    u8::try_from(*value).ok().filter(|c| *c != 255).unwrap_or(0);
             }
             None => {}
         }

@@ -13,13 +13,22 @@ use crate::guest::boot_agent::state;
 use super::complain;
 
 pub fn main(arguments: &[OsString]) -> i32 {
-    let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words.split_first() {
         Some((&"status", options)) => status(options),
         Some((&"clean", options)) => clean(options),
-        Some((&("--version" | "-v"), [])) => say("cloud-init: the local EC2's built-in boot agent", 0),
-        _ => complain("cloud-init", "the local EC2's boot agent knows: status [--wait] [--long], clean [--logs] [--machine-id]", 2),
+        Some((&("--version" | "-v"), [])) => {
+            say("cloud-init: the local EC2's built-in boot agent", 0)
+        }
+        _ => complain(
+            "cloud-init",
+            "the local EC2's boot agent knows: status [--wait] [--long], clean [--logs] [--machine-id]",
+            2,
+        ),
     }
 }
 
@@ -40,7 +49,11 @@ fn status(options: &[&str]) -> i32 {
         }
     }
     if wait && let Err(error) = wait_for_result() {
-        return complain("cloud-init", &format!("status: cannot wait for {}: {error}", state::RESULT), 1);
+        return complain(
+            "cloud-init",
+            &format!("status: cannot wait for {}: {error}", state::RESULT),
+            1,
+        );
     }
     let (word, code, errors) = match fs::read_to_string(state::RESULT) {
         Ok(text) => match state::errors_in_result(&text) {
@@ -51,14 +64,22 @@ fn status(options: &[&str]) -> i32 {
         Err(error) if error.kind() == io::ErrorKind::NotFound => ("running", 0, Vec::new()),
         Err(error) => return complain("cloud-init", &format!("{}: {error}", state::RESULT), 1),
     };
-    let detail = if long { errors.iter().map(|e| format!("\ndetail: {e}")).collect() } else { String::new() };
+    let detail = if long {
+        errors.iter().map(|e| format!("\ndetail: {e}")).collect()
+    } else {
+        String::new()
+    };
     say(&format!("status: {word}{detail}"), code)
 }
 
 /// Waits until the result is there; it is moved into place whole.
 fn wait_for_result() -> io::Result<()> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
-    inotify::add_watch(&watch, state::RUN_FOLDER, inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO)?;
+    inotify::add_watch(
+        &watch,
+        state::RUN_FOLDER,
+        inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO,
+    )?;
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut events = inotify::Reader::new(&watch, &mut buffer);
     while !Path::new(state::RESULT).exists() {
@@ -80,7 +101,9 @@ fn clean(options: &[&str]) -> i32 {
     }
     let mut done = remove_content(Path::new(state::FOLDER));
     if logs {
-        done = done.and_then(|()| remove_file("/var/log/cloud-init.log")).and_then(|()| remove_file(state::OUTPUT_LOG));
+        done = done
+            .and_then(|()| remove_file("/var/log/cloud-init.log"))
+            .and_then(|()| remove_file(state::OUTPUT_LOG));
     }
     if machine_id {
         done = done.and_then(|()| fs::write("/etc/machine-id", "uninitialized\n"));

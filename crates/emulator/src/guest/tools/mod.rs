@@ -35,7 +35,14 @@ pub enum Tool {
 }
 
 impl Tool {
-    const ALL: [Tool; 6] = [Tool::Sudo, Tool::Shutdown, Tool::PowerOff, Tool::Halt, Tool::Reboot, Tool::CloudInit];
+    const ALL: [Tool; 6] = [
+        Tool::Sudo,
+        Tool::Shutdown,
+        Tool::PowerOff,
+        Tool::Halt,
+        Tool::Reboot,
+        Tool::CloudInit,
+    ];
 
     /// The command's name.
     pub fn name(self) -> &'static str {
@@ -83,7 +90,9 @@ pub fn is_tool_program() -> bool {
 
 /// Runs the tool called `name`. With set-user-ID powers nothing but sudo keeps them.
 pub fn main(name: &OsStr) -> ! {
-    let tool = Tool::ALL.into_iter().find(|tool| Path::new(name).file_name() == Some(OsStr::new(tool.name())));
+    let tool = Tool::ALL
+        .into_iter()
+        .find(|tool| Path::new(name).file_name() == Some(OsStr::new(tool.name())));
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let code = match tool {
         Some(Tool::Sudo) => sudo::main(&arguments),
@@ -91,7 +100,11 @@ pub fn main(name: &OsStr) -> ! {
             Ok(()) => without_powers(tool, &arguments),
             Err(error) => complain(tool.name(), &format!("cannot give up root: {error}"), 1),
         },
-        None => complain("qib-guest", &format!("{} is not one of its names", name.display()), 2),
+        None => complain(
+            "qib-guest",
+            &format!("{} is not one of its names", name.display()),
+            2,
+        ),
     };
     sys::exit_now(code)
 }

@@ -26,7 +26,10 @@ enum Request {
 }
 
 pub fn shutdown(arguments: &[OsString]) -> i32 {
-    let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
     let request = match parse(&arguments) {
         Ok(request) => request,
         Err(text) => return complain("shutdown", &text, 1),
@@ -47,10 +50,19 @@ pub fn at_once(tool: Tool, why: Why, arguments: &[OsString]) -> i32 {
     for argument in arguments {
         match argument.to_str() {
             // There are no file systems to write back and no log-in records, so "force" and "no sync" change nothing.
-            Some("-f" | "--force" | "-ff" | "-n" | "--no-sync" | "-d" | "--no-wtmp" | "--no-wall" | "-w") => {}
+            Some(
+                "-f" | "--force" | "-ff" | "-n" | "--no-sync" | "-d" | "--no-wtmp" | "--no-wall"
+                | "-w",
+            ) => {}
             Some("-p" | "--poweroff" | "--halt") => why = Why::PowerOff,
             Some("--reboot") => why = Why::Reboot,
-            _ => return complain(tool.name(), &format!("unknown argument {}", argument.display()), 1),
+            _ => {
+                return complain(
+                    tool.name(),
+                    &format!("unknown argument {}", argument.display()),
+                    1,
+                );
+            }
         }
     }
     tell_process_one(tool, why)
@@ -68,7 +80,10 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
             "-c" => return Ok(Request::Cancel),
             "--no-wall" | "-k" => {}
             WAITER => {
-                let seconds = rest.next().and_then(|s| s.parse().ok()).ok_or("the waiting time is no number")?;
+                let seconds = rest
+                    .next()
+                    .and_then(|s| s.parse().ok())
+                    .ok_or("the waiting time is no number")?;
                 return Ok(Request::Wait(why, Duration::from_secs(seconds)));
             }
             option if option.starts_with('-') => return Err(format!("unknown option {option}")),
@@ -85,8 +100,14 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
             let minutes: u64 = time
                 .strip_prefix('+')
                 .and_then(|minutes| minutes.parse().ok())
-                .ok_or_else(|| format!("the time {time} is not understood here; use now or +MINUTES"))?;
-            Ok(if minutes == 0 { Request::Now(why) } else { Request::Later(why, Duration::from_secs(minutes * 60)) })
+                .ok_or_else(|| {
+                    format!("the time {time} is not understood here; use now or +MINUTES")
+                })?;
+            Ok(if minutes == 0 {
+                Request::Now(why)
+            } else {
+                Request::Later(why, Duration::from_secs(minutes * 60))
+            })
         }
     }
 }
@@ -107,20 +128,46 @@ fn schedule(why: Why, delay: Duration) -> i32 {
     }
     let option = if why == Why::Reboot { "-r" } else { "-h" };
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("shutdown").args([option, WAITER, &delay.as_secs().to_string()]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command
+        .arg0("shutdown")
+        .args([option, WAITER, &delay.as_secs().to_string()]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
     let waiter = match command.spawn() {
         Ok(waiter) => waiter,
-        Err(error) => return complain("shutdown", &format!("cannot wait in the background: {error}"), 1),
+        Err(error) => {
+            return complain(
+                "shutdown",
+                &format!("cannot wait in the background: {error}"),
+                1,
+            );
+        }
     };
     match fs::write(PENDING, waiter.id().to_string()) {
-        Ok(()) => complain("shutdown", &format!("scheduled in {} minutes, use 'shutdown -c' to cancel", delay.as_secs() / 60), 0),
-        Err(error) => complain("shutdown", &format!("scheduled, but it cannot be cancelled: {PENDING}: {error}"), 0),
+        Ok(()) => complain(
+            "shutdown",
+            &format!(
+                "scheduled in {} minutes, use 'shutdown -c' to cancel",
+                delay.as_secs() / 60
+            ),
+            0,
+        ),
+        Err(error) => complain(
+            "shutdown",
+            &format!("scheduled, but it cannot be cancelled: {PENDING}: {error}"),
+            0,
+        ),
     }
 }
 
 fn cancel() -> i32 {
-    let Some(waiter) = fs::read_to_string(PENDING).ok().and_then(|id| id.trim().parse::<i32>().ok()) else {
+    let Some(waiter) = fs::read_to_string(PENDING)
+        .ok()
+        .and_then(|id| id.trim().parse::<i32>().ok())
+    else {
         return 0;
     };
     // Only if that id still is the process we left waiting.
@@ -142,7 +189,12 @@ mod tests {
     use super::*;
 
     fn request(line: &str) -> Result<Request, String> {
-        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        parse(
+            &line
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -150,8 +202,14 @@ mod tests {
         assert_eq!(request("-h now"), Ok(Request::Now(Why::PowerOff)));
         assert_eq!(request("-r now going down"), Ok(Request::Now(Why::Reboot)));
         assert_eq!(request("-P +0"), Ok(Request::Now(Why::PowerOff)));
-        assert_eq!(request(""), Ok(Request::Later(Why::PowerOff, Duration::from_secs(60))));
-        assert_eq!(request("-r +2"), Ok(Request::Later(Why::Reboot, Duration::from_secs(120))));
+        assert_eq!(
+            request(""),
+            Ok(Request::Later(Why::PowerOff, Duration::from_secs(60)))
+        );
+        assert_eq!(
+            request("-r +2"),
+            Ok(Request::Later(Why::Reboot, Duration::from_secs(120)))
+        );
         assert_eq!(request("-c"), Ok(Request::Cancel));
         assert!(request("23:00").is_err());
         assert!(request("--when=never").is_err());

@@ -18,7 +18,15 @@ use super::complain;
 const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const RULES: &str = "/etc/sudoers.d";
 /// Variables that survive, as with sudo's `env_reset`.
-const KEPT: [&str; 7] = ["TERM", "LANG", "LANGUAGE", "COLORTERM", "DISPLAY", "LS_COLORS", "TZ"];
+const KEPT: [&str; 7] = [
+    "TERM",
+    "LANG",
+    "LANGUAGE",
+    "COLORTERM",
+    "DISPLAY",
+    "LS_COLORS",
+    "TZ",
+];
 
 /// What is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +66,11 @@ pub fn main(arguments: &[OsString]) -> i32 {
                 std::io::ErrorKind::NotFound => "command not found".to_owned(),
                 _ => error.to_string(),
             };
-            complain("sudo", &format!("{}: {text}", command.get_program().display()), 1)
+            complain(
+                "sudo",
+                &format!("{}: {text}", command.get_program().display()),
+                1,
+            )
         }
         Err(text) => complain("sudo", &text, 1),
     }
@@ -68,12 +80,19 @@ fn parse(arguments: &[OsString]) -> Result<Request, String> {
     let mut request = Request::default();
     let mut rest = arguments.iter();
     let value = |option: &str, next: Option<&OsString>| {
-        next.and_then(|v| v.to_str()).map(str::to_owned).ok_or_else(|| format!("option {option} needs a value"))
+        next.and_then(|v| v.to_str())
+            .map(str::to_owned)
+            .ok_or_else(|| format!("option {option} needs a value"))
     };
     while let Some(argument) = rest.next() {
         let text = argument.to_str().unwrap_or("");
-        if let Some((name, variable)) = text.split_once('=').filter(|(name, _)| is_variable_name(name)) {
-            request.variables.push((name.to_owned(), variable.to_owned()));
+        if let Some((name, variable)) = text
+            .split_once('=')
+            .filter(|(name, _)| is_variable_name(name))
+        {
+            request
+                .variables
+                .push((name.to_owned(), variable.to_owned()));
             continue;
         }
         match text {
@@ -91,10 +110,18 @@ fn parse(arguments: &[OsString]) -> Result<Request, String> {
             long if long.starts_with("--") => match long.split_once('=') {
                 Some(("--user", user)) => request.user = Some(user.to_owned()),
                 Some(("--group", group)) => request.group = Some(group.to_owned()),
-                Some(("--preserve-env", names)) => request.kept_variables.extend(names.split(',').map(str::to_owned)),
-                _ => return Err(format!("option {long} is not known to the local EC2's sudo")),
+                Some(("--preserve-env", names)) => request
+                    .kept_variables
+                    .extend(names.split(',').map(str::to_owned)),
+                _ => {
+                    return Err(format!(
+                        "option {long} is not known to the local EC2's sudo"
+                    ));
+                }
             },
-            short if short.len() > 1 && short.starts_with('-') => parse_short(short, &mut request, &mut rest)?,
+            short if short.len() > 1 && short.starts_with('-') => {
+                parse_short(short, &mut request, &mut rest)?
+            }
             _ => {
                 request.command.push(argument.clone());
                 request.command.extend(rest.cloned());
@@ -109,7 +136,11 @@ fn parse(arguments: &[OsString]) -> Result<Request, String> {
 }
 
 /// A cluster such as `-nEu root`.
-fn parse_short(cluster: &str, request: &mut Request, rest: &mut std::slice::Iter<'_, OsString>) -> Result<(), String> {
+fn parse_short(
+    cluster: &str,
+    request: &mut Request,
+    rest: &mut std::slice::Iter<'_, OsString>,
+) -> Result<(), String> {
     let mut letters = cluster.char_indices().skip(1);
     while let Some((at, letter)) = letters.next() {
         match letter {
@@ -120,7 +151,10 @@ fn parse_short(cluster: &str, request: &mut Request, rest: &mut std::slice::Iter
             's' => request.runs = Runs::Shell,
             'v' => request.only_check = true,
             'u' | 'g' | 'p' => {
-                let attached = cluster.get(at + 1..).filter(|v| !v.is_empty()).map(str::to_owned);
+                let attached = cluster
+                    .get(at + 1..)
+                    .filter(|v| !v.is_empty())
+                    .map(str::to_owned);
                 let value = attached
                     .or_else(|| rest.next().and_then(|v| v.to_str()).map(str::to_owned))
                     .ok_or_else(|| format!("option -{letter} needs a value"))?;
@@ -132,7 +166,11 @@ fn parse_short(cluster: &str, request: &mut Request, rest: &mut std::slice::Iter
                 }
                 return Ok(());
             }
-            other => return Err(format!("option -{other} is not known to the local EC2's sudo")),
+            other => {
+                return Err(format!(
+                    "option -{other} is not known to the local EC2's sudo"
+                ));
+            }
         }
     }
     Ok(())
@@ -140,15 +178,23 @@ fn parse_short(cluster: &str, request: &mut Request, rest: &mut std::slice::Iter
 
 fn is_variable_name(name: &str) -> bool {
     let mut letters = name.chars();
-    letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    letters
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn prepare(request: &Request) -> Result<Option<Command>, String> {
     let unreadable = |e: std::io::Error| format!("cannot read the guest's users: {e}");
     let caller_id = rustix::process::getuid().as_raw();
-    let caller = Account::with_id(caller_id).map_err(unreadable)?.ok_or_else(|| format!("user {caller_id} does not exist"))?;
+    let caller = Account::with_id(caller_id)
+        .map_err(unreadable)?
+        .ok_or_else(|| format!("user {caller_id} does not exist"))?;
     if caller_id != 0 && !may_use_sudo(&caller)? {
-        return Err(format!("{} is not in the sudoers file, or only with a password", caller.name));
+        return Err(format!(
+            "{} is not in the sudoers file, or only with a password",
+            caller.name
+        ));
     }
     if request.only_check {
         return Ok(None);
@@ -158,7 +204,9 @@ fn prepare(request: &Request) -> Result<Option<Command>, String> {
         Some(id) => Account::with_id(id),
         None => Account::find(name),
     };
-    let target = target.map_err(unreadable)?.ok_or_else(|| format!("unknown user {name}"))?;
+    let target = target
+        .map_err(unreadable)?
+        .ok_or_else(|| format!("unknown user {name}"))?;
     let group = match &request.group {
         Some(name) => group_id(name)?,
         None => target.group,
@@ -166,8 +214,11 @@ fn prepare(request: &Request) -> Result<Option<Command>, String> {
     // In a rootless guest there is no other id to become.
     if sys::has_set_user_id_powers() || has_other_ids() {
         let groups = target.supplementary_groups().map_err(unreadable)?;
-        let groups: Vec<_> = std::iter::once(group).chain(groups.into_iter().filter(|g| *g != group)).collect();
-        sys::become_user(target.user, group, &groups).map_err(|e| format!("cannot become {name}: {e}"))?;
+        let groups: Vec<_> = std::iter::once(group)
+            .chain(groups.into_iter().filter(|g| *g != group))
+            .collect();
+        sys::become_user(target.user, group, &groups)
+            .map_err(|e| format!("cannot become {name}: {e}"))?;
     }
     let mut command = command_line(request, &target);
     set_environment(&mut command, request, &caller, &target);
@@ -180,7 +231,10 @@ fn prepare(request: &Request) -> Result<Option<Command>, String> {
 /// Whether this user namespace has more ids than one.
 fn has_other_ids() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count > 1)
+    map.split_whitespace()
+        .nth(2)
+        .and_then(|count| count.parse::<u64>().ok())
+        .is_some_and(|count| count > 1)
 }
 
 fn group_id(name: &str) -> Result<u32, String> {
@@ -188,7 +242,11 @@ fn group_id(name: &str) -> Result<u32, String> {
         return Ok(id);
     }
     let text = fs::read_to_string("/etc/group").map_err(|e| format!("/etc/group: {e}"))?;
-    parse_groups(&text).into_iter().find(|g| g.name == name).map(|g| g.id).ok_or_else(|| format!("unknown group {name}"))
+    parse_groups(&text)
+        .into_iter()
+        .find(|g| g.name == name)
+        .map(|g| g.id)
+        .ok_or_else(|| format!("unknown group {name}"))
 }
 
 fn may_use_sudo(caller: &Account) -> Result<bool, String> {
@@ -215,13 +273,19 @@ fn may_use_sudo(caller: &Account) -> Result<bool, String> {
 
 /// Whether a line of a sudoers file lets the user do everything without a password.
 fn allows(rule: &str, user: &str, groups: &[String]) -> bool {
-    let Some((who, what)) = rule.trim().split_once(char::is_whitespace) else { return false };
+    let Some((who, what)) = rule.trim().split_once(char::is_whitespace) else {
+        return false;
+    };
     let applies = match who.strip_prefix('%') {
         Some(group) => groups.iter().any(|g| g == group),
         None => who == user || who == "ALL",
     };
     let what: String = what.chars().filter(|c| !c.is_whitespace()).collect();
-    applies && matches!(what.as_str(), "ALL=(ALL)NOPASSWD:ALL" | "ALL=(ALL:ALL)NOPASSWD:ALL" | "ALL=NOPASSWD:ALL")
+    applies
+        && matches!(
+            what.as_str(),
+            "ALL=(ALL)NOPASSWD:ALL" | "ALL=(ALL:ALL)NOPASSWD:ALL" | "ALL=NOPASSWD:ALL"
+        )
 }
 
 fn command_line(request: &Request, target: &Account) -> Command {
@@ -268,13 +332,19 @@ fn set_environment(command: &mut Command, request: &Request, caller: &Account, t
     command.env_clear();
     for (name, value) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let kept = KEPT.contains(&text.as_ref()) || text.starts_with("LC_") || request.kept_variables.iter().any(|k| *k == *text);
+        let kept = KEPT.contains(&text.as_ref())
+            || text.starts_with("LC_")
+            || request.kept_variables.iter().any(|k| *k == *text);
         // What the dynamic loader obeys must not pass a change of user.
         if (kept || request.keep_environment) && !text.starts_with("LD_") {
             command.env(&name, value);
         }
     }
-    let whole: Vec<_> = request.command.iter().map(|word| word.to_string_lossy()).collect();
+    let whole: Vec<_> = request
+        .command
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect();
     command
         .env("HOME", &target.home)
         .env("USER", &target.name)
@@ -296,7 +366,12 @@ mod tests {
     use super::*;
 
     fn request(line: &str) -> Result<Request, String> {
-        parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+        parse(
+            &line
+                .split_whitespace()
+                .map(OsString::from)
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -307,7 +382,12 @@ mod tests {
         assert_eq!(r.command, ["ls", "-u", "bob", "B=2"]);
         assert_eq!(request("-uann -- -x").unwrap().command, ["-x"]);
         assert_eq!(request("-i").unwrap().runs, Runs::Login);
-        assert_eq!(request("--user=ann --preserve-env=A,B id").unwrap().kept_variables, ["A", "B"]);
+        assert_eq!(
+            request("--user=ann --preserve-env=A,B id")
+                .unwrap()
+                .kept_variables,
+            ["A", "B"]
+        );
         assert!(request("").is_err());
         assert!(request("--askpass x").is_err());
         assert!(request("-A x").is_err());
@@ -326,6 +406,9 @@ mod tests {
 
     #[test]
     fn a_login_shell_gets_words_it_cannot_misread() {
-        assert_eq!(escaped(&["echo".into(), "a b;c".into(), "$HOME".into()]), "echo a\\ b\\;c $HOME");
+        assert_eq!(
+            escaped(&["echo".into(), "a b;c".into(), "$HOME".into()]),
+            "echo a\\ b\\;c $HOME"
+        );
     }
 }
