@@ -225,9 +225,9 @@ where
                 } else {
                     message.to_owned()
                 },
-                request_id: meta
+                request_id: error
                     .request_id()
-                    .or_else(|| error.request_id())
+                    .or_else(|| request_id_in(answer.raw().body().bytes()?))
                     .map(str::to_owned),
             }
         }
@@ -295,11 +295,24 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), |cause| (*cause).source())
 }
 
+/// The request id in the body of an EC2 error. The SDK looks for it only in a header, which what stands in for EC2, or
+/// before it, may not send. <https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html#api-error-response>
+fn request_id_in(body: &[u8]) -> Option<&str> {
+    let (_, after) = std::str::from_utf8(body).ok()?.split_once("<RequestID>")?;
+    let (id, _) = after.split_once("</RequestID>")?;
+    Some(id.trim())
+}
+
 /// The error and its causes in one line, without those that only repeat the one before.
 fn reasons(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for cause in causes(error) {
-        let reason = cause.to_string();
+        // The credentials chain lists what it tried on lines of their own.
+        let reason = cause
+            .to_string()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
         if line.ends_with(&reason) {
             continue;
         }
@@ -380,6 +393,14 @@ mod tests {
         for code in CODES.iter().flat_map(|(_, codes)| *codes) {
             assert!(seen.insert(code), "{code}");
         }
+    }
+
+    #[test]
+    fn a_request_id_is_found_in_the_body() {
+        let body = b"<Response><Errors/><RequestID>req-1</RequestID></Response>";
+        assert_eq!(request_id_in(body), Some("req-1"));
+        assert_eq!(request_id_in(b"<Response/>"), None);
+        assert_eq!(request_id_in(b"\xff<RequestID>"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The settings that every SDK client shares: retries, timeouts, credentials, endpoint.
 
 use crate::options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
+use crate::profile::NamedProfile;
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -83,14 +84,16 @@ async fn aws(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
     };
     let region = checked(region, options)?;
     let mut loader = aws_config::defaults(behaviour())
-        .region(region)
+        .region(region.clone())
         .retry_config(retries(&options.timeouts))
         .timeout_config(timeouts(&options.timeouts));
     if let Ok(name) = AppName::new("qib") {
         loader = loader.app_name(name);
     }
     if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
+        loader = loader
+            .profile_name(profile)
+            .credentials_provider(NamedProfile::new(profile, region));
     }
     if let Some(url) = &options.endpoint_url {
         loader = loader.endpoint_url(url);

@@ -26,6 +26,7 @@ mod key_pairs;
 mod launch;
 mod options;
 mod parameters;
+mod profile;
 mod region;
 mod security_groups;
 mod snapshots;

@@ -1,0 +1,231 @@
+//! What the environment and the shared config files decide. Each case runs [`child`] in a process with an environment
+//! of its own, since a process has only one.
+
+use crate::server::{Answer, Server};
+use aws::{AwsAccount, AwsOptions, ConnectError, StaticCredentials};
+use cloud::{Account, RegionName};
+use std::path::Path;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/b</Arn>\
+    <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+const NO_SUBNETS: &str = "<DescribeSubnetsResponse><subnetSet/></DescribeSubnetsResponse>";
+
+/// Connects as the environment says, asks who it is and for subnets, and prints what came of it.
+#[tokio::test]
+#[ignore = "the other tests here run it, in an environment of its own"]
+async fn child() {
+    let local = std::env::var("TEST_LOCAL").ok();
+    let options = AwsOptions {
+        profile: std::env::var("TEST_PROFILE").ok(),
+        region: local.as_ref().map(|_| "us-east-2".to_owned()),
+        credentials: local.as_ref().map(|_| StaticCredentials {
+            access_key_id: "AKIDLOCAL".to_owned(),
+            secret_access_key: "local-secret".to_owned(),
+        }),
+        endpoint_url: local,
+        ..AwsOptions::default()
+    };
+    let outcome = match AwsAccount::connect(options).await {
+        Err(error) => format!("{error}"),
+        Ok(account) => match account.caller_identity().await {
+            Err(error) => format!("{:?}: {error}", error.kind),
+            Ok(identity) => {
+                let region: &RegionName = account.default_region();
+                match account.region(region).subnets(&[]).await {
+                    Err(error) => format!("{:?}: {error}", error.kind),
+                    Ok(_) => format!("{} in {region}", identity.arn),
+                }
+            }
+        },
+    };
+    println!("outcome: {outcome}");
+}
+
+/// A home with these config files, and what [`child`] made of it with these variables.
+async fn outcome(config: &str, credentials: &str, variables: &[(&str, &str)]) -> String {
+    let home = TempDir::new().unwrap();
+    let config_file = write(home.path(), "config", config);
+    let credentials_file = write(home.path(), "credentials", credentials);
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "environment::child", "--ignored", "--nocapture"])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("AWS_CONFIG_FILE", config_file)
+        .env("AWS_SHARED_CREDENTIALS_FILE", credentials_file)
+        // Tests must not look for the metadata of the machine that they run on.
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(variables.iter().copied())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, outcome) = stdout
+        .split_once("outcome: ")
+        .unwrap_or_else(|| panic!("{stdout}{}", String::from_utf8_lossy(&output.stderr)));
+    outcome.lines().next().unwrap_or_default().to_owned()
+}
+
+fn write(folder: &Path, name: &str, content: &str) -> std::path::PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+async fn aws() -> Server {
+    Server::start([Answer::xml(IDENTITY), Answer::xml(NO_SUBNETS)]).await
+}
+
+#[tokio::test]
+async fn keys_region_and_endpoint_come_from_the_environment() {
+    let (sts, ec2) = (aws().await, Server::start([Answer::xml(NO_SUBNETS)]).await);
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "AKIDENV"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_SESSION_TOKEN", "session"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ENDPOINT_URL", sts.url()),
+        ("AWS_ENDPOINT_URL_EC2", ec2.url()),
+    ];
+    let outcome = outcome("", "", &variables).await;
+    assert_eq!(outcome, "arn:aws:iam::123456789012:user/b in eu-central-1");
+    sts.only_request().assert_signed_for("eu-central-1", "sts");
+    let request = ec2.only_request();
+    request.assert_signed_for("eu-central-1", "ec2");
+    assert_eq!(request.header("x-amz-security-token"), Some("session"));
+}
+
+#[tokio::test]
+async fn a_profile_gives_region_credentials_and_endpoint() {
+    let server = aws().await;
+    let config = format!(
+        "[default]\nregion = us-west-1\n[profile build]\nregion = ap-south-1\nendpoint_url = {}\n\
+         credential_process = echo '{{\"Version\":1,\"AccessKeyId\":\"AKIDPROC\",\"SecretAccessKey\":\"s\"}}'\n",
+        server.url()
+    );
+    let outcome = outcome(
+        &config,
+        "",
+        &[("TEST_PROFILE", "build"), ("PATH", "/usr/bin:/bin")],
+    )
+    .await;
+    assert_eq!(outcome, "arn:aws:iam::123456789012:user/b in ap-south-1");
+    let requests = server.requests();
+    requests[1].assert_signed_for("ap-south-1", "ec2");
+    let authorization = requests[1].header("authorization").unwrap();
+    assert!(
+        authorization.contains("Credential=AKIDPROC/"),
+        "{authorization}"
+    );
+}
+
+#[tokio::test]
+async fn a_profile_asked_for_by_name_wins_over_keys_in_the_environment() {
+    let server = aws().await;
+    let config = "[profile build]\nregion = ap-south-1\n";
+    let credentials = "[build]\naws_access_key_id = AKIDFILE\naws_secret_access_key = s\n";
+    let variables = [
+        ("TEST_PROFILE", "build"),
+        ("AWS_ACCESS_KEY_ID", "AKIDENV"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", server.url()),
+    ];
+    let outcome = outcome(config, credentials, &variables).await;
+    assert_eq!(outcome, "arn:aws:iam::123456789012:user/b in ap-south-1");
+    let requests = server.requests();
+    let authorization = requests[1].header("authorization").unwrap();
+    assert!(
+        authorization.contains("Credential=AKIDFILE/"),
+        "{authorization}"
+    );
+}
+
+#[tokio::test]
+async fn no_region_says_how_to_give_one() {
+    let outcome = outcome("", "", &[("TEST_PROFILE", "build")]).await;
+    let expected = ConnectError::NoRegion {
+        profile: Some("build".to_owned()),
+    };
+    assert_eq!(outcome, expected.to_string());
+}
+
+/// The endpoint is a server that must not be asked anything: there is nothing to sign with.
+async fn without_credentials(config: &str, variables: &[(&str, &str)]) -> String {
+    let server = Server::start([]).await;
+    let always = [
+        ("AWS_REGION", "us-east-2"),
+        ("AWS_ENDPOINT_URL", server.url()),
+    ];
+    let variables: Vec<_> = always.iter().chain(variables).copied().collect();
+    let outcome = outcome(config, "", &variables).await;
+    assert_eq!(server.requests().len(), 0, "{outcome}");
+    assert!(outcome.starts_with("Credentials: "), "{outcome}");
+    outcome
+}
+
+#[tokio::test]
+async fn no_credentials_at_all() {
+    let outcome = without_credentials("", &[]).await;
+    assert!(
+        outcome.contains("no credentials found in chain"),
+        "{outcome}"
+    );
+}
+
+#[tokio::test]
+async fn a_profile_that_does_not_exist_is_named() {
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKIDENV"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("TEST_PROFILE", "nobody"),
+    ];
+    let outcome = without_credentials("", &keys).await;
+    assert!(outcome.contains("nobody"), "{outcome}");
+}
+
+#[tokio::test]
+async fn a_credential_process_that_fails_is_quoted() {
+    let config =
+        "[profile build]\ncredential_process = sh -c \"echo vault is sealed >&2; exit 3\"\n";
+    let variables = [("TEST_PROFILE", "build"), ("PATH", "/usr/bin:/bin")];
+    let outcome = without_credentials(config, &variables).await;
+    assert!(outcome.contains("vault is sealed"), "{outcome}");
+}
+
+#[tokio::test]
+async fn an_sso_login_that_is_missing_is_a_matter_of_credentials() {
+    let config = "[profile build]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Builder\n\
+                  [sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://example.invalid/start\n";
+    let outcome = without_credentials(config, &[("TEST_PROFILE", "build")]).await;
+    assert!(outcome.contains("SSO"), "{outcome}");
+}
+
+#[tokio::test]
+async fn the_local_ec2_is_reached_whatever_the_environment_says() {
+    let (local, elsewhere) = (aws().await, Server::start([]).await);
+    let variables = [
+        ("TEST_LOCAL", local.url()),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_PROFILE", "nobody"),
+        ("AWS_ACCESS_KEY_ID", "AKIDENV"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL", elsewhere.url()),
+        ("AWS_ENDPOINT_URL_EC2", elsewhere.url()),
+        ("HTTP_PROXY", elsewhere.url()),
+        ("http_proxy", elsewhere.url()),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", elsewhere.url()),
+    ];
+    let outcome = outcome("", "", &variables).await;
+    assert_eq!(outcome, "arn:aws:iam::123456789012:user/b in us-east-2");
+    assert_eq!(elsewhere.requests().len(), 0);
+    let authorization = local.requests()[1]
+        .header("authorization")
+        .unwrap()
+        .to_owned();
+    assert!(
+        authorization.contains("Credential=AKIDLOCAL/"),
+        "{authorization}"
+    );
+}

@@ -1,0 +1,196 @@
+//! What goes wrong on the wire, and what is made of it.
+
+use crate::server::Answer;
+use crate::{TIMEOUTS, options, region, region_with};
+use aws::{AwsAccount, Timeouts};
+use cloud::{Account, CloudError, ErrorKind, InstanceFilter, RegionName};
+use std::time::Duration;
+
+async fn describe(answers: Vec<Answer>, timeouts: Timeouts) -> (usize, CloudError) {
+    let (server, region) = region_with(answers, timeouts).await;
+    let error = region
+        .instances(&InstanceFilter::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.operation, "DescribeInstances");
+    (server.requests().len(), error)
+}
+
+#[tokio::test]
+async fn each_family_of_errors_is_told_from_the_others() {
+    for (status, code, message, kind) in [
+        (
+            503,
+            "RequestLimitExceeded",
+            "slow down",
+            ErrorKind::Throttled,
+        ),
+        (500, "InternalError", "oops", ErrorKind::Transient),
+        (400, "InvalidInstanceID.NotFound", "no", ErrorKind::NotFound),
+        (400, "InvalidGroup.Duplicate", "yes", ErrorKind::Duplicate),
+        (400, "DependencyViolation", "used", ErrorKind::Dependency),
+        (400, "IncorrectInstanceState", "off", ErrorKind::WrongState),
+        (
+            400,
+            "Resource.AlreadyAssociated",
+            "taken",
+            ErrorKind::AddressInUse,
+        ),
+        (400, "VcpuLimitExceeded", "too many", ErrorKind::Quota),
+        (
+            401,
+            "AuthFailure",
+            "AWS was not able to validate the provided access credentials",
+            ErrorKind::Credentials,
+        ),
+        (
+            400,
+            "RequestExpired",
+            "Request has expired.",
+            ErrorKind::Credentials,
+        ),
+        (
+            403,
+            "UnauthorizedOperation",
+            "not you",
+            ErrorKind::AccessDenied,
+        ),
+        (400, "InvalidParameterValue", "bad", ErrorKind::InvalidInput),
+        (400, "SomethingNew", "what", ErrorKind::Other),
+    ] {
+        let answer = Answer::ec2_error(status, code, message);
+        let (_, error) = describe(vec![answer], TIMEOUTS).await;
+        assert_eq!(error.kind, kind, "{error}");
+        assert_eq!(error.code, code);
+        assert_eq!(error.message, message);
+        assert_eq!(error.request_id.as_deref(), Some("req-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up() {
+    let (requests, error) = describe(vec![Answer::Silence], TIMEOUTS).await;
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+    assert_eq!(requests, 1);
+}
+
+#[tokio::test]
+async fn the_time_for_all_attempts_is_limited_too() {
+    let timeouts = Timeouts {
+        read: Duration::from_secs(60),
+        attempt: Duration::from_secs(60),
+        operation: Duration::from_millis(300),
+        ..TIMEOUTS
+    };
+    let (requests, error) = describe(vec![Answer::Silence], timeouts).await;
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+    assert_eq!(requests, 1);
+}
+
+#[tokio::test]
+async fn lost_connections_and_answers_cut_off_are_passing_faults() {
+    for answer in [Answer::HangUp, Answer::CutOff] {
+        let (_, error) = describe(vec![answer], TIMEOUTS).await;
+        assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+        assert!(error.code.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn nobody_listening_is_a_passing_fault() {
+    // Bound and dropped: the port is free, and nobody else is given it at once.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let account = AwsAccount::connect(options(&url, TIMEOUTS)).await.unwrap();
+    let error = account
+        .region(&RegionName::from("us-east-2"))
+        .subnets(&[])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+    assert!(error.message.contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn what_no_aws_service_says_is_quoted() {
+    let answer = Answer::Http {
+        status: 407,
+        content_type: "text/html",
+        body: "<html>log in to the proxy</html>".to_owned(),
+    };
+    let (_, error) = describe(vec![answer], TIMEOUTS).await;
+    assert_eq!(error.kind, ErrorKind::Other, "{error}");
+    assert!(error.message.contains("407"), "{error}");
+}
+
+/// Enough attempts to see whether there is a second one.
+const THREE_ATTEMPTS: Timeouts = Timeouts {
+    read: Duration::from_secs(10),
+    attempts: 3,
+    ..TIMEOUTS
+};
+
+#[tokio::test]
+async fn throttling_and_server_errors_are_tried_again() {
+    let (server, region) = region_with(
+        [
+            Answer::ec2_error(503, "RequestLimitExceeded", "slow down"),
+            Answer::ec2_error(500, "InternalError", "oops"),
+            Answer::xml("<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"),
+        ],
+        THREE_ATTEMPTS,
+    )
+    .await;
+    let found = region.instances(&InstanceFilter::default()).await.unwrap();
+    assert!(found.is_empty());
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_tried_again() {
+    let refusal = Answer::ec2_error(403, "UnauthorizedOperation", "not you");
+    let (requests, _) = describe(vec![refusal], THREE_ATTEMPTS).await;
+    assert_eq!(requests, 1);
+}
+
+#[tokio::test]
+async fn a_lack_of_machines_is_not_tried_again() {
+    let none_left = || Answer::ec2_error(500, "InsufficientInstanceCapacity", "none left");
+    let (server, region) = region_with([none_left(), none_left()], THREE_ATTEMPTS).await;
+    let error = region
+        .run_instance(&crate::launch::request())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Capacity);
+    assert_eq!(error.resource.as_deref(), Some("ami-1"));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_repeated_launch_carries_the_same_token() {
+    let (server, region) = region_with(
+        [Answer::HangUp, Answer::xml(crate::launch::ANSWER)],
+        THREE_ATTEMPTS,
+    )
+    .await;
+    region
+        .run_instance(&crate::launch::request())
+        .await
+        .unwrap();
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[0].param("ClientToken"), Some("token-1"));
+    assert_eq!(requests[1].param("ClientToken"), Some("token-1"));
+}
+
+#[tokio::test]
+async fn an_answer_without_sense_names_the_field() {
+    let (_server, region) = region([Answer::xml(
+        "<DescribeSubnetsResponse><subnetSet><item><vpcId>vpc-1</vpcId></item></subnetSet></DescribeSubnetsResponse>",
+    )])
+    .await;
+    let error = region.subnets(&[]).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Other);
+    assert!(error.message.contains("subnetId"), "{error}");
+}
