@@ -3,8 +3,8 @@
 //! ```text
 //!   stage (no terminal)                  command                                 cleanup
 //!   /tmp/qib-ID/         0700    sudo -n -H -u USER -- /bin/sh               rm -rf /tmp/qib-ID
-//!     script             0600      /tmp/qib-ID/run </dev/null                after a command that did not
-//!     run                0600        sets the environment, removes itself,   come to its end
+//!     script             0600      /tmp/qib-ID/run </dev/null                after a command that failed
+//!     run                0600        sets the environment, removes itself,   or whose connection broke
 //!                                    runs INTERPRETER [-e] script,
 //!                                    removes /tmp/qib-ID, exits as it did
 //! ```
@@ -148,8 +148,9 @@ impl fmt::Debug for StagedFile {
 pub struct PreparedScript {
     /// Runs the script and removes its files.
     pub command: RemoteCommand,
-    /// Removes what is left of the script's files. Needed only if `command` did not come to its end (a lost connection, a
-    /// reboot); does no harm otherwise.
+    /// Removes what is left of the script's files. [`crate::Connection::run_script`] does it while it has its connection;
+    /// after a lost connection, a reboot, or a future that was dropped it is the caller's to run. It does no harm when
+    /// there is nothing left.
     pub cleanup: RemoteCommand,
     pub(crate) folder: String,
     pub(crate) staged: Vec<StagedFile>,

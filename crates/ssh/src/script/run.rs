@@ -24,8 +24,9 @@ impl Connection {
             return Err(error);
         }
         let result = self.run(&script.command, output).await;
-        // After any exit but a signal, the command has cleaned up after itself.
-        if !matches!(result, Ok(CommandExit::Code(_))) {
+        // A script that succeeded has removed its files. One that failed may not even have begun: sudo may have refused,
+        // with the environment still in its file.
+        if !result.as_ref().is_ok_and(CommandExit::is_success) {
             self.clean_up(script).await;
         }
         result

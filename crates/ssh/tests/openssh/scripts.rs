@@ -217,6 +217,10 @@ async fn becoming_another_user_goes_through_sudo_with_the_environment() {
             "without sudo's leave nothing runs: {result:?} {output:?}"
         );
         assert!(!output.text(Stream::Stdout).contains(other));
+        assert!(
+            !folder_of(&prepared).exists(),
+            "the file with the environment is gone"
+        );
     }
 }
 
