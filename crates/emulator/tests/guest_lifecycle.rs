@@ -1,4 +1,9 @@
 //! Guests from their first boot to their image, through the real OpenSSH client.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test is an edge, and this one prints its own results"
+)]
 
 mod guest_support;
 

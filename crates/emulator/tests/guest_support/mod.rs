@@ -344,10 +344,13 @@ pub async fn until<T: Clone>(mut receiver: watch::Receiver<Option<T>>) -> T {
     value.clone().unwrap()
 }
 
+/// A case that runs.
+type Running = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// One test of a program without libtest: those programs are also guests' launchers, so their `main` is their own.
 pub struct Case {
     pub name: &'static str,
-    pub run: fn(Arc<World>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub run: fn(Arc<World>) -> Running,
 }
 
 /// Declares cases from async functions that take an `Arc<World>`.

@@ -41,6 +41,8 @@ fn prepare(guest: &Guest) -> io::Result<()> {
          datasource:\n  Ec2:\n    metadata_urls: ['http://169.254.169.254']\n    strict_id: false\n    max_wait: 60\n    timeout: 10\n    \
          apply_full_imds_network_config: false\n\
          network: {{config: disabled}}\n\
+         locale: false\n\
+         ssh_genkeytypes: [ecdsa, ed25519]\n\
          system_info:\n  default_user:\n    name: {}\n    lock_passwd: true\n    gecos: Cloud User\n    \
          sudo: ['ALL=(ALL) NOPASSWD:ALL']\n    shell: /bin/bash\n",
         guest.spec.default_user

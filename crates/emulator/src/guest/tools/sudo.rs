@@ -141,8 +141,7 @@ fn parse_short(
     request: &mut Request,
     rest: &mut std::slice::Iter<'_, OsString>,
 ) -> Result<(), String> {
-    let mut letters = cluster.char_indices().skip(1);
-    while let Some((at, letter)) = letters.next() {
+    for (at, letter) in cluster.char_indices().skip(1) {
         match letter {
             // No password is ever asked for, HOME is always the target's, and there is no timestamp.
             'n' | 'H' | 'S' | 'k' => {}
