@@ -58,7 +58,11 @@ impl Cancellation {
     /// Comes back when one is asked to stop, and never otherwise.
     pub async fn cancelled(&self) -> Cancelled {
         let mut receiver = self.0.clone();
-        let seen = receiver.wait_for(Option::is_some).await.ok().and_then(|state| *state);
+        let seen = receiver
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|state| *state);
         match seen {
             Some(why) => why,
             // The canceller is gone: nobody can ask any more.
@@ -86,7 +90,10 @@ mod tests {
         assert_eq!(cancellation.check(), Ok(()));
         canceller.cancel(Cancelled::Interrupted);
         canceller.cancel(Cancelled::Terminated);
-        assert_eq!(cancellation.race(std::future::pending::<()>()).await, Err(Cancelled::Interrupted));
+        assert_eq!(
+            cancellation.race(std::future::pending::<()>()).await,
+            Err(Cancelled::Interrupted)
+        );
     }
 
     #[tokio::test]

@@ -1,7 +1,10 @@
 //! The only way in which a step changes the account: intent, call, result; and undo through the same journal.
 
 use crate::failure::StepError;
-use crate::journal::{Effect, EffectNumber, EffectState, Journal, JournalError, JournalState, Outcome, Record, RunStatus};
+use crate::journal::{
+    Effect, EffectNumber, EffectState, Journal, JournalError, JournalState, Outcome, Record,
+    RunStatus,
+};
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
 use crate::undo;
@@ -30,8 +33,20 @@ pub struct Made<T> {
 
 impl Effects {
     /// Effects of `run`, written to `journal`.
-    pub fn new(run: RunId, journal: Arc<Journal>, clock: Arc<dyn Clock>, account: Arc<dyn Account>, endpoint: Option<String>) -> Self {
-        Self { run, journal, clock, account, endpoint }
+    pub fn new(
+        run: RunId,
+        journal: Arc<Journal>,
+        clock: Arc<dyn Clock>,
+        account: Arc<dyn Account>,
+        endpoint: Option<String>,
+    ) -> Self {
+        Self {
+            run,
+            journal,
+            clock,
+            account,
+            endpoint,
+        }
     }
 
     /// The run whose effects these are.
@@ -54,9 +69,15 @@ impl Effects {
         match result {
             Ok(value) => self.journal.succeeded(number, outcome(value)),
             Err(error) if error.kind == ErrorKind::Transient => {
-                self.journal.append(&Record::Unanswered { number, error: error.to_string() })
+                self.journal.append(&Record::Unanswered {
+                    number,
+                    error: error.to_string(),
+                })
             }
-            Err(error) => self.journal.append(&Record::Refused { number, error: error.to_string() }),
+            Err(error) => self.journal.append(&Record::Refused {
+                number,
+                error: error.to_string(),
+            }),
         }
     }
 
@@ -72,22 +93,41 @@ impl Effects {
         let number = self.announce(cell, effect)?;
         let result = call.await;
         self.settle(number, &result, outcome)?;
-        Ok(Made { number, value: result? })
+        Ok(Made {
+            number,
+            value: result?,
+        })
     }
 
     /// Removes what effect `number` made, if it is still there, and records it.
     pub async fn unmake(&self, number: EffectNumber) -> Result<(), StepError> {
         let state = self.journal.state();
-        let Some(entry) = state.effect(number) else { return Ok(()) };
+        let Some(entry) = state.effect(number) else {
+            return Ok(());
+        };
         if matches!(entry.state, EffectState::Undone | EffectState::NotDone) {
             return Ok(());
         }
         let region = self.account.region(entry.effect.region());
-        let result = undo::undo(region.as_ref(), self.clock.as_ref(), &self.run, &entry.cell, &entry.effect, &entry.state).await;
+        let result = undo::undo(
+            region.as_ref(),
+            self.clock.as_ref(),
+            &self.run,
+            &entry.cell,
+            &entry.effect,
+            &entry.state,
+        )
+        .await;
         match result {
-            Ok(()) => self.journal.append(&Record::Undone { number }).map_err(StepError::from),
+            Ok(()) => self
+                .journal
+                .append(&Record::Undone { number })
+                .map_err(StepError::from),
             Err(error) => {
-                self.journal.append(&Record::UndoFailed { number, error: error.to_string() })?;
+                self.journal.append(&Record::UndoFailed {
+                    number,
+                    error: error.to_string(),
+                })?;
                 Err(error.into())
             }
         }
@@ -113,7 +153,12 @@ impl Effects {
                 continue;
             }
             if let Err(error) = self.unmake(number).await {
-                left.push(undo::left_resource(&entry.effect, &entry.state, error.to_string(), self.endpoint.as_deref()));
+                left.push(undo::left_resource(
+                    &entry.effect,
+                    &entry.state,
+                    error.to_string(),
+                    self.endpoint.as_deref(),
+                ));
             }
         }
         left
@@ -127,12 +172,16 @@ impl Effects {
     /// The image of `cell` that is part of the result: its id and name.
     pub fn delivered(&self, cell: &CellName) -> Option<(String, String)> {
         let state = self.journal.state();
-        state.delivered().into_iter().find_map(|entry| match (&entry.effect, &entry.state) {
-            (Effect::CreateImage { name, .. }, EffectState::Delivered(Outcome::Image { id })) if entry.cell == *cell => {
-                Some((id.to_string(), name.clone()))
-            }
-            _ => None,
-        })
+        state
+            .delivered()
+            .into_iter()
+            .find_map(|entry| match (&entry.effect, &entry.state) {
+                (
+                    Effect::CreateImage { name, .. },
+                    EffectState::Delivered(Outcome::Image { id }),
+                ) if entry.cell == *cell => Some((id.to_string(), name.clone())),
+                _ => None,
+            })
     }
 
     /// Ends the journal.
@@ -147,7 +196,12 @@ impl Effects {
         kept.into_iter()
             .map(|(_, entry)| {
                 let reason = String::from("kept by --keep-on-failure");
-                undo::left_resource(&entry.effect, &entry.state, reason, self.endpoint.as_deref())
+                undo::left_resource(
+                    &entry.effect,
+                    &entry.state,
+                    reason,
+                    self.endpoint.as_deref(),
+                )
             })
             .collect()
     }

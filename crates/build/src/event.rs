@@ -91,29 +91,88 @@ pub enum OutputStream {
 #[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Event {
     /// The run has an id and an account.
-    Started { run: RunId, pipeline: String, account: String, identity: String, region: String, rehearsal: bool },
+    Started {
+        run: RunId,
+        pipeline: String,
+        account: String,
+        identity: String,
+        region: String,
+        rehearsal: bool,
+    },
     /// A step begins.
-    StepStarted { #[serde(flatten)] cell: CellName, step: Step },
+    StepStarted {
+        #[serde(flatten)]
+        cell: CellName,
+        step: Step,
+    },
     /// A step has ended well.
-    StepFinished { #[serde(flatten)] cell: CellName, step: Step },
+    StepFinished {
+        #[serde(flatten)]
+        cell: CellName,
+        step: Step,
+    },
     /// Something worth knowing, such as an id.
-    Note { #[serde(flatten)] cell: CellName, text: String },
+    Note {
+        #[serde(flatten)]
+        cell: CellName,
+        text: String,
+    },
     /// Something that a person should look at.
-    Warning { #[serde(flatten)] cell: CellName, text: String },
+    Warning {
+        #[serde(flatten)]
+        cell: CellName,
+        text: String,
+    },
     /// A provisioner begins.
-    ProvisionerStarted { #[serde(flatten)] cell: CellName, provisioner: String },
+    ProvisionerStarted {
+        #[serde(flatten)]
+        cell: CellName,
+        provisioner: String,
+    },
     /// A provisioner is not run because the guest of a rehearsal lacks what it needs.
-    ProvisionerSkipped { #[serde(flatten)] cell: CellName, provisioner: String, needs: Vec<String> },
+    ProvisionerSkipped {
+        #[serde(flatten)]
+        cell: CellName,
+        provisioner: String,
+        needs: Vec<String>,
+    },
     /// A line that a provisioner printed.
-    Output { #[serde(flatten)] cell: CellName, provisioner: String, stream: OutputStream, line: String },
+    Output {
+        #[serde(flatten)]
+        cell: CellName,
+        provisioner: String,
+        stream: OutputStream,
+        line: String,
+    },
     /// How far an image is, 0 to 100.
-    ImageProgress { #[serde(flatten)] cell: CellName, percent: u8 },
+    ImageProgress {
+        #[serde(flatten)]
+        cell: CellName,
+        percent: u8,
+    },
     /// A stage is not built: this image is reused.
-    Cached { #[serde(flatten)] cell: CellName, image_id: String, name: String, reason: String },
+    Cached {
+        #[serde(flatten)]
+        cell: CellName,
+        image_id: String,
+        name: String,
+        reason: String,
+    },
     /// A stage's image is complete.
-    Built { #[serde(flatten)] cell: CellName, image_id: String, name: String },
+    Built {
+        #[serde(flatten)]
+        cell: CellName,
+        image_id: String,
+        name: String,
+    },
     /// A cell has failed.
-    Failed { #[serde(flatten)] cell: CellName, step: Step, error: String, hint: Option<String> },
+    Failed {
+        #[serde(flatten)]
+        cell: CellName,
+        step: Step,
+        error: String,
+        hint: Option<String>,
+    },
     /// The last one.
     Finished(Report),
 }

@@ -20,8 +20,14 @@ pub enum StepError {
 
     #[error("no image in {region} matches the source: {wanted}")]
     NoImageMatches { region: String, wanted: String },
-    #[error("{count} images in {region} match the source, and `pick: only` wants exactly one: {wanted}")]
-    SeveralImagesMatch { region: String, wanted: String, count: usize },
+    #[error(
+        "{count} images in {region} match the source, and `pick: only` wants exactly one: {wanted}"
+    )]
+    SeveralImagesMatch {
+        region: String,
+        wanted: String,
+        count: usize,
+    },
     #[error("the source image {image} is {state}, not available")]
     SourceNotAvailable { image: String, state: String },
     #[error("there is no subnet in {region} for `{wanted}`")]
@@ -29,7 +35,11 @@ pub enum StepError {
     #[error("the VPC {vpc} has no default security group that the instance could be moved to")]
     NoDefaultGroup { vpc: String },
     #[error("the image name `{name}` is taken in {region} by {image}")]
-    NameTaken { name: String, region: String, image: String },
+    NameTaken {
+        name: String,
+        region: String,
+        image: String,
+    },
     #[error("`{field}` cannot be filled in: {reason}")]
     Template { field: String, reason: String },
     #[error("the caller's own address is not known: {reason}")]
@@ -38,7 +48,13 @@ pub enum StepError {
     #[error("there is no Elastic IP {allocation} in {region}")]
     AddressUnknown { allocation: String, region: String },
     #[error("the Elastic IP {address} ({allocation}) stayed bound to {holder} for {waited:?}")]
-    AddressHeld { allocation: String, address: String, holder: String, waited: Duration, free_with: String },
+    AddressHeld {
+        allocation: String,
+        address: String,
+        holder: String,
+        waited: Duration,
+        free_with: String,
+    },
     #[error("the address was not bound: {reason}")]
     AddressNotBound { reason: String, log: Vec<String> },
 
@@ -49,31 +65,71 @@ pub enum StepError {
     #[error("the key cannot be used: {0}")]
     Key(String),
     #[error("instance {instance} is {state}{reason}", reason = .reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
-    InstanceGone { instance: String, state: String, reason: Option<String> },
+    InstanceGone {
+        instance: String,
+        state: String,
+        reason: Option<String>,
+    },
     #[error("instance {instance} did not become {wanted} within {waited:?}: {detail}")]
-    InstanceSlow { instance: String, wanted: &'static str, waited: Duration, detail: String },
+    InstanceSlow {
+        instance: String,
+        wanted: &'static str,
+        waited: Duration,
+        detail: String,
+    },
 
     #[error("SSH never came up on {destination} within {waited:?}; the last attempt: {last}")]
-    SshNeverCameUp { destination: String, waited: Duration, last: String, console: Vec<String> },
-    #[error("THE HOST KEY OF {destination} IS NOT THE ONE THIS RUN EXPECTS: {detail}. Somebody may be between you and the instance; nothing was sent.")]
+    SshNeverCameUp {
+        destination: String,
+        waited: Duration,
+        last: String,
+        console: Vec<String>,
+    },
+    #[error(
+        "THE HOST KEY OF {destination} IS NOT THE ONE THIS RUN EXPECTS: {detail}. Somebody may be between you and the instance; nothing was sent."
+    )]
     HostKeyMismatch { destination: String, detail: String },
     #[error("{destination} refuses the key of user `{user}`: {detail}")]
-    AuthenticationRefused { destination: String, user: String, detail: String },
+    AuthenticationRefused {
+        destination: String,
+        user: String,
+        detail: String,
+    },
     #[error("the SSH connection broke while {doing}: {detail}. A provisioner is never run twice.")]
     ConnectionLost { doing: String, detail: String },
     #[error("cloud-init in the guest ended with an error: {detail}")]
     CloudInit { detail: String },
     #[error("provisioner `{name}` {how}")]
-    Provisioner { name: String, how: String, last_lines: Vec<String> },
+    Provisioner {
+        name: String,
+        how: String,
+        last_lines: Vec<String>,
+    },
     #[error("upload of {from} to {to} failed: {reason}")]
-    Upload { from: String, to: String, reason: String },
+    Upload {
+        from: String,
+        to: String,
+        reason: String,
+    },
     #[error("qib's keys and user-data could not be removed from the guest: {reason}")]
-    Scrub { reason: String, last_lines: Vec<String> },
+    Scrub {
+        reason: String,
+        last_lines: Vec<String>,
+    },
 
     #[error("image {image} ({name}) failed: {reason}")]
-    ImageFailed { image: String, name: String, reason: String },
+    ImageFailed {
+        image: String,
+        name: String,
+        reason: String,
+    },
     #[error("image {image} ({name}) was not available after {waited:?}: {detail}")]
-    ImageSlow { image: String, name: String, waited: Duration, detail: String },
+    ImageSlow {
+        image: String,
+        name: String,
+        waited: Duration,
+        detail: String,
+    },
     #[error("the image {image} is complete, but sharing it failed: {reason}")]
     NotShared { image: String, reason: String },
     #[error("the output {path} cannot be written: {reason}")]
@@ -91,21 +147,47 @@ impl StepError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Cloud(error) => return error.hint().map(str::to_owned),
-            Self::NoImageMatches { .. } => "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is.",
+            Self::NoImageMatches { .. } => {
+                "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
+            }
             Self::SeveralImagesMatch { .. } => "Narrow the filter, or say `pick: newest`.",
-            Self::NoSubnet { .. } => "Give `launch.subnet` as { id: subnet-… }, or make a default VPC with `aws ec2 create-default-vpc`.",
-            Self::NameTaken { .. } => "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or deregister the old image.",
-            Self::CallerAddress { .. } => "Say where SSH may come from: `launch.ssh_from: [203.0.113.7/32]`.",
-            Self::AddressUnknown { .. } => "`aws ec2 describe-addresses` lists the allocations of the region.",
+            Self::NoSubnet { .. } => {
+                "Give `launch.subnet` as { id: subnet-… }, or make a default VPC with `aws ec2 create-default-vpc`."
+            }
+            Self::NameTaken { .. } => {
+                "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or deregister the old image."
+            }
+            Self::CallerAddress { .. } => {
+                "Say where SSH may come from: `launch.ssh_from: [203.0.113.7/32]`."
+            }
+            Self::AddressUnknown { .. } => {
+                "`aws ec2 describe-addresses` lists the allocations of the region."
+            }
             Self::AddressHeld { free_with, .. } => return Some(format!("To free it: {free_with}")),
-            Self::AddressNotBound { .. } => "Check that the instance profile may call ec2:AssociateAddress and that the instance has a way out at boot, or say `bind: api`.",
-            Self::UserDataTooLarge { .. } => "Move the content of launch.user_data into a provisioner.",
-            Self::SshNeverCameUp { .. } => "Run again with --keep-on-failure, and look at the console: `aws ec2 get-console-output`.",
-            Self::HostKeyMismatch { .. } => "Check `connect.host`, and whether another machine holds the address.",
-            Self::AuthenticationRefused { .. } => "Check `connect.user`: it must be the image's default user, or one that the image's cloud-init configures.",
-            Self::Provisioner { .. } => "Run again with --keep-on-failure to look around in the guest with `qib ssh`.",
-            Self::NotShared { .. } => "Run again: the image is found by its cache key and only shared.",
-            Self::InstanceGone { .. } => "The instance was ended from outside, or ended itself; the EC2 console's state reason and CloudTrail say by whom.",
+            Self::AddressNotBound { .. } => {
+                "Check that the instance profile may call ec2:AssociateAddress and that the instance has a way out at boot, or say `bind: api`."
+            }
+            Self::UserDataTooLarge { .. } => {
+                "Move the content of launch.user_data into a provisioner."
+            }
+            Self::SshNeverCameUp { .. } => {
+                "Run again with --keep-on-failure, and look at the console: `aws ec2 get-console-output`."
+            }
+            Self::HostKeyMismatch { .. } => {
+                "Check `connect.host`, and whether another machine holds the address."
+            }
+            Self::AuthenticationRefused { .. } => {
+                "Check `connect.user`: it must be the image's default user, or one that the image's cloud-init configures."
+            }
+            Self::Provisioner { .. } => {
+                "Run again with --keep-on-failure to look around in the guest with `qib ssh`."
+            }
+            Self::NotShared { .. } => {
+                "Run again: the image is found by its cache key and only shared."
+            }
+            Self::InstanceGone { .. } => {
+                "The instance was ended from outside, or ended itself; the EC2 console's state reason and CloudTrail say by whom."
+            }
             _ => return None,
         };
         Some(hint.to_owned())
@@ -136,7 +218,12 @@ pub struct CellFailure {
 impl CellFailure {
     /// The whole message: what was being done, why it failed, and what shows it.
     pub fn message(&self) -> String {
-        let mut text = format!("{} failed while {}: {}", self.cell, self.step.describe(), self.error);
+        let mut text = format!(
+            "{} failed while {}: {}",
+            self.cell,
+            self.step.describe(),
+            self.error
+        );
         for line in self.error.evidence() {
             text.push_str("\n    ");
             text.push_str(line);

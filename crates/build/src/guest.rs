@@ -123,7 +123,11 @@ pub trait Output: Send {
 #[async_trait]
 pub trait GuestAccess: Send + Sync {
     /// Connects, checks the host's key before anything is sent, and logs in. Takes at most `within`.
-    async fn open(&self, target: &GuestTarget, within: Duration) -> Result<Box<dyn GuestSession>, OpenError>;
+    async fn open(
+        &self,
+        target: &GuestTarget,
+        within: Duration,
+    ) -> Result<Box<dyn GuestSession>, OpenError>;
     /// The agent's first public key, in OpenSSH's one-line format; none if it has none.
     async fn agent_keys(&self, socket: &Path) -> Result<Option<String>, String>;
 }
@@ -136,9 +140,18 @@ pub trait GuestSession: Send + Sync {
     /// Whether the connection has ended.
     fn is_closed(&self) -> bool;
     /// Runs a command to its end.
-    async fn run(&self, command: &GuestCommand, output: &mut dyn Output) -> Result<CommandEnd, SessionError>;
+    async fn run(
+        &self,
+        command: &GuestCommand,
+        output: &mut dyn Output,
+    ) -> Result<CommandEnd, SessionError>;
     /// Uploads one file, with mode and modification time, checked by hash.
-    async fn upload_file(&self, from: &Path, to: &str, mode: Option<u32>) -> Result<(), SessionError>;
+    async fn upload_file(
+        &self,
+        from: &Path,
+        to: &str,
+        mode: Option<u32>,
+    ) -> Result<(), SessionError>;
     /// Uploads a folder's content, checked by hash.
     async fn upload_directory(&self, from: &Path, to: &str) -> Result<(), SessionError>;
     /// Writes bytes to a file that has `mode` from the start, checked by hash.

@@ -49,10 +49,23 @@ pub async fn list(region: &dyn Region, query: &ImageQuery) -> Result<Vec<ImageRo
     if let Some(stage) = &query.stage {
         filters.push((format!("tag:{}", tag::STAGE), vec![stage.clone()]));
     }
-    filters.extend(query.tags.iter().map(|(key, value)| (format!("tag:{key}"), vec![value.clone()])));
-    let filter = ImageFilter { owners: vec!["self".into()], filters, ..ImageFilter::default() };
+    filters.extend(
+        query
+            .tags
+            .iter()
+            .map(|(key, value)| (format!("tag:{key}"), vec![value.clone()])),
+    );
+    let filter = ImageFilter {
+        owners: vec!["self".into()],
+        filters,
+        ..ImageFilter::default()
+    };
     let mut images = region.images(&filter).await?;
-    images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.image_id.cmp(&b.image_id)));
+    images.sort_by(|a, b| {
+        b.created
+            .cmp(&a.created)
+            .then_with(|| a.image_id.cmp(&b.image_id))
+    });
     Ok(images.iter().map(|image| row(region, image)).collect())
 }
 

@@ -20,6 +20,7 @@ pub mod names;
 pub mod options;
 pub mod plan;
 pub mod ports;
+pub mod precheck;
 pub mod report;
 pub mod run;
 pub mod spec;

@@ -24,7 +24,10 @@ impl RunId {
     /// Takes an id that a person typed or that a file holds; none if it has not the form of one.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("r-")?;
-        let well_formed = rest.len() == 8 && rest.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        let well_formed = rest.len() == 8
+            && rest
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
         well_formed.then(|| Self(text.to_owned()))
     }
 

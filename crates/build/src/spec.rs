@@ -194,8 +194,15 @@ pub struct RunSpec {
 impl std::fmt::Debug for RunSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The environment's values may be secret: only its names are shown.
-        let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("RunSpec").field("scripts", &self.scripts.len()).field("environment", &names).finish_non_exhaustive()
+        let names: Vec<&str> = self
+            .environment
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        f.debug_struct("RunSpec")
+            .field("scripts", &self.scripts.len())
+            .field("environment", &names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -225,7 +232,10 @@ pub enum UploadContent {
 
 impl std::fmt::Debug for UploadSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UploadSpec").field("to", &self.to).field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("UploadSpec")
+            .field("to", &self.to)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,8 +4,9 @@ use crate::event::OutputStream;
 use crate::guest::*;
 use async_trait::async_trait;
 use ssh::{
-    Become, CommandExit, ConnectError, ConnectOptions, Connection, Destination, Environment, Errexit, FileMode, FileUpload,
-    HostKeyRule, Interpreter, OutputSink, PtySize, RemotePath, RunError, ScriptId, Secret, Stream, UploadError,
+    Become, CommandExit, ConnectError, ConnectOptions, Connection, Destination, Environment,
+    Errexit, FileMode, FileUpload, HostKeyRule, Interpreter, OutputSink, PtySize, RemotePath,
+    RunError, ScriptId, Secret, Stream, UploadError,
 };
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,18 +25,34 @@ pub struct SshAccess {
 
 #[async_trait]
 impl GuestAccess for SshAccess {
-    async fn open(&self, target: &GuestTarget, within: Duration) -> Result<Box<dyn GuestSession>, OpenError> {
-        let destination = Destination { host: target.host.clone(), port: target.port };
+    async fn open(
+        &self,
+        target: &GuestTarget,
+        within: Duration,
+    ) -> Result<Box<dyn GuestSession>, OpenError> {
+        let destination = Destination {
+            host: target.host.clone(),
+            port: target.port,
+        };
         let host_key = match &target.host_keys {
             HostKeys::Pinned(keys) => {
                 let parsed: Result<Vec<_>, _> = keys.iter().map(|key| key.parse()).collect();
-                HostKeyRule::Pinned(parsed.map_err(|error| OpenError::Permanent(format!("a host key that was expected cannot be read: {error}")))?)
+                HostKeyRule::Pinned(parsed.map_err(|error| {
+                    OpenError::Permanent(format!(
+                        "a host key that was expected cannot be read: {error}"
+                    ))
+                })?)
             }
             HostKeys::Fingerprint(fingerprint) => HostKeyRule::Fingerprint(fingerprint.clone()),
             HostKeys::KnownHosts(file) => HostKeyRule::KnownHosts { file: file.clone() },
             HostKeys::AcceptFirst => {
-                let mut seen = self.first_seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.entry(destination.clone()).or_insert_with(HostKeyRule::accept_first).clone()
+                let mut seen = self
+                    .first_seen
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                seen.entry(destination.clone())
+                    .or_insert_with(HostKeyRule::accept_first)
+                    .clone()
             }
         };
         let options = ConnectOptions {
@@ -43,7 +60,9 @@ impl GuestAccess for SshAccess {
             user: target.user.clone(),
             identity: match &target.identity {
                 Identity::Key(key) => ssh::Identity::Key(key.clone()),
-                Identity::Agent(socket) => ssh::Identity::Agent { socket: socket.clone() },
+                Identity::Agent(socket) => ssh::Identity::Agent {
+                    socket: socket.clone(),
+                },
             },
             host_key,
             handshake_timeout: within,
@@ -52,7 +71,9 @@ impl GuestAccess for SshAccess {
         match Connection::open(&options).await {
             Ok(connection) => Ok(Box::new(SshSession(connection))),
             Err(error) => Err(match &error {
-                ConnectError::HostKeyMismatch { .. } => OpenError::HostKeyMismatch(error.to_string()),
+                ConnectError::HostKeyMismatch { .. } => {
+                    OpenError::HostKeyMismatch(error.to_string())
+                }
                 ConnectError::AuthenticationRefused { .. } => OpenError::Refused(error.to_string()),
                 other if other.is_final() => OpenError::Permanent(error.to_string()),
                 _ => OpenError::NotYet(error.to_string()),
@@ -61,7 +82,9 @@ impl GuestAccess for SshAccess {
     }
 
     async fn agent_keys(&self, socket: &Path) -> Result<Option<String>, String> {
-        let keys = ssh::agent_public_keys(socket).await.map_err(|error| error.to_string())?;
+        let keys = ssh::agent_public_keys(socket)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(keys.into_iter().next())
     }
 }
@@ -87,14 +110,21 @@ fn refused(error: impl std::fmt::Display) -> SessionError {
 
 fn run_failed(error: &RunError) -> SessionError {
     match error {
-        RunError::ConnectionLost { .. } | RunError::NoExitStatus { .. } => SessionError::ConnectionLost(error.to_string()),
-        RunError::Refused { .. } | RunError::NotStaged { .. } | RunError::InputFailed { .. } => refused(error),
+        RunError::ConnectionLost { .. } | RunError::NoExitStatus { .. } => {
+            SessionError::ConnectionLost(error.to_string())
+        }
+        RunError::Refused { .. } | RunError::NotStaged { .. } | RunError::InputFailed { .. } => {
+            refused(error)
+        }
     }
 }
 
 fn upload_failed(error: &UploadError) -> SessionError {
     match error {
-        UploadError::Run { source: RunError::ConnectionLost { .. }, .. } => SessionError::ConnectionLost(error.to_string()),
+        UploadError::Run {
+            source: RunError::ConnectionLost { .. },
+            ..
+        } => SessionError::ConnectionLost(error.to_string()),
         _ => refused(error),
     }
 }
@@ -113,14 +143,22 @@ impl GuestSession for SshSession {
         self.0.is_closed()
     }
 
-    async fn run(&self, command: &GuestCommand, output: &mut dyn Output) -> Result<CommandEnd, SessionError> {
+    async fn run(
+        &self,
+        command: &GuestCommand,
+        output: &mut dyn Output,
+    ) -> Result<CommandEnd, SessionError> {
         let mut environment = Environment::new();
         for (name, value) in &command.environment {
-            environment.set(name, Secret::new(value.clone())).map_err(refused)?;
+            environment
+                .set(name, Secret::new(value.clone()))
+                .map_err(refused)?;
         }
         // Written as a first line would be: the program, and all after it as one argument.
         let interpreter = match &command.interpreter {
-            Some(words) => Some(Interpreter::of_script(format!("#!{words}\n").as_bytes()).map_err(refused)?),
+            Some(words) => {
+                Some(Interpreter::of_script(format!("#!{words}\n").as_bytes()).map_err(refused)?)
+            }
             None => None,
         };
         let script = ssh::Script {
@@ -130,20 +168,35 @@ impl GuestSession for SshSession {
                 Some(user) => Become::User(user.parse().map_err(refused)?),
                 None => Become::LoginUser,
             },
-            errexit: if command.errexit { Errexit::On } else { Errexit::Off },
+            errexit: if command.errexit {
+                Errexit::On
+            } else {
+                Errexit::Off
+            },
             pty: command.pty.then(PtySize::default),
             environment,
         };
         let prepared = script.prepare(&ScriptId::random()).map_err(refused)?;
-        let exit = self.0.run_script(&prepared, &mut Lines(output)).await.map_err(|error| run_failed(&error))?;
+        let exit = self
+            .0
+            .run_script(&prepared, &mut Lines(output))
+            .await
+            .map_err(|error| run_failed(&error))?;
         Ok(match exit {
             CommandExit::Code(code) => CommandEnd::Exited(code),
             CommandExit::Signal(name) => CommandEnd::Signalled(name),
         })
     }
 
-    async fn upload_file(&self, from: &Path, to: &str, mode: Option<u32>) -> Result<(), SessionError> {
-        let options = FileUpload { mode: mode.map(FileMode::new) };
+    async fn upload_file(
+        &self,
+        from: &Path,
+        to: &str,
+        mode: Option<u32>,
+    ) -> Result<(), SessionError> {
+        let options = FileUpload {
+            mode: mode.map(FileMode::new),
+        };
         let uploaded = self.0.upload_file(from, &remote_path(to)?, options).await;
         uploaded.map(|_| ()).map_err(|error| upload_failed(&error))
     }
@@ -154,7 +207,10 @@ impl GuestSession for SshSession {
     }
 
     async fn upload_bytes(&self, content: &[u8], to: &str, mode: u32) -> Result<(), SessionError> {
-        let uploaded = self.0.upload_bytes(content, &remote_path(to)?, FileMode::new(mode)).await;
+        let uploaded = self
+            .0
+            .upload_bytes(content, &remote_path(to)?, FileMode::new(mode))
+            .await;
         uploaded.map(|_| ()).map_err(|error| upload_failed(&error))
     }
 

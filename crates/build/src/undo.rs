@@ -36,11 +36,13 @@ pub async fn undo(
         Effect::ImportKeyPair { name, .. } => {
             let found = match outcome {
                 Some(Outcome::KeyPair { id }) => vec![id.clone()],
-                _ => looked_up(clock, || async {
-                    let found = region.key_pairs(&own("key-name", name, run)).await?;
-                    Ok(found.into_iter().map(|pair| pair.key_pair_id).collect())
-                })
-                .await?,
+                _ => {
+                    looked_up(clock, || async {
+                        let found = region.key_pairs(&own("key-name", name, run)).await?;
+                        Ok(found.into_iter().map(|pair| pair.key_pair_id).collect())
+                    })
+                    .await?
+                }
             };
             for id in found {
                 retried(clock, || region.delete_key_pair(&id)).await?;
@@ -50,11 +52,15 @@ pub async fn undo(
         Effect::CreateSecurityGroup { name, .. } => {
             let found = match outcome {
                 Some(Outcome::SecurityGroup { id }) => vec![id.clone()],
-                _ => looked_up(clock, || async {
-                    let found = region.security_groups(&own("group-name", name, run)).await?;
-                    Ok(found.into_iter().map(|group| group.group_id).collect())
-                })
-                .await?,
+                _ => {
+                    looked_up(clock, || async {
+                        let found = region
+                            .security_groups(&own("group-name", name, run))
+                            .await?;
+                        Ok(found.into_iter().map(|group| group.group_id).collect())
+                    })
+                    .await?
+                }
             };
             for id in found {
                 retried(clock, || region.delete_security_group(&id)).await?;
@@ -64,30 +70,46 @@ pub async fn undo(
         Effect::LaunchInstance { client_token, .. } => {
             let found = match outcome {
                 Some(Outcome::Instance { id }) => vec![id.clone()],
-                _ => looked_up(clock, || async {
-                    let filter = InstanceFilter { filters: own("client-token", client_token, run), ..InstanceFilter::default() };
-                    let found = region.instances(&filter).await?;
-                    Ok(found.into_iter().map(|instance| instance.instance_id).collect())
-                })
-                .await?,
+                _ => {
+                    looked_up(clock, || async {
+                        let filter = InstanceFilter {
+                            filters: own("client-token", client_token, run),
+                            ..InstanceFilter::default()
+                        };
+                        let found = region.instances(&filter).await?;
+                        Ok(found
+                            .into_iter()
+                            .map(|instance| instance.instance_id)
+                            .collect())
+                    })
+                    .await?
+                }
             };
             for id in found {
                 retried(clock, || terminate(region, &id)).await?;
             }
             Ok(())
         }
-        Effect::BindAddress { allocation, instance, .. } => {
-            retried(clock, || free_address(region, allocation, instance)).await
-        }
+        Effect::BindAddress {
+            allocation,
+            instance,
+            ..
+        } => retried(clock, || free_address(region, allocation, instance)).await,
         Effect::CreateImage { name, .. } => {
             let found = match outcome {
                 Some(Outcome::Image { id }) => vec![id.clone()],
-                _ => looked_up(clock, || async {
-                    let filter = ImageFilter { owners: vec!["self".into()], filters: own("name", name, run), ..ImageFilter::default() };
-                    let found = region.images(&filter).await?;
-                    Ok(found.into_iter().map(|image| image.image_id).collect())
-                })
-                .await?,
+                _ => {
+                    looked_up(clock, || async {
+                        let filter = ImageFilter {
+                            owners: vec!["self".into()],
+                            filters: own("name", name, run),
+                            ..ImageFilter::default()
+                        };
+                        let found = region.images(&filter).await?;
+                        Ok(found.into_iter().map(|image| image.image_id).collect())
+                    })
+                    .await?
+                }
             };
             for id in &found {
                 retried(clock, || region.deregister_image(id)).await?;
@@ -114,14 +136,20 @@ pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)>
 /// Terminates, and looks that EC2 has begun to.
 async fn terminate(region: &dyn Region, id: &InstanceId) -> Result<(), CloudError> {
     region.terminate_instance(id).await?;
-    let filter = InstanceFilter { instance_ids: vec![id.clone()], ..InstanceFilter::default() };
+    let filter = InstanceFilter {
+        instance_ids: vec![id.clone()],
+        ..InstanceFilter::default()
+    };
     match region.instances(&filter).await?.first() {
         Some(instance) if !instance.state.is_ending() => Err(CloudError {
             operation: "TerminateInstances",
             resource: Some(id.to_string()),
             kind: ErrorKind::Transient,
             code: String::new(),
-            message: format!("EC2 took the call, but the instance is still {}", instance.state.as_str()),
+            message: format!(
+                "EC2 took the call, but the instance is still {}",
+                instance.state.as_str()
+            ),
             request_id: None,
         }),
         _ => Ok(()),
@@ -129,7 +157,11 @@ async fn terminate(region: &dyn Region, id: &InstanceId) -> Result<(), CloudErro
 }
 
 /// Takes the address from `instance`, and from nothing else.
-pub async fn free_address(region: &dyn Region, allocation: &AllocationId, instance: &InstanceId) -> Result<(), CloudError> {
+pub async fn free_address(
+    region: &dyn Region,
+    allocation: &AllocationId,
+    instance: &InstanceId,
+) -> Result<(), CloudError> {
     let addresses = region.addresses(std::slice::from_ref(allocation)).await?;
     for address in addresses {
         if let Some(binding) = address.binding
@@ -142,7 +174,11 @@ pub async fn free_address(region: &dyn Region, allocation: &AllocationId, instan
 }
 
 /// Deletes the snapshots that CreateImage made for the cell: they carry the run's and the cell's tags from birth.
-async fn delete_snapshots(region: &dyn Region, run: &RunId, cell: &CellName) -> Result<(), CloudError> {
+async fn delete_snapshots(
+    region: &dyn Region,
+    run: &RunId,
+    cell: &CellName,
+) -> Result<(), CloudError> {
     let filters = vec![
         (format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()]),
         (format!("tag:{}", tag::STAGE), vec![cell.stage.clone()]),
@@ -155,7 +191,10 @@ async fn delete_snapshots(region: &dyn Region, run: &RunId, cell: &CellName) -> 
 }
 
 /// Looks for something until it shows or [`LOOK_TIME`] has passed.
-async fn looked_up<T, F>(clock: &dyn Clock, mut look: impl FnMut() -> F) -> Result<Vec<T>, CloudError>
+async fn looked_up<T, F>(
+    clock: &dyn Clock,
+    mut look: impl FnMut() -> F,
+) -> Result<Vec<T>, CloudError>
 where
     F: Future<Output = Result<Vec<T>, CloudError>>,
 {
@@ -186,7 +225,8 @@ where
             Ok(()) => return Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
             Err(error) => {
-                let may_pass = error.is_passing() || matches!(error.kind, ErrorKind::Dependency | ErrorKind::WrongState);
+                let may_pass = error.is_passing()
+                    || matches!(error.kind, ErrorKind::Dependency | ErrorKind::WrongState);
                 let pause = pauses.next().unwrap_or(Duration::from_secs(10));
                 if !may_pass || clock.now() >= until {
                     return Err(error);
@@ -198,43 +238,74 @@ where
 }
 
 /// How a person removes what `effect` made.
-pub fn left_resource(effect: &Effect, state: &EffectState, reason: String, endpoint: Option<&str>) -> LeftResource {
+pub fn left_resource(
+    effect: &Effect,
+    state: &EffectState,
+    reason: String,
+    endpoint: Option<&str>,
+) -> LeftResource {
     let region = effect.region().to_string();
     let outcome = state.outcome();
     let (kind, id, command) = match (effect, outcome) {
-        (Effect::LaunchInstance { .. }, Some(Outcome::Instance { id })) => {
-            ("instance", id.to_string(), format!("ec2 terminate-instances --instance-ids {id}"))
-        }
+        (Effect::LaunchInstance { .. }, Some(Outcome::Instance { id })) => (
+            "instance",
+            id.to_string(),
+            format!("ec2 terminate-instances --instance-ids {id}"),
+        ),
         (Effect::LaunchInstance { client_token, .. }, _) => (
             "instance",
             format!("client token {client_token}"),
             format!("ec2 describe-instances --filters Name=client-token,Values={client_token}"),
         ),
-        (Effect::ImportKeyPair { name, .. }, _) => {
-            ("key-pair", name.clone(), format!("ec2 delete-key-pair --key-name {name}"))
-        }
-        (Effect::CreateSecurityGroup { .. }, Some(Outcome::SecurityGroup { id })) => {
-            ("security-group", id.to_string(), format!("ec2 delete-security-group --group-id {id}"))
-        }
-        (Effect::CreateSecurityGroup { name, .. }, _) => {
-            ("security-group", name.clone(), format!("ec2 describe-security-groups --filters Name=group-name,Values={name}"))
-        }
-        (Effect::CreateImage { .. }, Some(Outcome::Image { id })) => {
-            ("image", id.to_string(), format!("ec2 deregister-image --delete-associated-snapshots --image-id {id}"))
-        }
-        (Effect::CreateImage { name, .. }, _) => {
-            ("image", name.clone(), format!("ec2 describe-images --owners self --filters 'Name=name,Values={name}'"))
-        }
-        (Effect::BindAddress { .. }, Some(Outcome::Association { id })) => {
-            ("address-binding", id.to_string(), format!("ec2 disassociate-address --association-id {id}"))
-        }
-        (Effect::BindAddress { allocation, .. }, _) => {
-            ("address-binding", allocation.to_string(), format!("ec2 describe-addresses --allocation-ids {allocation}"))
-        }
-        (Effect::ClaimLease { name, .. }, _) => ("lease", name.clone(), format!("ssm delete-parameter --name {name}")),
-        (other, _) => ("effect", format!("{other:?}"), String::from("sts get-caller-identity")),
+        (Effect::ImportKeyPair { name, .. }, _) => (
+            "key-pair",
+            name.clone(),
+            format!("ec2 delete-key-pair --key-name {name}"),
+        ),
+        (Effect::CreateSecurityGroup { .. }, Some(Outcome::SecurityGroup { id })) => (
+            "security-group",
+            id.to_string(),
+            format!("ec2 delete-security-group --group-id {id}"),
+        ),
+        (Effect::CreateSecurityGroup { name, .. }, _) => (
+            "security-group",
+            name.clone(),
+            format!("ec2 describe-security-groups --filters Name=group-name,Values={name}"),
+        ),
+        (Effect::CreateImage { .. }, Some(Outcome::Image { id })) => (
+            "image",
+            id.to_string(),
+            format!("ec2 deregister-image --delete-associated-snapshots --image-id {id}"),
+        ),
+        (Effect::CreateImage { name, .. }, _) => (
+            "image",
+            name.clone(),
+            format!("ec2 describe-images --owners self --filters 'Name=name,Values={name}'"),
+        ),
+        (Effect::BindAddress { .. }, Some(Outcome::Association { id })) => (
+            "address-binding",
+            id.to_string(),
+            format!("ec2 disassociate-address --association-id {id}"),
+        ),
+        (Effect::BindAddress { allocation, .. }, _) => (
+            "address-binding",
+            allocation.to_string(),
+            format!("ec2 describe-addresses --allocation-ids {allocation}"),
+        ),
+        (Effect::ClaimLease { name, .. }, _) => (
+            "lease",
+            name.clone(),
+            format!("ssm delete-parameter --name {name}"),
+        ),
+        (other, _) => (
+            "effect",
+            format!("{other:?}"),
+            String::from("sts get-caller-identity"),
+        ),
     };
-    let endpoint = endpoint.map(|url| format!(" --endpoint-url {url}")).unwrap_or_default();
+    let endpoint = endpoint
+        .map(|url| format!(" --endpoint-url {url}"))
+        .unwrap_or_default();
     LeftResource {
         kind: kind.to_owned(),
         id,

@@ -50,7 +50,11 @@ impl PartKind {
     pub fn of(content: &[u8]) -> Option<Self> {
         let starts = |prefix: &str| content.starts_with(prefix.as_bytes());
         let mime_headers = ["content-type: multipart", "mime-version:"];
-        let head: String = String::from_utf8_lossy(content).chars().take(64).collect::<String>().to_lowercase();
+        let head: String = String::from_utf8_lossy(content)
+            .chars()
+            .take(64)
+            .collect::<String>()
+            .to_lowercase();
         if starts("#!") {
             Some(Self::ShellScript)
         } else if starts("#cloud-config") {
@@ -84,7 +88,8 @@ pub fn compose(parts: &[Part]) -> std::io::Result<Vec<u8>> {
         return Ok(Vec::new());
     }
     let boundary = boundary_for(parts);
-    let mut message = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n");
+    let mut message =
+        format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n");
     for part in parts {
         let encoded = BASE64.encode(&part.content);
         message.push_str(&format!(
@@ -118,9 +123,11 @@ fn boundary_for(parts: &[Part]) -> String {
     let mut number = 0_u32;
     loop {
         let boundary = format!("==qib-{number}==");
-        let taken = parts
-            .iter()
-            .any(|part| part.content.windows(boundary.len()).any(|window| window == boundary.as_bytes()));
+        let taken = parts.iter().any(|part| {
+            part.content
+                .windows(boundary.len())
+                .any(|window| window == boundary.as_bytes())
+        });
         if !taken {
             return boundary;
         }
@@ -136,15 +143,23 @@ mod tests {
 
     fn decompressed(bytes: &[u8]) -> String {
         let mut text = String::new();
-        flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap();
+        flate2::read::GzDecoder::new(bytes)
+            .read_to_string(&mut text)
+            .unwrap();
         text
     }
 
     #[test]
     fn parts_keep_their_order_and_kind() {
         let parts = [
-            Part { kind: PartKind::Boothook, content: b"#cloud-boothook\necho hi\n".to_vec() },
-            Part { kind: PartKind::CloudConfig, content: "#cloud-config\n# größer\n".into() },
+            Part {
+                kind: PartKind::Boothook,
+                content: b"#cloud-boothook\necho hi\n".to_vec(),
+            },
+            Part {
+                kind: PartKind::CloudConfig,
+                content: "#cloud-config\n# größer\n".into(),
+            },
         ];
         let text = decompressed(&compose(&parts).unwrap());
         let hook = text.find("text/cloud-boothook").unwrap();
@@ -162,7 +177,10 @@ mod tests {
     #[test]
     fn a_users_part_is_known_by_its_first_line() {
         assert_eq!(PartKind::of(b"#!/bin/sh\n"), Some(PartKind::ShellScript));
-        assert_eq!(PartKind::of(b"Content-Type: multipart/mixed; boundary=x\n"), Some(PartKind::Mime));
+        assert_eq!(
+            PartKind::of(b"Content-Type: multipart/mixed; boundary=x\n"),
+            Some(PartKind::Mime)
+        );
         assert_eq!(PartKind::of(b"hello"), None);
     }
 

@@ -13,7 +13,9 @@ const FILE_NAME: &str = "way-in.json";
 pub enum WayInError {
     #[error(transparent)]
     Journal(#[from] JournalError),
-    #[error("`{wanted}` is neither a run (r-…) nor an instance (i-…) that this machine keeps; kept here: {kept}")]
+    #[error(
+        "`{wanted}` is neither a run (r-…) nor an instance (i-…) that this machine keeps; kept here: {kept}"
+    )]
     Unknown { wanted: String, kept: String },
     #[error("run {run} keeps several instances: {instances}; say which")]
     Several { run: String, instances: String },
@@ -24,8 +26,13 @@ pub enum WayInError {
 /// Writes `way_in` to the cell's folder.
 pub fn save(folder: &Path, way_in: &WayIn) -> Result<(), JournalError> {
     let path = folder.join(FILE_NAME);
-    let io = |source| JournalError::Io { action: "write", path: path.clone(), source };
-    let text = serde_json::to_vec_pretty(way_in).map_err(|error| io(std::io::Error::other(error)))?;
+    let io = |source| JournalError::Io {
+        action: "write",
+        path: path.clone(),
+        source,
+    };
+    let text =
+        serde_json::to_vec_pretty(way_in).map_err(|error| io(std::io::Error::other(error)))?;
     std::fs::write(&path, text).map_err(io)
 }
 
@@ -35,7 +42,11 @@ pub fn forget(folder: &Path) -> Result<(), JournalError> {
         let path = folder.join(name);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(JournalError::Io { action: "remove", path, source: error });
+                return Err(JournalError::Io {
+                    action: "remove",
+                    path,
+                    source: error,
+                });
             }
             Ok(()) | Err(_) => {}
         }
@@ -60,13 +71,29 @@ pub fn find(state_dir: &Path, wanted: &str) -> Result<WayIn, WayInError> {
     match fitting.len() {
         1 => Ok(fitting.remove(0)),
         0 => {
-            let kept: Vec<String> = all.iter().map(|(of, way_in)| format!("{of} ({})", way_in.instance_id)).collect();
-            let kept = if kept.is_empty() { String::from("nothing") } else { kept.join(", ") };
-            Err(WayInError::Unknown { wanted: wanted.to_owned(), kept })
+            let kept: Vec<String> = all
+                .iter()
+                .map(|(of, way_in)| format!("{of} ({})", way_in.instance_id))
+                .collect();
+            let kept = if kept.is_empty() {
+                String::from("nothing")
+            } else {
+                kept.join(", ")
+            };
+            Err(WayInError::Unknown {
+                wanted: wanted.to_owned(),
+                kept,
+            })
         }
         _ => {
-            let instances: Vec<&str> = fitting.iter().map(|way_in| way_in.instance_id.as_str()).collect();
-            Err(WayInError::Several { run: wanted.to_owned(), instances: instances.join(", ") })
+            let instances: Vec<&str> = fitting
+                .iter()
+                .map(|way_in| way_in.instance_id.as_str())
+                .collect();
+            Err(WayInError::Several {
+                run: wanted.to_owned(),
+                instances: instances.join(", "),
+            })
         }
     }
 }
@@ -76,9 +103,14 @@ fn of_run(directory: &RunDirectory) -> Result<Vec<WayIn>, WayInError> {
     for stage in folders(directory.path())? {
         for cell in folders(&stage)? {
             let path = cell.join(FILE_NAME);
-            let unreadable = |reason: String| WayInError::Unreadable { path: path.clone(), reason };
+            let unreadable = |reason: String| WayInError::Unreadable {
+                path: path.clone(),
+                reason,
+            };
             match std::fs::read(&path) {
-                Ok(text) => found.push(serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?),
+                Ok(text) => found.push(
+                    serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?,
+                ),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(unreadable(error.to_string())),
             }
@@ -88,7 +120,10 @@ fn of_run(directory: &RunDirectory) -> Result<Vec<WayIn>, WayInError> {
 }
 
 fn folders(path: &Path) -> Result<Vec<PathBuf>, WayInError> {
-    let unreadable = |error: std::io::Error| WayInError::Unreadable { path: path.to_owned(), reason: error.to_string() };
+    let unreadable = |error: std::io::Error| WayInError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -124,8 +159,14 @@ pub fn describe(way_in: &WayIn) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c));
-    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c));
+    if plain {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -149,19 +190,31 @@ mod tests {
     fn is_found_by_run_and_by_instance() {
         let state = tempfile::tempdir().unwrap();
         let run = RunId::from_random(5);
-        let cell = crate::names::CellName { stage: "base".into(), cell: "us-east-2".into() };
+        let cell = crate::names::CellName {
+            stage: "base".into(),
+            cell: "us-east-2".into(),
+        };
         let folder = RunDirectory::of(state.path(), &run).cell(&cell).unwrap();
         save(&folder, &way_in("i-1")).unwrap();
         assert_eq!(find(state.path(), run.as_str()).unwrap(), way_in("i-1"));
         assert_eq!(find(state.path(), "i-1").unwrap(), way_in("i-1"));
-        assert!(matches!(find(state.path(), "i-2"), Err(WayInError::Unknown { .. })));
+        assert!(matches!(
+            find(state.path(), "i-2"),
+            Err(WayInError::Unknown { .. })
+        ));
         forget(&folder).unwrap();
-        assert!(matches!(find(state.path(), "i-1"), Err(WayInError::Unknown { .. })));
+        assert!(matches!(
+            find(state.path(), "i-1"),
+            Err(WayInError::Unknown { .. })
+        ));
     }
 
     #[test]
     fn is_described_as_a_command_that_a_shell_takes() {
         let text = describe(&way_in("i-1"));
-        assert!(text.starts_with("ssh -i '/tmp/a b/id' -p 2222 ec2-user@127.1.2.3 "), "{text}");
+        assert!(
+            text.starts_with("ssh -i '/tmp/a b/id' -p 2222 ec2-user@127.1.2.3 "),
+            "{text}"
+        );
     }
 }

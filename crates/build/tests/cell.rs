@@ -35,7 +35,10 @@ struct Stage {
 fn stage(behaviour: Behaviour) -> Stage {
     let account = FakeAccount::new();
     let recorder = Arc::new(Recorder::default());
-    let guests = Arc::new(FakeGuests { behaviour, ..FakeGuests::default() });
+    let guests = Arc::new(FakeGuests {
+        behaviour,
+        ..FakeGuests::default()
+    });
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
     let state = tempfile::tempdir().unwrap();
     let run = RunId::from_random(42);
@@ -81,18 +84,34 @@ fn stage(behaviour: Behaviour) -> Stage {
         images: cloud::wait::image_poller(region.clone(), clock),
         ports,
     };
-    let cell = CellName { stage: "base".into(), cell: "us-east-2".into() };
+    let cell = CellName {
+        stage: "base".into(),
+        cell: "us-east-2".into(),
+    };
     let context = CellContext::new(Arc::new(context), cell, region);
-    Stage { account, recorder, guests, context, canceller, directory, _state: state }
+    Stage {
+        account,
+        recorder,
+        guests,
+        context,
+        canceller,
+        directory,
+        _state: state,
+    }
 }
 
 fn spec(address: AddressSpec) -> CellSpec {
     CellSpec {
-        cell: CellName { stage: "base".into(), cell: "us-east-2".into() },
+        cell: CellName {
+            stage: "base".into(),
+            cell: "us-east-2".into(),
+        },
         region: "us-east-2".into(),
         launch: LaunchSpec {
             instance_type: "m5.xlarge".into(),
-            subnet: SubnetSpec::DefaultVpc { zone: Some("c".into()) },
+            subnet: SubnetSpec::DefaultVpc {
+                zone: Some("c".into()),
+            },
             security_groups: Vec::new(),
             instance_profile: Some("builder".into()),
             volumes: Vec::new(),
@@ -117,7 +136,10 @@ fn spec(address: AddressSpec) -> CellSpec {
             name: "install".into(),
             needs: Vec::new(),
             action: ActionSpec::Run(RunSpec {
-                scripts: vec![Script { name: "install.sh".into(), text: b"true\n".to_vec() }],
+                scripts: vec![Script {
+                    name: "install.sh".into(),
+                    text: b"true\n".to_vec(),
+                }],
                 become_user: Some("root".into()),
                 interpreter: None,
                 errexit: true,
@@ -173,14 +195,21 @@ impl Stage {
             Ok(built) => Ok(built),
             Err(failure) => {
                 let left = self.context.effects().unmake_all(None).await;
-                assert!(left.is_empty(), "left behind after {:?}: {left:?}", failure.error);
+                assert!(
+                    left.is_empty(),
+                    "left behind after {:?}: {left:?}",
+                    failure.error
+                );
                 Err(failure.error)
             }
         }
     }
 
     fn outstanding_on_disk(&self) -> usize {
-        JournalReader::read(&self.directory).unwrap().outstanding().len()
+        JournalReader::read(&self.directory)
+            .unwrap()
+            .outstanding()
+            .len()
     }
 }
 
@@ -190,14 +219,28 @@ async fn a_cell_becomes_a_complete_and_shared_image_and_nothing_else_stays() {
     stage.account.store().binds_by_itself = true;
     let built = stage.build(&spec(elastic())).await.unwrap();
     let id = built.image.image_id.to_string();
-    assert_eq!(stage.account.holdings().len(), 2, "{:?}", stage.account.holdings());
+    assert_eq!(
+        stage.account.holdings().len(),
+        2,
+        "{:?}",
+        stage.account.holdings()
+    );
     let store = stage.account.store();
     let image = &store.images[&id];
-    for (key, value) in [("qib:complete", "true"), ("qib:cache-key", "k"), ("Purpose", "base"), ("qib:stage", "base"), ("qib:source-image", "ami-source")] {
+    for (key, value) in [
+        ("qib:complete", "true"),
+        ("qib:cache-key", "k"),
+        ("Purpose", "base"),
+        ("qib:stage", "base"),
+        ("qib:source-image", "ami-source"),
+    ] {
         assert_eq!(image.tags.get(key), Some(value), "{key}");
     }
     assert_eq!(store.shared.len(), 2, "{:?}", store.shared);
-    assert!(store.shared[0].starts_with("snap-"), "snapshots are shared before the image");
+    assert!(
+        store.shared[0].starts_with("snap-"),
+        "snapshots are shared before the image"
+    );
     drop(store);
     assert_eq!(stage.outstanding_on_disk(), 0);
 }
@@ -208,10 +251,21 @@ async fn the_address_is_free_before_the_image_is_made() {
     stage.account.store().binds_by_itself = true;
     stage.build(&spec(elastic())).await.unwrap();
     let calls = stage.account.store().calls.clone();
-    let position = |wanted: &str| calls.iter().position(|call| *call == wanted).unwrap_or_else(|| panic!("no {wanted}"));
+    let position = |wanted: &str| {
+        calls
+            .iter()
+            .position(|call| *call == wanted)
+            .unwrap_or_else(|| panic!("no {wanted}"))
+    };
     assert!(position("DisassociateAddress") < position("StopInstances"));
-    assert!(position("DeleteParameter") < position("StopInstances"), "the lease goes with the address");
-    assert!(position("DeleteSecurityGroup") < position("CreateImage"), "the group is gone before the instance ends");
+    assert!(
+        position("DeleteParameter") < position("StopInstances"),
+        "the lease goes with the address"
+    );
+    assert!(
+        position("DeleteSecurityGroup") < position("CreateImage"),
+        "the group is gone before the instance ends"
+    );
 }
 
 /// Every call that the build makes, refused once for good: it fails, and nothing stays.
@@ -227,12 +281,19 @@ async fn a_refusal_of_any_call_leaves_nothing() {
     for operation in operations {
         let stage = stage(Behaviour::default());
         stage.account.store().binds_by_itself = true;
-        stage.account.store().faults.push((operation, Fault::Refused(ErrorKind::AccessDenied)));
+        stage
+            .account
+            .store()
+            .faults
+            .push((operation, Fault::Refused(ErrorKind::AccessDenied)));
         let result = stage.build(&spec(elastic())).await;
         let holdings = stage.account.holdings();
         match (operation, result) {
             // The image is complete by then: it stays, and only sharing it failed.
-            ("ModifyImageAttribute" | "ModifySnapshotAttribute", Err(StepError::NotShared { .. })) => {
+            (
+                "ModifyImageAttribute" | "ModifySnapshotAttribute",
+                Err(StepError::NotShared { .. }),
+            ) => {
                 assert_eq!(holdings.len(), 2, "{holdings:?}");
             }
             // A diagnosis, a courtesy or a removal that is tried again: the build goes on.
@@ -250,13 +311,28 @@ use cloud::ErrorKind;
 /// Every creating call, done with its reply lost: it is found again, and undone.
 #[tokio::test]
 async fn a_lost_reply_leaves_nothing() {
-    for operation in ["ImportKeyPair", "CreateSecurityGroup", "RunInstances", "CreateImage", "PutParameter", "AuthorizeSecurityGroupIngress"] {
+    for operation in [
+        "ImportKeyPair",
+        "CreateSecurityGroup",
+        "RunInstances",
+        "CreateImage",
+        "PutParameter",
+        "AuthorizeSecurityGroupIngress",
+    ] {
         let stage = stage(Behaviour::default());
         stage.account.store().binds_by_itself = true;
-        stage.account.store().faults.push((operation, Fault::LostReply));
+        stage
+            .account
+            .store()
+            .faults
+            .push((operation, Fault::LostReply));
         let result = stage.build(&spec(elastic())).await;
         assert!(result.is_err(), "{operation}");
-        assert!(stage.account.holdings().is_empty(), "{operation}: {:?}", stage.account.holdings());
+        assert!(
+            stage.account.holdings().is_empty(),
+            "{operation}: {:?}",
+            stage.account.holdings()
+        );
         assert_eq!(stage.outstanding_on_disk(), 0, "{operation}");
     }
 }
@@ -269,29 +345,54 @@ async fn a_failing_provisioner_is_named_with_its_last_lines_and_no_secret() {
         ..Behaviour::default()
     });
     let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
-    let StepError::Provisioner { name, how, last_lines } = &error else { panic!("{error:?}") };
-    assert_eq!((name.as_str(), how.as_str()), ("install", "ended with exit code 7"));
+    let StepError::Provisioner {
+        name,
+        how,
+        last_lines,
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (name.as_str(), how.as_str()),
+        ("install", "ended with exit code 7")
+    );
     assert_eq!(last_lines, &["token is ***"]);
     assert!(!stage.recorder.text().contains("s3cret-value"));
-    assert!(stage.account.holdings().is_empty(), "{:?}", stage.account.holdings());
+    assert!(
+        stage.account.holdings().is_empty(),
+        "{:?}",
+        stage.account.holdings()
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_host_key_is_never_tried_twice() {
     let refuse = Some(OpenError::HostKeyMismatch("found SHA256:x".into()));
-    let stage = stage(Behaviour { refuse, ..Behaviour::default() });
+    let stage = stage(Behaviour {
+        refuse,
+        ..Behaviour::default()
+    });
     let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
-    assert!(matches!(error, StepError::HostKeyMismatch { .. }), "{error:?}");
+    assert!(
+        matches!(error, StepError::HostKeyMismatch { .. }),
+        "{error:?}"
+    );
     assert_eq!(stage.guests.done.lock().unwrap().len(), 1);
     assert!(stage.account.holdings().is_empty());
 }
 
 #[tokio::test]
 async fn ssh_that_never_comes_up_ends_by_deadline_and_shows_the_console() {
-    let stage = stage(Behaviour { refuse: Some(OpenError::NotYet("timed out".into())), ..Behaviour::default() });
+    let stage = stage(Behaviour {
+        refuse: Some(OpenError::NotYet("timed out".into())),
+        ..Behaviour::default()
+    });
     stage.account.store().console = "kernel panic".into();
     let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
-    let StepError::SshNeverCameUp { console, .. } = &error else { panic!("{error:?}") };
+    let StepError::SshNeverCameUp { console, .. } = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!(console, &["kernel panic"]);
     assert!(stage.account.holdings().is_empty());
 }
@@ -302,26 +403,56 @@ async fn an_address_that_is_never_bound_is_not_called_an_ssh_timeout() {
     stage.account.store().console = "[  4.2] qib-bind-address: FAILED UnauthorizedOperation".into();
     let error = stage.build(&spec(elastic())).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("the address was not bound") && text.contains("UnauthorizedOperation"), "{text}");
-    assert!(stage.account.holdings().is_empty(), "{:?}", stage.account.holdings());
+    assert!(
+        text.contains("the address was not bound") && text.contains("UnauthorizedOperation"),
+        "{text}"
+    );
+    assert!(
+        stage.account.holdings().is_empty(),
+        "{:?}",
+        stage.account.holdings()
+    );
 }
 
 #[tokio::test]
 async fn a_broken_connection_does_not_run_a_provisioner_again() {
-    let stage = stage(Behaviour { breaks_in: Some("install.sh".into()), ..Behaviour::default() });
+    let stage = stage(Behaviour {
+        breaks_in: Some("install.sh".into()),
+        ..Behaviour::default()
+    });
     let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
-    assert!(matches!(error, StepError::ConnectionLost { .. }), "{error:?}");
-    let runs = stage.guests.done.lock().unwrap().iter().filter(|line| *line == "run install.sh").count();
+    assert!(
+        matches!(error, StepError::ConnectionLost { .. }),
+        "{error:?}"
+    );
+    let runs = stage
+        .guests
+        .done
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|line| *line == "run install.sh")
+        .count();
     assert_eq!(runs, 1);
 }
 
 #[tokio::test]
 async fn a_connection_that_ended_between_two_steps_is_opened_again() {
-    let stage = stage(Behaviour { closes_after: Some("install.sh".into()), ..Behaviour::default() });
+    let stage = stage(Behaviour {
+        closes_after: Some("install.sh".into()),
+        ..Behaviour::default()
+    });
     stage.build(&spec(AddressSpec::Public)).await.unwrap();
     let done = stage.guests.done.lock().unwrap();
-    assert_eq!(done.iter().filter(|line| line.starts_with("open ")).count(), 2, "{done:?}");
-    assert_eq!(done.iter().filter(|line| *line == "run install.sh").count(), 1);
+    assert_eq!(
+        done.iter().filter(|line| line.starts_with("open ")).count(),
+        2,
+        "{done:?}"
+    );
+    assert_eq!(
+        done.iter().filter(|line| *line == "run install.sh").count(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -330,14 +461,24 @@ async fn a_failed_image_and_its_snapshots_go() {
     stage.account.store().image_fails = true;
     let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
     assert!(matches!(error, StepError::ImageFailed { .. }), "{error:?}");
-    assert!(stage.account.holdings().is_empty(), "{:?}", stage.account.holdings());
+    assert!(
+        stage.account.holdings().is_empty(),
+        "{:?}",
+        stage.account.holdings()
+    );
 }
 
 #[tokio::test]
 async fn a_cancelled_build_leaves_nothing() {
-    let stage = stage(Behaviour { refuse: Some(OpenError::NotYet("timed out".into())), ..Behaviour::default() });
+    let stage = stage(Behaviour {
+        refuse: Some(OpenError::NotYet("timed out".into())),
+        ..Behaviour::default()
+    });
     stage.canceller.cancel(Cancelled::Interrupted);
     let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
-    assert!(matches!(error, StepError::Cancelled(Cancelled::Interrupted)), "{error:?}");
+    assert!(
+        matches!(error, StepError::Cancelled(Cancelled::Interrupted)),
+        "{error:?}"
+    );
     assert!(stage.account.holdings().is_empty());
 }

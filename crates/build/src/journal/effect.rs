@@ -1,6 +1,8 @@
 //! What a run does to the account, as data.
 
-use cloud::{AllocationId, AssociationId, ImageId, InstanceId, KeyPairId, RegionName, SecurityGroupId, VpcId};
+use cloud::{
+    AllocationId, AssociationId, ImageId, InstanceId, KeyPairId, RegionName, SecurityGroupId, VpcId,
+};
 use serde::{Deserialize, Serialize};
 
 /// Who binds the Elastic IP.
@@ -17,32 +19,70 @@ pub enum AddressBinder {
 /// reply of the call was lost: a name that is unique to the run, or a client token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the fields are the parameters of the calls that the variants name")]
+#[allow(
+    missing_docs,
+    reason = "the fields are the parameters of the calls that the variants name"
+)]
 pub enum Effect {
     /// PutParameter without overwrite: the exclusive use of something.
     ClaimLease { region: RegionName, name: String },
     /// ImportKeyPair.
     ImportKeyPair { region: RegionName, name: String },
     /// CreateSecurityGroup.
-    CreateSecurityGroup { region: RegionName, name: String, vpc: VpcId },
+    CreateSecurityGroup {
+        region: RegionName,
+        name: String,
+        vpc: VpcId,
+    },
     /// AuthorizeSecurityGroupIngress; goes with the group.
-    AuthorizeIngress { region: RegionName, group: SecurityGroupId, from: Vec<String> },
+    AuthorizeIngress {
+        region: RegionName,
+        group: SecurityGroupId,
+        from: Vec<String>,
+    },
     /// RunInstances.
-    LaunchInstance { region: RegionName, client_token: String, source_image: ImageId },
+    LaunchInstance {
+        region: RegionName,
+        client_token: String,
+        source_image: ImageId,
+    },
     /// AssociateAddress, by qib or by the instance itself.
-    BindAddress { region: RegionName, allocation: AllocationId, instance: InstanceId, by: AddressBinder },
+    BindAddress {
+        region: RegionName,
+        allocation: AllocationId,
+        instance: InstanceId,
+        by: AddressBinder,
+    },
     /// StopInstances; goes with the instance.
-    StopInstance { region: RegionName, instance: InstanceId },
+    StopInstance {
+        region: RegionName,
+        instance: InstanceId,
+    },
     /// ModifyInstanceAttribute: the instance leaves the run's group; goes with the instance.
-    ReplaceGroups { region: RegionName, instance: InstanceId, groups: Vec<SecurityGroupId> },
+    ReplaceGroups {
+        region: RegionName,
+        instance: InstanceId,
+        groups: Vec<SecurityGroupId>,
+    },
     /// CreateImage.
-    CreateImage { region: RegionName, name: String, instance: InstanceId },
+    CreateImage {
+        region: RegionName,
+        name: String,
+        instance: InstanceId,
+    },
     /// CreateTags on the finished image; goes with the image.
     MarkComplete { region: RegionName, image: ImageId },
     /// ModifyImageAttribute and ModifySnapshotAttribute; goes with the image.
-    ShareImage { region: RegionName, image: ImageId, accounts: Vec<String> },
+    ShareImage {
+        region: RegionName,
+        image: ImageId,
+        accounts: Vec<String>,
+    },
     /// CreateTags on an instance that stays for a person; goes with the instance.
-    MarkKept { region: RegionName, instance: InstanceId },
+    MarkKept {
+        region: RegionName,
+        instance: InstanceId,
+    },
 }
 
 impl Effect {

@@ -18,11 +18,25 @@ const FILE_NAME: &str = "journal.jsonl";
 #[allow(missing_docs, reason = "the messages say what the variants are")]
 pub enum JournalError {
     #[error("cannot {action} {path}: {source}. Nothing is created in the account without a journal: set QIB_STATE_DIR to a folder that can be written.", path = path.display())]
-    Io { action: &'static str, path: PathBuf, #[source] source: std::io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{path}, line {line}: {reason}", path = path.display())]
-    Illegal { path: PathBuf, line: usize, #[source] reason: IllegalRecord },
+    Illegal {
+        path: PathBuf,
+        line: usize,
+        #[source]
+        reason: IllegalRecord,
+    },
     #[error("{path}, line {line} is not a journal record: {reason}", path = path.display())]
-    Unreadable { path: PathBuf, line: usize, reason: String },
+    Unreadable {
+        path: PathBuf,
+        line: usize,
+        reason: String,
+    },
     #[error("the run {run} is alive: another process of this host holds its journal")]
     Alive { run: RunId },
 }
@@ -55,11 +69,21 @@ impl RunDirectory {
         let entries = match std::fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(JournalError::Io { action: "read", path, source }),
+            Err(source) => {
+                return Err(JournalError::Io {
+                    action: "read",
+                    path,
+                    source,
+                });
+            }
         };
         let mut runs = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|source| JournalError::Io { action: "read", path: path.clone(), source })?;
+            let entry = entry.map_err(|source| JournalError::Io {
+                action: "read",
+                path: path.clone(),
+                source,
+            })?;
             if let Some(run) = entry.file_name().to_str().and_then(RunId::parse) {
                 runs.push((run, RunDirectory(entry.path())));
             }
@@ -73,7 +97,11 @@ fn make_private_dir(path: &Path) -> Result<(), JournalError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|source| JournalError::Io { action: "make the folder", path: path.to_owned(), source })
+        .map_err(|source| JournalError::Io {
+            action: "make the folder",
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// An open journal: locked for as long as it lives, which is how others know that the run is alive.
@@ -106,10 +134,19 @@ pub struct Opening {
 
 impl Journal {
     /// Creates the journal of a new run and locks it.
-    pub fn create(directory: &RunDirectory, run: &RunId, opening: Opening, at: Timestamp) -> Result<Self, JournalError> {
+    pub fn create(
+        directory: &RunDirectory,
+        run: &RunId,
+        opening: Opening,
+        at: Timestamp,
+    ) -> Result<Self, JournalError> {
         make_private_dir(directory.path())?;
         let path = directory.path().join(FILE_NAME);
-        let io = |action, source| JournalError::Io { action, path: path.clone(), source };
+        let io = |action, source| JournalError::Io {
+            action,
+            path: path.clone(),
+            source,
+        };
         let file = OpenOptions::new()
             .append(true)
             .create_new(true)
@@ -121,7 +158,13 @@ impl Journal {
         File::open(directory.path())
             .and_then(|folder| folder.sync_all())
             .map_err(|source| io("write to stable storage", source))?;
-        let journal = Self { path: path.clone(), inner: Mutex::new(Inner { file, state: JournalState::default() }) };
+        let journal = Self {
+            path: path.clone(),
+            inner: Mutex::new(Inner {
+                file,
+                state: JournalState::default(),
+            }),
+        };
         journal.append(&Record::Opened {
             version: FORMAT_VERSION,
             run: run.clone(),
@@ -142,21 +185,45 @@ impl Journal {
             .append(true)
             .read(true)
             .open(&path)
-            .map_err(|source| JournalError::Io { action: "open the journal", path: path.clone(), source })?;
+            .map_err(|source| JournalError::Io {
+                action: "open the journal",
+                path: path.clone(),
+                source,
+            })?;
         lock(&file, run, &path)?;
         let (state, good_bytes) = JournalReader::read_file(&path)?;
         // A torn last line is the trace of a crash in the middle of a write: the effect it announced was never
         // begun, since an effect follows only once its record is on stable storage.
         file.set_len(good_bytes)
-            .map_err(|source| JournalError::Io { action: "mend the journal", path: path.clone(), source })?;
-        Ok(Self { path, inner: Mutex::new(Inner { file, state }) })
+            .map_err(|source| JournalError::Io {
+                action: "mend the journal",
+                path: path.clone(),
+                source,
+            })?;
+        Ok(Self {
+            path,
+            inner: Mutex::new(Inner { file, state }),
+        })
     }
 
     /// Announces an effect. It is on stable storage when this returns.
-    pub fn intend(&self, cell: &CellName, effect: Effect, at: Timestamp) -> Result<EffectNumber, JournalError> {
+    pub fn intend(
+        &self,
+        cell: &CellName,
+        effect: Effect,
+        at: Timestamp,
+    ) -> Result<EffectNumber, JournalError> {
         let mut inner = self.lock_inner();
         let number = inner.state.next_number();
-        self.append_to(&mut inner, &Record::Intent { number, cell: cell.clone(), at, effect })?;
+        self.append_to(
+            &mut inner,
+            &Record::Intent {
+                number,
+                cell: cell.clone(),
+                at,
+                effect,
+            },
+        )?;
         Ok(number)
     }
 
@@ -183,13 +250,27 @@ impl Journal {
 
     fn append_to(&self, inner: &mut Inner, record: &Record) -> Result<(), JournalError> {
         let mut next = inner.state.clone();
-        next.apply(record).map_err(|reason| JournalError::Illegal { path: self.path.clone(), line: 0, reason })?;
-        let io = |action, source| JournalError::Io { action, path: self.path.clone(), source };
+        next.apply(record).map_err(|reason| JournalError::Illegal {
+            path: self.path.clone(),
+            line: 0,
+            reason,
+        })?;
+        let io = |action, source| JournalError::Io {
+            action,
+            path: self.path.clone(),
+            source,
+        };
         let mut line = serde_json::to_vec(record)
             .map_err(|error| io("encode a record for", std::io::Error::other(error)))?;
         line.push(b'\n');
-        inner.file.write_all(&line).map_err(|source| io("write to", source))?;
-        inner.file.sync_data().map_err(|source| io("write to stable storage", source))?;
+        inner
+            .file
+            .write_all(&line)
+            .map_err(|source| io("write to", source))?;
+        inner
+            .file
+            .sync_data()
+            .map_err(|source| io("write to stable storage", source))?;
         inner.state = next;
         Ok(())
     }
@@ -204,9 +285,11 @@ fn lock(file: &File, run: &RunId, path: &Path) -> Result<(), JournalError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(std::fs::TryLockError::WouldBlock) => Err(JournalError::Alive { run: run.clone() }),
-        Err(std::fs::TryLockError::Error(source)) => {
-            Err(JournalError::Io { action: "lock", path: path.to_owned(), source })
-        }
+        Err(std::fs::TryLockError::Error(source)) => Err(JournalError::Io {
+            action: "lock",
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -225,19 +308,30 @@ impl JournalReader {
         let mut bytes = Vec::new();
         File::open(path)
             .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(|source| JournalError::Io { action: "read", path: path.to_owned(), source })?;
+            .map_err(|source| JournalError::Io {
+                action: "read",
+                path: path.to_owned(),
+                source,
+            })?;
         let mut state = JournalState::default();
         let mut good = 0;
         for (index, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
-            let Some(text) = line.strip_suffix(b"\n") else { break };
-            let record: Record = serde_json::from_slice(text).map_err(|error| JournalError::Unreadable {
-                path: path.to_owned(),
-                line: index + 1,
-                reason: error.to_string(),
-            })?;
+            let Some(text) = line.strip_suffix(b"\n") else {
+                break;
+            };
+            let record: Record =
+                serde_json::from_slice(text).map_err(|error| JournalError::Unreadable {
+                    path: path.to_owned(),
+                    line: index + 1,
+                    reason: error.to_string(),
+                })?;
             state
                 .apply(&record)
-                .map_err(|reason| JournalError::Illegal { path: path.to_owned(), line: index + 1, reason })?;
+                .map_err(|reason| JournalError::Illegal {
+                    path: path.to_owned(),
+                    line: index + 1,
+                    reason,
+                })?;
             good += line.len() as u64;
         }
         Ok((state, good))

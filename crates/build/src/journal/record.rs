@@ -45,11 +45,30 @@ impl RunStatus {
 #[allow(missing_docs, reason = "the variants say what their fields are")]
 pub enum Record {
     /// The first line: which run, of what, in which account, when.
-    Opened { version: u32, run: RunId, pipeline: String, file: String, account: String, region: String, endpoint: Option<String>, at: Timestamp },
+    Opened {
+        version: u32,
+        run: RunId,
+        pipeline: String,
+        file: String,
+        account: String,
+        region: String,
+        endpoint: Option<String>,
+        at: Timestamp,
+    },
     /// An effect is about to be tried.
-    Intent { number: EffectNumber, cell: CellName, at: Timestamp, #[serde(flatten)] effect: Effect },
+    Intent {
+        number: EffectNumber,
+        cell: CellName,
+        at: Timestamp,
+        #[serde(flatten)]
+        effect: Effect,
+    },
     /// It happened.
-    Succeeded { number: EffectNumber, #[serde(flatten)] outcome: Outcome },
+    Succeeded {
+        number: EffectNumber,
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
     /// EC2 refused: it did not happen.
     Refused { number: EffectNumber, error: String },
     /// No answer came: it may have happened.

@@ -40,8 +40,14 @@ impl EffectState {
             (Self::InFlight, Record::Succeeded { outcome, .. }) => Self::Done(outcome.clone()),
             (Self::InFlight, Record::Refused { .. }) => Self::NotDone,
             (Self::InFlight, Record::Unanswered { .. }) => Self::Unknown,
-            (Self::InFlight | Self::Unknown | Self::Done(_) | Self::Kept(_), Record::Undone { .. }) => Self::Undone,
-            (Self::InFlight | Self::Unknown | Self::Done(_) | Self::Kept(_), Record::UndoFailed { .. }) => self.clone(),
+            (
+                Self::InFlight | Self::Unknown | Self::Done(_) | Self::Kept(_),
+                Record::Undone { .. },
+            ) => Self::Undone,
+            (
+                Self::InFlight | Self::Unknown | Self::Done(_) | Self::Kept(_),
+                Record::UndoFailed { .. },
+            ) => self.clone(),
             (Self::Done(outcome), Record::Kept { .. }) => Self::Kept(outcome.clone()),
             (Self::Done(outcome), Record::Delivered { .. }) => Self::Delivered(outcome.clone()),
             _ => return None,
@@ -68,14 +74,20 @@ pub enum IllegalRecord {
     NotOpened,
     #[error("the journal is opened a second time")]
     OpenedTwice,
-    #[error("the journal has format {found}, and this qib reads format {FORMAT_VERSION} and older: use the qib that wrote it, or a later one")]
+    #[error(
+        "the journal has format {found}, and this qib reads format {FORMAT_VERSION} and older: use the qib that wrote it, or a later one"
+    )]
     NewerFormat { found: u32 },
     #[error("effect {0:?} is begun a second time or out of order")]
     OutOfOrder(EffectNumber),
     #[error("a record is about effect {0:?}, which was never begun")]
     NeverBegun(EffectNumber),
     #[error("effect {number:?} cannot come to `{record}` from {state}")]
-    Impossible { number: EffectNumber, state: String, record: String },
+    Impossible {
+        number: EffectNumber,
+        state: String,
+        record: String,
+    },
     #[error("a record follows the closing one")]
     AfterClose,
 }
@@ -91,7 +103,10 @@ pub struct JournalState {
 impl JournalState {
     /// The state after `record`. On error the state is as before.
     pub fn apply(&mut self, record: &Record) -> Result<(), IllegalRecord> {
-        if let Record::Opened { version, run, at, .. } = record {
+        if let Record::Opened {
+            version, run, at, ..
+        } = record
+        {
             if self.run.is_some() {
                 return Err(IllegalRecord::OpenedTwice);
             }
@@ -111,11 +126,20 @@ impl JournalState {
         }
         match record {
             Record::Opened { .. } => Ok(()),
-            Record::Intent { number, cell, effect, .. } => {
+            Record::Intent {
+                number,
+                cell,
+                effect,
+                ..
+            } => {
                 if *number != self.next_number() {
                     return Err(IllegalRecord::OutOfOrder(*number));
                 }
-                let entry = EffectEntry { cell: cell.clone(), effect: effect.clone(), state: EffectState::InFlight };
+                let entry = EffectEntry {
+                    cell: cell.clone(),
+                    effect: effect.clone(),
+                    state: EffectState::InFlight,
+                };
                 self.effects.insert(*number, entry);
                 Ok(())
             }
@@ -126,12 +150,18 @@ impl JournalState {
             | Record::UndoFailed { number, .. }
             | Record::Kept { number }
             | Record::Delivered { number } => {
-                let entry = self.effects.get_mut(number).ok_or(IllegalRecord::NeverBegun(*number))?;
-                let next = entry.state.next(record).ok_or_else(|| IllegalRecord::Impossible {
-                    number: *number,
-                    state: format!("{:?}", entry.state),
-                    record: format!("{record:?}"),
-                })?;
+                let entry = self
+                    .effects
+                    .get_mut(number)
+                    .ok_or(IllegalRecord::NeverBegun(*number))?;
+                let next = entry
+                    .state
+                    .next(record)
+                    .ok_or_else(|| IllegalRecord::Impossible {
+                        number: *number,
+                        state: format!("{:?}", entry.state),
+                        record: format!("{record:?}"),
+                    })?;
                 entry.state = next;
                 Ok(())
             }
@@ -144,7 +174,11 @@ impl JournalState {
 
     /// The number that the next effect must have.
     pub fn next_number(&self) -> EffectNumber {
-        EffectNumber(self.effects.last_key_value().map_or(1, |(last, _)| last.0 + 1))
+        EffectNumber(
+            self.effects
+                .last_key_value()
+                .map_or(1, |(last, _)| last.0 + 1),
+        )
     }
 
     /// The run, once the journal is opened.
@@ -170,7 +204,12 @@ impl JournalState {
     /// What must be undone, latest first: everything that left or may have left something, but what is part of the
     /// result or kept.
     pub fn outstanding(&self) -> Vec<(EffectNumber, &EffectEntry)> {
-        self.remaining(|state| matches!(state, EffectState::InFlight | EffectState::Unknown | EffectState::Done(_)))
+        self.remaining(|state| {
+            matches!(
+                state,
+                EffectState::InFlight | EffectState::Unknown | EffectState::Done(_)
+            )
+        })
     }
 
     /// What stays for a person, latest first.
@@ -180,10 +219,16 @@ impl JournalState {
 
     /// What is part of the result.
     pub fn delivered(&self) -> Vec<&EffectEntry> {
-        self.effects.values().filter(|entry| matches!(entry.state, EffectState::Delivered(_))).collect()
+        self.effects
+            .values()
+            .filter(|entry| matches!(entry.state, EffectState::Delivered(_)))
+            .collect()
     }
 
-    fn remaining(&self, wanted: impl Fn(&EffectState) -> bool) -> Vec<(EffectNumber, &EffectEntry)> {
+    fn remaining(
+        &self,
+        wanted: impl Fn(&EffectState) -> bool,
+    ) -> Vec<(EffectNumber, &EffectEntry)> {
         self.effects
             .iter()
             .rev()

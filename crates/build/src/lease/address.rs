@@ -1,6 +1,8 @@
 //! Claiming, renewing and releasing the lease of an Elastic IP.
 
-use super::rule::{Claim, LeaseMove, LeaseView, Observation, is_settled, lease_folder, lease_name, next_move};
+use super::rule::{
+    Claim, LeaseMove, LeaseView, Observation, is_settled, lease_folder, lease_name, next_move,
+};
 use crate::names::RunId;
 use cloud::{AllocationId, Clock, CloudError, ErrorKind, ParameterWrite, Region};
 use std::time::Duration;
@@ -52,7 +54,10 @@ pub async fn claim_address<E: From<CloudError>>(
     let name = lease_name(&folder, generation);
     announce(&name)?;
     let value = encode(mine);
-    match region.put_parameter(&name, &value, ParameterWrite::CreateOnly).await {
+    match region
+        .put_parameter(&name, &value, ParameterWrite::CreateOnly)
+        .await
+    {
         Ok(_) => {}
         // Another was faster, or this is the second try of our own lost reply: the value tells.
         Err(error) if error.kind == ErrorKind::Duplicate => {
@@ -63,25 +68,47 @@ pub async fn claim_address<E: From<CloudError>>(
         }
         Err(error) => return Err(error.into()),
     }
-    let dead = observed.as_ref().and_then(|observation| observation.view.claim.clone());
-    if !is_settled(&region.parameters_below(&folder).await?, generation, dead.as_ref()) {
+    let dead = observed
+        .as_ref()
+        .and_then(|observation| observation.view.claim.clone());
+    if !is_settled(
+        &region.parameters_below(&folder).await?,
+        generation,
+        dead.as_ref(),
+    ) {
         release_lease(region, &name, &mine.run).await?;
         return Ok(Err(LeaseProgress::Lost));
     }
-    Ok(Ok(AddressLease { name, claim: mine.clone() }))
+    Ok(Ok(AddressLease {
+        name,
+        claim: mine.clone(),
+    }))
 }
 
 /// Renews: shows others that the holder is alive.
 pub async fn renew(region: &dyn Region, lease: &mut AddressLease) -> Result<(), CloudError> {
     lease.claim.renewal += 1;
-    region.put_parameter(&lease.name, &encode(&lease.claim), ParameterWrite::Overwrite).await.map(|_| ())
+    region
+        .put_parameter(
+            &lease.name,
+            &encode(&lease.claim),
+            ParameterWrite::Overwrite,
+        )
+        .await
+        .map(|_| ())
 }
 
 /// Gives the lease back, if `run` wrote it. Another's is left alone.
 pub async fn release_lease(region: &dyn Region, name: &str, run: &RunId) -> Result<(), CloudError> {
-    let Some(parameter) = region.parameter(name).await? else { return Ok(()) };
+    let Some(parameter) = region.parameter(name).await? else {
+        return Ok(());
+    };
     let ours = serde_json::from_str::<Claim>(&parameter.value).is_ok_and(|claim| claim.run == *run);
-    if ours { region.delete_parameter(name).await } else { Ok(()) }
+    if ours {
+        region.delete_parameter(name).await
+    } else {
+        Ok(())
+    }
 }
 
 fn encode(claim: &Claim) -> String {

@@ -20,4 +20,6 @@ mod address;
 mod rule;
 
 pub use address::{AddressLease, LeaseProgress, claim_address, release_lease, renew};
-pub use rule::{Claim, LeaseMove, LeaseView, Observation, is_settled, lease_folder, lease_name, next_move};
+pub use rule::{
+    Claim, LeaseMove, LeaseView, Observation, is_settled, lease_folder, lease_name, next_move,
+};

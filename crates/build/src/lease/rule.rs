@@ -54,11 +54,15 @@ pub enum LeaseMove {
 /// What one who wants the lease does, having observed it.
 pub fn next_move(observed: &Observation, now: Timestamp) -> LeaseMove {
     match &observed.view.claim {
-        None => LeaseMove::Claim { generation: observed.view.generation + 1 },
-        Some((claim, _)) if !claim.held => LeaseMove::Claim { generation: observed.view.generation + 1 },
-        Some(_) if cloud::clock::between(observed.since, now) >= DEAD_AFTER => {
-            LeaseMove::Claim { generation: observed.view.generation + 1 }
-        }
+        None => LeaseMove::Claim {
+            generation: observed.view.generation + 1,
+        },
+        Some((claim, _)) if !claim.held => LeaseMove::Claim {
+            generation: observed.view.generation + 1,
+        },
+        Some(_) if cloud::clock::between(observed.since, now) >= DEAD_AFTER => LeaseMove::Claim {
+            generation: observed.view.generation + 1,
+        },
         Some((claim, _)) => LeaseMove::WaitBehind(claim.clone()),
     }
 }
@@ -68,7 +72,9 @@ pub fn next_move(observed: &Observation, now: Timestamp) -> LeaseMove {
 /// one withdraws.
 pub fn is_settled(parameters: &[Parameter], generation: u64, dead: Option<&(Claim, i64)>) -> bool {
     parameters.iter().all(|parameter| {
-        let Some(number) = generation_of(&parameter.name) else { return true };
+        let Some(number) = generation_of(&parameter.name) else {
+            return true;
+        };
         match serde_json::from_str::<Claim>(&parameter.value) {
             _ if number == generation => true,
             _ if number > generation => false,
@@ -97,10 +103,15 @@ impl LeaseView {
             .filter_map(|parameter| Some((generation_of(&parameter.name)?, parameter)))
             .max_by_key(|(generation, _)| *generation);
         match highest {
-            None => Self { generation: 0, claim: None },
+            None => Self {
+                generation: 0,
+                claim: None,
+            },
             Some((generation, parameter)) => Self {
                 generation,
-                claim: serde_json::from_str(&parameter.value).ok().map(|claim| (claim, parameter.version)),
+                claim: serde_json::from_str(&parameter.value)
+                    .ok()
+                    .map(|claim| (claim, parameter.version)),
             },
         }
     }
@@ -126,7 +137,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn claim(run: u64, held: bool) -> Claim {
-        Claim { run: RunId::from_random(run), purpose: "p/s".into(), held, renewal: 0 }
+        Claim {
+            run: RunId::from_random(run),
+            purpose: "p/s".into(),
+            held,
+            renewal: 0,
+        }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -135,12 +151,28 @@ mod tests {
 
     #[test]
     fn a_free_lease_is_claimed_and_a_held_one_waited_for() {
-        let none = Observation::update(None, LeaseView { generation: 0, claim: None }, at(0));
+        let none = Observation::update(
+            None,
+            LeaseView {
+                generation: 0,
+                claim: None,
+            },
+            at(0),
+        );
         assert_eq!(next_move(&none, at(0)), LeaseMove::Claim { generation: 1 });
-        let held = LeaseView { generation: 4, claim: Some((claim(1, true), 1)) };
+        let held = LeaseView {
+            generation: 4,
+            claim: Some((claim(1, true), 1)),
+        };
         let observed = Observation::update(None, held, at(0));
-        assert_eq!(next_move(&observed, at(119)), LeaseMove::WaitBehind(claim(1, true)));
-        assert_eq!(next_move(&observed, at(120)), LeaseMove::Claim { generation: 5 });
+        assert_eq!(
+            next_move(&observed, at(119)),
+            LeaseMove::WaitBehind(claim(1, true))
+        );
+        assert_eq!(
+            next_move(&observed, at(120)),
+            LeaseMove::Claim { generation: 5 }
+        );
     }
 
     #[test]
@@ -153,8 +185,16 @@ mod tests {
         let mine = parameter(2, &claim(1, true), 1);
         let lower = claim(2, true);
         assert!(is_settled(std::slice::from_ref(&mine), 2, None));
-        assert!(is_settled(&[parameter(1, &lower, 9), mine.clone()], 2, Some(&(lower.clone(), 9))));
-        assert!(!is_settled(&[parameter(1, &lower, 10), mine.clone()], 2, Some(&(lower.clone(), 9))));
+        assert!(is_settled(
+            &[parameter(1, &lower, 9), mine.clone()],
+            2,
+            Some(&(lower.clone(), 9))
+        ));
+        assert!(!is_settled(
+            &[parameter(1, &lower, 10), mine.clone()],
+            2,
+            Some(&(lower.clone(), 9))
+        ));
         assert!(!is_settled(&[parameter(3, &lower, 1), mine], 2, None));
     }
 

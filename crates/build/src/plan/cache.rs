@@ -60,19 +60,24 @@ pub struct Identified {
 
 /// Hashes what decides the content of the stage's image.
 pub fn identify(stage: &Stage, source: &ImageId, venue: Venue) -> Result<Identified, StepError> {
-    let inputs = StageInputs::collect(stage, &pipeline::Disk).map_err(|error| StepError::LocalFile {
-        path: format!("(a file of stage {})", stage.name.value),
-        reason: error.to_string(),
-    })?;
-    let source = model::ImageId::new(source.as_str()).map_err(|reason| StepError::SourceNotAvailable {
-        image: source.to_string(),
-        state: reason,
-    })?;
+    let inputs =
+        StageInputs::collect(stage, &pipeline::Disk).map_err(|error| StepError::LocalFile {
+            path: format!("(a file of stage {})", stage.name.value),
+            reason: error.to_string(),
+        })?;
+    let source =
+        model::ImageId::new(source.as_str()).map_err(|reason| StepError::SourceNotAvailable {
+            image: source.to_string(),
+            state: reason,
+        })?;
     let skipped: BTreeSet<usize> = match venue {
         Venue::Aws => BTreeSet::new(),
         Venue::Rehearsal => {
             let positions = stage.provision.iter().enumerate();
-            positions.filter(|(_, provisioner)| !provisioner.needs().is_empty()).map(|(position, _)| position).collect()
+            positions
+                .filter(|(_, provisioner)| !provisioner.needs().is_empty())
+                .map(|(position, _)| position)
+                .collect()
         }
     };
     let key = cache_key(&inputs, &source, &skipped);
@@ -80,7 +85,12 @@ pub fn identify(stage: &Stage, source: &ImageId, venue: Venue) -> Result<Identif
     for (name, value) in InputSummary::new(&inputs, &source).tags() {
         tags.set(name, value);
     }
-    Ok(Identified { key, inputs, source, tags })
+    Ok(Identified {
+        key,
+        inputs,
+        source,
+        tags,
+    })
 }
 
 /// Looks the stage up.
@@ -92,7 +102,11 @@ pub async fn look_up(
     options: &RunOptions,
 ) -> Result<CacheState, StepError> {
     let max_age = match stage.cache {
-        Cache::Off => return Ok(CacheState::Miss(String::from("the stage says `cache: false`"))),
+        Cache::Off => {
+            return Ok(CacheState::Miss(String::from(
+                "the stage says `cache: false`",
+            )));
+        }
         Cache::On { .. } if options.rebuild.contains(stage.name.as_str()) => {
             return Ok(CacheState::Miss(String::from("--rebuild asks for it")));
         }
@@ -104,34 +118,57 @@ pub async fn look_up(
         (Some(_), None) => false,
         (None, _) => true,
     };
-    let old = found.iter().any(|image| image.state == ImageState::Available && !is_fresh(image));
+    let old = found
+        .iter()
+        .any(|image| image.state == ImageState::Available && !is_fresh(image));
     found.retain(is_fresh);
-    let complete = |image: &&Image| image.state == ImageState::Available && image.tags.get(tag::COMPLETE).is_some();
+    let complete = |image: &&Image| {
+        image.state == ImageState::Available && image.tags.get(tag::COMPLETE).is_some()
+    };
     if let Some(hit) = found.iter().find(complete) {
         return Ok(CacheState::Hit(hit.clone()));
     }
-    if let Some(pending) = found.iter().find(|image| image.state == ImageState::Pending) {
+    if let Some(pending) = found
+        .iter()
+        .find(|image| image.state == ImageState::Pending)
+    {
         return Ok(CacheState::Pending(pending.clone()));
     }
     if old {
         let age = max_age.unwrap_or_default();
-        return Ok(CacheState::Miss(format!("the image with the same inputs is older than {age:?}")));
+        return Ok(CacheState::Miss(format!(
+            "the image with the same inputs is older than {age:?}"
+        )));
     }
-    Ok(CacheState::Miss(why_missed(region, stage, identified).await?))
+    Ok(CacheState::Miss(
+        why_missed(region, stage, identified).await?,
+    ))
 }
 
 /// Compares with the newest image of the stage, to say what changed.
-async fn why_missed(region: &dyn Region, stage: &Stage, identified: &Identified) -> Result<String, StepError> {
+async fn why_missed(
+    region: &dyn Region,
+    stage: &Stage,
+    identified: &Identified,
+) -> Result<String, StepError> {
     let earlier = own_images(region, &[(tag::STAGE, stage.name.as_str())]).await?;
-    let Some(newest) = earlier.iter().find(|image| image.tags.get(tag::CACHE_KEY).is_some()) else {
+    let Some(newest) = earlier
+        .iter()
+        .find(|image| image.tags.get(tag::CACHE_KEY).is_some())
+    else {
         return Ok(String::from("there is no image of this stage yet"));
     };
     let id = &newest.image_id;
     if newest.tags.get(tag::CACHE_KEY) == Some(identified.key.as_str()) {
-        return Ok(format!("{id} has the same inputs, but is {} and not complete", state_word(&newest.state)));
+        return Ok(format!(
+            "{id} has the same inputs, but is {} and not complete",
+            state_word(&newest.state)
+        ));
     }
     let changes = match InputSummary::from_tags(|key| newest.tags.get(key)) {
-        Some(Ok(summary)) => InputSummary::changes(&summary, &identified.inputs, &identified.source),
+        Some(Ok(summary)) => {
+            InputSummary::changes(&summary, &identified.inputs, &identified.source)
+        }
         Some(Err(_)) | None => Vec::new(),
     };
     if changes.is_empty() {
@@ -141,10 +178,21 @@ async fn why_missed(region: &dyn Region, stage: &Stage, identified: &Identified)
 }
 
 async fn own_images(region: &dyn Region, tags: &[(&str, &str)]) -> Result<Vec<Image>, CloudError> {
-    let filters = tags.iter().map(|(key, value)| (format!("tag:{key}"), vec![(*value).to_owned()])).collect();
-    let filter = ImageFilter { owners: vec!["self".into()], filters, ..ImageFilter::default() };
+    let filters = tags
+        .iter()
+        .map(|(key, value)| (format!("tag:{key}"), vec![(*value).to_owned()]))
+        .collect();
+    let filter = ImageFilter {
+        owners: vec!["self".into()],
+        filters,
+        ..ImageFilter::default()
+    };
     let mut images = region.images(&filter).await?;
-    images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| b.image_id.cmp(&a.image_id)));
+    images.sort_by(|a, b| {
+        b.created
+            .cmp(&a.created)
+            .then_with(|| b.image_id.cmp(&a.image_id))
+    });
     Ok(images)
 }
 
@@ -163,11 +211,20 @@ pub async fn decide(
     let tags = identified.tags;
     match state {
         CacheState::Hit(image) => {
-            let age = image.created.map(|at| age_in_words(cloud::clock::between(at, clock.now()))).unwrap_or_default();
-            Ok(CacheDecision::Reuse { reason: format!("same inputs{age}"), image })
+            let age = image
+                .created
+                .map(|at| age_in_words(cloud::clock::between(at, clock.now())))
+                .unwrap_or_default();
+            Ok(CacheDecision::Reuse {
+                reason: format!("same inputs{age}"),
+                image,
+            })
         }
         CacheState::Pending(image) => wait_for_other(clock, images, image, spec, tags).await,
-        CacheState::Miss(reason) => Ok(CacheDecision::Build { reason: format!("builds: {reason}"), tags }),
+        CacheState::Miss(reason) => Ok(CacheDecision::Build {
+            reason: format!("builds: {reason}"),
+            tags,
+        }),
     }
 }
 
@@ -190,7 +247,9 @@ async fn wait_for_other(
                 }
                 let since = *available_since.get_or_insert(clock.now());
                 if cloud::clock::between(since, clock.now()) >= COMPLETE_WITHIN {
-                    return Verdict::Impossible(String::from("its run never marked it as complete"));
+                    return Verdict::Impossible(String::from(
+                        "its run never marked it as complete",
+                    ));
                 }
                 Verdict::Wait
             }
@@ -201,13 +260,18 @@ async fn wait_for_other(
         .await;
     let id = &image.image_id;
     match waited {
-        Ok(image) => Ok(CacheDecision::Reuse { reason: format!("made meanwhile by {by}"), image }),
-        Err(WaitError::Impossible(why)) => {
-            Ok(CacheDecision::Build { reason: format!("builds: {id} of {by} came to nothing: {why}"), tags })
-        }
-        Err(WaitError::Deadline { .. }) => {
-            Ok(CacheDecision::Build { reason: format!("builds: {id} of {by} is still not complete"), tags })
-        }
+        Ok(image) => Ok(CacheDecision::Reuse {
+            reason: format!("made meanwhile by {by}"),
+            image,
+        }),
+        Err(WaitError::Impossible(why)) => Ok(CacheDecision::Build {
+            reason: format!("builds: {id} of {by} came to nothing: {why}"),
+            tags,
+        }),
+        Err(WaitError::Deadline { .. }) => Ok(CacheDecision::Build {
+            reason: format!("builds: {id} of {by} is still not complete"),
+            tags,
+        }),
         Err(WaitError::Cloud(error)) => Err(error.into()),
     }
 }

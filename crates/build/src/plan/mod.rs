@@ -61,14 +61,21 @@ pub struct PlanRow {
 }
 
 /// What running `pipeline` would do now.
-pub async fn plan(pipeline: &Pipeline, options: &RunOptions, ports: &Ports) -> Result<Plan, StepError> {
+pub async fn plan(
+    pipeline: &Pipeline,
+    options: &RunOptions,
+    ports: &Ports,
+) -> Result<Plan, StepError> {
     let identity = ports.account.caller_identity().await?;
     let region = ports.account.region(&options.region);
     let mut known: HashMap<String, Option<Image>> = HashMap::new();
     let mut rows = Vec::new();
     for ordered in pipeline::stage_order(pipeline) {
-        let Some(stage) = pipeline.stage(&ordered.stage) else { continue };
-        let (row, image) = plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
+        let Some(stage) = pipeline.stage(&ordered.stage) else {
+            continue;
+        };
+        let (row, image) =
+            plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
         known.insert(stage.name.to_string(), image);
         rows.push(row);
     }
@@ -99,10 +106,14 @@ async fn plan_stage(
     match &spec.connect.address {
         AddressSpec::Elastic { allocation, .. } => {
             let addresses = region.addresses(std::slice::from_ref(allocation)).await?;
-            let address = addresses.into_iter().next().ok_or_else(|| StepError::AddressUnknown {
-                allocation: allocation.to_string(),
-                region: region.name().to_string(),
-            })?;
+            let address =
+                addresses
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| StepError::AddressUnknown {
+                        allocation: allocation.to_string(),
+                        region: region.name().to_string(),
+                    })?;
             row.address = Some(format!("{} ({})", allocation, address.public_ip));
             row.address_state = Some(match address.binding {
                 None => String::from("free"),
@@ -152,7 +163,12 @@ async fn plan_stage(
 fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
     let skipped = match options.venue {
         Venue::Aws => Vec::new(),
-        Venue::Rehearsal => spec.provision.iter().filter(|p| !p.needs.is_empty()).map(|p| p.name.clone()).collect(),
+        Venue::Rehearsal => spec
+            .provision
+            .iter()
+            .filter(|p| !p.needs.is_empty())
+            .map(|p| p.name.clone())
+            .collect(),
     };
     PlanRow {
         stage: spec.cell.stage.clone(),
@@ -161,7 +177,12 @@ fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
         image_name: spec.image.name.clone(),
         instance_type: spec.launch.instance_type.clone(),
         skipped,
-        share: spec.image.share_accounts.iter().map(ToString::to_string).collect(),
+        share: spec
+            .image
+            .share_accounts
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         ..PlanRow::default()
     }
 }

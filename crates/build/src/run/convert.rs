@@ -18,11 +18,18 @@ const PLANNED_SOURCE: &str = "(built first)";
 
 /// The name of a stage's only cell.
 pub(crate) fn cell_name(stage: &Stage, region: &RegionName) -> CellName {
-    CellName { stage: stage.name.to_string(), cell: region.to_string() }
+    CellName {
+        stage: stage.name.to_string(),
+        cell: region.to_string(),
+    }
 }
 
 /// What run-time expressions of a stage may refer to.
-pub(crate) fn facts_for(context: &CellContext, identity: &CallerIdentity, source: &Image) -> RunFacts {
+pub(crate) fn facts_for(
+    context: &CellContext,
+    identity: &CallerIdentity,
+    source: &Image,
+) -> RunFacts {
     RunFacts {
         run_id: Some(context.run_id().to_string()),
         run_time: Some(context.run().started),
@@ -65,34 +72,68 @@ pub(super) fn run_facts(context: &RunContext) -> RunFacts {
 }
 
 /// `template` with its run-time expressions filled in.
-pub(super) fn rendered(template: &Template, field: &str, facts: &RunFacts) -> Result<String, StepError> {
-    template.render(facts).map_err(|error| StepError::Template { field: field.to_owned(), reason: error.to_string() })
+pub(super) fn rendered(
+    template: &Template,
+    field: &str,
+    facts: &RunFacts,
+) -> Result<String, StepError> {
+    template.render(facts).map_err(|error| StepError::Template {
+        field: field.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
-fn rendered_secret(template: &SecretTemplate, field: &str, facts: &RunFacts) -> Result<String, StepError> {
+fn rendered_secret(
+    template: &SecretTemplate,
+    field: &str,
+    facts: &RunFacts,
+) -> Result<String, StepError> {
     template
         .render(facts)
         .map(|secret| secret.expose().to_owned())
-        .map_err(|error| StepError::Template { field: field.to_owned(), reason: error.to_string() })
+        .map_err(|error| StepError::Template {
+            field: field.to_owned(),
+            reason: error.to_string(),
+        })
 }
 
 fn rendered_tags(tags: &model::Tags, field: &str, facts: &RunFacts) -> Result<Tags, StepError> {
-    tags.iter().map(|(key, value)| Ok((key.to_string(), rendered(value, &format!("{field}.{key}"), facts)?))).collect()
+    tags.iter()
+        .map(|(key, value)| {
+            Ok((
+                key.to_string(),
+                rendered(value, &format!("{field}.{key}"), facts)?,
+            ))
+        })
+        .collect()
 }
 
 /// The cell that `context` builds, from its stage.
-pub(super) fn cell_spec(context: &CellContext, stage: &Stage, facts: &RunFacts) -> Result<CellSpec, StepError> {
+pub(super) fn cell_spec(
+    context: &CellContext,
+    stage: &Stage,
+    facts: &RunFacts,
+) -> Result<CellSpec, StepError> {
     cell_spec_for(context.cell(), context.region().name(), stage, facts)
 }
 
 /// A cell from its stage.
-pub(crate) fn cell_spec_for(cell: &CellName, region: &RegionName, stage: &Stage, facts: &RunFacts) -> Result<CellSpec, StepError> {
+pub(crate) fn cell_spec_for(
+    cell: &CellName,
+    region: &RegionName,
+    stage: &Stage,
+    facts: &RunFacts,
+) -> Result<CellSpec, StepError> {
     Ok(CellSpec {
         cell: cell.clone(),
         region: region.clone(),
         launch: launch(&stage.launch, facts)?,
         connect: connect(&stage.connect),
-        provision: stage.provision.iter().map(|entry| provisioner(&entry.value, facts)).collect::<Result<_, _>>()?,
+        provision: stage
+            .provision
+            .iter()
+            .map(|entry| provisioner(&entry.value, facts))
+            .collect::<Result<_, _>>()?,
         image: image(&stage.image, facts)?,
         tags: rendered_tags(&stage.tags, "tags", facts)?,
     })
@@ -103,15 +144,23 @@ fn launch(launch: &model::Launch, facts: &RunFacts) -> Result<LaunchSpec, StepEr
         instance_type: launch.instance_type.to_string(),
         subnet: match &launch.subnet {
             model::SubnetChoice::Id(id) => SubnetSpec::Id(id.as_str().into()),
-            model::SubnetChoice::DefaultVpc { zone } => SubnetSpec::DefaultVpc { zone: zone.as_ref().map(ToString::to_string) },
+            model::SubnetChoice::DefaultVpc { zone } => SubnetSpec::DefaultVpc {
+                zone: zone.as_ref().map(ToString::to_string),
+            },
         },
-        security_groups: launch.security_groups.iter().map(|id| id.as_str().into()).collect(),
+        security_groups: launch
+            .security_groups
+            .iter()
+            .map(|id| id.as_str().into())
+            .collect(),
         instance_profile: launch.instance_profile.as_ref().map(ToString::to_string),
         volumes: volumes(&launch.volumes),
         ssh_from: match &launch.ssh_from {
             model::SshFrom::Caller => SshFrom::Caller,
             model::SshFrom::Anywhere => SshFrom::Anywhere,
-            model::SshFrom::Networks(networks) => SshFrom::Ranges(networks.iter().map(ToString::to_string).collect()),
+            model::SshFrom::Networks(networks) => {
+                SshFrom::Ranges(networks.iter().map(ToString::to_string).collect())
+            }
         },
         user_data: launch.user_data.as_ref().map(|file| file.content.clone()),
         ebs_optimized: launch.ebs_optimized,
@@ -128,7 +177,10 @@ fn volumes(volumes: &[model::Volume]) -> Vec<EbsVolume> {
             size_gib: volume.size_gib.as_ref().map(|size| size.get()),
             volume_type: volume.kind.map(|kind| VolumeType(kind.as_str().to_owned())),
             iops: volume.iops.as_ref().map(|iops| iops.value),
-            throughput: volume.throughput.as_ref().map(|throughput| throughput.value),
+            throughput: volume
+                .throughput
+                .as_ref()
+                .map(|throughput| throughput.value),
             encrypted: volume.encrypted,
             kms_key_id: volume.kms_key_id.as_ref().map(ToString::to_string),
             delete_on_termination: Some(volume.delete_on_termination),
@@ -183,17 +235,28 @@ fn provisioner(entry: &model::Provisioner, facts: &RunFacts) -> Result<Provision
         model::Provisioner::Run(run) => {
             let scripts = match &run.commands {
                 model::Commands::Inline(text) => {
-                    vec![Script { name: name.clone(), text: rendered(text, "run.inline", facts)?.into_bytes() }]
+                    vec![Script {
+                        name: name.clone(),
+                        text: rendered(text, "run.inline", facts)?.into_bytes(),
+                    }]
                 }
                 model::Commands::Scripts(files) => files
                     .iter()
-                    .map(|script| Script { name: script.file.written.value.clone(), text: script.content.clone() })
+                    .map(|script| Script {
+                        name: script.file.written.value.clone(),
+                        text: script.content.clone(),
+                    })
                     .collect(),
             };
             let environment = run
                 .env
                 .iter()
-                .map(|(key, value)| Ok((key.to_string(), rendered_secret(value, &format!("run.env.{key}"), facts)?)))
+                .map(|(key, value)| {
+                    Ok((
+                        key.to_string(),
+                        rendered_secret(value, &format!("run.env.{key}"), facts)?,
+                    ))
+                })
                 .collect::<Result<_, StepError>>()?;
             ActionSpec::Run(RunSpec {
                 scripts,
@@ -208,13 +271,17 @@ fn provisioner(entry: &model::Provisioner, facts: &RunFacts) -> Result<Provision
         model::Provisioner::Upload(upload) => {
             let content = match &upload.what {
                 model::UploadSource::File(file) => UploadContent::File(file.path().to_owned()),
-                model::UploadSource::Folder(folder) => UploadContent::Directory(folder.path().to_owned()),
+                model::UploadSource::Folder(folder) => {
+                    UploadContent::Directory(folder.path().to_owned())
+                }
                 model::UploadSource::Rendered { text, .. } | model::UploadSource::Content(text) => {
                     UploadContent::Bytes(rendered_secret(text, "upload", facts)?.into_bytes())
                 }
             };
             let secret = match &upload.what {
-                model::UploadSource::Rendered { text, .. } | model::UploadSource::Content(text) => text.is_secret(),
+                model::UploadSource::Rendered { text, .. } | model::UploadSource::Content(text) => {
+                    text.is_secret()
+                }
                 model::UploadSource::File(_) | model::UploadSource::Folder(_) => false,
             };
             let mode = upload.mode.map(model::FileMode::bits);
@@ -230,18 +297,40 @@ fn provisioner(entry: &model::Provisioner, facts: &RunFacts) -> Result<Provision
             })
         }
     };
-    let needs = entry.needs().iter().map(|need| need.as_str().to_owned()).collect();
-    Ok(ProvisionerSpec { name, needs, action })
+    let needs = entry
+        .needs()
+        .iter()
+        .map(|need| need.as_str().to_owned())
+        .collect();
+    Ok(ProvisionerSpec {
+        name,
+        needs,
+        action,
+    })
 }
 
 fn image(image: &model::Image, facts: &RunFacts) -> Result<ImageSpec, StepError> {
-    let description = image.description.as_ref().map(|text| rendered(text, "image.description", facts)).transpose()?;
+    let description = image
+        .description
+        .as_ref()
+        .map(|text| rendered(text, "image.description", facts))
+        .transpose()?;
+    let name = rendered(&image.name, "image.name", facts)?;
+    pipeline::check_image_name(&name).map_err(|error| StepError::Template {
+        field: String::from("image.name"),
+        reason: error.to_string(),
+    })?;
     Ok(ImageSpec {
-        name: rendered(&image.name, "image.name", facts)?,
+        name,
         description: description.unwrap_or_default(),
         tags: rendered_tags(&image.tags, "image.tags", facts)?,
         volumes: volumes(&image.volumes),
-        share_accounts: image.share.accounts.iter().map(|id| id.as_str().into()).collect(),
+        share_accounts: image
+            .share
+            .accounts
+            .iter()
+            .map(|id| id.as_str().into())
+            .collect(),
         share_snapshots: image.share.snapshots,
         wait: image.wait.get(),
         cache_tags: Tags::new(),

@@ -40,13 +40,26 @@ pub(crate) use convert::{cell_name, cell_spec_for, plan_facts};
 const RENEW_EVERY: Duration = Duration::from_secs(30);
 
 /// Does one run, whatever happens to its end: the report says what is there, what failed and what is left.
-pub async fn run(loaded: Arc<Loaded>, run: RunId, options: RunOptions, ports: Ports, cancellation: Cancellation) -> Report {
+pub async fn run(
+    loaded: Arc<Loaded>,
+    run: RunId,
+    options: RunOptions,
+    ports: Ports,
+    cancellation: Cancellation,
+) -> Report {
     let pipeline = &loaded.pipeline;
-    let mask = Mask::new(loaded.values.secrets().map(pipeline::template::Secret::expose));
+    let mask = Mask::new(
+        loaded
+            .values
+            .secrets()
+            .map(pipeline::template::Secret::expose),
+    );
     let begun = begin(&loaded, &run, &options, &ports, &cancellation, mask.clone()).await;
     let (context, identity) = match begun {
         Ok(begun) => begun,
-        Err(error) => return never_begun(pipeline, run, &options, &ports, &mask, &cancellation, error),
+        Err(error) => {
+            return never_begun(pipeline, run, &options, &ports, &mask, &cancellation, error);
+        }
     };
     let context = Arc::new(context);
     let results = {
@@ -98,7 +111,13 @@ async fn begin(
     };
     let journal = Arc::new(Journal::create(&directory, run, opening, started)?);
     let region = ports.account.region(&options.region);
-    let effects = Effects::new(run.clone(), journal, ports.clock.clone(), ports.account.clone(), options.endpoint.clone());
+    let effects = Effects::new(
+        run.clone(),
+        journal,
+        ports.clock.clone(),
+        ports.account.clone(),
+        options.endpoint.clone(),
+    );
     let context = RunContext {
         options: options.clone(),
         effects,
@@ -126,16 +145,34 @@ fn never_begun(
     error: StepError,
 ) -> Report {
     let hint = error.hint();
-    let cell = CellName { stage: pipeline.name.to_string(), cell: options.region.to_string() };
-    let failure = CellFailure { cell: cell.clone(), step: Step::Resolve, error };
+    let cell = CellName {
+        stage: pipeline.name.to_string(),
+        cell: options.region.to_string(),
+    };
+    let failure = CellFailure {
+        cell: cell.clone(),
+        step: Step::Resolve,
+        error,
+    };
     let message = mask.apply(&failure.message()).into_owned();
     let exit = exit_code(cancellation.requested(), true, false);
-    ports.observer.observe(&Event::Failed { cell: cell.clone(), step: Step::Resolve, error: message.clone(), hint: hint.clone() });
+    ports.observer.observe(&Event::Failed {
+        cell: cell.clone(),
+        step: Step::Resolve,
+        error: message.clone(),
+        hint: hint.clone(),
+    });
     let report = Report {
         status: exit.status().as_str(),
         run,
         images: Vec::new(),
-        failures: vec![ReportedFailure { stage: cell.stage, cell: cell.cell, step: Step::Resolve.name().to_owned(), error: message, hint }],
+        failures: vec![ReportedFailure {
+            stage: cell.stage,
+            cell: cell.cell,
+            step: Step::Resolve.name().to_owned(),
+            error: message,
+            hint,
+        }],
         kept: Vec::new(),
         ways_in: Vec::new(),
         left_behind: Vec::new(),
@@ -146,32 +183,52 @@ fn never_begun(
 }
 
 /// Runs every stage as soon as its source is known. One stage's failure stops those that start from it, and no others.
-async fn run_stages(pipeline: &Pipeline, context: &Arc<RunContext>, identity: &CallerIdentity) -> Results {
+async fn run_stages(
+    pipeline: &Pipeline,
+    context: &Arc<RunContext>,
+    identity: &CallerIdentity,
+) -> Results {
     let region: Arc<dyn Region> = context.ports.account.region(&context.options.region);
     let mut results = Results::default();
     let mut done: HashMap<String, cloud::Image> = HashMap::new();
     let mut waiting: Vec<_> = pipeline.stages.iter().collect();
     let mut running = FuturesUnordered::new();
     loop {
-        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|stage| match &stage.source.value {
-            Source::Stage(name) => done.contains_key(name.as_str()),
-            Source::ImageId(_) | Source::Filter { .. } => true,
-        });
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            waiting
+                .into_iter()
+                .partition(|stage| match &stage.source.value {
+                    Source::Stage(name) => done.contains_key(name.as_str()),
+                    Source::ImageId(_) | Source::Filter { .. } => true,
+                });
         waiting = rest;
         for stage in ready {
             let source = match &stage.source.value {
                 Source::Stage(name) => done.get(name.as_str()).cloned(),
                 Source::ImageId(_) | Source::Filter { .. } => None,
             };
-            running.push(run_stage(context.clone(), region.clone(), stage, source, identity));
+            running.push(run_stage(
+                context.clone(),
+                region.clone(),
+                stage,
+                source,
+                identity,
+            ));
         }
-        let Some((stage, outcome)) = running.next().await else { break };
+        let Some((stage, outcome)) = running.next().await else {
+            break;
+        };
         match outcome {
             StageOutcome::Done { image, reported } => {
                 done.insert(stage.to_owned(), image);
                 results.images.push(reported);
             }
-            StageOutcome::Failed { failure, delivered, way_in, left } => {
+            StageOutcome::Failed {
+                failure,
+                delivered,
+                way_in,
+                left,
+            } => {
                 results.images.extend(delivered);
                 results.ways_in.extend(way_in);
                 results.left_behind.extend(left);
@@ -179,7 +236,12 @@ async fn run_stages(pipeline: &Pipeline, context: &Arc<RunContext>, identity: &C
                     results.cancelled.get_or_insert(why);
                 } else {
                     let message = context.masked(&failure.message());
-                    let hint = failure.error.hint();
+                    // Whoever asked to keep the instance has it already.
+                    let hint = if results.ways_in.is_empty() {
+                        failure.error.hint()
+                    } else {
+                        None
+                    };
                     context.tell(Event::Failed {
                         cell: failure.cell.clone(),
                         step: failure.step,
@@ -205,11 +267,20 @@ async fn renew_leases(context: &RunContext) -> std::convert::Infallible {
     let region = context.ports.account.region(&context.options.region);
     loop {
         context.ports.clock.sleep(RENEW_EVERY).await;
-        let held: Vec<_> = context.leases.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let held: Vec<_> = context
+            .leases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
         for mut lease in held {
             // A renewal that fails is tried again in time: a holder counts as dead only after four misses.
             if renew(region.as_ref(), &mut lease).await.is_ok() {
-                let mut leases = context.leases.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut leases = context
+                    .leases
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 if let Some(known) = leases.get_mut(&lease.name) {
                     *known = lease;
                 }
@@ -225,7 +296,11 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
     left_behind.retain(|resource| !resource.id.is_empty());
     let cancelled = results.cancelled.or(context.cancellation.requested());
     let make_report = |results: &Results, left_behind: Vec<LeftResource>| {
-        let exit = exit_code(cancelled, !results.failures.is_empty(), !left_behind.is_empty());
+        let exit = exit_code(
+            cancelled,
+            !results.failures.is_empty(),
+            !left_behind.is_empty(),
+        );
         Report {
             status: exit.status().as_str(),
             run: context.effects.run().clone(),
@@ -239,10 +314,22 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
     };
     let draft = make_report(&results, left_behind.clone());
     if let Err((output, error)) = outputs::write_all(pipeline, context, &draft) {
-        let cell = CellName { stage: pipeline.name.to_string(), cell: output };
-        let failure = CellFailure { cell, step: Step::Outputs, error };
+        let cell = CellName {
+            stage: pipeline.name.to_string(),
+            cell: output,
+        };
+        let failure = CellFailure {
+            cell,
+            step: Step::Outputs,
+            error,
+        };
         let message = context.masked(&failure.message());
-        context.tell(Event::Failed { cell: failure.cell.clone(), step: Step::Outputs, error: message.clone(), hint: None });
+        context.tell(Event::Failed {
+            cell: failure.cell.clone(),
+            step: Step::Outputs,
+            error: message.clone(),
+            hint: None,
+        });
         results.failures.push(ReportedFailure {
             stage: failure.cell.stage,
             cell: failure.cell.cell,
@@ -253,8 +340,14 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
     }
     let report = make_report(&results, left_behind);
     if let Err(error) = context.effects.close(report.exit.status()) {
-        let cell = CellName { stage: pipeline.name.to_string(), cell: String::from("journal") };
-        context.tell(Event::Warning { cell, text: error.to_string() });
+        let cell = CellName {
+            stage: pipeline.name.to_string(),
+            cell: String::from("journal"),
+        };
+        context.tell(Event::Warning {
+            cell,
+            text: error.to_string(),
+        });
     }
     context.tell(Event::Finished(report.clone()));
     report
@@ -272,12 +365,19 @@ fn exit_code(cancelled: Option<Cancelled>, failed: bool, left: bool) -> ExitCode
 
 /// What a run that is being given up holds at this moment, from its journal alone.
 pub fn left_now(state_dir: &Path, run: &RunId, endpoint: Option<&str>) -> Vec<LeftResource> {
-    let Ok(state) = JournalReader::read(&RunDirectory::of(state_dir, run)) else { return Vec::new() };
+    let Ok(state) = JournalReader::read(&RunDirectory::of(state_dir, run)) else {
+        return Vec::new();
+    };
     let outstanding = state.outstanding();
     outstanding
         .into_iter()
         .map(|(_, entry)| {
-            crate::undo::left_resource(&entry.effect, &entry.state, String::from("the run was given up before it was removed"), endpoint)
+            crate::undo::left_resource(
+                &entry.effect,
+                &entry.state,
+                String::from("the run was given up before it was removed"),
+                endpoint,
+            )
         })
         .collect()
 }
@@ -288,8 +388,14 @@ mod tests {
 
     #[test]
     fn what_is_left_goes_before_all_other_exit_codes() {
-        assert_eq!(exit_code(Some(Cancelled::Interrupted), true, true), ExitCode::LeftBehind);
-        assert_eq!(exit_code(Some(Cancelled::Terminated), true, false), ExitCode::Terminated);
+        assert_eq!(
+            exit_code(Some(Cancelled::Interrupted), true, true),
+            ExitCode::LeftBehind
+        );
+        assert_eq!(
+            exit_code(Some(Cancelled::Terminated), true, false),
+            ExitCode::Terminated
+        );
         assert_eq!(exit_code(None, true, false), ExitCode::Failed);
         assert_eq!(exit_code(None, false, false), ExitCode::Done);
     }

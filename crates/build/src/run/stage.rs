@@ -52,8 +52,17 @@ pub(super) async fn run_stage<'p>(
         Ok((image, reported)) => match forget_keys(&context) {
             Ok(()) => StageOutcome::Done { image, reported },
             Err(error) => {
-                let failure = CellFailure { cell: context.cell().clone(), step: Step::CleanUp, error };
-                StageOutcome::Failed { failure, delivered: Some(reported), way_in: None, left: Vec::new() }
+                let failure = CellFailure {
+                    cell: context.cell().clone(),
+                    step: Step::CleanUp,
+                    error,
+                };
+                StageOutcome::Failed {
+                    failure,
+                    delivered: Some(reported),
+                    way_in: None,
+                    left: Vec::new(),
+                }
             }
         },
         Err(failure) => after_failure(&context, failure, &progress).await,
@@ -68,21 +77,43 @@ async fn find_or_build(
     identity: &CallerIdentity,
     progress: &Progress,
 ) -> Result<(Image, ReportedImage), CellFailure> {
-    let fail = |error: StepError| CellFailure { cell: context.cell().clone(), step: Step::Resolve, error };
+    let fail = |error: StepError| CellFailure {
+        cell: context.cell().clone(),
+        step: Step::Resolve,
+        error,
+    };
     context.begin(Step::Resolve)?;
     let source = match (source, &stage.source.value) {
         (Some(image), _) => image,
         (None, Source::Stage(name)) => {
-            return Err(fail(StepError::NoImageMatches { region: context.region().name().to_string(), wanted: format!("stage {name}") }));
+            return Err(fail(StepError::NoImageMatches {
+                region: context.region().name().to_string(),
+                wanted: format!("stage {name}"),
+            }));
         }
-        (None, wanted) => context.race(find_source(context.region(), wanted)).await.map_err(fail)?.map_err(fail)?,
+        (None, wanted) => context
+            .race(find_source(context.region(), wanted))
+            .await
+            .map_err(fail)?
+            .map_err(fail)?,
     };
-    context.note(format!("source image {} ({})", source.image_id, source.name));
+    context.note(format!(
+        "source image {} ({})",
+        source.image_id, source.name
+    ));
     let facts = facts_for(context, identity, &source);
     let spec = cell_spec(context, stage, &facts).map_err(fail)?;
     let options = &context.run().options;
     let decision = context
-        .race(decide(context.region(), context.clock(), &context.run().images, stage, &source, options, &spec))
+        .race(decide(
+            context.region(),
+            context.clock(),
+            &context.run().images,
+            stage,
+            &source,
+            options,
+            &spec,
+        ))
         .await
         .map_err(fail)?
         .map_err(fail)?;
@@ -96,7 +127,10 @@ async fn find_or_build(
                 reason,
             });
             steps::share_cached(context, &image, &spec.image).await?;
-            let skipped = image.tags.get(tag::PARTLY_REHEARSED).map(|names| names.split(", ").map(str::to_owned).collect());
+            let skipped = image
+                .tags
+                .get(tag::PARTLY_REHEARSED)
+                .map(|names| names.split(", ").map(str::to_owned).collect());
             let reported = reported(context, &image, true, skipped.unwrap_or_default());
             return Ok((image, reported));
         }
@@ -107,7 +141,9 @@ async fn find_or_build(
         }
     };
     context.note(reason);
-    refuse_taken_name(context, &spec.image.name).await.map_err(fail)?;
+    refuse_taken_name(context, &spec.image.name)
+        .await
+        .map_err(fail)?;
     context.finish(Step::Resolve);
     let built = steps::build_cell(context, &spec, &source, progress).await?;
     context.run().tell(Event::Built {
@@ -119,7 +155,12 @@ async fn find_or_build(
     Ok((built.image, reported))
 }
 
-fn reported(context: &CellContext, image: &Image, cached: bool, skipped: Vec<String>) -> ReportedImage {
+fn reported(
+    context: &CellContext,
+    image: &Image,
+    cached: bool,
+    skipped: Vec<String>,
+) -> ReportedImage {
     ReportedImage {
         stage: context.cell().stage.clone(),
         cell: context.cell().cell.clone(),
@@ -149,14 +190,21 @@ async fn refuse_taken_name(context: &CellContext, name: &str) -> Result<(), Step
 }
 
 /// Undoes what the cell did, or keeps its instance for a person to look at.
-async fn after_failure(context: &CellContext, failure: CellFailure, progress: &Progress) -> StageOutcome {
+async fn after_failure(
+    context: &CellContext,
+    failure: CellFailure,
+    progress: &Progress,
+) -> StageOutcome {
     let delivered = delivered_image(context);
     let cancelled = matches!(failure.error, StepError::Cancelled(_));
     let mut way_in = None;
     if context.run().options.on_failure == OnFailure::Keep && !cancelled {
         way_in = keep(context, progress).await;
     }
-    context.run().tell(Event::StepStarted { cell: context.cell().clone(), step: Step::CleanUp });
+    context.run().tell(Event::StepStarted {
+        cell: context.cell().clone(),
+        step: Step::CleanUp,
+    });
     let left = context.effects().unmake_all(Some(context.cell())).await;
     if way_in.is_none()
         && let Err(error) = forget_keys(context)
@@ -166,22 +214,33 @@ async fn after_failure(context: &CellContext, failure: CellFailure, progress: &P
     context.finish(Step::CleanUp);
     // What resisted is tried once more at the end of the run, and reported then.
     for resource in left {
-        context.warn(format!("{} {} could not be removed yet: {}", resource.kind, resource.id, resource.reason));
+        context.warn(format!(
+            "{} {} could not be removed yet: {}",
+            resource.kind, resource.id, resource.reason
+        ));
     }
-    StageOutcome::Failed { failure, delivered, way_in, left: Vec::new() }
+    StageOutcome::Failed {
+        failure,
+        delivered,
+        way_in,
+        left: Vec::new(),
+    }
 }
 
 /// The image that was declared part of the result before the failure.
 fn delivered_image(context: &CellContext) -> Option<ReportedImage> {
-    context.effects().delivered(context.cell()).map(|(id, name)| ReportedImage {
-        stage: context.cell().stage.clone(),
-        cell: context.cell().cell.clone(),
-        region: context.region().name().to_string(),
-        image_id: id,
-        name,
-        cached: false,
-        skipped: Vec::new(),
-    })
+    context
+        .effects()
+        .delivered(context.cell())
+        .map(|(id, name)| ReportedImage {
+            stage: context.cell().stage.clone(),
+            cell: context.cell().cell.clone(),
+            region: context.region().name().to_string(),
+            image_id: id,
+            name,
+            cached: false,
+            skipped: Vec::new(),
+        })
 }
 
 /// Leaves the instance, its key and its group, with its address if it has one, and marks the instance as kept.
@@ -198,19 +257,33 @@ async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
                 instance = Some(id.clone());
                 numbers.push(number);
             }
-            (Effect::ImportKeyPair { .. } | Effect::CreateSecurityGroup { .. } | Effect::BindAddress { .. }, EffectState::Done(_)) => {
+            (
+                Effect::ImportKeyPair { .. }
+                | Effect::CreateSecurityGroup { .. }
+                | Effect::BindAddress { .. },
+                EffectState::Done(_),
+            ) => {
                 numbers.push(number);
             }
             _ => {}
         }
     }
     let instance = instance?;
-    let effect = Effect::MarkKept { region: context.region().name().clone(), instance: instance.clone() };
+    let effect = Effect::MarkKept {
+        region: context.region().name().clone(),
+        instance: instance.clone(),
+    };
     let tags = Tags::new().with(tag::KEPT, "keep-on-failure");
     let resources = [instance.to_string()];
     let call = context.region().create_tags(&resources, &tags);
-    if let Err(error) = context.effects().make(context.cell(), effect, call, |()| Outcome::Done).await {
-        context.warn(format!("{instance} is kept but could not be tagged so: {error}"));
+    if let Err(error) = context
+        .effects()
+        .make(context.cell(), effect, call, |()| Outcome::Done)
+        .await
+    {
+        context.warn(format!(
+            "{instance} is kept but could not be tagged so: {error}"
+        ));
     }
     for number in numbers {
         if let Err(error) = context.effects().keep(number) {

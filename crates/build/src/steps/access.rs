@@ -37,41 +37,88 @@ pub(super) struct Access {
 pub(super) async fn prepare(context: &CellContext, spec: &CellSpec) -> Result<Access, StepError> {
     let host_keys = match spec.connect.host_key {
         // Both kinds: cloud-init removes every host key that it is not given, and a host in FIPS mode has no ed25519.
-        HostKeySpec::Inject => [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519].map(|kind| Arc::new(KeyPair::generate(kind))).to_vec(),
-        HostKeySpec::Console | HostKeySpec::AcceptFirst | HostKeySpec::Fingerprint(_) | HostKeySpec::KnownHosts(_) => Vec::new(),
+        HostKeySpec::Inject => [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]
+            .map(|kind| Arc::new(KeyPair::generate(kind)))
+            .to_vec(),
+        HostKeySpec::Console
+        | HostKeySpec::AcceptFirst
+        | HostKeySpec::Fingerprint(_)
+        | HostKeySpec::KnownHosts(_) => Vec::new(),
     };
     let mut access = match &spec.connect.key {
         KeySpec::Generated(algorithm) => {
             let key = Arc::new(KeyPair::generate(*algorithm));
             let login_key = Some(key.public_openssh());
-            Access { identity: Identity::Key(key), login_key, key_name: None, key_pair: None, host_keys, key_file: None }
+            Access {
+                identity: Identity::Key(key),
+                login_key,
+                key_name: None,
+                key_pair: None,
+                host_keys,
+                key_file: None,
+            }
         }
         KeySpec::File(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| StepError::LocalFile { path: path.display().to_string(), reason: error.to_string() })?;
+            let text = std::fs::read_to_string(path).map_err(|error| StepError::LocalFile {
+                path: path.display().to_string(),
+                reason: error.to_string(),
+            })?;
             let key = KeyPair::from_openssh(&text)
                 .map_err(|error| StepError::Key(format!("{}: {error}", path.display())))?;
             let key = Arc::new(key);
             let login_key = Some(key.public_openssh());
             let key_file = Some(path.clone());
-            Access { identity: Identity::Key(key), login_key, key_name: None, key_pair: None, host_keys, key_file }
+            Access {
+                identity: Identity::Key(key),
+                login_key,
+                key_name: None,
+                key_pair: None,
+                host_keys,
+                key_file,
+            }
         }
         KeySpec::Agent => {
             let socket = context.run().options.agent_socket.clone().ok_or_else(|| {
-                StepError::Key(String::from("`connect.key: agent` needs an SSH agent, and SSH_AUTH_SOCK is not set"))
+                StepError::Key(String::from(
+                    "`connect.key: agent` needs an SSH agent, and SSH_AUTH_SOCK is not set",
+                ))
             })?;
-            let login_key = context.run().ports.guests.agent_keys(&socket).await.map_err(StepError::Key)?;
-            Access { identity: Identity::Agent(socket), login_key, key_name: None, key_pair: None, host_keys, key_file: None }
+            let login_key = context
+                .run()
+                .ports
+                .guests
+                .agent_keys(&socket)
+                .await
+                .map_err(StepError::Key)?;
+            Access {
+                identity: Identity::Agent(socket),
+                login_key,
+                key_name: None,
+                key_pair: None,
+                host_keys,
+                key_file: None,
+            }
         }
     };
-    let by_key_pair = access.login_key.as_ref().is_some_and(|key| key.starts_with("ssh-ed25519 ") || key.starts_with("ssh-rsa "));
+    let by_key_pair = access
+        .login_key
+        .as_ref()
+        .is_some_and(|key| key.starts_with("ssh-ed25519 ") || key.starts_with("ssh-rsa "));
     if let (true, Some(public)) = (by_key_pair, access.login_key.clone()) {
         let name = resource_name(context.run_id(), &spec.cell);
-        let effect = Effect::ImportKeyPair { region: spec.region.clone(), name: name.clone() };
+        let effect = Effect::ImportKeyPair {
+            region: spec.region.clone(),
+            name: name.clone(),
+        };
         let tags = spec.tags.clone().merged(&context.own_tags());
         let made = context
             .effects()
-            .make(&spec.cell, effect, import(context, &name, &public, &tags), |id| Outcome::KeyPair { id: id.clone() })
+            .make(
+                &spec.cell,
+                effect,
+                import(context, &name, &public, &tags),
+                |id| Outcome::KeyPair { id: id.clone() },
+            )
             .await?;
         context.note(format!("key pair {name} ({})", made.value));
         access.key_name = Some(name);
@@ -81,11 +128,21 @@ pub(super) async fn prepare(context: &CellContext, spec: &CellSpec) -> Result<Ac
 }
 
 /// Imports the key. A key pair of that name that carries the run's tag is the one of a lost reply.
-async fn import(context: &CellContext, name: &str, public: &str, tags: &cloud::Tags) -> Result<cloud::KeyPairId, CloudError> {
+async fn import(
+    context: &CellContext,
+    name: &str,
+    public: &str,
+    tags: &cloud::Tags,
+) -> Result<cloud::KeyPairId, CloudError> {
     match context.region().import_key_pair(name, public, tags).await {
         Err(error) if error.kind == ErrorKind::Duplicate => {
-            let found = context.region().key_pairs(&own("key-name", name, context.run_id())).await?;
-            let ours = found.into_iter().find(|pair| pair.tags.get(tag::RUN) == Some(context.run_id().as_str()));
+            let found = context
+                .region()
+                .key_pairs(&own("key-name", name, context.run_id()))
+                .await?;
+            let ours = found
+                .into_iter()
+                .find(|pair| pair.tags.get(tag::RUN) == Some(context.run_id().as_str()));
             ours.map(|pair| pair.key_pair_id).ok_or(error)
         }
         result => result,
@@ -99,7 +156,9 @@ impl Access {
         if self.key_file.is_some() {
             return Ok(self.key_file.clone());
         }
-        let Identity::Key(key) = &self.identity else { return Ok(None) };
+        let Identity::Key(key) = &self.identity else {
+            return Ok(None);
+        };
         let path = folder.join("id");
         write_private(&path, key.private_openssh().expose().as_bytes())?;
         Ok(Some(path))
@@ -108,7 +167,17 @@ impl Access {
 
 /// Writes a file that only its owner can read, from the first byte on.
 pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<(), JournalError> {
-    let io = |source| JournalError::Io { action: "write", path: path.to_owned(), source };
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(io)?;
+    let io = |source| JournalError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io)?;
     file.write_all(content).map_err(io)
 }

@@ -55,19 +55,34 @@ pub(super) async fn claim(
     let (lease, number) = loop {
         context.run().cancellation.check()?;
         let mut number = None;
-        let attempt = claim_address::<StepError>(context.region(), context.clock(), allocation, &mine, &mut observed, |name| {
-            let effect = Effect::ClaimLease { region: context.region().name().clone(), name: name.to_owned() };
-            number = Some(context.effects().announce(context.cell(), effect)?);
-            Ok(())
-        })
+        let attempt = claim_address::<StepError>(
+            context.region(),
+            context.clock(),
+            allocation,
+            &mine,
+            &mut observed,
+            |name| {
+                let effect = Effect::ClaimLease {
+                    region: context.region().name().clone(),
+                    name: name.to_owned(),
+                };
+                number = Some(context.effects().announce(context.cell(), effect)?);
+                Ok(())
+            },
+        )
         .await;
         match (attempt, number) {
             (Ok(Ok(lease)), Some(number)) => {
-                context.effects().settle(number, &Ok(()), |()| Outcome::Done)?;
+                context
+                    .effects()
+                    .settle(number, &Ok(()), |()| Outcome::Done)?;
                 break (lease, number);
             }
             (Ok(Err(LeaseProgress::Behind(holder))), _) => {
-                let text = format!("{} ({}) is held by run {} ({}); waiting in line", known.public_ip, allocation, holder.run, holder.purpose);
+                let text = format!(
+                    "{} ({}) is held by run {} ({}); waiting in line",
+                    known.public_ip, allocation, holder.run, holder.purpose
+                );
                 say_now_and_then(context, &mut said, text);
             }
             (Ok(_), Some(number)) => {
@@ -83,9 +98,19 @@ pub(super) async fn claim(
         }
     };
     context.hold_lease(lease.clone());
-    let address = ElasticAddress { allocation: allocation.clone(), public_ip: known.public_ip, by, timeout, lease: number, lease_name: lease.name };
+    let address = ElasticAddress {
+        allocation: allocation.clone(),
+        public_ip: known.public_ip,
+        by,
+        timeout,
+        lease: number,
+        lease_name: lease.name,
+    };
     wait_until_free(context, &address, wait).await?;
-    context.note(format!("Elastic IP {} ({}) is ours", address.public_ip, address.allocation));
+    context.note(format!(
+        "Elastic IP {} ({}) is ours",
+        address.public_ip, address.allocation
+    ));
     Ok(address)
 }
 
@@ -102,8 +127,15 @@ fn say_now_and_then(context: &CellContext, said: &mut Option<(String, Timestamp)
 }
 
 async fn describe(context: &CellContext, allocation: &AllocationId) -> Result<Address, StepError> {
-    let unknown = || StepError::AddressUnknown { allocation: allocation.to_string(), region: context.region().name().to_string() };
-    match context.region().addresses(std::slice::from_ref(allocation)).await {
+    let unknown = || StepError::AddressUnknown {
+        allocation: allocation.to_string(),
+        region: context.region().name().to_string(),
+    };
+    match context
+        .region()
+        .addresses(std::slice::from_ref(allocation))
+        .await
+    {
         Ok(addresses) => addresses.into_iter().next().ok_or_else(unknown),
         Err(error) if error.kind == ErrorKind::NotFound => Err(unknown()),
         Err(error) => Err(error.into()),
@@ -111,34 +143,67 @@ async fn describe(context: &CellContext, allocation: &AllocationId) -> Result<Ad
 }
 
 /// With the lease in hand, the address may still be bound: to a kept instance, or to something that is not qib's.
-async fn wait_until_free(context: &CellContext, address: &ElasticAddress, wait: Duration) -> Result<(), StepError> {
+async fn wait_until_free(
+    context: &CellContext,
+    address: &ElasticAddress,
+    wait: Duration,
+) -> Result<(), StepError> {
     let deadline = context.deadline(wait);
     let mut said = None;
     loop {
-        let Some(binding) = describe(context, &address.allocation).await?.binding else { return Ok(()) };
+        let Some(binding) = describe(context, &address.allocation).await?.binding else {
+            return Ok(());
+        };
         let holder = holder(context, &binding).await?;
         if context.clock().now() >= deadline {
             let region = context.region().name();
-            let endpoint = context.run().options.endpoint.as_ref().map(|url| format!(" --endpoint-url {url}")).unwrap_or_default();
+            let endpoint = context
+                .run()
+                .options
+                .endpoint
+                .as_ref()
+                .map(|url| format!(" --endpoint-url {url}"))
+                .unwrap_or_default();
             return Err(StepError::AddressHeld {
                 allocation: address.allocation.to_string(),
                 address: address.public_ip.to_string(),
                 holder,
                 waited: wait,
-                free_with: format!("aws --region {region}{endpoint} ec2 disassociate-address --association-id {}", binding.association_id),
+                free_with: format!(
+                    "aws --region {region}{endpoint} ec2 disassociate-address --association-id {}",
+                    binding.association_id
+                ),
             });
         }
-        say_now_and_then(context, &mut said, format!("{} is bound to {holder}; waiting until it is free, {wait:?} at most", address.public_ip));
+        say_now_and_then(
+            context,
+            &mut said,
+            format!(
+                "{} is bound to {holder}; waiting until it is free, {wait:?} at most",
+                address.public_ip
+            ),
+        );
         context.pause(LOOK_EVERY).await?;
     }
 }
 
 /// What holds the address, in words.
 async fn holder(context: &CellContext, binding: &AddressBinding) -> Result<String, StepError> {
-    let Some(id) = &binding.instance_id else { return Ok(String::from("a network interface that is not an instance's")) };
-    let filter = InstanceFilter { instance_ids: vec![id.clone()], ..InstanceFilter::default() };
+    let Some(id) = &binding.instance_id else {
+        return Ok(String::from(
+            "a network interface that is not an instance's",
+        ));
+    };
+    let filter = InstanceFilter {
+        instance_ids: vec![id.clone()],
+        ..InstanceFilter::default()
+    };
     let instances = context.region().instances(&filter).await?;
-    let tags = instances.into_iter().next().map(|instance| instance.tags).unwrap_or_default();
+    let tags = instances
+        .into_iter()
+        .next()
+        .map(|instance| instance.tags)
+        .unwrap_or_default();
     Ok(match (tags.get(tag::RUN), tags.get(tag::KEPT)) {
         (Some(run), Some(_)) => format!("instance {id}, which run {run} kept"),
         (Some(run), None) => format!("instance {id} of run {run}"),
@@ -148,7 +213,11 @@ async fn holder(context: &CellContext, binding: &AddressBinding) -> Result<Strin
 
 /// Sees to it that the address is bound to the cell's instance. Success is DescribeAddresses showing our own instance
 /// id, never the reply of a call.
-pub(super) async fn bind(context: &CellContext, address: &ElasticAddress, launched: &Launched) -> Result<EffectNumber, StepError> {
+pub(super) async fn bind(
+    context: &CellContext,
+    address: &ElasticAddress,
+    launched: &Launched,
+) -> Result<EffectNumber, StepError> {
     let instance = &launched.instance.instance_id;
     let effect = Effect::BindAddress {
         region: context.region().name().clone(),
@@ -160,19 +229,38 @@ pub(super) async fn bind(context: &CellContext, address: &ElasticAddress, launch
         // The instance does it: there is no call of ours, and no result but what the watch shows.
         AddressBinder::UserData => context.effects().announce(context.cell(), effect)?,
         AddressBinder::Api => {
-            let call = context.region().associate_address(&address.allocation, instance);
-            context.effects().make(context.cell(), effect, call, |id| Outcome::Association { id: id.clone() }).await?.number
+            let call = context
+                .region()
+                .associate_address(&address.allocation, instance);
+            context
+                .effects()
+                .make(context.cell(), effect, call, |id| Outcome::Association {
+                    id: id.clone(),
+                })
+                .await?
+                .number
         }
     };
     let association = watch(context, address, instance).await?;
     if address.by == AddressBinder::UserData {
-        context.effects().settle(number, &Ok(association), |id| Outcome::Association { id: id.clone() })?;
+        context
+            .effects()
+            .settle(number, &Ok(association), |id| Outcome::Association {
+                id: id.clone(),
+            })?;
     }
-    context.note(format!("Elastic IP {} is bound to {instance}", address.public_ip));
+    context.note(format!(
+        "Elastic IP {} is bound to {instance}",
+        address.public_ip
+    ));
     Ok(number)
 }
 
-async fn watch(context: &CellContext, address: &ElasticAddress, instance: &InstanceId) -> Result<AssociationId, StepError> {
+async fn watch(
+    context: &CellContext,
+    address: &ElasticAddress,
+    instance: &InstanceId,
+) -> Result<AssociationId, StepError> {
     let deadline = context.deadline(address.timeout);
     loop {
         let seen = context.race(look(context, address, instance)).await??;
@@ -181,7 +269,10 @@ async fn watch(context: &CellContext, address: &ElasticAddress, instance: &Insta
         }
         if context.clock().now() >= deadline {
             let log = binding_log(context, instance).await;
-            let reason = format!("{} did not show {instance} within {:?}", address.public_ip, address.timeout);
+            let reason = format!(
+                "{} did not show {instance} within {:?}",
+                address.public_ip, address.timeout
+            );
             return Err(StepError::AddressNotBound { reason, log });
         }
         context.pause(LOOK_EVERY).await?;
@@ -189,7 +280,11 @@ async fn watch(context: &CellContext, address: &ElasticAddress, instance: &Insta
 }
 
 /// One look at the binding, the instance and, where the instance binds, its console.
-async fn look(context: &CellContext, address: &ElasticAddress, instance: &InstanceId) -> Result<Option<AssociationId>, StepError> {
+async fn look(
+    context: &CellContext,
+    address: &ElasticAddress,
+    instance: &InstanceId,
+) -> Result<Option<AssociationId>, StepError> {
     let binding = match describe(context, &address.allocation).await {
         Ok(known) => known.binding,
         Err(StepError::Cloud(error)) if error.is_passing() => return Ok(None),
@@ -200,7 +295,10 @@ async fn look(context: &CellContext, address: &ElasticAddress, instance: &Instan
     {
         return Ok(Some(binding.association_id.clone()));
     }
-    let filter = InstanceFilter { instance_ids: vec![instance.clone()], ..InstanceFilter::default() };
+    let filter = InstanceFilter {
+        instance_ids: vec![instance.clone()],
+        ..InstanceFilter::default()
+    };
     if let Ok(instances) = context.region().instances(&filter).await
         && let Some(seen) = instances.first()
         && !matches!(seen.state, InstanceState::Pending | InstanceState::Running)
@@ -211,8 +309,14 @@ async fn look(context: &CellContext, address: &ElasticAddress, instance: &Instan
         let log = binding_log(context, instance).await;
         if let Some(failed) = log.iter().find(|line| line.contains(FAILED_MARKER)) {
             let (_, why) = failed.split_at(failed.find(FAILED_MARKER).unwrap_or(0));
-            let reason = format!("the script in the instance gave up: {}", why.trim_start_matches(FAILED_MARKER).trim());
-            return Err(StepError::AddressNotBound { reason, log: log.clone() });
+            let reason = format!(
+                "the script in the instance gave up: {}",
+                why.trim_start_matches(FAILED_MARKER).trim()
+            );
+            return Err(StepError::AddressNotBound {
+                reason,
+                log: log.clone(),
+            });
         }
     }
     Ok(None)
@@ -221,13 +325,25 @@ async fn look(context: &CellContext, address: &ElasticAddress, instance: &Instan
 /// What the binding script wrote to the console.
 async fn binding_log(context: &CellContext, instance: &InstanceId) -> Vec<String> {
     // Too early, or throttled: the next look sees it. The console is only a diagnosis.
-    let console = context.region().console_output(instance).await.unwrap_or_default();
+    let console = context
+        .region()
+        .console_output(instance)
+        .await
+        .unwrap_or_default();
     let masked = context.run().masked(&console);
-    masked.lines().filter(|line| line.contains("qib-bind-address")).map(str::to_owned).collect()
+    masked
+        .lines()
+        .filter(|line| line.contains("qib-bind-address"))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Frees the address, then the lease, so that the next in line can start.
-pub(super) async fn free(context: &CellContext, address: &ElasticAddress, bound: EffectNumber) -> Result<(), StepError> {
+pub(super) async fn free(
+    context: &CellContext,
+    address: &ElasticAddress,
+    bound: EffectNumber,
+) -> Result<(), StepError> {
     context.effects().unmake(bound).await?;
     context.drop_lease(&address.lease_name);
     context.effects().unmake(address.lease).await

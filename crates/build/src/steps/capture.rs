@@ -24,13 +24,28 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(20 * 60);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Removes qib's login key, user-data and host keys from the guest, and closes the connection.
-pub(super) async fn scrub(context: &CellContext, mut link: GuestLink, launched: &Launched, access: &Access) -> Result<(), StepError> {
-    let host_keys = if access.host_keys.is_empty() { "keep" } else { "remove" };
+pub(super) async fn scrub(
+    context: &CellContext,
+    mut link: GuestLink,
+    launched: &Launched,
+    access: &Access,
+) -> Result<(), StepError> {
+    let host_keys = if access.host_keys.is_empty() {
+        "keep"
+    } else {
+        "remove"
+    };
     let command = GuestCommand {
-        script: Script { name: String::from("scrub"), text: SCRUB_SCRIPT.as_bytes().to_vec() },
+        script: Script {
+            name: String::from("scrub"),
+            text: SCRUB_SCRIPT.as_bytes().to_vec(),
+        },
         become_user: Some(String::from("root")),
         environment: vec![
-            (String::from("QIB_LOGIN_KEY"), access.login_key.clone().unwrap_or_default()),
+            (
+                String::from("QIB_LOGIN_KEY"),
+                access.login_key.clone().unwrap_or_default(),
+            ),
             (String::from("QIB_HOST_KEYS"), host_keys.to_owned()),
         ],
         ..GuestCommand::default()
@@ -40,12 +55,19 @@ pub(super) async fn scrub(context: &CellContext, mut link: GuestLink, launched: 
     let ended = context.race(session.run(&command, &mut output)).await?;
     let reason = match ended {
         Ok(CommandEnd::Exited(0)) => None,
-        Ok(CommandEnd::Exited(code)) => Some(format!("the clean-up script ended with exit code {code}")),
-        Ok(CommandEnd::Signalled(signal)) => Some(format!("the clean-up script was ended by {signal}")),
+        Ok(CommandEnd::Exited(code)) => {
+            Some(format!("the clean-up script ended with exit code {code}"))
+        }
+        Ok(CommandEnd::Signalled(signal)) => {
+            Some(format!("the clean-up script was ended by {signal}"))
+        }
         Err(error) => Some(error.to_string()),
     };
     match reason {
-        Some(reason) => Err(StepError::Scrub { reason, last_lines: output.0 }),
+        Some(reason) => Err(StepError::Scrub {
+            reason,
+            last_lines: output.0,
+        }),
         None => {
             link.close().await;
             Ok(())
@@ -63,15 +85,30 @@ pub(super) async fn stop(
 ) -> Result<(), StepError> {
     let region = context.region();
     let id = &launched.instance.instance_id;
-    let effect = Effect::StopInstance { region: region.name().clone(), instance: id.clone() };
-    context.effects().make(context.cell(), effect, region.stop_instance(id), |()| Outcome::Done).await?;
+    let effect = Effect::StopInstance {
+        region: region.name().clone(),
+        instance: id.clone(),
+    };
+    context
+        .effects()
+        .make(context.cell(), effect, region.stop_instance(id), |()| {
+            Outcome::Done
+        })
+        .await?;
     let deadline = context.deadline(STOPPED_WITHIN);
     context
-        .race(context.run().instances.wait(id, deadline, |seen| match seen {
-            Some(instance) if instance.state == InstanceState::Stopped => Verdict::Done(()),
-            Some(instance) if instance.state.is_ending() => Verdict::Impossible(gone(instance)),
-            Some(_) | None => Verdict::Wait,
-        }))
+        .race(
+            context
+                .run()
+                .instances
+                .wait(id, deadline, |seen| match seen {
+                    Some(instance) if instance.state == InstanceState::Stopped => Verdict::Done(()),
+                    Some(instance) if instance.state.is_ending() => {
+                        Verdict::Impossible(gone(instance))
+                    }
+                    Some(_) | None => Verdict::Wait,
+                }),
+        )
         .await?
         .map_err(|error| wait_failed(error, id, "stopped", STOPPED_WITHIN))?;
 
@@ -80,9 +117,16 @@ pub(super) async fn stop(
         // takes EC2 up to minutes, is off the path.
         let default = default_group(region, &subnet.vpc_id).await?;
         let replacement = vec![default];
-        let effect = Effect::ReplaceGroups { region: region.name().clone(), instance: id.clone(), groups: replacement.clone() };
+        let effect = Effect::ReplaceGroups {
+            region: region.name().clone(),
+            instance: id.clone(),
+            groups: replacement.clone(),
+        };
         let call = region.set_instance_groups(id, &replacement);
-        context.effects().make(context.cell(), effect, call, |()| Outcome::Done).await?;
+        context
+            .effects()
+            .make(context.cell(), effect, call, |()| Outcome::Done)
+            .await?;
         context.effects().unmake(own).await?;
     }
     if let Some(key_pair) = access.key_pair {
@@ -108,9 +152,15 @@ pub(super) async fn create_image(
     launched: &Launched,
     skipped: &[String],
 ) -> Result<Captured, StepError> {
-    let mut tags = spec.tags.clone().merged(&spec.image.tags).merged(&context.own_tags());
+    let mut tags = spec
+        .tags
+        .clone()
+        .merged(&spec.image.tags)
+        .merged(&context.own_tags());
     let snapshot_tags = tags.clone();
-    tags = tags.merged(&spec.image.cache_tags).with(tag::SOURCE_IMAGE, source.image_id.as_str());
+    tags = tags
+        .merged(&spec.image.cache_tags)
+        .with(tag::SOURCE_IMAGE, source.image_id.as_str());
     if !skipped.is_empty() {
         tags.set(tag::PARTLY_REHEARSED, shortened(&skipped.join(", ")));
     }
@@ -129,11 +179,16 @@ pub(super) async fn create_image(
     };
     let made = context
         .effects()
-        .make(&spec.cell, effect, create(context, &request), |id| Outcome::Image { id: id.clone() })
+        .make(&spec.cell, effect, create(context, &request), |id| {
+            Outcome::Image { id: id.clone() }
+        })
         .await?;
     context.note(format!("image {} ({})", made.value, spec.image.name));
     let image = wait_available(context, spec, &made.value).await?;
-    Ok(Captured { effect: made.number, image })
+    Ok(Captured {
+        effect: made.number,
+        image,
+    })
 }
 
 /// Creates the image. One of that name that carries the run's tag is the one of a lost reply.
@@ -152,7 +207,11 @@ async fn create(context: &CellContext, request: &ImageRequest) -> Result<ImageId
     }
 }
 
-async fn wait_available(context: &CellContext, spec: &CellSpec, id: &ImageId) -> Result<Image, StepError> {
+async fn wait_available(
+    context: &CellContext,
+    spec: &CellSpec,
+    id: &ImageId,
+) -> Result<Image, StepError> {
     let name = spec.image.name.clone();
     let deadline = context.deadline(spec.image.wait);
     let available = context.run().images.wait(id, deadline, |seen| match seen {
@@ -162,7 +221,10 @@ async fn wait_available(context: &CellContext, spec: &CellSpec, id: &ImageId) ->
             ImageState::Failed | ImageState::Gone => Verdict::Impossible(StepError::ImageFailed {
                 image: id.to_string(),
                 name: name.clone(),
-                reason: image.state_reason.clone().unwrap_or_else(|| format!("EC2 says {:?} and no more", image.state)),
+                reason: image
+                    .state_reason
+                    .clone()
+                    .unwrap_or_else(|| format!("EC2 says {:?} and no more", image.state)),
             }),
         },
         None => Verdict::Wait,
@@ -186,20 +248,37 @@ async fn wait_available(context: &CellContext, spec: &CellSpec, id: &ImageId) ->
 /// Tells how far the snapshots are, for as long as it is polled.
 async fn tell_progress(context: &CellContext) -> std::convert::Infallible {
     let filters = vec![
-        (format!("tag:{}", tag::RUN), vec![context.run_id().to_string()]),
-        (format!("tag:{}", tag::STAGE), vec![context.cell().stage.clone()]),
-        (format!("tag:{}", tag::CELL), vec![context.cell().cell.clone()]),
+        (
+            format!("tag:{}", tag::RUN),
+            vec![context.run_id().to_string()],
+        ),
+        (
+            format!("tag:{}", tag::STAGE),
+            vec![context.cell().stage.clone()],
+        ),
+        (
+            format!("tag:{}", tag::CELL),
+            vec![context.cell().cell.clone()],
+        ),
     ];
     let mut told = None;
     loop {
         context.clock().sleep(PROGRESS_EVERY).await;
         // Progress is a courtesy: a look that fails is left out.
-        let Ok(snapshots) = context.region().snapshots(&filters).await else { continue };
-        let least = snapshots.iter().map(|snapshot| snapshot.progress_percent).min();
+        let Ok(snapshots) = context.region().snapshots(&filters).await else {
+            continue;
+        };
+        let least = snapshots
+            .iter()
+            .map(|snapshot| snapshot.progress_percent)
+            .min();
         if let Some(percent) = least
             && told != least
         {
-            context.run().tell(Event::ImageProgress { cell: context.cell().clone(), percent });
+            context.run().tell(Event::ImageProgress {
+                cell: context.cell().clone(),
+                percent,
+            });
             told = least;
         }
     }

@@ -1,10 +1,10 @@
 //! Getting in: the host's key is checked before anything is sent, and the instance is watched while one waits.
 
+use super::Progress;
 use super::access::{Access, write_private};
 use super::address::ElasticAddress;
 use super::context::CellContext;
 use super::launch::{Launched, gone};
-use super::Progress;
 use crate::event::OutputStream;
 use crate::failure::StepError;
 use crate::guest::*;
@@ -39,7 +39,11 @@ pub(super) async fn connect(
     progress: &Progress,
 ) -> Result<GuestLink, StepError> {
     let debugging = context.run().options.debugging != Debugging::Off;
-    let allowed = spec.connect.timeout.unwrap_or(if debugging { DEBUG_CONNECT_WITHIN } else { CONNECT_WITHIN });
+    let allowed = spec.connect.timeout.unwrap_or(if debugging {
+        DEBUG_CONNECT_WITHIN
+    } else {
+        CONNECT_WITHIN
+    });
     let deadline = context.deadline(allowed);
     let target = target(context, spec, access, launched, elastic, deadline).await?;
     let way_in = way_in(context, spec, access, launched, &target)?;
@@ -49,9 +53,18 @@ pub(super) async fn connect(
     progress.set_way_in(way_in);
 
     let session = open(context, &target, launched, deadline, allowed).await?;
-    context.note(format!("connected to {} as {}, host key {}", target.destination(), target.user, session.host_fingerprint()));
+    context.note(format!(
+        "connected to {} as {}, host key {}",
+        target.destination(),
+        target.user,
+        session.host_fingerprint()
+    ));
     wait_for_cloud_init(context, spec, session.as_ref()).await?;
-    Ok(GuestLink { target, session, allowed })
+    Ok(GuestLink {
+        target,
+        session,
+        allowed,
+    })
 }
 
 /// A connection that is opened again when it ended between two provisioners.
@@ -64,9 +77,16 @@ pub(super) struct GuestLink {
 impl GuestLink {
     /// The connection, opened again if it ended. Whoever asks must not have begun anything in the old one that may not
     /// be done twice.
-    pub(super) async fn ready(&mut self, context: &CellContext, launched: &Launched) -> Result<&dyn GuestSession, StepError> {
+    pub(super) async fn ready(
+        &mut self,
+        context: &CellContext,
+        launched: &Launched,
+    ) -> Result<&dyn GuestSession, StepError> {
         if self.session.is_closed() {
-            context.warn(format!("the connection to {} ended; connecting again", self.target.destination()));
+            context.warn(format!(
+                "the connection to {} ended; connecting again",
+                self.target.destination()
+            ));
             let deadline = context.deadline(self.allowed);
             self.session = open(context, &self.target, launched, deadline, self.allowed).await?;
         }
@@ -89,20 +109,34 @@ async fn open(
 ) -> Result<Box<dyn GuestSession>, StepError> {
     let mut refused_since: Option<Timestamp> = None;
     loop {
-        let attempt = context.race(context.run().ports.guests.open(target, ATTEMPT_WITHIN)).await?;
+        let attempt = context
+            .race(context.run().ports.guests.open(target, ATTEMPT_WITHIN))
+            .await?;
         let now = context.clock().now();
         let last = match attempt {
             Ok(session) => return Ok(session),
             Err(OpenError::HostKeyMismatch(detail)) => {
-                return Err(StepError::HostKeyMismatch { destination: target.destination(), detail });
+                return Err(StepError::HostKeyMismatch {
+                    destination: target.destination(),
+                    detail,
+                });
             }
             Err(OpenError::Permanent(detail)) => {
-                return Err(StepError::SshNeverCameUp { destination: target.destination(), waited: Duration::ZERO, last: detail, console: Vec::new() });
+                return Err(StepError::SshNeverCameUp {
+                    destination: target.destination(),
+                    waited: Duration::ZERO,
+                    last: detail,
+                    console: Vec::new(),
+                });
             }
             Err(OpenError::Refused(detail)) => {
                 let since = *refused_since.get_or_insert(now);
                 if cloud::clock::between(since, now) >= REFUSED_WITHIN || now >= deadline {
-                    return Err(StepError::AuthenticationRefused { destination: target.destination(), user: target.user.clone(), detail });
+                    return Err(StepError::AuthenticationRefused {
+                        destination: target.destination(),
+                        user: target.user.clone(),
+                        detail,
+                    });
                 }
                 detail
             }
@@ -110,19 +144,39 @@ async fn open(
         };
         still_there(context, launched).await?;
         if now >= deadline {
-            let console = context.console_tail(&launched.instance.instance_id, CONSOLE_LINES).await;
-            return Err(StepError::SshNeverCameUp { destination: target.destination(), waited: allowed, last, console });
+            let console = context
+                .console_tail(&launched.instance.instance_id, CONSOLE_LINES)
+                .await;
+            return Err(StepError::SshNeverCameUp {
+                destination: target.destination(),
+                waited: allowed,
+                last,
+                console,
+            });
         }
         context.pause(RETRY_EVERY).await?;
     }
 }
 
 /// Errs if the instance was stopped or terminated meanwhile. A describe call that fails says nothing.
-pub(super) async fn still_there(context: &CellContext, launched: &Launched) -> Result<(), StepError> {
-    let filter = InstanceFilter { instance_ids: vec![launched.instance.instance_id.clone()], ..InstanceFilter::default() };
+pub(super) async fn still_there(
+    context: &CellContext,
+    launched: &Launched,
+) -> Result<(), StepError> {
+    let filter = InstanceFilter {
+        instance_ids: vec![launched.instance.instance_id.clone()],
+        ..InstanceFilter::default()
+    };
     match context.region().instances(&filter).await {
         Ok(seen) => match seen.first() {
-            Some(instance) if !matches!(instance.state, InstanceState::Pending | InstanceState::Running) => Err(gone(instance)),
+            Some(instance)
+                if !matches!(
+                    instance.state,
+                    InstanceState::Pending | InstanceState::Running
+                ) =>
+            {
+                Err(gone(instance))
+            }
             Some(_) | None => Ok(()),
         },
         Err(error) if error.is_passing() => Ok(()),
@@ -152,12 +206,20 @@ async fn target(
                 instance: instance.instance_id.to_string(),
                 wanted: "reachable",
                 waited: Duration::ZERO,
-                detail: String::from("it has no public address; say `launch.public_ip: true`, `connect.address: private` or `connect.host`"),
+                detail: String::from(
+                    "it has no public address; say `launch.public_ip: true`, `connect.address: private` or `connect.host`",
+                ),
             });
         }
     };
     let host_keys = match &spec.connect.host_key {
-        HostKeySpec::Inject => HostKeys::Pinned(access.host_keys.iter().map(|key| key.public_openssh()).collect()),
+        HostKeySpec::Inject => HostKeys::Pinned(
+            access
+                .host_keys
+                .iter()
+                .map(|key| key.public_openssh())
+                .collect(),
+        ),
         HostKeySpec::Console => HostKeys::Pinned(console_keys(context, launched, deadline).await?),
         HostKeySpec::AcceptFirst => HostKeys::AcceptFirst,
         HostKeySpec::Fingerprint(fingerprint) => HostKeys::Fingerprint(fingerprint.clone()),
@@ -173,7 +235,11 @@ async fn target(
 }
 
 /// The host's public keys as cloud-init prints them on the console at the first boot.
-async fn console_keys(context: &CellContext, launched: &Launched, deadline: Timestamp) -> Result<Vec<String>, StepError> {
+async fn console_keys(
+    context: &CellContext,
+    launched: &Launched,
+    deadline: Timestamp,
+) -> Result<Vec<String>, StepError> {
     let id = &launched.instance.instance_id;
     loop {
         let console = match context.race(context.region().console_output(id)).await? {
@@ -187,9 +253,15 @@ async fn console_keys(context: &CellContext, launched: &Launched, deadline: Time
         }
         still_there(context, launched).await?;
         if context.clock().now() >= deadline {
-            let last = String::from("the console never showed the host's keys, so nothing was sent to it");
+            let last =
+                String::from("the console never showed the host's keys, so nothing was sent to it");
             let console = context.console_tail(id, CONSOLE_LINES).await;
-            return Err(StepError::SshNeverCameUp { destination: id.to_string(), waited: Duration::ZERO, last, console });
+            return Err(StepError::SshNeverCameUp {
+                destination: id.to_string(),
+                waited: Duration::ZERO,
+                last,
+                console,
+            });
         }
         context.pause(Duration::from_secs(3)).await?;
     }
@@ -199,13 +271,20 @@ async fn console_keys(context: &CellContext, launched: &Launched, deadline: Time
 fn keys_on_console(console: &str) -> Vec<String> {
     const BEGIN: &str = "-----BEGIN SSH HOST KEY KEYS-----";
     const END: &str = "-----END SSH HOST KEY KEYS-----";
-    let Some((_, after)) = console.rsplit_once(BEGIN) else { return Vec::new() };
-    let Some((block, _)) = after.split_once(END) else { return Vec::new() };
+    let Some((_, after)) = console.rsplit_once(BEGIN) else {
+        return Vec::new();
+    };
+    let Some((block, _)) = after.split_once(END) else {
+        return Vec::new();
+    };
     block
         .lines()
         .filter_map(|line| {
             // A console may put a time or a unit's name before each line.
-            let start = ["ssh-", "ecdsa-"].iter().filter_map(|kind| line.find(kind)).min()?;
+            let start = ["ssh-", "ecdsa-"]
+                .iter()
+                .filter_map(|kind| line.find(kind))
+                .min()?;
             let mut words = line[start..].split_whitespace();
             Some(format!("{} {}", words.next()?, words.next()?))
         })
@@ -213,12 +292,22 @@ fn keys_on_console(console: &str) -> Vec<String> {
 }
 
 /// Writes down how a person gets in, and the files for it where they will be needed.
-fn way_in(context: &CellContext, spec: &CellSpec, access: &Access, launched: &Launched, target: &GuestTarget) -> Result<WayIn, StepError> {
+fn way_in(
+    context: &CellContext,
+    spec: &CellSpec,
+    access: &Access,
+    launched: &Launched,
+    target: &GuestTarget,
+) -> Result<WayIn, StepError> {
     let folder = context.run().directory.cell(&spec.cell)?;
     let known_hosts = match &target.host_keys {
         HostKeys::Pinned(keys) => {
             let path = folder.join("known_hosts");
-            let host = if target.port == 22 { target.host.clone() } else { format!("[{}]:{}", target.host, target.port) };
+            let host = if target.port == 22 {
+                target.host.clone()
+            } else {
+                format!("[{}]:{}", target.host, target.port)
+            };
             let lines: String = keys.iter().map(|key| format!("{host} {key}\n")).collect();
             write_private(&path, lines.as_bytes())?;
             Some(path.display().to_string())
@@ -227,11 +316,19 @@ fn way_in(context: &CellContext, spec: &CellSpec, access: &Access, launched: &La
         HostKeys::Fingerprint(_) | HostKeys::AcceptFirst => None,
     };
     let host_fingerprints = match &target.host_keys {
-        HostKeys::Pinned(_) => access.host_keys.iter().map(|key| key.fingerprint()).collect(),
+        HostKeys::Pinned(_) => access
+            .host_keys
+            .iter()
+            .map(|key| key.fingerprint())
+            .collect(),
         HostKeys::Fingerprint(fingerprint) => vec![fingerprint.clone()],
         HostKeys::KnownHosts(_) | HostKeys::AcceptFirst => Vec::new(),
     };
-    let key_file = if context.run().options.keeps_keys() { access.write_key(&folder)? } else { access.key_file.clone() };
+    let key_file = if context.run().options.keeps_keys() {
+        access.write_key(&folder)?
+    } else {
+        access.key_file.clone()
+    };
     let way_in = WayIn {
         instance_id: launched.instance.instance_id.to_string(),
         region: spec.region.to_string(),
@@ -268,7 +365,11 @@ else
 fi
 "#;
 
-async fn wait_for_cloud_init(context: &CellContext, spec: &CellSpec, session: &dyn GuestSession) -> Result<(), StepError> {
+async fn wait_for_cloud_init(
+    context: &CellContext,
+    spec: &CellSpec,
+    session: &dyn GuestSession,
+) -> Result<(), StepError> {
     let strict = match spec.connect.wait_cloud_init {
         WaitCloudInit::Never => return Ok(()),
         WaitCloudInit::Auto => false,
@@ -276,20 +377,31 @@ async fn wait_for_cloud_init(context: &CellContext, spec: &CellSpec, session: &d
     };
     let text = CLOUD_INIT_SCRIPT.replace("@SECONDS@", &CLOUD_INIT_WITHIN_SECONDS.to_string());
     let command = GuestCommand {
-        script: Script { name: String::from("wait-cloud-init"), text: text.into_bytes() },
+        script: Script {
+            name: String::from("wait-cloud-init"),
+            text: text.into_bytes(),
+        },
         ..GuestCommand::default()
     };
     let mut output = LastLines::default();
     let end = context.race(session.run(&command, &mut output)).await?;
-    let end = end.map_err(|error| StepError::ConnectionLost { doing: String::from("waiting for cloud-init"), detail: error.to_string() })?;
+    let end = end.map_err(|error| StepError::ConnectionLost {
+        doing: String::from("waiting for cloud-init"),
+        detail: error.to_string(),
+    })?;
     let detail = match end {
         CommandEnd::Exited(0) => return Ok(()),
         CommandEnd::Exited(90 | 91) if !strict => return Ok(()),
         CommandEnd::Exited(90) => String::from("it is not installed"),
         CommandEnd::Exited(91) => String::from("it is disabled or did not run"),
         CommandEnd::Exited(124) => format!("it did not end within {CLOUD_INIT_WITHIN_SECONDS} s"),
-        CommandEnd::Exited(code) => format!("`cloud-init status --wait` ended with {code}: {}", output.0.join(" ")),
-        CommandEnd::Signalled(signal) => format!("`cloud-init status --wait` was ended by {signal}"),
+        CommandEnd::Exited(code) => format!(
+            "`cloud-init status --wait` ended with {code}: {}",
+            output.0.join(" ")
+        ),
+        CommandEnd::Signalled(signal) => {
+            format!("`cloud-init status --wait` was ended by {signal}")
+        }
     };
     if strict {
         return Err(StepError::CloudInit { detail });
@@ -329,7 +441,10 @@ mod tests {
         let console = "x\n[  3.1] cloud-init[9]: -----BEGIN SSH HOST KEY KEYS-----\n\
             [  3.1] cloud-init[9]: ecdsa-sha2-nistp256 AAAA root@host\nssh-ed25519 BBBB root@host\n\
             -----END SSH HOST KEY KEYS-----\n";
-        assert_eq!(keys_on_console(console), ["ecdsa-sha2-nistp256 AAAA", "ssh-ed25519 BBBB"]);
+        assert_eq!(
+            keys_on_console(console),
+            ["ecdsa-sha2-nistp256 AAAA", "ssh-ed25519 BBBB"]
+        );
         assert!(keys_on_console("-----BEGIN SSH HOST KEY KEYS-----\nssh-ed25519 BBBB").is_empty());
     }
 }

@@ -54,12 +54,36 @@ impl RunContext {
     /// Tells the observer, with secrets masked.
     pub fn tell(&self, event: Event) {
         let masked = match event {
-            Event::Note { cell, text } => Event::Note { cell, text: self.masked(&text) },
-            Event::Warning { cell, text } => Event::Warning { cell, text: self.masked(&text) },
-            Event::Output { cell, provisioner, stream, line } => {
-                Event::Output { cell, provisioner, stream, line: self.masked(&line) }
-            }
-            Event::Failed { cell, step, error, hint } => Event::Failed { cell, step, error: self.masked(&error), hint },
+            Event::Note { cell, text } => Event::Note {
+                cell,
+                text: self.masked(&text),
+            },
+            Event::Warning { cell, text } => Event::Warning {
+                cell,
+                text: self.masked(&text),
+            },
+            Event::Output {
+                cell,
+                provisioner,
+                stream,
+                line,
+            } => Event::Output {
+                cell,
+                provisioner,
+                stream,
+                line: self.masked(&line),
+            },
+            Event::Failed {
+                cell,
+                step,
+                error,
+                hint,
+            } => Event::Failed {
+                cell,
+                step,
+                error: self.masked(&error),
+                hint,
+            },
             other => other,
         };
         self.ports.observer.observe(&masked);
@@ -117,27 +141,40 @@ impl CellContext {
 
     /// Begins a step, unless the run is to stop.
     pub fn begin(&self, step: Step) -> Result<(), CellFailure> {
-        self.run
-            .cancellation
-            .check()
-            .map_err(|why| CellFailure { cell: self.cell.clone(), step, error: StepError::Cancelled(why) })?;
-        self.run.tell(Event::StepStarted { cell: self.cell.clone(), step });
+        self.run.cancellation.check().map_err(|why| CellFailure {
+            cell: self.cell.clone(),
+            step,
+            error: StepError::Cancelled(why),
+        })?;
+        self.run.tell(Event::StepStarted {
+            cell: self.cell.clone(),
+            step,
+        });
         Ok(())
     }
 
     /// Ends a step that went well.
     pub fn finish(&self, step: Step) {
-        self.run.tell(Event::StepFinished { cell: self.cell.clone(), step });
+        self.run.tell(Event::StepFinished {
+            cell: self.cell.clone(),
+            step,
+        });
     }
 
     /// Tells something worth knowing.
     pub fn note(&self, text: impl Into<String>) {
-        self.run.tell(Event::Note { cell: self.cell.clone(), text: text.into() });
+        self.run.tell(Event::Note {
+            cell: self.cell.clone(),
+            text: text.into(),
+        });
     }
 
     /// Tells something that a person should look at.
     pub fn warn(&self, text: impl Into<String>) {
-        self.run.tell(Event::Warning { cell: self.cell.clone(), text: text.into() });
+        self.run.tell(Event::Warning {
+            cell: self.cell.clone(),
+            text: text.into(),
+        });
     }
 
     /// Passes on a line that a provisioner printed.
@@ -152,7 +189,11 @@ impl CellContext {
 
     /// Runs `work` until it ends or the run is to stop. Not for calls that create something.
     pub async fn race<T>(&self, work: impl Future<Output = T>) -> Result<T, StepError> {
-        self.run.cancellation.race(work).await.map_err(StepError::Cancelled)
+        self.run
+            .cancellation
+            .race(work)
+            .await
+            .map_err(StepError::Cancelled)
     }
 
     /// Does `call` on something that was just made, again while EC2 does not see it everywhere yet.
@@ -190,24 +231,42 @@ impl CellContext {
             .with(tag::PIPELINE, self.run.pipeline.as_str())
             .with(tag::STAGE, self.cell.stage.as_str())
             .with(tag::CELL, self.cell.cell.as_str())
-            .with(tag::EXPIRES, expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+            .with(
+                tag::EXPIRES,
+                expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            )
     }
 
     /// The end of the instance's console, for messages; empty if there is none.
     pub async fn console_tail(&self, instance: &InstanceId, lines: usize) -> Vec<String> {
-        let text = self.region.console_output(instance).await.unwrap_or_default();
+        let text = self
+            .region
+            .console_output(instance)
+            .await
+            .unwrap_or_default();
         let text = self.run.masked(&text);
         let all: Vec<&str> = text.lines().collect();
-        all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
+        all[all.len().saturating_sub(lines)..]
+            .iter()
+            .map(|line| (*line).to_owned())
+            .collect()
     }
 
     /// Remembers a lease, so that it is renewed.
     pub fn hold_lease(&self, lease: AddressLease) {
-        self.run.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(lease.name.clone(), lease);
+        self.run
+            .leases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(lease.name.clone(), lease);
     }
 
     /// Forgets a lease that was given back.
     pub fn drop_lease(&self, name: &str) {
-        self.run.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.run
+            .leases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
     }
 }

@@ -21,19 +21,28 @@ pub(super) struct Groups {
 }
 
 /// Finds the subnet that the pipeline means.
-pub(super) async fn find_subnet(context: &CellContext, wanted: &SubnetSpec) -> Result<Subnet, StepError> {
+pub(super) async fn find_subnet(
+    context: &CellContext,
+    wanted: &SubnetSpec,
+) -> Result<Subnet, StepError> {
     subnet_in(context.region(), wanted).await
 }
 
 /// Finds the subnet that the pipeline means in `region`.
 pub async fn subnet_in(region: &dyn Region, wanted: &SubnetSpec) -> Result<Subnet, StepError> {
     let (filters, text) = match wanted {
-        SubnetSpec::Id(id) => (vec![("subnet-id".to_owned(), vec![id.to_string()])], id.to_string()),
+        SubnetSpec::Id(id) => (
+            vec![("subnet-id".to_owned(), vec![id.to_string()])],
+            id.to_string(),
+        ),
         SubnetSpec::DefaultVpc { zone } => {
             let mut filters = vec![("default-for-az".to_owned(), vec!["true".to_owned()])];
             let mut text = String::from("default_vpc: true");
             if let Some(letter) = zone {
-                filters.push(("availability-zone".to_owned(), vec![format!("{}{letter}", region.name())]));
+                filters.push((
+                    "availability-zone".to_owned(),
+                    vec![format!("{}{letter}", region.name())],
+                ));
                 text = format!("{text}, zone: {letter}");
             }
             (filters, text)
@@ -41,17 +50,32 @@ pub async fn subnet_in(region: &dyn Region, wanted: &SubnetSpec) -> Result<Subne
     };
     let mut subnets = region.subnets(&filters).await?;
     subnets.sort_by(|a, b| a.availability_zone.cmp(&b.availability_zone));
-    subnets.into_iter().next().ok_or_else(|| StepError::NoSubnet { region: region.name().to_string(), wanted: text })
+    subnets
+        .into_iter()
+        .next()
+        .ok_or_else(|| StepError::NoSubnet {
+            region: region.name().to_string(),
+            wanted: text,
+        })
 }
 
 /// Makes the cell's group, which lets SSH in from where the pipeline says and from nowhere else.
-pub(super) async fn prepare(context: &CellContext, spec: &CellSpec, subnet: &Subnet) -> Result<Groups, StepError> {
+pub(super) async fn prepare(
+    context: &CellContext,
+    spec: &CellSpec,
+    subnet: &Subnet,
+) -> Result<Groups, StepError> {
     if !spec.launch.security_groups.is_empty() {
-        return Ok(Groups { ids: spec.launch.security_groups.clone(), own: None });
+        return Ok(Groups {
+            ids: spec.launch.security_groups.clone(),
+            own: None,
+        });
     }
     let mut from = match &spec.launch.ssh_from {
         SshFrom::Caller => {
-            let caller = context.race(context.run().ports.caller_address.caller_address()).await?;
+            let caller = context
+                .race(context.run().ports.caller_address.caller_address())
+                .await?;
             let address = caller.map_err(|reason| StepError::CallerAddress { reason })?;
             vec![format!("{address}/32")]
         }
@@ -64,28 +88,74 @@ pub(super) async fn prepare(context: &CellContext, spec: &CellSpec, subnet: &Sub
     from.dedup();
 
     let name = resource_name(context.run_id(), &spec.cell);
-    let effect = Effect::CreateSecurityGroup { region: spec.region.clone(), name: name.clone(), vpc: subnet.vpc_id.clone() };
+    let effect = Effect::CreateSecurityGroup {
+        region: spec.region.clone(),
+        name: name.clone(),
+        vpc: subnet.vpc_id.clone(),
+    };
     let made = context
         .effects()
-        .make(&spec.cell, effect, create(context, &name, &subnet.vpc_id, spec), |id| Outcome::SecurityGroup { id: id.clone() })
+        .make(
+            &spec.cell,
+            effect,
+            create(context, &name, &subnet.vpc_id, spec),
+            |id| Outcome::SecurityGroup { id: id.clone() },
+        )
         .await?;
-    let rule = IngressRule { port: SSH_PORT, from: from.clone(), description: format!("SSH for qib run {}", context.run_id()) };
-    let effect = Effect::AuthorizeIngress { region: spec.region.clone(), group: made.value.clone(), from: from.clone() };
+    let rule = IngressRule {
+        port: SSH_PORT,
+        from: from.clone(),
+        description: format!("SSH for qib run {}", context.run_id()),
+    };
+    let effect = Effect::AuthorizeIngress {
+        region: spec.region.clone(),
+        group: made.value.clone(),
+        from: from.clone(),
+    };
     // A group that was just made may not show everywhere yet.
-    let authorize = context.until_visible(|| context.region().authorize_ingress(&made.value, &rule));
-    context.effects().make(&spec.cell, effect, authorize, |()| Outcome::Done).await?;
-    context.note(format!("security group {} lets SSH in from {}", made.value, from.join(", ")));
-    Ok(Groups { ids: vec![made.value], own: Some(made.number) })
+    let authorize =
+        context.until_visible(|| context.region().authorize_ingress(&made.value, &rule));
+    context
+        .effects()
+        .make(&spec.cell, effect, authorize, |()| Outcome::Done)
+        .await?;
+    context.note(format!(
+        "security group {} lets SSH in from {}",
+        made.value,
+        from.join(", ")
+    ));
+    Ok(Groups {
+        ids: vec![made.value],
+        own: Some(made.number),
+    })
 }
 
 /// Creates the group. A group of that name that carries the run's tag is the one of a lost reply.
-async fn create(context: &CellContext, name: &str, vpc: &VpcId, spec: &CellSpec) -> Result<SecurityGroupId, CloudError> {
-    let description = format!("SSH to the instance that qib run {} builds {} on", context.run_id(), spec.cell);
+async fn create(
+    context: &CellContext,
+    name: &str,
+    vpc: &VpcId,
+    spec: &CellSpec,
+) -> Result<SecurityGroupId, CloudError> {
+    let description = format!(
+        "SSH to the instance that qib run {} builds {} on",
+        context.run_id(),
+        spec.cell
+    );
     let tags = spec.tags.clone().merged(&context.own_tags());
-    match context.region().create_security_group(name, &description, vpc, &tags).await {
+    match context
+        .region()
+        .create_security_group(name, &description, vpc, &tags)
+        .await
+    {
         Err(error) if error.kind == ErrorKind::Duplicate => {
-            let found = context.region().security_groups(&own("group-name", name, context.run_id())).await?;
-            let ours = found.into_iter().find(|group| group.tags.get(tag::RUN) == Some(context.run_id().as_str()));
+            let found = context
+                .region()
+                .security_groups(&own("group-name", name, context.run_id()))
+                .await?;
+            let ours = found
+                .into_iter()
+                .find(|group| group.tags.get(tag::RUN) == Some(context.run_id().as_str()));
             ours.map(|group| group.group_id).ok_or(error)
         }
         result => result,
@@ -93,11 +163,20 @@ async fn create(context: &CellContext, name: &str, vpc: &VpcId, spec: &CellSpec)
 }
 
 /// The VPC's default group, to which the stopped instance is moved so that its own can go.
-pub(super) async fn default_group(region: &dyn Region, vpc: &VpcId) -> Result<SecurityGroupId, StepError> {
+pub(super) async fn default_group(
+    region: &dyn Region,
+    vpc: &VpcId,
+) -> Result<SecurityGroupId, StepError> {
     let filters = vec![
         ("vpc-id".to_owned(), vec![vpc.to_string()]),
         ("group-name".to_owned(), vec!["default".to_owned()]),
     ];
     let found = region.security_groups(&filters).await?;
-    found.into_iter().next().map(|group| group.group_id).ok_or_else(|| StepError::NoDefaultGroup { vpc: vpc.to_string() })
+    found
+        .into_iter()
+        .next()
+        .map(|group| group.group_id)
+        .ok_or_else(|| StepError::NoDefaultGroup {
+            vpc: vpc.to_string(),
+        })
 }

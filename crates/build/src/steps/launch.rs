@@ -34,14 +34,21 @@ pub(super) async fn launch(
     groups: &Groups,
     user_data: Vec<u8>,
 ) -> Result<Launched, StepError> {
-    let tags = spec.tags.clone().merged(&spec.launch.tags).merged(&context.own_tags());
+    let tags = spec
+        .tags
+        .clone()
+        .merged(&spec.launch.tags)
+        .merged(&context.own_tags());
     let name = format!("qib {} {}", context.run().pipeline, spec.cell.stage);
     let instance_tags = Tags::new().with("Name", name).merged(&tags);
     let mut request = LaunchRequest {
         client_token: String::new(),
         image_id: source.image_id.clone(),
         instance_type: spec.launch.instance_type.clone(),
-        placement: Placement { subnet_id: subnet.subnet_id.clone(), availability_zone: subnet.availability_zone.clone() },
+        placement: Placement {
+            subnet_id: subnet.subnet_id.clone(),
+            availability_zone: subnet.availability_zone.clone(),
+        },
         public_ip: spec.launch.public_ip,
         security_groups: groups.ids.clone(),
         key_name: access.key_name.clone(),
@@ -49,7 +56,11 @@ pub(super) async fn launch(
         user_data,
         volumes: spec.launch.volumes.clone(),
         ebs_optimized: spec.launch.ebs_optimized,
-        tags: TagSpecification { instance: instance_tags, volume: tags.clone(), network_interface: tags },
+        tags: TagSpecification {
+            instance: instance_tags,
+            volume: tags.clone(),
+            network_interface: tags,
+        },
     };
     request.client_token = client_token(context, &request);
     let effect = Effect::LaunchInstance {
@@ -61,27 +72,48 @@ pub(super) async fn launch(
     let call = context.until_visible(|| context.region().run_instance(&request));
     let made = context
         .effects()
-        .make(&spec.cell, effect, call, |instance| Outcome::Instance { id: instance.instance_id.clone() })
+        .make(&spec.cell, effect, call, |instance| Outcome::Instance {
+            id: instance.instance_id.clone(),
+        })
         .await?;
     let id = made.value.instance_id.clone();
-    context.note(format!("instance {id} ({}) in {}", spec.launch.instance_type, subnet.availability_zone));
+    context.note(format!(
+        "instance {id} ({}) in {}",
+        spec.launch.instance_type, subnet.availability_zone
+    ));
 
     let deadline = context.deadline(RUNNING_WITHIN);
     let running = context
-        .race(context.run().instances.wait(&id, deadline, |seen| match seen {
-            Some(instance) if instance.state == InstanceState::Running => Verdict::Done(instance.clone()),
-            Some(instance) if instance.state != InstanceState::Pending => Verdict::Impossible(gone(instance)),
-            Some(_) | None => Verdict::Wait,
-        }))
+        .race(
+            context
+                .run()
+                .instances
+                .wait(&id, deadline, |seen| match seen {
+                    Some(instance) if instance.state == InstanceState::Running => {
+                        Verdict::Done(instance.clone())
+                    }
+                    Some(instance) if instance.state != InstanceState::Pending => {
+                        Verdict::Impossible(gone(instance))
+                    }
+                    Some(_) | None => Verdict::Wait,
+                }),
+        )
         .await?;
     let instance = running.map_err(|error| wait_failed(error, &id, "running", RUNNING_WITHIN))?;
-    Ok(Launched { effect: made.number, instance })
+    Ok(Launched {
+        effect: made.number,
+        instance,
+    })
 }
 
 /// Hash of run, cell, step and all parameters: new whenever a parameter changes.
 fn client_token(context: &CellContext, request: &LaunchRequest) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{}\n{}\nlaunch\n{request:?}", context.run_id(), context.cell()));
+    hash.update(format!(
+        "{}\n{}\nlaunch\n{request:?}",
+        context.run_id(),
+        context.cell()
+    ));
     hex::encode(hash.finalize())
 }
 
@@ -95,10 +127,20 @@ pub(super) fn gone(instance: &Instance) -> StepError {
 }
 
 /// The error for a wait on an instance.
-pub(super) fn wait_failed(error: WaitError<StepError>, id: &InstanceId, wanted: &'static str, waited: Duration) -> StepError {
+pub(super) fn wait_failed(
+    error: WaitError<StepError>,
+    id: &InstanceId,
+    wanted: &'static str,
+    waited: Duration,
+) -> StepError {
     match error {
         WaitError::Impossible(error) => error,
         WaitError::Cloud(error) => error.about(id).into(),
-        WaitError::Deadline { .. } => StepError::InstanceSlow { instance: id.to_string(), wanted, waited, detail: error.to_string() },
+        WaitError::Deadline { .. } => StepError::InstanceSlow {
+            instance: id.to_string(),
+            wanted,
+            waited,
+            detail: error.to_string(),
+        },
     }
 }

@@ -31,10 +31,15 @@ pub(super) async fn provision(
             skipped.push(provisioner.name.clone());
             continue;
         }
-        context.run().tell(Event::ProvisionerStarted { cell: spec.cell.clone(), provisioner: provisioner.name.clone() });
+        context.run().tell(Event::ProvisionerStarted {
+            cell: spec.cell.clone(),
+            provisioner: provisioner.name.clone(),
+        });
         let session = link.ready(context, launched).await?;
         match &provisioner.action {
-            ActionSpec::Run(run) => run_scripts(context, spec, session, launched, provisioner, run).await?,
+            ActionSpec::Run(run) => {
+                run_scripts(context, spec, session, launched, provisioner, run).await?
+            }
             ActionSpec::Upload(upload) => run_upload(context, session, upload).await?,
         }
     }
@@ -51,14 +56,21 @@ async fn run_scripts(
 ) -> Result<(), StepError> {
     for script in &run.scripts {
         let command = GuestCommand {
-            script: Script { name: script.name.clone(), text: script.text.clone() },
+            script: Script {
+                name: script.name.clone(),
+                text: script.text.clone(),
+            },
             become_user: run.become_user.clone(),
             interpreter: run.interpreter.clone(),
             errexit: run.errexit,
             pty: spec.connect.pty,
             environment: run.environment.clone(),
         };
-        let mut output = Live { context, provisioner: &provisioner.name, last: LastLines::default() };
+        let mut output = Live {
+            context,
+            provisioner: &provisioner.name,
+            last: LastLines::default(),
+        };
         let work = session.run(&command, &mut output);
         let ended = tokio::select! {
             ended = context.race(work) => ended?,
@@ -72,15 +84,32 @@ async fn run_scripts(
             Ok(CommandEnd::Exited(code)) if run.exit_codes.contains(&code) => continue,
             Ok(CommandEnd::Exited(code)) => format!("ended with exit code {code}"),
             Ok(CommandEnd::Signalled(signal)) => format!("was ended by signal {signal}"),
-            Err(error) => return Err(session_failed(context, launched, error, format!("provisioner `{}` ran", provisioner.name)).await),
+            Err(error) => {
+                return Err(session_failed(
+                    context,
+                    launched,
+                    error,
+                    format!("provisioner `{}` ran", provisioner.name),
+                )
+                .await);
+            }
         };
-        return Err(StepError::Provisioner { name: provisioner.name.clone(), how, last_lines: output.last.0 });
+        return Err(StepError::Provisioner {
+            name: provisioner.name.clone(),
+            how,
+            last_lines: output.last.0,
+        });
     }
     Ok(())
 }
 
 /// The connection broke: because the instance is gone, or for another reason.
-async fn session_failed(context: &CellContext, launched: &Launched, error: SessionError, doing: String) -> StepError {
+async fn session_failed(
+    context: &CellContext,
+    launched: &Launched,
+    error: SessionError,
+    doing: String,
+) -> StepError {
     match error {
         SessionError::ConnectionLost(detail) => match still_there(context, launched).await {
             Err(gone @ StepError::InstanceGone { .. }) => gone,
@@ -123,8 +152,15 @@ fi
 [ "$(id -u)" != 0 ] || chown -R "$(id -u):$(id -g)" "$QIB_TO"
 "#;
 
-async fn run_upload(context: &CellContext, session: &dyn GuestSession, upload: &UploadSpec) -> Result<(), StepError> {
-    let staged = upload.become_user.as_ref().map(|_| format!(".qib-upload-{}", context.run_id()));
+async fn run_upload(
+    context: &CellContext,
+    session: &dyn GuestSession,
+    upload: &UploadSpec,
+) -> Result<(), StepError> {
+    let staged = upload
+        .become_user
+        .as_ref()
+        .map(|_| format!(".qib-upload-{}", context.run_id()));
     let to = staged.as_deref().unwrap_or(&upload.to);
     let (from, result) = match &upload.content {
         UploadContent::File(path) => {
@@ -140,19 +176,34 @@ async fn run_upload(context: &CellContext, session: &dyn GuestSession, upload: &
             (String::from("the given content"), context.race(work).await?)
         }
     };
-    let failed = |reason: String| StepError::Upload { from: from.clone(), to: upload.to.clone(), reason };
+    let failed = |reason: String| StepError::Upload {
+        from: from.clone(),
+        to: upload.to.clone(),
+        reason,
+    };
     result.map_err(|error| failed(error.to_string()))?;
-    let (Some(staged), Some(user)) = (staged, &upload.become_user) else { return Ok(()) };
+    let (Some(staged), Some(user)) = (staged, &upload.become_user) else {
+        return Ok(());
+    };
     let command = GuestCommand {
-        script: Script { name: String::from("place-upload"), text: PLACE_SCRIPT.as_bytes().to_vec() },
+        script: Script {
+            name: String::from("place-upload"),
+            text: PLACE_SCRIPT.as_bytes().to_vec(),
+        },
         become_user: Some(user.clone()),
-        environment: vec![(String::from("QIB_FROM"), staged), (String::from("QIB_TO"), upload.to.clone())],
+        environment: vec![
+            (String::from("QIB_FROM"), staged),
+            (String::from("QIB_TO"), upload.to.clone()),
+        ],
         ..GuestCommand::default()
     };
     let mut output = LastLines::default();
     match context.race(session.run(&command, &mut output)).await? {
         Ok(CommandEnd::Exited(0)) => Ok(()),
-        Ok(end) => Err(failed(format!("putting it into place as {user} ended with {end:?}: {}", output.0.join(" ")))),
+        Ok(end) => Err(failed(format!(
+            "putting it into place as {user} ended with {end:?}: {}",
+            output.0.join(" ")
+        ))),
         Err(error) => Err(failed(error.to_string())),
     }
 }

@@ -11,18 +11,28 @@ use cloud::{Image, Tags};
 /// Marks the image as complete. From here on it is part of the result: other runs may find and use it.
 pub(super) async fn complete(context: &CellContext, captured: &Captured) -> Result<(), StepError> {
     let id = &captured.image.image_id;
-    let effect = Effect::MarkComplete { region: context.region().name().clone(), image: id.clone() };
+    let effect = Effect::MarkComplete {
+        region: context.region().name().clone(),
+        image: id.clone(),
+    };
     let resources = [id.to_string()];
     let tags = Tags::new().with(tag::COMPLETE, "true");
     let call = context.until_visible(|| context.region().create_tags(&resources, &tags));
-    context.effects().make(context.cell(), effect, call, |()| Outcome::Done).await?;
+    context
+        .effects()
+        .make(context.cell(), effect, call, |()| Outcome::Done)
+        .await?;
     context.effects().deliver(captured.effect)?;
     Ok(())
 }
 
 /// Lets the accounts launch the image and, unless asked otherwise, make volumes from its snapshots, which they need in
 /// order to copy it. Snapshots first, so that nobody sees an image that cannot be copied yet.
-pub(super) async fn share(context: &CellContext, image: &Image, spec: &ImageSpec) -> Result<(), StepError> {
+pub(super) async fn share(
+    context: &CellContext,
+    image: &Image,
+    spec: &ImageSpec,
+) -> Result<(), StepError> {
     let id = &image.image_id;
     let accounts = &spec.share_accounts;
     let effect = Effect::ShareImage {
@@ -38,14 +48,20 @@ pub(super) async fn share(context: &CellContext, image: &Image, spec: &ImageSpec
         }
         context.region().share_image(id, accounts).await
     };
-    let made = context.effects().make(context.cell(), effect, call, |()| Outcome::Done).await;
+    let made = context
+        .effects()
+        .make(context.cell(), effect, call, |()| Outcome::Done)
+        .await;
     match made {
         Ok(_) => {
             let names: Vec<&str> = accounts.iter().map(cloud::AccountId::as_str).collect();
             context.note(format!("{id} is shared with {}", names.join(", ")));
             Ok(())
         }
-        Err(StepError::Cloud(error)) => Err(StepError::NotShared { image: id.to_string(), reason: error.to_string() }),
+        Err(StepError::Cloud(error)) => Err(StepError::NotShared {
+            image: id.to_string(),
+            reason: error.to_string(),
+        }),
         Err(error) => Err(error),
     }
 }

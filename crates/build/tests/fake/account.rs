@@ -46,11 +46,24 @@ pub struct FakeAccount {
 impl FakeAccount {
     pub fn new() -> Self {
         let mut store = Store::default();
-        let default = SecurityGroup { group_id: "sg-default".into(), name: "default".into(), vpc_id: Some("vpc-1".into()), tags: Tags::new() };
+        let default = SecurityGroup {
+            group_id: "sg-default".into(),
+            name: "default".into(),
+            vpc_id: Some("vpc-1".into()),
+            tags: Tags::new(),
+        };
         store.groups.insert("sg-default".into(), default);
-        let address = Address { allocation_id: "eipalloc-1".into(), public_ip: Ipv4Addr::new(198, 51, 100, 9), binding: None, tags: Tags::new() };
+        let address = Address {
+            allocation_id: "eipalloc-1".into(),
+            public_ip: Ipv4Addr::new(198, 51, 100, 9),
+            binding: None,
+            tags: Tags::new(),
+        };
         store.addresses.insert("eipalloc-1".into(), address);
-        Self { store: Arc::new(Mutex::new(store)), name: "us-east-2".into() }
+        Self {
+            store: Arc::new(Mutex::new(store)),
+            name: "us-east-2".into(),
+        }
     }
 
     pub fn store(&self) -> MutexGuard<'_, Store> {
@@ -60,9 +73,21 @@ impl FakeAccount {
     /// Everything that a run may have made and that is still there.
     pub fn holdings(&self) -> Vec<String> {
         let store = self.store();
-        let alive = store.instances.values().filter(|i| !i.state.is_ending()).map(|i| i.instance_id.to_string());
-        let groups = store.groups.keys().filter(|id| *id != "sg-default").cloned();
-        let bound = store.addresses.values().filter(|a| a.binding.is_some()).map(|a| format!("binding of {}", a.allocation_id));
+        let alive = store
+            .instances
+            .values()
+            .filter(|i| !i.state.is_ending())
+            .map(|i| i.instance_id.to_string());
+        let groups = store
+            .groups
+            .keys()
+            .filter(|id| *id != "sg-default")
+            .cloned();
+        let bound = store
+            .addresses
+            .values()
+            .filter(|a| a.binding.is_some())
+            .map(|a| format!("binding of {}", a.allocation_id));
         alive
             .chain(store.key_pairs.keys().cloned())
             .chain(groups)
@@ -93,7 +118,14 @@ impl FakeAccount {
 }
 
 fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
-    CloudError { operation, resource: None, kind, code: format!("{kind:?}"), message: "injected".into(), request_id: None }
+    CloudError {
+        operation,
+        resource: None,
+        kind,
+        code: format!("{kind:?}"),
+        message: "injected".into(),
+        request_id: None,
+    }
 }
 
 fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
@@ -103,9 +135,14 @@ fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
 fn fits(tags: &Tags, filters: &[(String, Vec<String>)], named: &[(&str, &str)]) -> bool {
     filters.iter().all(|(key, values)| {
         if let Some(tag) = key.strip_prefix("tag:") {
-            return tags.get(tag).is_some_and(|value| values.iter().any(|v| v == value));
+            return tags
+                .get(tag)
+                .is_some_and(|value| values.iter().any(|v| v == value));
         }
-        named.iter().find(|(name, _)| name == key).is_none_or(|(_, value)| values.iter().any(|v| v == value))
+        named
+            .iter()
+            .find(|(name, _)| name == key)
+            .is_none_or(|(_, value)| values.iter().any(|v| v == value))
     })
 }
 
@@ -113,7 +150,10 @@ fn fits(tags: &Tags, filters: &[(String, Vec<String>)], named: &[(&str, &str)]) 
 impl Account for FakeAccount {
     async fn caller_identity(&self) -> Result<CallerIdentity, CloudError> {
         self.call("GetCallerIdentity")?;
-        Ok(CallerIdentity { account: "123456789012".into(), arn: "arn:aws:iam::123456789012:user/tester".into() })
+        Ok(CallerIdentity {
+            account: "123456789012".into(),
+            arn: "arn:aws:iam::123456789012:user/tester".into(),
+        })
     }
 
     fn region(&self, _name: &RegionName) -> Arc<dyn Region> {
@@ -134,13 +174,19 @@ impl Region for FakeAccount {
         let found: Vec<String> = store.images.keys().cloned().collect();
         let mut fitting = Vec::new();
         for id in found {
-            let Some(image) = store.images.get_mut(&id) else { continue };
+            let Some(image) = store.images.get_mut(&id) else {
+                continue;
+            };
             let wanted = filter.image_ids.is_empty() || filter.image_ids.contains(&image.image_id);
             if wanted && fits(&image.tags, &filter.filters, &[("name", &image.name)]) {
                 fitting.push(image.clone());
                 // The next look finds it further on.
                 if image.state == ImageState::Pending {
-                    image.state = if fails { ImageState::Failed } else { ImageState::Available };
+                    image.state = if fails {
+                        ImageState::Failed
+                    } else {
+                        ImageState::Available
+                    };
                 }
             }
         }
@@ -149,16 +195,38 @@ impl Region for FakeAccount {
 
     async fn create_image(&self, request: &ImageRequest) -> Result<ImageId, CloudError> {
         let fault = self.call("CreateImage")?;
-        if self.store().images.values().any(|image| image.name == request.name) {
+        if self
+            .store()
+            .images
+            .values()
+            .any(|image| image.name == request.name)
+        {
             return Err(error("CreateImage", ErrorKind::Duplicate));
         }
-        let stopped = self.store().instances.get(request.instance_id.as_str()).map(|i| i.state);
-        assert_eq!(stopped, Some(InstanceState::Stopped), "only a stopped instance is captured");
-        let (id, snapshot) = (ImageId::new(self.id("ami")), SnapshotId::new(self.id("snap")));
+        let stopped = self
+            .store()
+            .instances
+            .get(request.instance_id.as_str())
+            .map(|i| i.state);
+        assert_eq!(
+            stopped,
+            Some(InstanceState::Stopped),
+            "only a stopped instance is captured"
+        );
+        let (id, snapshot) = (
+            ImageId::new(self.id("ami")),
+            SnapshotId::new(self.id("snap")),
+        );
         let mut store = self.store();
         store.snapshots.insert(
             snapshot.to_string(),
-            Snapshot { snapshot_id: snapshot.clone(), state: SnapshotState::Pending, progress_percent: 50, description: String::new(), tags: request.snapshot_tags.clone() },
+            Snapshot {
+                snapshot_id: snapshot.clone(),
+                state: SnapshotState::Pending,
+                progress_percent: 50,
+                description: String::new(),
+                tags: request.snapshot_tags.clone(),
+            },
         );
         let image = Image {
             image_id: id.clone(),
@@ -186,19 +254,34 @@ impl Region for FakeAccount {
 
     async fn share_image(&self, image: &ImageId, accounts: &[AccountId]) -> Result<(), CloudError> {
         let fault = self.call("ModifyImageAttribute")?;
-        self.store().shared.extend(accounts.iter().map(|account| format!("{image} {account}")));
+        self.store()
+            .shared
+            .extend(accounts.iter().map(|account| format!("{image} {account}")));
         lost((), fault)
     }
 
-    async fn snapshots(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Snapshot>, CloudError> {
+    async fn snapshots(
+        &self,
+        filters: &[(String, Vec<String>)],
+    ) -> Result<Vec<Snapshot>, CloudError> {
         self.call("DescribeSnapshots")?;
-        Ok(self.store().snapshots.values().filter(|s| fits(&s.tags, filters, &[])).cloned().collect())
+        Ok(self
+            .store()
+            .snapshots
+            .values()
+            .filter(|s| fits(&s.tags, filters, &[]))
+            .cloned()
+            .collect())
     }
 
     async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<(), CloudError> {
         let fault = self.call("DeleteSnapshot")?;
         let mut store = self.store();
-        if store.images.values().any(|image| image.snapshots.contains(snapshot)) {
+        if store
+            .images
+            .values()
+            .any(|image| image.snapshots.contains(snapshot))
+        {
             return Err(error("DeleteSnapshot", ErrorKind::Dependency));
         }
         store.snapshots.remove(snapshot.as_str());
@@ -206,9 +289,17 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
-    async fn share_snapshot(&self, snapshot: &SnapshotId, accounts: &[AccountId]) -> Result<(), CloudError> {
+    async fn share_snapshot(
+        &self,
+        snapshot: &SnapshotId,
+        accounts: &[AccountId],
+    ) -> Result<(), CloudError> {
         let fault = self.call("ModifySnapshotAttribute")?;
-        self.store().shared.extend(accounts.iter().map(|account| format!("{snapshot} {account}")));
+        self.store().shared.extend(
+            accounts
+                .iter()
+                .map(|account| format!("{snapshot} {account}")),
+        );
         lost((), fault)
     }
 
@@ -223,23 +314,47 @@ impl Region for FakeAccount {
         }])
     }
 
-    async fn security_groups(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<SecurityGroup>, CloudError> {
+    async fn security_groups(
+        &self,
+        filters: &[(String, Vec<String>)],
+    ) -> Result<Vec<SecurityGroup>, CloudError> {
         self.call("DescribeSecurityGroups")?;
-        Ok(self.store().groups.values().filter(|g| fits(&g.tags, filters, &[("group-name", &g.name)])).cloned().collect())
+        Ok(self
+            .store()
+            .groups
+            .values()
+            .filter(|g| fits(&g.tags, filters, &[("group-name", &g.name)]))
+            .cloned()
+            .collect())
     }
 
-    async fn create_security_group(&self, name: &str, _description: &str, vpc: &VpcId, tags: &Tags) -> Result<SecurityGroupId, CloudError> {
+    async fn create_security_group(
+        &self,
+        name: &str,
+        _description: &str,
+        vpc: &VpcId,
+        tags: &Tags,
+    ) -> Result<SecurityGroupId, CloudError> {
         let fault = self.call("CreateSecurityGroup")?;
         if self.store().groups.values().any(|group| group.name == name) {
             return Err(error("CreateSecurityGroup", ErrorKind::Duplicate));
         }
         let id = SecurityGroupId::new(self.id("sg"));
-        let group = SecurityGroup { group_id: id.clone(), name: name.into(), vpc_id: Some(vpc.clone()), tags: tags.clone() };
+        let group = SecurityGroup {
+            group_id: id.clone(),
+            name: name.into(),
+            vpc_id: Some(vpc.clone()),
+            tags: tags.clone(),
+        };
         self.store().groups.insert(id.to_string(), group);
         lost(id, fault)
     }
 
-    async fn authorize_ingress(&self, _group: &SecurityGroupId, _rule: &IngressRule) -> Result<(), CloudError> {
+    async fn authorize_ingress(
+        &self,
+        _group: &SecurityGroupId,
+        _rule: &IngressRule,
+    ) -> Result<(), CloudError> {
         let fault = self.call("AuthorizeSecurityGroupIngress")?;
         lost((), fault)
     }
@@ -247,7 +362,10 @@ impl Region for FakeAccount {
     async fn delete_security_group(&self, group: &SecurityGroupId) -> Result<(), CloudError> {
         let fault = self.call("DeleteSecurityGroup")?;
         let mut store = self.store();
-        let used = store.instances.values().any(|i| i.state != InstanceState::Terminated && i.security_groups.contains(group));
+        let used = store
+            .instances
+            .values()
+            .any(|i| i.state != InstanceState::Terminated && i.security_groups.contains(group));
         if used {
             return Err(error("DeleteSecurityGroup", ErrorKind::Dependency));
         }
@@ -256,19 +374,45 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
-    async fn key_pairs(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<KeyPairDescription>, CloudError> {
+    async fn key_pairs(
+        &self,
+        filters: &[(String, Vec<String>)],
+    ) -> Result<Vec<KeyPairDescription>, CloudError> {
         self.call("DescribeKeyPairs")?;
-        Ok(self.store().key_pairs.values().filter(|k| fits(&k.tags, filters, &[("key-name", &k.name)])).cloned().collect())
+        Ok(self
+            .store()
+            .key_pairs
+            .values()
+            .filter(|k| fits(&k.tags, filters, &[("key-name", &k.name)]))
+            .cloned()
+            .collect())
     }
 
-    async fn import_key_pair(&self, name: &str, public_key: &str, tags: &Tags) -> Result<KeyPairId, CloudError> {
+    async fn import_key_pair(
+        &self,
+        name: &str,
+        public_key: &str,
+        tags: &Tags,
+    ) -> Result<KeyPairId, CloudError> {
         let fault = self.call("ImportKeyPair")?;
-        assert!(public_key.starts_with("ssh-ed25519 "), "EC2 takes ed25519 and RSA only");
-        if self.store().key_pairs.values().any(|pair| pair.name == name) {
+        assert!(
+            public_key.starts_with("ssh-ed25519 "),
+            "EC2 takes ed25519 and RSA only"
+        );
+        if self
+            .store()
+            .key_pairs
+            .values()
+            .any(|pair| pair.name == name)
+        {
             return Err(error("ImportKeyPair", ErrorKind::Duplicate));
         }
         let id = KeyPairId::new(self.id("key"));
-        let pair = KeyPairDescription { key_pair_id: id.clone(), name: name.into(), tags: tags.clone() };
+        let pair = KeyPairDescription {
+            key_pair_id: id.clone(),
+            name: name.into(),
+            tags: tags.clone(),
+        };
         self.store().key_pairs.insert(id.to_string(), pair);
         lost(id, fault)
     }
@@ -282,24 +426,50 @@ impl Region for FakeAccount {
     async fn addresses(&self, allocations: &[AllocationId]) -> Result<Vec<Address>, CloudError> {
         self.call("DescribeAddresses")?;
         let mut store = self.store();
-        let running = store.instances.values().find(|i| i.state == InstanceState::Running).map(|i| i.instance_id.clone());
+        let running = store
+            .instances
+            .values()
+            .find(|i| i.state == InstanceState::Running)
+            .map(|i| i.instance_id.clone());
         if let (true, Some(instance)) = (store.binds_by_itself, running) {
-            for address in store.addresses.values_mut().filter(|address| address.binding.is_none()) {
-                address.binding = Some(AddressBinding { association_id: "eipassoc-1".into(), instance_id: Some(instance.clone()) });
+            for address in store
+                .addresses
+                .values_mut()
+                .filter(|address| address.binding.is_none())
+            {
+                address.binding = Some(AddressBinding {
+                    association_id: "eipassoc-1".into(),
+                    instance_id: Some(instance.clone()),
+                });
             }
         }
-        Ok(store.addresses.values().filter(|a| allocations.is_empty() || allocations.contains(&a.allocation_id)).cloned().collect())
+        Ok(store
+            .addresses
+            .values()
+            .filter(|a| allocations.is_empty() || allocations.contains(&a.allocation_id))
+            .cloned()
+            .collect())
     }
 
-    async fn associate_address(&self, allocation: &AllocationId, instance: &InstanceId) -> Result<AssociationId, CloudError> {
+    async fn associate_address(
+        &self,
+        allocation: &AllocationId,
+        instance: &InstanceId,
+    ) -> Result<AssociationId, CloudError> {
         let fault = self.call("AssociateAddress")?;
         let mut store = self.store();
-        let address = store.addresses.get_mut(allocation.as_str()).ok_or_else(|| error("AssociateAddress", ErrorKind::NotFound))?;
+        let address = store
+            .addresses
+            .get_mut(allocation.as_str())
+            .ok_or_else(|| error("AssociateAddress", ErrorKind::NotFound))?;
         if address.binding.is_some() {
             return Err(error("AssociateAddress", ErrorKind::AddressInUse));
         }
         let id = AssociationId::from("eipassoc-2");
-        address.binding = Some(AddressBinding { association_id: id.clone(), instance_id: Some(instance.clone()) });
+        address.binding = Some(AddressBinding {
+            association_id: id.clone(),
+            instance_id: Some(instance.clone()),
+        });
         drop(store);
         lost(id, fault)
     }
@@ -309,7 +479,11 @@ impl Region for FakeAccount {
         let mut store = self.store();
         store.binds_by_itself = false;
         for address in store.addresses.values_mut() {
-            if address.binding.as_ref().is_some_and(|b| b.association_id == *association) {
+            if address
+                .binding
+                .as_ref()
+                .is_some_and(|b| b.association_id == *association)
+            {
                 address.binding = None;
             }
         }
@@ -336,7 +510,9 @@ impl Region for FakeAccount {
             tags: request.tags.instance.clone(),
         };
         let mut store = self.store();
-        store.tokens.insert(request.client_token.clone(), id.clone());
+        store
+            .tokens
+            .insert(request.client_token.clone(), id.clone());
         store.instances.insert(id, instance.clone());
         drop(store);
         lost(instance, fault)
@@ -348,8 +524,12 @@ impl Region for FakeAccount {
         let tokens = store.tokens.clone();
         let mut found = Vec::new();
         for (id, instance) in &mut store.instances {
-            let wanted = filter.instance_ids.is_empty() || filter.instance_ids.contains(&instance.instance_id);
-            let token = tokens.iter().find(|(_, of)| *of == id).map_or("", |(token, _)| token.as_str());
+            let wanted = filter.instance_ids.is_empty()
+                || filter.instance_ids.contains(&instance.instance_id);
+            let token = tokens
+                .iter()
+                .find(|(_, of)| *of == id)
+                .map_or("", |(token, _)| token.as_str());
             if wanted && fits(&instance.tags, &filter.filters, &[("client-token", token)]) {
                 found.push(instance.clone());
                 instance.state = match instance.state {
@@ -363,7 +543,11 @@ impl Region for FakeAccount {
         Ok(found)
     }
 
-    async fn set_instance_groups(&self, instance: &InstanceId, groups: &[SecurityGroupId]) -> Result<(), CloudError> {
+    async fn set_instance_groups(
+        &self,
+        instance: &InstanceId,
+        groups: &[SecurityGroupId],
+    ) -> Result<(), CloudError> {
         let fault = self.call("ModifyInstanceAttribute")?;
         if let Some(instance) = self.store().instances.get_mut(instance.as_str()) {
             instance.security_groups = groups.to_vec();
@@ -386,7 +570,11 @@ impl Region for FakeAccount {
             known.state = InstanceState::ShuttingDown;
         }
         for address in store.addresses.values_mut() {
-            if address.binding.as_ref().is_some_and(|b| b.instance_id.as_ref() == Some(instance)) {
+            if address
+                .binding
+                .as_ref()
+                .is_some_and(|b| b.instance_id.as_ref() == Some(instance))
+            {
                 address.binding = None;
             }
         }
@@ -420,24 +608,51 @@ impl Region for FakeAccount {
 
     async fn parameter(&self, name: &str) -> Result<Option<Parameter>, CloudError> {
         self.call("GetParameter")?;
-        Ok(self.store().parameters.get(name).map(|(value, version)| Parameter { name: name.into(), value: value.clone(), version: *version }))
+        Ok(self
+            .store()
+            .parameters
+            .get(name)
+            .map(|(value, version)| Parameter {
+                name: name.into(),
+                value: value.clone(),
+                version: *version,
+            }))
     }
 
     async fn parameters_below(&self, path: &str) -> Result<Vec<Parameter>, CloudError> {
         self.call("GetParametersByPath")?;
         let store = self.store();
-        let below = store.parameters.iter().filter(|(name, _)| name.starts_with(&format!("{path}/")));
-        Ok(below.map(|(name, (value, version))| Parameter { name: name.clone(), value: value.clone(), version: *version }).collect())
+        let below = store
+            .parameters
+            .iter()
+            .filter(|(name, _)| name.starts_with(&format!("{path}/")));
+        Ok(below
+            .map(|(name, (value, version))| Parameter {
+                name: name.clone(),
+                value: value.clone(),
+                version: *version,
+            })
+            .collect())
     }
 
-    async fn put_parameter(&self, name: &str, value: &str, write: ParameterWrite) -> Result<i64, CloudError> {
+    async fn put_parameter(
+        &self,
+        name: &str,
+        value: &str,
+        write: ParameterWrite,
+    ) -> Result<i64, CloudError> {
         let fault = self.call("PutParameter")?;
         let mut store = self.store();
-        let version = store.parameters.get(name).map_or(0, |(_, version)| *version);
+        let version = store
+            .parameters
+            .get(name)
+            .map_or(0, |(_, version)| *version);
         if version > 0 && write == ParameterWrite::CreateOnly {
             return Err(error("PutParameter", ErrorKind::Duplicate));
         }
-        store.parameters.insert(name.into(), (value.into(), version + 1));
+        store
+            .parameters
+            .insert(name.into(), (value.into(), version + 1));
         drop(store);
         lost(version + 1, fault)
     }

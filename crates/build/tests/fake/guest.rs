@@ -31,11 +31,22 @@ pub struct FakeGuests {
 
 #[async_trait]
 impl GuestAccess for FakeGuests {
-    async fn open(&self, target: &GuestTarget, _within: Duration) -> Result<Box<dyn GuestSession>, OpenError> {
-        self.done.lock().unwrap().push(format!("open {}@{}", target.user, target.destination()));
+    async fn open(
+        &self,
+        target: &GuestTarget,
+        _within: Duration,
+    ) -> Result<Box<dyn GuestSession>, OpenError> {
+        self.done
+            .lock()
+            .unwrap()
+            .push(format!("open {}@{}", target.user, target.destination()));
         match &self.behaviour.refuse {
             Some(error) => Err(error.clone()),
-            None => Ok(Box::new(FakeSession { behaviour: self.behaviour.clone(), closed: Mutex::new(false), done: self.done.clone() })),
+            None => Ok(Box::new(FakeSession {
+                behaviour: self.behaviour.clone(),
+                closed: Mutex::new(false),
+                done: self.done.clone(),
+            })),
         }
     }
 
@@ -60,7 +71,11 @@ impl GuestSession for FakeSession {
         *self.closed.lock().unwrap()
     }
 
-    async fn run(&self, command: &GuestCommand, output: &mut dyn Output) -> Result<CommandEnd, SessionError> {
+    async fn run(
+        &self,
+        command: &GuestCommand,
+        output: &mut dyn Output,
+    ) -> Result<CommandEnd, SessionError> {
         let name = &command.script.name;
         self.done.lock().unwrap().push(format!("run {name}"));
         if self.behaviour.breaks_in.as_ref() == Some(name) {
@@ -72,22 +87,41 @@ impl GuestSession for FakeSession {
         if self.behaviour.closes_after.as_ref() == Some(name) {
             *self.closed.lock().unwrap() = true;
         }
-        let code = self.behaviour.exit_codes.iter().find(|(of, _)| of == name).map_or(0, |(_, code)| *code);
+        let code = self
+            .behaviour
+            .exit_codes
+            .iter()
+            .find(|(of, _)| of == name)
+            .map_or(0, |(_, code)| *code);
         Ok(CommandEnd::Exited(code))
     }
 
-    async fn upload_file(&self, from: &Path, to: &str, _mode: Option<u32>) -> Result<(), SessionError> {
-        self.done.lock().unwrap().push(format!("upload {} to {to}", from.display()));
+    async fn upload_file(
+        &self,
+        from: &Path,
+        to: &str,
+        _mode: Option<u32>,
+    ) -> Result<(), SessionError> {
+        self.done
+            .lock()
+            .unwrap()
+            .push(format!("upload {} to {to}", from.display()));
         Ok(())
     }
 
     async fn upload_directory(&self, from: &Path, to: &str) -> Result<(), SessionError> {
-        self.done.lock().unwrap().push(format!("upload {}/ to {to}", from.display()));
+        self.done
+            .lock()
+            .unwrap()
+            .push(format!("upload {}/ to {to}", from.display()));
         Ok(())
     }
 
     async fn upload_bytes(&self, content: &[u8], to: &str, mode: u32) -> Result<(), SessionError> {
-        self.done.lock().unwrap().push(format!("upload {} bytes to {to} mode {mode:o}", content.len()));
+        self.done.lock().unwrap().push(format!(
+            "upload {} bytes to {to} mode {mode:o}",
+            content.len()
+        ));
         Ok(())
     }
 

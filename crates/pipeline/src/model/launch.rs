@@ -1,7 +1,7 @@
 //! The instance to build on.
 
 use super::{
-    Cidr, InstanceProfileName, InstanceType, Located, SecurityGroupId, SubnetId, Tags, TimeSpan,
+    Cidr, InstanceProfileName, InstanceType, Located, SecurityGroupId, SubnetId, Tags,
     UserDataFile, Volume, ZoneLetter,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -42,8 +42,6 @@ pub struct Launch {
     /// The way out that an instance without a public address has: a NAT, or VPC endpoints. qib cannot see it, and
     /// binding an Elastic IP from user-data needs one.
     pub egress: Option<Egress>,
-    /// The longest that the instance may live: it then terminates itself, whatever became of qib.
-    pub max_lifetime: Option<TimeSpan>,
     /// Tags for the instance and its volumes, besides the stage's.
     #[serde(default)]
     pub tags: Tags,

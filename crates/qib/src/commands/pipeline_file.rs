@@ -2,7 +2,9 @@
 
 use super::error::CommandError;
 use crate::args::variables::VariableArgs;
+use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use cloud::Clock;
 use pipeline::{Disk, GivenVar, LoadError, LoadOptions, Loaded, VarsFile};
 use std::path::Path;
 
@@ -65,7 +67,16 @@ pub fn try_load(
         env: &Environment::variable,
         home: environment.home.clone(),
     };
-    Ok(pipeline::load(file, &bytes, &options, &Disk))
+    Ok(
+        pipeline::load(file, &bytes, &options, &Disk).and_then(|loaded| {
+            let problems = build::precheck::problems(&loaded, SystemClock.now());
+            if problems.is_empty() {
+                Ok(loaded)
+            } else {
+                Err(LoadError { problems })
+            }
+        }),
+    )
 }
 
 /// The pipeline of `file`, checked, with the stages of `rebuild` in it.

@@ -21,7 +21,10 @@ fn opened() -> Record {
 }
 
 fn cell() -> CellName {
-    CellName { stage: "base".into(), cell: "us-east-2".into() }
+    CellName {
+        stage: "base".into(),
+        cell: "us-east-2".into(),
+    }
 }
 
 fn region() -> RegionName {
@@ -30,16 +33,30 @@ fn region() -> RegionName {
 
 fn effects() -> impl Strategy<Value = Effect> {
     prop_oneof![
-        Just(Effect::ImportKeyPair { region: region(), name: "k".into() }),
-        Just(Effect::LaunchInstance { region: region(), client_token: "t".into(), source_image: "ami-1".into() }),
-        Just(Effect::StopInstance { region: region(), instance: "i-1".into() }),
+        Just(Effect::ImportKeyPair {
+            region: region(),
+            name: "k".into()
+        }),
+        Just(Effect::LaunchInstance {
+            region: region(),
+            client_token: "t".into(),
+            source_image: "ami-1".into()
+        }),
+        Just(Effect::StopInstance {
+            region: region(),
+            instance: "i-1".into()
+        }),
         Just(Effect::BindAddress {
             region: region(),
             allocation: AllocationId::from("eipalloc-1"),
             instance: InstanceId::from("i-1"),
             by: AddressBinder::Api,
         }),
-        Just(Effect::CreateImage { region: region(), name: "n".into(), instance: "i-1".into() }),
+        Just(Effect::CreateImage {
+            region: region(),
+            name: "n".into(),
+            instance: "i-1".into()
+        }),
     ]
 }
 
@@ -63,7 +80,12 @@ fn follow(number: u64, kind: u8) -> Record {
     let number = EffectNumber(number);
     let error = String::from("e");
     match kind {
-        0 => Record::Succeeded { number, outcome: Outcome::KeyPair { id: KeyPairId::from("key-1") } },
+        0 => Record::Succeeded {
+            number,
+            outcome: Outcome::KeyPair {
+                id: KeyPairId::from("key-1"),
+            },
+        },
         1 => Record::Refused { number, error },
         2 => Record::Unanswered { number, error },
         3 => Record::Undone { number },
@@ -75,9 +97,17 @@ fn follow(number: u64, kind: u8) -> Record {
 
 fn record(state: &JournalState, step: &Move) -> Record {
     match step {
-        Move::Begin(effect) => Record::Intent { number: state.next_number(), cell: cell(), at: at(), effect: effect.clone() },
+        Move::Begin(effect) => Record::Intent {
+            number: state.next_number(),
+            cell: cell(),
+            at: at(),
+            effect: effect.clone(),
+        },
         Move::Follow(number, kind) => follow(*number, *kind),
-        Move::Close => Record::Closed { status: RunStatus::Failed, at: at() },
+        Move::Close => Record::Closed {
+            status: RunStatus::Failed,
+            at: at(),
+        },
     }
 }
 
@@ -139,10 +169,23 @@ proptest! {
 fn what_is_delivered_or_kept_is_not_undone_by_a_failure() {
     let mut state = JournalState::default();
     state.apply(&opened()).unwrap();
-    let effect = Effect::CreateImage { region: region(), name: "n".into(), instance: "i-1".into() };
+    let effect = Effect::CreateImage {
+        region: region(),
+        name: "n".into(),
+        instance: "i-1".into(),
+    };
     let number = EffectNumber(1);
-    state.apply(&Record::Intent { number, cell: cell(), at: at(), effect }).unwrap();
-    let outcome = Outcome::Image { id: ImageId::from("ami-1") };
+    state
+        .apply(&Record::Intent {
+            number,
+            cell: cell(),
+            at: at(),
+            effect,
+        })
+        .unwrap();
+    let outcome = Outcome::Image {
+        id: ImageId::from("ami-1"),
+    };
     state.apply(&Record::Succeeded { number, outcome }).unwrap();
     assert_eq!(state.outstanding().len(), 1);
     state.apply(&Record::Delivered { number }).unwrap();
@@ -158,6 +201,8 @@ fn a_journal_of_a_later_format_is_refused() {
     }
     assert_eq!(
         JournalState::default().apply(&record),
-        Err(IllegalRecord::NewerFormat { found: FORMAT_VERSION + 1 })
+        Err(IllegalRecord::NewerFormat {
+            found: FORMAT_VERSION + 1
+        })
     );
 }

@@ -1,0 +1,88 @@
+//! What can be told of a pipeline before anything is created, but only by those who know how the parts are put together:
+//! the size of the user-data, and the image's name as a run will fill it in.
+
+use crate::failure::StepError;
+use crate::options::GuestEndpoint;
+use crate::steps::user_data_parts::{Ingredients, compose_parts};
+use cloud::Timestamp;
+use pipeline::model::{Address, Bind, HostKey, LoginKey, Stage};
+use pipeline::template::RunFacts;
+use pipeline::{Loaded, Problem, check_image_name};
+use ssh::{KeyAlgorithm, KeyPair};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest region's name there is, and the address with the most digits: what a run fills in is no longer.
+const LONGEST_REGION: &str = "ap-southeast-1";
+const LONGEST_ADDRESS: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 255);
+
+/// Everything that is wrong with `loaded` and can be told without an account. `now` stands for the run's time.
+pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for stage in loaded.pipeline.stages.iter() {
+        problems.extend(name_problem(loaded, stage, now));
+        problems.extend(user_data_problem(loaded, stage));
+    }
+    problems
+}
+
+fn name_problem(loaded: &Loaded, stage: &Stage, now: Timestamp) -> Option<Problem> {
+    let facts = RunFacts {
+        run_id: Some(String::from("r-00000000")),
+        run_time: Some(now),
+        account_id: Some(String::from("000000000000")),
+        region: Some(LONGEST_REGION.to_owned()),
+        cell: Some(LONGEST_REGION.to_owned()),
+        ..RunFacts::default()
+    };
+    // A name that uses the source image is checked when that is known.
+    let name = stage.image.name.render(&facts).ok()?;
+    let error = check_image_name(&name).err()?;
+    let message = format!("the image's name would be `{name}`, which EC2 refuses: {error}");
+    Some(loaded.problem(stage.image.name.span(), message, None))
+}
+
+fn user_data_problem(loaded: &Loaded, stage: &Stage) -> Option<Problem> {
+    let users_part = stage.launch.user_data.as_ref()?;
+    let generated = KeyPair::generate(KeyAlgorithm::EcdsaP256);
+    let host_keys: Vec<Arc<KeyPair>> = match stage.connect.host_key.value {
+        HostKey::Inject => [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]
+            .map(|kind| Arc::new(KeyPair::generate(kind)))
+            .to_vec(),
+        HostKey::Console
+        | HostKey::AcceptFirst
+        | HostKey::Fingerprint(_)
+        | HostKey::KnownHosts(_) => Vec::new(),
+    };
+    let login_key = match stage.connect.key.value {
+        LoginKey::Ed25519 => None,
+        LoginKey::EcdsaP256 | LoginKey::File(_) | LoginKey::Agent => {
+            Some(generated.public_openssh())
+        }
+    };
+    let binding = match &stage.connect.address.value {
+        Address::ElasticIp(elastic) if elastic.bind == Bind::UserData => Some((
+            elastic.allocation.as_str(),
+            LONGEST_ADDRESS,
+            Duration::from_secs(elastic.timeout.get().as_secs()),
+        )),
+        Address::ElasticIp(_) | Address::Public | Address::Private => None,
+    };
+    let composed = compose_parts(&Ingredients {
+        region: LONGEST_REGION,
+        endpoint: &GuestEndpoint::Regional,
+        binding,
+        users_part: Some(&users_part.content),
+        host_keys: &host_keys,
+        login_key: login_key.as_deref(),
+    });
+    match composed {
+        Err(error @ StepError::UserDataTooLarge { .. }) => Some(loaded.problem(
+            users_part.file.written.span,
+            error.to_string(),
+            error.hint(),
+        )),
+        Ok(_) | Err(_) => None,
+    }
+}
