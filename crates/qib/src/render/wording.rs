@@ -89,7 +89,7 @@ pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
             (cell, Some(Role::Warning), text)
         }
         // Set in from qib's own words, so that both can be told apart.
-        Event::Output { cell, line, .. } => (cell, None, format!("  {line}")),
+        Event::Output { cell, line, .. } => (cell, None, format!("  {}", plain_text(line))),
         Event::ImageProgress { cell, percent } => (
             cell,
             Some(Role::Dim),
