@@ -7,6 +7,8 @@
 //!   tools/KEY/built-in/usr/ its cloud-init, for guests with the built-in boot agent
 //! ```
 
+mod account_files;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -15,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::accounts::{parse_accounts, parse_groups};
+use account_files::{AccountFiles, NOBODY};
+
 use super::host::{FIRST_GUEST_ID, GUEST_IDS, GuestError, GuestMode};
 use super::layers;
 use super::tools::{self, Tool};
@@ -87,9 +90,6 @@ const FOLDERS: [(&str, u32); 34] = [
 ];
 /// Links at the root of a system whose folders are merged into `/usr`.
 const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
-/// First id of the people on a host; they are not a guest's users. 65534 is nobody.
-const FIRST_PERSON: u32 = 1000;
-const NOBODY: u32 = 65_534;
 
 /// A hash over what the host's system consists of: os-release and the list of installed packages.
 ///
@@ -376,51 +376,11 @@ impl Copier {
         let read = |path: &str| {
             fs::read_to_string(path).map_err(GuestError::file("read", Path::new(path)))
         };
-        let (users, groups) = (read("/etc/passwd")?, read("/etc/group")?);
-        let is_system = |id: u32| id < FIRST_PERSON || id == NOBODY;
-        let kept: Vec<_> = parse_accounts(&users)
-            .into_iter()
-            .filter(|a| is_system(a.user))
-            .collect();
-        let names: BTreeSet<_> = kept.iter().map(|a| a.name.as_str()).collect();
-        let lines = |text: &str, names: &BTreeSet<&str>| {
-            text.lines()
-                .filter(|line| {
-                    line.split(':')
-                        .next()
-                        .is_some_and(|name| names.contains(name))
-                })
-                .map(|line| format!("{line}\n"))
-                .collect::<String>()
-        };
-        self.write(&etc.join("passwd"), &lines(&users, &names), 0o644)?;
-        let shadow: String = kept
-            .iter()
-            .map(|a| format!("{}:*:19000:0:99999:7:::\n", a.name))
-            .collect();
-        self.write(&etc.join("shadow"), &shadow, 0o600)?;
-        let mut group_file = String::new();
-        let mut shadow = String::new();
-        for group in parse_groups(&groups)
-            .into_iter()
-            .filter(|g| is_system(g.id))
-        {
-            let members: Vec<_> = group
-                .members
-                .iter()
-                .filter(|m| names.contains(m.as_str()))
-                .cloned()
-                .collect();
-            group_file.push_str(&format!(
-                "{}:x:{}:{}\n",
-                group.name,
-                group.id,
-                members.join(",")
-            ));
-            shadow.push_str(&format!("{}:*::{}\n", group.name, members.join(",")));
-        }
-        self.write(&etc.join("group"), &group_file, 0o644)?;
-        self.write(&etc.join("gshadow"), &shadow, 0o600)?;
+        let files = AccountFiles::without_people(&read("/etc/passwd")?, &read("/etc/group")?);
+        self.write(&etc.join("passwd"), &files.passwd, 0o644)?;
+        self.write(&etc.join("shadow"), &files.shadow, 0o600)?;
+        self.write(&etc.join("group"), &files.group, 0o644)?;
+        self.write(&etc.join("gshadow"), &files.gshadow, 0o600)?;
         self.write(&etc.join("machine-id"), "", 0o444)?;
         self.write(&etc.join("hostname"), "localhost\n", 0o644)?;
         self.write(
