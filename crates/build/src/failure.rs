@@ -212,7 +212,18 @@ pub struct CellFailure {
     /// The step.
     pub step: Step,
     /// Why.
-    pub error: StepError,
+    pub error: Box<StepError>,
+}
+
+impl CellFailure {
+    /// The failure of `step` of `cell`.
+    pub fn new(cell: CellName, step: Step, error: StepError) -> Self {
+        Self {
+            cell,
+            step,
+            error: Box::new(error),
+        }
+    }
 }
 
 impl CellFailure {

@@ -200,7 +200,7 @@ impl Stage {
                     "left behind after {:?}: {left:?}",
                     failure.error
                 );
-                Err(failure.error)
+                Err(*failure.error)
             }
         }
     }

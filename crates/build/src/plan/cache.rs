@@ -21,7 +21,7 @@ pub enum CacheDecision {
     /// Use this image.
     Reuse {
         /// The image.
-        image: Image,
+        image: Box<Image>,
         /// Why, in words.
         reason: String,
     },
@@ -217,7 +217,7 @@ pub async fn decide(
                 .unwrap_or_default();
             Ok(CacheDecision::Reuse {
                 reason: format!("same inputs{age}"),
-                image,
+                image: Box::new(image),
             })
         }
         CacheState::Pending(image) => wait_for_other(clock, images, image, spec, tags).await,
@@ -262,7 +262,7 @@ async fn wait_for_other(
     match waited {
         Ok(image) => Ok(CacheDecision::Reuse {
             reason: format!("made meanwhile by {by}"),
-            image,
+            image: Box::new(image),
         }),
         Err(WaitError::Impossible(why)) => Ok(CacheDecision::Build {
             reason: format!("builds: {id} of {by} came to nothing: {why}"),

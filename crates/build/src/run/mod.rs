@@ -149,11 +149,7 @@ fn never_begun(
         stage: pipeline.name.to_string(),
         cell: options.region.to_string(),
     };
-    let failure = CellFailure {
-        cell: cell.clone(),
-        step: Step::Resolve,
-        error,
-    };
+    let failure = CellFailure::new(cell.clone(), Step::Resolve, error);
     let message = mask.apply(&failure.message()).into_owned();
     let exit = exit_code(cancellation.requested(), true, false);
     ports.observer.observe(&Event::Failed {
@@ -232,7 +228,7 @@ async fn run_stages(
                 results.images.extend(delivered);
                 results.ways_in.extend(way_in);
                 results.left_behind.extend(left);
-                if let StepError::Cancelled(why) = failure.error {
+                if let StepError::Cancelled(why) = *failure.error {
                     results.cancelled.get_or_insert(why);
                 } else {
                     let message = context.masked(&failure.message());
@@ -318,11 +314,7 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
             stage: pipeline.name.to_string(),
             cell: output,
         };
-        let failure = CellFailure {
-            cell,
-            step: Step::Outputs,
-            error,
-        };
+        let failure = CellFailure::new(cell, Step::Outputs, *error);
         let message = context.masked(&failure.message());
         context.tell(Event::Failed {
             cell: failure.cell.clone(),

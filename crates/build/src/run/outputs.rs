@@ -10,18 +10,18 @@ pub(super) fn write_all(
     pipeline: &Pipeline,
     context: &RunContext,
     report: &Report,
-) -> Result<(), (String, StepError)> {
+) -> Result<(), (String, Box<StepError>)> {
     for output in &pipeline.outputs {
         let facts = super::convert::run_facts(context);
         let path = super::convert::rendered(&output.write, "outputs.write", &facts)
-            .map_err(|error| (String::from("output"), error))?;
+            .map_err(|error| (String::from("output"), Box::new(error)))?;
         let failed = |reason: String| {
             (
                 path.clone(),
-                StepError::Output {
+                Box::new(StepError::Output {
                     path: path.clone(),
                     reason,
-                },
+                }),
             )
         };
         let text = match output.format {

@@ -52,11 +52,7 @@ pub(super) async fn run_stage<'p>(
         Ok((image, reported)) => match forget_keys(&context) {
             Ok(()) => StageOutcome::Done { image, reported },
             Err(error) => {
-                let failure = CellFailure {
-                    cell: context.cell().clone(),
-                    step: Step::CleanUp,
-                    error,
-                };
+                let failure = CellFailure::new(context.cell().clone(), Step::CleanUp, error);
                 StageOutcome::Failed {
                     failure,
                     delivered: Some(reported),
@@ -77,11 +73,7 @@ async fn find_or_build(
     identity: &CallerIdentity,
     progress: &Progress,
 ) -> Result<(Image, ReportedImage), CellFailure> {
-    let fail = |error: StepError| CellFailure {
-        cell: context.cell().clone(),
-        step: Step::Resolve,
-        error,
-    };
+    let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
     context.begin(Step::Resolve)?;
     let source = match (source, &stage.source.value) {
         (Some(image), _) => image,
@@ -119,6 +111,7 @@ async fn find_or_build(
         .map_err(fail)?;
     let (spec, reason) = match decision {
         CacheDecision::Reuse { image, reason } => {
+            let image = *image;
             context.finish(Step::Resolve);
             context.run().tell(Event::Cached {
                 cell: context.cell().clone(),
@@ -196,7 +189,7 @@ async fn after_failure(
     progress: &Progress,
 ) -> StageOutcome {
     let delivered = delivered_image(context);
-    let cancelled = matches!(failure.error, StepError::Cancelled(_));
+    let cancelled = matches!(*failure.error, StepError::Cancelled(_));
     let mut way_in = None;
     if context.run().options.on_failure == OnFailure::Keep && !cancelled {
         way_in = keep(context, progress).await;

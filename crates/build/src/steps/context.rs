@@ -141,11 +141,10 @@ impl CellContext {
 
     /// Begins a step, unless the run is to stop.
     pub fn begin(&self, step: Step) -> Result<(), CellFailure> {
-        self.run.cancellation.check().map_err(|why| CellFailure {
-            cell: self.cell.clone(),
-            step,
-            error: StepError::Cancelled(why),
-        })?;
+        self.run
+            .cancellation
+            .check()
+            .map_err(|why| CellFailure::new(self.cell.clone(), step, StepError::Cancelled(why)))?;
         self.run.tell(Event::StepStarted {
             cell: self.cell.clone(),
             step,

@@ -59,13 +59,8 @@ pub async fn build_cell(
     source: &Image,
     progress: &Progress,
 ) -> Result<BuiltImage, CellFailure> {
-    let fail = |step: Step| {
-        move |error: StepError| CellFailure {
-            cell: spec.cell.clone(),
-            step,
-            error,
-        }
-    };
+    let fail =
+        |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     let elastic = match &spec.connect.address {
         AddressSpec::Elastic {
             allocation,
@@ -202,11 +197,7 @@ pub async fn share_cached(
     context.begin(Step::Share)?;
     publish::share(context, image, spec)
         .await
-        .map_err(|error| CellFailure {
-            cell: context.cell().clone(),
-            step: Step::Share,
-            error,
-        })?;
+        .map_err(|error| CellFailure::new(context.cell().clone(), Step::Share, error))?;
     context.finish(Step::Share);
     Ok(())
 }
