@@ -340,7 +340,7 @@ fn the_image_has_what_the_pipeline_put_in(ec2: &LocalEc2, built: &Ended) {
         find / -xdev -name imageset-config.yaml -not -path '/proc/*' 2>/dev/null | sed 's/^/imageset: /'\n\
         f=$(find / -xdev -name imageset-config.yaml 2>/dev/null | head -n1); grep -c '4.12.3' \"$f\" | sed 's/^/versions: /'\n\
         grep -c '[$][{][{]\\|OCP_MAX_VER' \"$f\" | sed 's/^/left-over: /'\n\
-        grep -rl 'bm8tb25lOm5vLXBhc3N3b3' /root /home /tmp /run /etc /var /opt 2>/dev/null | sed 's/^/pull-secret: /'\n\
+        grep -rl 'bm8tb25lOm5vLXBhc3N3b[3]' /root /home /tmp /run /etc /var /opt 2>/dev/null | sed 's/^/pull-secret: /'\n\
         exit 0\n";
     ec2.write("work/look.sh", look);
     let source = r#"{ filter: { owners: [self], name: "OCP-Content-*" } }"#;
