@@ -66,7 +66,7 @@ fn errexit_is_on_unless_a_provisioner_says_otherwise() {
 #[test]
 fn a_failing_pipe_fails_its_provisioner() {
     let ec2 = LocalEc2::new(Config::QUICK);
-    let provision = r#"[{ run: { name: pipe, inline: "#!/bin/bash\nfalse | cat\necho not reached" } }]"#;
+    let provision = r##"[{ run: { name: pipe, inline: "#!/bin/bash\nfalse | cat\necho not reached" } }]"##;
     fails_in(
         &ec2,
         "provision",
