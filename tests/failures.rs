@@ -66,7 +66,8 @@ fn errexit_is_on_unless_a_provisioner_says_otherwise() {
 #[test]
 fn a_failing_pipe_fails_its_provisioner() {
     let ec2 = LocalEc2::new(Config::QUICK);
-    let provision = r##"[{ run: { name: pipe, inline: "#!/bin/bash\nfalse | cat\necho not reached" } }]"##;
+    let provision =
+        r##"[{ run: { name: pipe, inline: "#!/bin/bash\nfalse | cat\necho not reached" } }]"##;
     fails_in(
         &ec2,
         "provision",
@@ -263,7 +264,12 @@ fn an_unknown_elastic_ip_is_told_before_anything_is_launched() {
             ..OneStage::default()
         },
     );
-    let begun = |step: &str| ended.events_of("step-started").iter().any(|event| event["step"] == step);
+    let begun = |step: &str| {
+        ended
+            .events_of("step-started")
+            .iter()
+            .any(|event| event["step"] == step)
+    };
     assert!(!begun("key-pair") && !begun("launch"), "{ended}");
     ended.says("there is no Elastic IP eipalloc-0nowhere");
 }
