@@ -15,9 +15,12 @@ use std::time::Duration;
 /// How long the undo of one effect may take: deleting a group has to wait for an instance to be gone, which EC2 takes
 /// minutes over at worst.
 pub const UNDO_TIME: Duration = Duration::from_secs(10 * 60);
-/// How long to look for something whose creation was never confirmed. EC2 is eventually consistent: what a lost reply
-/// made may show late. <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
+/// How long to look for something until it counts as gone. EC2 is eventually consistent: what was made a moment ago, or
+/// by a call whose reply was lost, may show late. <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
 pub const LOOK_TIME: Duration = Duration::from_secs(15);
+
+/// The pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Undoes `effect`. What is already gone counts as undone.
 pub async fn undo(
@@ -34,59 +37,39 @@ pub async fn undo(
             retried(clock, || release_lease(region, name, run)).await
         }
         Effect::ImportKeyPair { name, .. } => {
-            let found = match outcome {
-                Some(Outcome::KeyPair { id }) => vec![id.clone()],
-                _ => {
-                    looked_up(clock, || async {
-                        let found = region.key_pairs(&own("key-name", name, run)).await?;
-                        Ok(found.into_iter().map(|pair| pair.key_pair_id).collect())
-                    })
-                    .await?
-                }
+            let filters = match outcome {
+                Some(Outcome::KeyPair { id }) => by_id("key-pair-id", id),
+                _ => own("key-name", name, run),
             };
-            for id in found {
-                retried(clock, || region.delete_key_pair(&id)).await?;
+            let found = looked_up(clock, || region.key_pairs(&filters)).await?;
+            for pair in found {
+                retried(clock, || region.delete_key_pair(&pair.key_pair_id)).await?;
             }
             Ok(())
         }
         Effect::CreateSecurityGroup { name, .. } => {
-            let found = match outcome {
-                Some(Outcome::SecurityGroup { id }) => vec![id.clone()],
-                _ => {
-                    looked_up(clock, || async {
-                        let found = region
-                            .security_groups(&own("group-name", name, run))
-                            .await?;
-                        Ok(found.into_iter().map(|group| group.group_id).collect())
-                    })
-                    .await?
-                }
+            let filters = match outcome {
+                Some(Outcome::SecurityGroup { id }) => by_id("group-id", id),
+                _ => own("group-name", name, run),
             };
-            for id in found {
-                retried(clock, || region.delete_security_group(&id)).await?;
+            let found = looked_up(clock, || region.security_groups(&filters)).await?;
+            for group in found {
+                retried(clock, || region.delete_security_group(&group.group_id)).await?;
             }
             Ok(())
         }
         Effect::LaunchInstance { client_token, .. } => {
-            let found = match outcome {
-                Some(Outcome::Instance { id }) => vec![id.clone()],
-                _ => {
-                    looked_up(clock, || async {
-                        let filter = InstanceFilter {
-                            filters: own("client-token", client_token, run),
-                            ..InstanceFilter::default()
-                        };
-                        let found = region.instances(&filter).await?;
-                        Ok(found
-                            .into_iter()
-                            .map(|instance| instance.instance_id)
-                            .collect())
-                    })
-                    .await?
-                }
+            let filters = match outcome {
+                Some(Outcome::Instance { id }) => by_id("instance-id", id),
+                _ => own("client-token", client_token, run),
             };
-            for id in found {
-                retried(clock, || terminate(region, &id)).await?;
+            let filter = InstanceFilter {
+                filters,
+                ..InstanceFilter::default()
+            };
+            let found = looked_up(clock, || region.instances(&filter)).await?;
+            for instance in found {
+                retried(clock, || terminate(region, &instance.instance_id)).await?;
             }
             Ok(())
         }
@@ -96,23 +79,18 @@ pub async fn undo(
             ..
         } => retried(clock, || free_address(region, allocation, instance)).await,
         Effect::CreateImage { name, .. } => {
-            let found = match outcome {
-                Some(Outcome::Image { id }) => vec![id.clone()],
-                _ => {
-                    looked_up(clock, || async {
-                        let filter = ImageFilter {
-                            owners: vec!["self".into()],
-                            filters: own("name", name, run),
-                            ..ImageFilter::default()
-                        };
-                        let found = region.images(&filter).await?;
-                        Ok(found.into_iter().map(|image| image.image_id).collect())
-                    })
-                    .await?
-                }
+            let filters = match outcome {
+                Some(Outcome::Image { id }) => by_id("image-id", id),
+                _ => own("name", name, run),
             };
-            for id in &found {
-                retried(clock, || region.deregister_image(id)).await?;
+            let filter = ImageFilter {
+                owners: vec!["self".into()],
+                filters,
+                ..ImageFilter::default()
+            };
+            let found = looked_up(clock, || region.images(&filter)).await?;
+            for image in &found {
+                retried(clock, || region.deregister_image(&image.image_id)).await?;
             }
             retried(clock, || delete_snapshots(region, run, cell)).await
         }
@@ -123,6 +101,11 @@ pub async fn undo(
         | Effect::ShareImage { .. }
         | Effect::MarkKept { .. } => Ok(()),
     }
+}
+
+/// EC2 filters for something by its id.
+fn by_id(filter: &str, id: impl std::fmt::Display) -> Vec<(String, Vec<String>)> {
+    vec![(filter.to_owned(), vec![id.to_string()])]
 }
 
 /// EC2 filters for something of the run's by name.
@@ -190,7 +173,8 @@ async fn delete_snapshots(
     Ok(())
 }
 
-/// Looks for something until it shows or [`LOOK_TIME`] has passed.
+/// Looks for something until it shows or [`LOOK_TIME`] has passed. Also what has a known id is looked for first: what
+/// was made a moment ago may not show yet, and a deletion that is told "not found" would leave it.
 async fn looked_up<T, F>(
     clock: &dyn Clock,
     mut look: impl FnMut() -> F,
@@ -204,7 +188,7 @@ where
             Ok(found) if !found.is_empty() => return Ok(found),
             Ok(none) if clock.now() >= until => return Ok(none),
             Err(error) if !error.is_passing() || clock.now() >= until => return Err(error),
-            Ok(_) | Err(_) => clock.sleep(Duration::from_secs(3)).await,
+            Ok(_) | Err(_) => clock.sleep(LOOK_EVERY).await,
         }
     }
 }

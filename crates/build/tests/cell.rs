@@ -7,14 +7,16 @@ use build::cancel::{Cancelled, Canceller, cancellation};
 use build::effects::Effects;
 use build::failure::StepError;
 use build::guest::{OpenError, Script};
-use build::journal::{AddressBinder, Journal, JournalReader, Opening, RunDirectory};
+use build::journal::{
+    AddressBinder, Effect, Journal, JournalReader, Opening, Outcome, RunDirectory,
+};
 use build::mask::Mask;
 use build::names::{CellName, RunId};
 use build::options::*;
 use build::ports::Ports;
 use build::spec::*;
 use build::steps::{self, BuiltImage, CellContext, Progress, RunContext};
-use cloud::{Clock, Image, ImageState, Tags};
+use cloud::{Clock, Image, ImageState, LaunchRequest, Placement, TagSpecification, Tags};
 use fake::account::{FakeAccount, Fault};
 use fake::guest::{Behaviour, FakeGuests};
 use fake::{Home, Recorder, VirtualClock};
@@ -168,6 +170,26 @@ fn elastic() -> AddressSpec {
         by: AddressBinder::UserData,
         timeout: Duration::from_secs(120),
         wait: Duration::from_secs(600),
+    }
+}
+
+fn launch_request() -> LaunchRequest {
+    LaunchRequest {
+        client_token: "token".into(),
+        image_id: "ami-source".into(),
+        instance_type: "t3.small".into(),
+        placement: Placement {
+            subnet_id: "subnet-1".into(),
+            availability_zone: "us-east-2c".into(),
+        },
+        public_ip: true,
+        security_groups: Vec::new(),
+        key_name: None,
+        instance_profile: None,
+        user_data: Vec::new(),
+        volumes: Vec::new(),
+        ebs_optimized: None,
+        tags: TagSpecification::default(),
     }
 }
 
@@ -461,6 +483,38 @@ async fn a_failed_image_and_its_snapshots_go() {
     stage.account.store().image_fails = true;
     let error = stage.build(&spec(AddressSpec::Public)).await.unwrap_err();
     assert!(matches!(error, StepError::ImageFailed { .. }), "{error:?}");
+    assert!(
+        stage.account.holdings().is_empty(),
+        "{:?}",
+        stage.account.holdings()
+    );
+}
+
+/// EC2 is eventually consistent: a termination right after the launch may be told that there is no such instance.
+#[tokio::test]
+async fn an_instance_that_does_not_show_yet_is_terminated_all_the_same() {
+    let stage = stage(Behaviour::default());
+    let launched = stage
+        .context
+        .region()
+        .run_instance(&launch_request())
+        .await
+        .unwrap();
+    let effect = Effect::LaunchInstance {
+        region: "us-east-2".into(),
+        client_token: "token".into(),
+        source_image: "ami-source".into(),
+    };
+    let effects = stage.context.effects();
+    let outcome = Outcome::Instance {
+        id: launched.instance_id,
+    };
+    let made = effects
+        .make(stage.context.cell(), effect, async { Ok(()) }, |()| outcome)
+        .await
+        .unwrap();
+    stage.account.store().shows_late = 5;
+    effects.unmake(made.number).await.unwrap();
     assert!(
         stage.account.holdings().is_empty(),
         "{:?}",

@@ -29,6 +29,8 @@ pub struct Store {
     pub console: String,
     /// Instances bind the address that was leased, as their user-data would.
     pub binds_by_itself: bool,
+    /// How many calls about instances pass until a new one shows.
+    pub shows_late: u32,
     /// Images end in this state.
     pub image_fails: bool,
     pub calls: Vec<&'static str>,
@@ -178,7 +180,13 @@ impl Region for FakeAccount {
                 continue;
             };
             let wanted = filter.image_ids.is_empty() || filter.image_ids.contains(&image.image_id);
-            if wanted && fits(&image.tags, &filter.filters, &[("name", &image.name)]) {
+            if wanted
+                && fits(
+                    &image.tags,
+                    &filter.filters,
+                    &[("name", &image.name), ("image-id", id.as_str())],
+                )
+            {
                 fitting.push(image.clone());
                 // The next look finds it further on.
                 if image.state == ImageState::Pending {
@@ -323,7 +331,13 @@ impl Region for FakeAccount {
             .store()
             .groups
             .values()
-            .filter(|g| fits(&g.tags, filters, &[("group-name", &g.name)]))
+            .filter(|g| {
+                fits(
+                    &g.tags,
+                    filters,
+                    &[("group-name", &g.name), ("group-id", g.group_id.as_str())],
+                )
+            })
             .cloned()
             .collect())
     }
@@ -383,7 +397,16 @@ impl Region for FakeAccount {
             .store()
             .key_pairs
             .values()
-            .filter(|k| fits(&k.tags, filters, &[("key-name", &k.name)]))
+            .filter(|k| {
+                fits(
+                    &k.tags,
+                    filters,
+                    &[
+                        ("key-name", &k.name),
+                        ("key-pair-id", k.key_pair_id.as_str()),
+                    ],
+                )
+            })
             .cloned()
             .collect())
     }
@@ -521,6 +544,10 @@ impl Region for FakeAccount {
     async fn instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>, CloudError> {
         self.call("DescribeInstances")?;
         let mut store = self.store();
+        if !store.instances.is_empty() && store.shows_late > 0 {
+            store.shows_late -= 1;
+            return Ok(Vec::new());
+        }
         let tokens = store.tokens.clone();
         let mut found = Vec::new();
         for (id, instance) in &mut store.instances {
@@ -530,7 +557,13 @@ impl Region for FakeAccount {
                 .iter()
                 .find(|(_, of)| *of == id)
                 .map_or("", |(token, _)| token.as_str());
-            if wanted && fits(&instance.tags, &filter.filters, &[("client-token", token)]) {
+            if wanted
+                && fits(
+                    &instance.tags,
+                    &filter.filters,
+                    &[("client-token", token), ("instance-id", id)],
+                )
+            {
                 found.push(instance.clone());
                 instance.state = match instance.state {
                     InstanceState::Pending => InstanceState::Running,
@@ -566,6 +599,11 @@ impl Region for FakeAccount {
     async fn terminate_instance(&self, instance: &InstanceId) -> Result<(), CloudError> {
         let fault = self.call("TerminateInstances")?;
         let mut store = self.store();
+        if store.shows_late > 0 {
+            store.shows_late -= 1;
+            // As the adapter has it: what is not found is gone.
+            return Ok(());
+        }
         if let Some(known) = store.instances.get_mut(instance.as_str()) {
             known.state = InstanceState::ShuttingDown;
         }
