@@ -16,10 +16,11 @@
 //! A holder renews by rewriting its own parameter, which raises SSM's version of it. A waiter compares versions with
 //! its own clock, so no two clocks are ever compared. [`next_move`] is the whole rule, and it is pure.
 
-mod address;
+mod claim;
 mod rule;
 
-pub use address::{AddressLease, LeaseProgress, claim_address, release_lease, renew};
+pub use claim::{Lease, LeaseProgress, claim_lease, release_lease, renew};
 pub use rule::{
-    Claim, LeaseMove, LeaseView, Observation, is_settled, lease_folder, lease_name, next_move,
+    Claim, LeaseMove, LeaseView, Observation, address_folder, image_folder, is_settled, lease_name,
+    next_move,
 };

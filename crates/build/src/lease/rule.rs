@@ -118,8 +118,13 @@ impl LeaseView {
 }
 
 /// The folder of the lease of an Elastic IP.
-pub fn lease_folder(allocation: &str) -> String {
+pub fn address_folder(allocation: &str) -> String {
     format!("/qib/leases/address/{allocation}")
+}
+
+/// The folder of the lease of an image that is being built, by its cache key.
+pub fn image_folder(cache_key: &str) -> String {
+    format!("/qib/leases/image/{cache_key}")
 }
 
 /// The parameter of one generation.
@@ -178,7 +183,7 @@ mod tests {
     #[test]
     fn a_claim_withdraws_before_a_higher_one_and_before_a_living_lower_one() {
         let parameter = |generation, claim: &Claim, version| Parameter {
-            name: lease_name(&lease_folder("eipalloc-1"), generation),
+            name: lease_name(&address_folder("eipalloc-1"), generation),
             value: serde_json::to_string(claim).unwrap(),
             version,
         };

@@ -17,7 +17,7 @@ use crate::effects::Effects;
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Journal, JournalReader, Opening, RunDirectory};
-use crate::lease::renew;
+use crate::lease::{release_lease, renew};
 use crate::mask::Mask;
 use crate::names::{CellName, RunId};
 use crate::options::{RunOptions, Venue};
@@ -272,14 +272,36 @@ async fn renew_leases(context: &RunContext) -> std::convert::Infallible {
             .collect();
         for mut lease in held {
             // A renewal that fails is tried again in time: a holder counts as dead only after four misses.
-            if renew(region.as_ref(), &mut lease).await.is_ok() {
+            if renew(region.as_ref(), &mut lease).await.is_err() {
+                continue;
+            }
+            let given_back = {
                 let mut leases = context
                     .leases
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
-                if let Some(known) = leases.get_mut(&lease.name) {
-                    *known = lease;
+                match leases.get_mut(&lease.name) {
+                    Some(known) => {
+                        *known = lease.clone();
+                        false
+                    }
+                    None => true,
                 }
+            };
+            // Given back while it was renewed: the renewal has made it anew. If this fails, waiters take it over after
+            // two minutes.
+            if given_back
+                && let Err(error) =
+                    release_lease(region.as_ref(), &lease.name, context.effects.run()).await
+            {
+                let cell = CellName {
+                    stage: context.pipeline.clone(),
+                    cell: lease.name.clone(),
+                };
+                context.tell(Event::Warning {
+                    cell,
+                    text: error.to_string(),
+                });
             }
         }
     }

@@ -4,15 +4,17 @@ use super::convert::{cell_name, cell_spec, facts_for};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Effect, EffectState, Outcome};
+use crate::lease::image_folder;
 use crate::names::tag;
 use crate::options::OnFailure;
 use crate::plan::cache::{CacheDecision, decide};
 use crate::plan::source::find_source;
 use crate::report::{LeftResource, ReportedImage, WayIn};
+use crate::steps::lease::{HeldLease, queue};
 use crate::steps::{self, CellContext, Progress, RunContext};
 use crate::way_in;
-use cloud::{CallerIdentity, Image, Region, Tags};
-use pipeline::model::{Source, Stage};
+use cloud::{CallerIdentity, ErrorKind, Image, Region, Tags};
+use pipeline::model::{Cache, Source, Stage};
 use std::sync::Arc;
 
 /// What a stage came to.
@@ -96,8 +98,8 @@ async fn find_or_build(
     let facts = facts_for(context, identity, &source);
     let spec = cell_spec(context, stage, &facts).map_err(fail)?;
     let options = &context.run().options;
-    let decision = context
-        .race(decide(
+    let look = || {
+        decide(
             context.region(),
             context.clock(),
             &context.run().images,
@@ -105,10 +107,19 @@ async fn find_or_build(
             &source,
             options,
             &spec,
-        ))
-        .await
-        .map_err(fail)?
-        .map_err(fail)?;
+        )
+    };
+    let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
+    let lease = match &decision {
+        CacheDecision::Build { tags, .. } => {
+            building_lease(context, stage, tags).await.map_err(fail)?
+        }
+        CacheDecision::Reuse { .. } => None,
+    };
+    if lease.is_some() {
+        // Whoever was before us in the line may have built it.
+        decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
+    }
     let (spec, reason) = match decision {
         CacheDecision::Reuse { image, reason } => {
             let image = *image;
@@ -119,6 +130,7 @@ async fn find_or_build(
                 name: image.name.clone(),
                 reason,
             });
+            give_back(context, lease.as_ref()).await?;
             steps::share_cached(context, &image, &spec.image).await?;
             let skipped = image
                 .tags
@@ -139,6 +151,7 @@ async fn find_or_build(
         .map_err(fail)?;
     context.finish(Step::Resolve);
     let built = steps::build_cell(context, &spec, &source, progress).await?;
+    give_back(context, lease.as_ref()).await?;
     context.run().tell(Event::Built {
         cell: context.cell().clone(),
         image_id: built.image.image_id.to_string(),
@@ -162,6 +175,40 @@ fn reported(
         name: image.name.clone(),
         cached,
         skipped,
+    }
+}
+
+/// Two runs that need the same image build it once: the second waits for the first, and takes over if the first dies or
+/// fails. Without the right to use SSM parameters both build.
+async fn building_lease(
+    context: &CellContext,
+    stage: &Stage,
+    tags: &Tags,
+) -> Result<Option<HeldLease>, StepError> {
+    let forced =
+        stage.cache == Cache::Off || context.run().options.rebuild.contains(stage.name.as_str());
+    let Some(key) = tags.get(tag::CACHE_KEY).filter(|_| !forced) else {
+        return Ok(None);
+    };
+    match queue(context, &image_folder(key), "the same image").await {
+        Ok(held) => Ok(Some(held)),
+        Err(StepError::Cloud(error)) if error.kind == ErrorKind::AccessDenied => {
+            context.warn(format!(
+                "whether another run builds the same image is not known: {error}"
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn give_back(context: &CellContext, lease: Option<&HeldLease>) -> Result<(), CellFailure> {
+    match lease {
+        Some(lease) => {
+            let given = lease.give_back(context).await;
+            given.map_err(|error| CellFailure::new(context.cell().clone(), Step::CleanUp, error))
+        }
+        None => Ok(()),
     }
 }
 
@@ -198,6 +245,8 @@ async fn after_failure(
         cell: context.cell().clone(),
         step: Step::CleanUp,
     });
+    // Renewing what is given back would claim it again.
+    context.drop_leases();
     let left = context.effects().unmake_all(Some(context.cell())).await;
     if way_in.is_none()
         && let Err(error) = forget_keys(context)

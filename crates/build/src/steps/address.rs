@@ -3,9 +3,10 @@
 
 use super::context::CellContext;
 use super::launch::Launched;
+use super::lease::{HeldLease, queue, say_now_and_then};
 use crate::failure::StepError;
 use crate::journal::{AddressBinder, Effect, EffectNumber, Outcome};
-use crate::lease::{Claim, LeaseProgress, Observation, claim_address};
+use crate::lease::address_folder;
 use crate::names::tag;
 use cloud::*;
 use std::net::Ipv4Addr;
@@ -13,8 +14,6 @@ use std::time::Duration;
 
 /// How often the binding and the console are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How often somebody who waits in line is told that it goes on.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 /// What the script in the instance writes to the console when it gives up.
 const FAILED_MARKER: &str = "qib-bind-address: FAILED";
 
@@ -29,10 +28,8 @@ pub(super) struct ElasticAddress {
     pub by: AddressBinder,
     /// How long binding may take.
     pub timeout: Duration,
-    /// The lease in the journal.
-    lease: EffectNumber,
-    /// The lease's parameter.
-    lease_name: String,
+    /// Its lease.
+    lease: HeldLease,
 }
 
 /// Waits in line for the address, then leases it.
@@ -44,67 +41,15 @@ pub(super) async fn claim(
     wait: Duration,
 ) -> Result<ElasticAddress, StepError> {
     let known = describe(context, allocation).await?;
-    let mine = Claim {
-        run: context.run_id().clone(),
-        purpose: format!("{} {}", context.run().pipeline, context.cell()),
-        held: true,
-        renewal: 0,
-    };
-    let mut observed: Option<Observation> = None;
-    let mut said: Option<(String, Timestamp)> = None;
-    let (lease, number) = loop {
-        context.run().cancellation.check()?;
-        let mut number = None;
-        let attempt = claim_address::<StepError>(
-            context.region(),
-            context.clock(),
-            allocation,
-            &mine,
-            &mut observed,
-            |name| {
-                let effect = Effect::ClaimLease {
-                    region: context.region().name().clone(),
-                    name: name.to_owned(),
-                };
-                number = Some(context.effects().announce(context.cell(), effect)?);
-                Ok(())
-            },
-        )
-        .await;
-        match (attempt, number) {
-            (Ok(Ok(lease)), Some(number)) => {
-                context
-                    .effects()
-                    .settle(number, &Ok(()), |()| Outcome::Done)?;
-                break (lease, number);
-            }
-            (Ok(Err(LeaseProgress::Behind(holder))), _) => {
-                let text = format!(
-                    "{} ({}) is held by run {} ({}); waiting in line",
-                    known.public_ip, allocation, holder.run, holder.purpose
-                );
-                say_now_and_then(context, &mut said, text);
-            }
-            (Ok(_), Some(number)) => {
-                context.effects().unmake(number).await?;
-            }
-            (Ok(_), None) => {}
-            (Err(error), Some(number)) => {
-                // The claim was announced: undo finds out by itself whether it was made.
-                let undone = context.effects().unmake(number).await;
-                return Err(undone.err().unwrap_or(error));
-            }
-            (Err(error), None) => return Err(error),
-        }
-    };
-    context.hold_lease(lease.clone());
+    let folder = address_folder(allocation.as_str());
+    let what = format!("{} ({allocation})", known.public_ip);
+    let held = queue(context, &folder, &what).await?;
     let address = ElasticAddress {
         allocation: allocation.clone(),
         public_ip: known.public_ip,
         by,
         timeout,
-        lease: number,
-        lease_name: lease.name,
+        lease: held,
     };
     wait_until_free(context, &address, wait).await?;
     context.note(format!(
@@ -112,18 +57,6 @@ pub(super) async fn claim(
         address.public_ip, address.allocation
     ));
     Ok(address)
-}
-
-fn say_now_and_then(context: &CellContext, said: &mut Option<(String, Timestamp)>, text: String) {
-    let now = context.clock().now();
-    let again = match said {
-        Some((before, at)) => *before != text || cloud::clock::between(*at, now) >= SAY_EVERY,
-        None => true,
-    };
-    if again {
-        context.note(text.clone());
-        *said = Some((text, now));
-    }
 }
 
 async fn describe(context: &CellContext, allocation: &AllocationId) -> Result<Address, StepError> {
@@ -345,6 +278,5 @@ pub(super) async fn free(
     bound: EffectNumber,
 ) -> Result<(), StepError> {
     context.effects().unmake(bound).await?;
-    context.drop_lease(&address.lease_name);
-    context.effects().unmake(address.lease).await
+    address.lease.give_back(context).await
 }

@@ -4,8 +4,8 @@ use crate::cancel::Cancellation;
 use crate::effects::Effects;
 use crate::event::{Event, OutputStream, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::journal::RunDirectory;
-use crate::lease::AddressLease;
+use crate::journal::{Effect, RunDirectory};
+use crate::lease::Lease;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId, tag};
 use crate::options::RunOptions;
@@ -43,7 +43,7 @@ pub struct RunContext {
     /// When the run started.
     pub started: Timestamp,
     /// The leases that the run holds now, to be renewed.
-    pub leases: Mutex<BTreeMap<String, AddressLease>>,
+    pub leases: Mutex<BTreeMap<String, Lease>>,
     /// Waits on instances of the region, shared by all cells.
     pub instances: InstancePoller,
     /// Waits on images of the region, shared by all cells.
@@ -252,12 +252,23 @@ impl CellContext {
     }
 
     /// Remembers a lease, so that it is renewed.
-    pub fn hold_lease(&self, lease: AddressLease) {
+    pub fn hold_lease(&self, lease: Lease) {
         self.run
             .leases
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(lease.name.clone(), lease);
+    }
+
+    /// Forgets all leases of the cell: they are about to be given back.
+    pub fn drop_leases(&self) {
+        for (_, entry) in self.effects().state().outstanding() {
+            if let (true, Effect::ClaimLease { name, .. }) =
+                (entry.cell == self.cell, &entry.effect)
+            {
+                self.drop_lease(name);
+            }
+        }
     }
 
     /// Forgets a lease that was given back.

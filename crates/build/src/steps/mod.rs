@@ -16,6 +16,7 @@ mod connect;
 mod context;
 mod group;
 mod launch;
+pub mod lease;
 mod provision;
 mod publish;
 pub(crate) mod user_data_parts;

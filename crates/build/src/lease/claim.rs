@@ -1,10 +1,8 @@
-//! Claiming, renewing and releasing the lease of an Elastic IP.
+//! Claiming, renewing and releasing a lease.
 
-use super::rule::{
-    Claim, LeaseMove, LeaseView, Observation, is_settled, lease_folder, lease_name, next_move,
-};
+use super::rule::{Claim, LeaseMove, LeaseView, Observation, is_settled, lease_name, next_move};
 use crate::names::RunId;
-use cloud::{AllocationId, Clock, CloudError, ErrorKind, ParameterWrite, Region};
+use cloud::{Clock, CloudError, ErrorKind, ParameterWrite, Region};
 use std::time::Duration;
 
 /// How often a waiter looks.
@@ -12,7 +10,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A lease that this run holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AddressLease {
+pub struct Lease {
     /// The parameter that carries it.
     pub name: String,
     /// What stands in it.
@@ -31,16 +29,15 @@ pub enum LeaseProgress {
 /// Tries once around: looks, and claims if the rule says so. Gives the lease, or whom to wait behind.
 ///
 /// `announce` is called with the parameter's name before it is created.
-pub async fn claim_address<E: From<CloudError>>(
+pub async fn claim_lease<E: From<CloudError>>(
     region: &dyn Region,
     clock: &dyn Clock,
-    allocation: &AllocationId,
+    folder: &str,
     mine: &Claim,
     observed: &mut Option<Observation>,
     mut announce: impl FnMut(&str) -> Result<(), E>,
-) -> Result<Result<AddressLease, LeaseProgress>, E> {
-    let folder = lease_folder(allocation.as_str());
-    let view = LeaseView::of(&region.parameters_below(&folder).await?);
+) -> Result<Result<Lease, LeaseProgress>, E> {
+    let view = LeaseView::of(&region.parameters_below(folder).await?);
     let observation = Observation::update(observed.take(), view, clock.now());
     let step = next_move(&observation, clock.now());
     *observed = Some(observation);
@@ -51,7 +48,7 @@ pub async fn claim_address<E: From<CloudError>>(
         }
         LeaseMove::Claim { generation } => generation,
     };
-    let name = lease_name(&folder, generation);
+    let name = lease_name(folder, generation);
     announce(&name)?;
     let value = encode(mine);
     match region
@@ -72,21 +69,21 @@ pub async fn claim_address<E: From<CloudError>>(
         .as_ref()
         .and_then(|observation| observation.view.claim.clone());
     if !is_settled(
-        &region.parameters_below(&folder).await?,
+        &region.parameters_below(folder).await?,
         generation,
         dead.as_ref(),
     ) {
         release_lease(region, &name, &mine.run).await?;
         return Ok(Err(LeaseProgress::Lost));
     }
-    Ok(Ok(AddressLease {
+    Ok(Ok(Lease {
         name,
         claim: mine.clone(),
     }))
 }
 
 /// Renews: shows others that the holder is alive.
-pub async fn renew(region: &dyn Region, lease: &mut AddressLease) -> Result<(), CloudError> {
+pub async fn renew(region: &dyn Region, lease: &mut Lease) -> Result<(), CloudError> {
     lease.claim.renewal += 1;
     region
         .put_parameter(
