@@ -101,7 +101,14 @@ fn cloud_init_accepts_the_parts_and_puts_the_keys_and_the_address_in_place() {
 fn a_key_that_cloud_config_brings_logs_in_too() {
     let ec2 = LocalEc2::new(Config::USUAL);
     let connect = "{ user: admin, key: ecdsa-p256, address: { elastic_ip: eipalloc-0local, timeout: 90s }, timeout: 90s }";
-    let file = ec2.pipeline(OneStage { connect, ..stage() }.text());
+    let file = ec2.pipeline(
+        OneStage {
+            connect,
+            provision: r#"[{ run: { name: greet, inline: "echo hello from $(id -un)" } }]"#,
+            ..stage()
+        }
+        .text(),
+    );
     let ended = ec2.run(&file).exits(0);
     assert!(
         lines(&ended).contains(&"hello from admin".to_owned()),

@@ -22,7 +22,7 @@ fn in_a_pipe_there_is_one_plain_line_for_each_event() {
     let greeting = ended
         .stderr
         .lines()
-        .find(|line| line.contains("hello from ec2-user"));
+        .find(|line| line.contains("hello from the guest"));
     let greeting =
         greeting.unwrap_or_else(|| panic!("the provisioner's output is not shown{ended}"));
     let (clock, rest) = greeting.split_at(8);

@@ -37,7 +37,7 @@ impl Default for OneStage<'_> {
             source: r#"{ filter: { owners: ["309956199498"], name: "RHEL-8.7*HVM-*Hourly*", arch: x86_64 } }"#,
             launch: "subnet: { default_vpc: true, zone: c }",
             connect: "{ user: ec2-user, timeout: 60s }",
-            provision: r#"[{ run: { name: greet, inline: "echo hello from $(id -un)" } }]"#,
+            provision: r#"[{ run: { name: greet, inline: "echo hello from the guest" } }]"#,
             image: r#"{ name: "one-${{ run.id }}" }"#,
             more: "",
             top: "",
