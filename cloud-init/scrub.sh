@@ -80,6 +80,13 @@ remove_files /run/cloud-init/combined-cloud-config* /run/cloud-init/merged.cfg /
     /run/cloud-init/cloud-config* /var/lib/cloud/data/*user-data* \
     /var/log/qib-bind-address.log /run/qib-bind-address.*
 
+# Files of scripts whose connection broke or that were killed: their environment may hold secrets. This script's own
+# folder goes too; the shell has the file open.
+remove_files /tmp/qib-*/run /tmp/qib-*/script
+for folder in /tmp/qib-*; do
+    [ -d "$folder" ] && [ ! -L "$folder" ] && rm -rf -- "$folder"
+done
+
 if [ "${QIB_HOST_KEYS:-keep}" = remove ]; then
     # The session in use has its keys already and goes on.
     remove_files /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /etc/ssh/ssh_host_*_key-cert.pub

@@ -61,6 +61,10 @@ pub async fn list(region: &dyn Region, query: &ImageQuery) -> Result<Vec<ImageRo
         ..ImageFilter::default()
     };
     let mut images = region.images(&filter).await?;
+    // EC2's filters take `*` and `?`; a stage's name is meant as it is.
+    images.retain(|image| {
+        query.stage.is_none() || image.tags.get(tag::STAGE) == query.stage.as_deref()
+    });
     images.sort_by(|a, b| {
         b.created
             .cmp(&a.created)

@@ -39,6 +39,22 @@ impl Mask {
         Self { needles }
     }
 
+    /// A line of a guest's output with every secret replaced, also one that control sequences are strewn into: colours
+    /// around a part of it, say. Such a line loses its control sequences.
+    pub fn apply_to_output(&self, line: &str) -> String {
+        let masked = self.apply(line);
+        let plain = without_controls(&masked);
+        match self.apply(&plain) {
+            Cow::Owned(hidden) => hidden,
+            Cow::Borrowed(_) => masked.into_owned(),
+        }
+    }
+
+    /// The length of the longest secret, in bytes.
+    fn longest(&self) -> usize {
+        self.needles.first().map_or(0, String::len)
+    }
+
     /// `text` with every secret replaced.
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut masked = Cow::Borrowed(text);
@@ -57,6 +73,63 @@ impl std::fmt::Debug for Mask {
     }
 }
 
+/// `text` without control characters and escape sequences (ECMA-48: CSI, OSC and the like).
+fn without_controls(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => match characters.next() {
+                Some('[') => while characters.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
+                Some(']' | 'P' | 'X' | '^' | '_') => {
+                    while let Some(c) = characters.next() {
+                        if c == '\u{7}' || (c == '\u{1b}' && characters.next_if_eq(&'\\').is_some())
+                        {
+                            break;
+                        }
+                    }
+                }
+                Some(_) | None => {}
+            },
+            '\t' => plain.push(character),
+            control if control.is_control() => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// Masks lines that come in pieces, because they are longer than the client passes on at once: a secret may lie across
+/// two pieces.
+#[derive(Debug, Default)]
+pub struct PieceMask {
+    /// The end of the piece before, which may be the beginning of a secret. Held back until more is known.
+    held: String,
+}
+
+impl PieceMask {
+    /// What may be shown after `line`. A line of at least `piece` bytes counts as one that goes on.
+    pub fn push(&mut self, mask: &Mask, line: &str, piece: usize) -> String {
+        let goes_on = line.len() + 4 > piece;
+        let text = mask.apply_to_output(&(std::mem::take(&mut self.held) + line));
+        if !goes_on {
+            return text;
+        }
+        let mut cut = text.len().saturating_sub(mask.longest());
+        while !text.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        self.held = text[cut..].to_owned();
+        text[..cut].to_owned()
+    }
+
+    /// What is still held back, at the end of the output.
+    pub fn finish(&mut self) -> Option<String> {
+        let held = std::mem::take(&mut self.held);
+        (!held.is_empty()).then_some(held)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +139,40 @@ mod tests {
     fn masks_a_multi_line_secret_line_by_line() {
         let mask = Mask::new(["first line\n{\nsecond line\n"]);
         assert_eq!(mask.apply("a second line b { c"), "a *** b { c");
+    }
+
+    #[test]
+    fn masks_what_control_sequences_are_strewn_into() {
+        let mask = Mask::new(["abcdefg"]);
+        for hidden in [
+            "ab\u{1b}[31mcde\u{1b}[0mfg",
+            "abc\u{8}defg",
+            "ab\0cdefg",
+            "a\u{1b}]0;title\u{7}bcdefg",
+        ] {
+            assert_eq!(
+                mask.apply_to_output(&format!("x {hidden} y")),
+                "x *** y",
+                "{hidden:?}"
+            );
+        }
+        assert_eq!(
+            mask.apply_to_output("\u{1b}[31mred\u{1b}[0m"),
+            "\u{1b}[31mred\u{1b}[0m"
+        );
+    }
+
+    #[test]
+    fn masks_across_the_pieces_of_an_overlong_line() {
+        let mask = Mask::new(["s3cret-value"]);
+        for at in 1..12 {
+            let whole = format!("{}s3cret-value", "a".repeat(100 - at));
+            let mut pieces = PieceMask::default();
+            let mut shown = pieces.push(&mask, &whole[..100], 100);
+            shown.push_str(&pieces.push(&mask, &whole[100..], 100));
+            shown.push_str(&pieces.finish().unwrap_or_default());
+            assert_eq!(shown, format!("{}***", "a".repeat(100 - at)));
+        }
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use crate::failure::StepError;
 use crate::options::GuestEndpoint;
 use crate::steps::user_data_parts::{Ingredients, compose_parts};
 use cloud::Timestamp;
-use pipeline::model::{Address, Bind, HostKey, LoginKey, Stage};
+use pipeline::model::{Address, Bind, HostKey, LoginKey, Provisioner, Stage};
 use pipeline::template::RunFacts;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
@@ -23,6 +23,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
     for stage in loaded.pipeline.stages.iter() {
         problems.extend(name_problem(loaded, stage, now));
         problems.extend(user_data_problem(loaded, stage));
+        problems.extend(environment_problems(loaded, stage));
     }
     problems
 }
@@ -41,6 +42,25 @@ fn name_problem(loaded: &Loaded, stage: &Stage, now: Timestamp) -> Option<Proble
     let error = check_image_name(&name).err()?;
     let message = format!("the image's name would be `{name}`, which EC2 refuses: {error}");
     Some(loaded.problem(stage.image.name.span(), message, None))
+}
+
+/// No process can have a variable with a NUL byte in it.
+fn environment_problems(loaded: &Loaded, stage: &Stage) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for provisioner in &stage.provision {
+        let Provisioner::Run(run) = &provisioner.value else {
+            continue;
+        };
+        for (name, value) in &run.env {
+            let text = value.render(&RunFacts::default());
+            if text.is_ok_and(|text| text.expose().contains('\0')) {
+                let message =
+                    format!("the value of the environment variable {name} contains a NUL byte");
+                problems.push(loaded.problem(name.span, message, None));
+            }
+        }
+    }
+    problems
 }
 
 fn user_data_problem(loaded: &Loaded, stage: &Stage) -> Option<Problem> {

@@ -15,6 +15,8 @@ use std::time::Duration;
 /// How long the undo of one effect may take: deleting a group has to wait for an instance to be gone, which EC2 takes
 /// minutes over at worst.
 pub const UNDO_TIME: Duration = Duration::from_secs(10 * 60);
+/// How long EC2 may give no answer at all until an undo is given up: better a list of what is left than silence.
+pub const UNANSWERED_TIME: Duration = Duration::from_secs(60);
 /// How long to look for something until it counts as gone. EC2 is eventually consistent: what was made a moment ago, or
 /// by a call whose reply was lost, may show late. <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
 pub const LOOK_TIME: Duration = Duration::from_secs(15);
@@ -199,6 +201,7 @@ where
     F: Future<Output = Result<(), CloudError>>,
 {
     let until = deadline(clock, UNDO_TIME);
+    let mut unanswered_since = None;
     let mut pauses = backon::ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
         .with_max_delay(Duration::from_secs(10))
@@ -212,7 +215,14 @@ where
                 let may_pass = error.is_passing()
                     || matches!(error.kind, ErrorKind::Dependency | ErrorKind::WrongState);
                 let pause = pauses.next().unwrap_or(Duration::from_secs(10));
-                if !may_pass || clock.now() >= until {
+                let now = clock.now();
+                let unanswered = if error.kind == ErrorKind::Transient {
+                    cloud::clock::between(*unanswered_since.get_or_insert(now), now)
+                } else {
+                    unanswered_since = None;
+                    Duration::ZERO
+                };
+                if !may_pass || now >= until || unanswered >= UNANSWERED_TIME {
                     return Err(error);
                 }
                 clock.sleep(pause).await;

@@ -6,6 +6,7 @@ use super::launch::Launched;
 use crate::event::{Event, OutputStream};
 use crate::failure::StepError;
 use crate::guest::{CommandEnd, GuestCommand, GuestSession, Output, Script, SessionError};
+use crate::mask::PieceMask;
 use crate::options::Venue;
 use crate::spec::{ActionSpec, CellSpec, ProvisionerSpec, RunSpec, UploadContent, UploadSpec};
 use std::time::Duration;
@@ -66,11 +67,7 @@ async fn run_scripts(
             pty: spec.connect.pty,
             environment: run.environment.clone(),
         };
-        let mut output = Live {
-            context,
-            provisioner: &provisioner.name,
-            last: LastLines::default(),
-        };
+        let mut output = Live::new(context, &provisioner.name);
         let work = session.run(&command, &mut output);
         let ended = tokio::select! {
             ended = context.race(work) => ended?,
@@ -80,6 +77,7 @@ async fn run_scripts(
                 return Err(StepError::Provisioner { name: provisioner.name.clone(), how, last_lines: output.last.0 });
             }
         };
+        output.finish();
         let how = match ended {
             Ok(CommandEnd::Exited(code)) if run.exit_codes.contains(&code) => continue,
             Ok(CommandEnd::Exited(code)) => format!("ended with exit code {code}"),
@@ -208,16 +206,53 @@ async fn run_upload(
     }
 }
 
-/// Passes lines on as they come, and keeps the last ones for an error.
+/// Passes lines on as they come, masked, and keeps the last ones for an error.
 struct Live<'a> {
     context: &'a CellContext,
     provisioner: &'a str,
     last: LastLines,
+    stdout: PieceMask,
+    stderr: PieceMask,
+}
+
+impl<'a> Live<'a> {
+    fn new(context: &'a CellContext, provisioner: &'a str) -> Self {
+        Self {
+            context,
+            provisioner,
+            last: LastLines::default(),
+            stdout: PieceMask::default(),
+            stderr: PieceMask::default(),
+        }
+    }
+
+    fn show(&mut self, stream: OutputStream, line: &str) {
+        self.last.push(line);
+        self.context.output(self.provisioner, stream, line);
+    }
+
+    /// Passes on what was held back.
+    fn finish(&mut self) {
+        let held = [
+            (OutputStream::Stdout, self.stdout.finish()),
+            (OutputStream::Stderr, self.stderr.finish()),
+        ];
+        for (stream, line) in held {
+            if let Some(line) = line {
+                self.show(stream, &line);
+            }
+        }
+    }
 }
 
 impl Output for Live<'_> {
     fn line(&mut self, stream: OutputStream, line: &str) {
-        self.last.push(&self.context.run().masked(line));
-        self.context.output(self.provisioner, stream, line);
+        let mask = &self.context.run().mask;
+        let pieces = match stream {
+            OutputStream::Stdout => &mut self.stdout,
+            OutputStream::Stderr => &mut self.stderr,
+        };
+        let shown = pieces.push(mask, line, ssh::MAX_LINE_BYTES);
+        self.show(stream, &shown);
     }
 }

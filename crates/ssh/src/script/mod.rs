@@ -249,11 +249,9 @@ fn runner(
     let mut text = Zeroizing::new(String::new());
     let words: Vec<String> = interpreter.words().map(shell_quote).collect();
     let program = words.join(" ");
-    // Writing to a string cannot fail.
-    for (name, value) in environment.iter() {
-        let _ = writeln!(text, "export {name}={}", shell_quote(value.expose()));
-    }
-    let _ = writeln!(text, "rm -f {folder}/run");
+    // Writing to a string cannot fail. The shell has this file open and reads on; it goes before anything can fail, and
+    // by its full path: the variables below may hold a PATH without `rm`.
+    let _ = writeln!(text, "/bin/rm -f {folder}/run");
     let options = match errexit {
         Errexit::On if interpreter.has_errexit() => {
             // dash has no pipefail before 0.5.13, and refuses to start with an option that it does not know.
@@ -266,9 +264,15 @@ fn runner(
         }
         _ => "",
     };
-    let _ = writeln!(text, "{program}{options} {folder}/script");
+    // In a shell of their own, so that PATH or LD_PRELOAD of the script's do not reach the removal after it.
+    let _ = writeln!(text, "(");
+    for (name, value) in environment.iter() {
+        let _ = writeln!(text, "export {name}={}", shell_quote(value.expose()));
+    }
+    let _ = writeln!(text, "exec {program}{options} {folder}/script");
+    let _ = writeln!(text, ")");
     let _ = writeln!(text, "qib_status=$?");
-    let _ = writeln!(text, "rm -rf {folder}");
+    let _ = writeln!(text, "/bin/rm -rf {folder}");
     let _ = writeln!(text, "exit \"$qib_status\"");
     Zeroizing::new(std::mem::take(&mut *text).into_bytes())
 }

@@ -103,8 +103,8 @@ fn errexit_is_for_shells_only() {
     assert!(
         run("#!/usr/bin/env bash", Errexit::On).contains("/usr/bin/env bash $qib_options /tmp/")
     );
-    assert!(run("#!/bin/bash", Errexit::Off).contains("\n/bin/bash /tmp/"));
-    assert!(run("#!/usr/bin/python3 -u", Errexit::On).contains("\n/usr/bin/python3 -u /tmp/"));
+    assert!(run("#!/bin/bash", Errexit::Off).contains("\nexec /bin/bash /tmp/"));
+    assert!(run("#!/usr/bin/python3 -u", Errexit::On).contains("\nexec /usr/bin/python3 -u /tmp/"));
 }
 
 #[test]

@@ -257,6 +257,34 @@ fn command_lines() -> String {
     all
 }
 
+/// The file with the environment went by `rm`, which a PATH of the script's own does not have.
+#[tokio::test]
+async fn a_script_with_a_path_of_its_own_leaves_no_file_behind() {
+    let server = Server::start().await;
+    let mut script = script("echo reached\n");
+    for (name, value) in [("PATH", "/nowhere"), ("TOKEN", "h1dden")] {
+        script
+            .environment
+            .set(name, Secret::new(value))
+            .expect("a variable");
+    }
+    let prepared = script
+        .prepare(&ScriptId::random())
+        .expect("the script is well formed");
+    let mut output = Collected::default();
+    let exit = server
+        .connect()
+        .await
+        .run_script(&prepared, &mut output)
+        .await;
+    assert!(exit.is_ok_and(|exit| exit.is_success()), "{output:?}");
+    assert_eq!(output.text(Stream::Stdout), "reached");
+    assert!(
+        !folder_of(&prepared).exists(),
+        "the script's folder is gone"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_are_on_no_command_line_at_any_time() {
     let server = Server::start().await;
