@@ -21,6 +21,11 @@ pub fn interpreter() -> PathBuf {
     environment().join("bin").join("python")
 }
 
+/// The AWS CLI in it, as a program.
+pub fn aws_cli() -> PathBuf {
+    environment().join("bin").join("aws")
+}
+
 /// Installs what `tests/requirements.txt` lists, unless that very list is installed.
 ///
 /// # Errors

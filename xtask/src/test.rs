@@ -64,7 +64,9 @@ pub fn test(options: &Options) -> Result<(), Failure> {
     phases.done("building");
     if !options.end_to_end {
         Program::cargo()
-            .args(["test", "--workspace", "--exclude", "end-to-end", "--locked"])
+            .args(["test", "--workspace", "--exclude", "end-to-end"])
+            .args(["--locked", "--no-fail-fast"])
+            .env("QIB_TEST_AWS", python::aws_cli())
             .run()?;
         phases.done("the crates' tests");
     }
