@@ -1,6 +1,6 @@
 //! The AWS services that the local EC2 speaks, from the bytes of a request to the bytes of its answer.
 //!
-//! An action is a value: it is read from the request, then carried out against the [`Account`](crate::account::Account).
+//! An action is a value: it is read from the request, then carried out against the [`crate::account::Account`].
 //! What has to be done in the world besides is returned as [`Effect`]s.
 
 pub mod caller;

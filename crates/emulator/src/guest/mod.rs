@@ -15,7 +15,7 @@
 //! - Layers below the upper one, and the host's `/usr`, are read-only mounts; overlays belong to the guest's user namespace.
 //! - After `pivot_root` no host path is reachable but `/usr`, and no descriptor of the host's is open in any guest process.
 //! - Process 1 and the launcher are not dumpable and their memory belongs to the host's user namespace: no tracing, no `/proc` access.
-//! - What is *not* limited: memory, disk space and CPU time. Processes are, see [`init::MOST_PROCESSES`].
+//! - What is *not* limited: memory, disk space and CPU time. Processes are, see `init::MOST_PROCESSES`.
 
 mod accounts;
 mod base_layer;

@@ -13,7 +13,7 @@ pub struct LocalFile {
     /// As the pipeline's file names it, and where it does.
     pub written: Located<String>,
     /// Where it is: relative to the pipeline's folder unless absolute, with `~/` replaced. Empty until
-    /// [`crate::load`] has resolved it.
+    /// [`crate::load()`] has resolved it.
     pub path: PathBuf,
 }
 

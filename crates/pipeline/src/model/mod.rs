@@ -1,6 +1,6 @@
 //! What a pipeline file says, as types: the file's keys are the fields, and a value that has been made is a valid one.
 //!
-//! The types are read by [`crate::load`] and used by the engine. `schemars` makes the reference and the editors' JSON
+//! The types are read by [`crate::load()`] and used by the engine. `schemars` makes the reference and the editors' JSON
 //! Schema from the same types, so their documentation comments speak to the person who writes a pipeline.
 
 mod address;
