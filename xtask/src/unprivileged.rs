@@ -6,12 +6,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "qibtest";
-
-/// The user. Removed at the end if this run made it.
+/// The user: one of this process's own, so that two test runs on a machine do not meet. Removed with it.
 pub struct TestUser {
+    name: String,
     home: PathBuf,
-    made_here: bool,
 }
 
 /// Copies of what the tests use, where that user may read them: a checkout below root's home is closed to others.
@@ -20,35 +18,33 @@ pub struct Workplace {
 }
 
 impl TestUser {
-    /// Makes the user, or takes the one that is there.
+    /// Makes the user.
     ///
     /// # Errors
     /// If useradd fails or the user has no home.
     pub fn make() -> Result<Self, Failure> {
-        let made_here = Self::passwd_entry()?.is_none();
-        if made_here {
-            Program::new("useradd")
-                .args(["--create-home", "--shell", "/bin/bash", NAME])
-                .run()?;
-        }
-        let entry =
-            Self::passwd_entry()?.ok_or_else(|| Failure(format!("useradd made no user {NAME}")))?;
+        let name = format!("qibtest-{}", std::process::id());
+        Program::new("useradd")
+            .args(["--create-home", "--shell", "/bin/bash"])
+            .args([&name])
+            .run()?;
+        // From here on, whatever fails, it is removed.
+        let mut user = Self {
+            name,
+            home: PathBuf::new(),
+        };
+        let entry = Program::new("getent")
+            .args(["passwd", &user.name])
+            .stdout()?;
+        let entry = String::from_utf8_lossy(&entry);
         // passwd(5): name, password, uid, gid, comment, home, shell.
-        let home = entry
+        user.home = entry
             .split(':')
             .nth(5)
             .filter(|home| !home.is_empty())
-            .ok_or_else(|| Failure(format!("the user {NAME} has no home: {entry}")))?;
-        Ok(Self {
-            home: PathBuf::from(home),
-            made_here,
-        })
-    }
-
-    fn passwd_entry() -> Result<Option<String>, Failure> {
-        let answer = Program::new("getent").args(["passwd", NAME]).output()?;
-        let entry = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-        Ok((!entry.is_empty()).then_some(entry))
+            .map(PathBuf::from)
+            .ok_or_else(|| Failure(format!("the user {} has no home: {entry}", user.name)))?;
+        Ok(user)
     }
 
     /// Copies the binary, the pipelines and the AWS CLI to where this user may read them.
@@ -57,13 +53,9 @@ impl TestUser {
     /// If a copy fails.
     pub fn workplace(&self) -> Result<Workplace, Failure> {
         let folder = self.home.join("qib-test");
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .map_err(|error| failed(&format!("emptying {}", folder.display()), &error))?;
-        }
         let place = Workplace { folder };
         place.fill()?;
-        let owner = format!("{NAME}:");
+        let owner = format!("{}:", self.name);
         Program::new("chown")
             .args(["-R", &owner])
             .args([&place.folder])
@@ -78,12 +70,18 @@ impl TestUser {
     pub fn program(&self, place: &Workplace, original: &Path) -> Result<Program, Failure> {
         let copy = place.copy_program(original)?;
         let program = Program::new("setpriv")
-            .args(["--reuid", NAME, "--regid", NAME, "--init-groups"])
+            .args([
+                "--reuid",
+                &self.name,
+                "--regid",
+                &self.name,
+                "--init-groups",
+            ])
             .args(["env", "-i"])
             .args([
                 format!("HOME={}", self.home.display()),
-                format!("USER={NAME}"),
-                format!("LOGNAME={NAME}"),
+                format!("USER={}", self.name),
+                format!("LOGNAME={}", self.name),
             ])
             .args(["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"])
             .args([
@@ -98,12 +96,17 @@ impl TestUser {
 
 impl Drop for TestUser {
     fn drop(&mut self) {
-        if !self.made_here {
-            return;
-        }
-        if let Err(failure) = Program::new("userdel").args(["--remove", NAME]).run() {
+        let Self { name, .. } = self;
+        // What a failed test left running, such as a local EC2: userdel refuses while there is any. kill(2) with -1
+        // reaches all that this user may signal, which is what this user runs.
+        let ended = Program::new("setpriv")
+            .args(["--reuid", name, "--regid", name, "--init-groups"])
+            .args(["sh", "-c", "kill -KILL -- -1"])
+            .output();
+        let removed = Program::new("userdel").args(["--remove", name]).stdout();
+        if let Err(failure) = ended.and(removed) {
             eprintln!(
-                "the user {NAME} stays ({failure}): remove it with `userdel --remove {NAME}`"
+                "the user {name} stays ({failure}): remove it with `userdel --remove {name}`"
             );
         }
     }
