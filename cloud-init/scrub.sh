@@ -82,9 +82,13 @@ remove_files /run/cloud-init/combined-cloud-config* /run/cloud-init/merged.cfg /
 
 # Files of scripts whose connection broke or that were killed: their environment may hold secrets. This script's own
 # folder goes too; the shell has the file open.
-remove_files /tmp/qib-*/run /tmp/qib-*/script
 for folder in /tmp/qib-*; do
-    [ -d "$folder" ] && [ ! -L "$folder" ] && rm -rf -- "$folder"
+    # Named by 32 hexadecimal digits: nothing of the user's own.
+    name=${folder#/tmp/qib-}
+    case $name in *[!0-9a-f]*) continue ;; esac
+    [ "${#name}" -eq 32 ] && [ -d "$folder" ] && [ ! -L "$folder" ] || continue
+    remove_files "$folder/run" "$folder/script"
+    rm -rf -- "$folder"
 done
 
 if [ "${QIB_HOST_KEYS:-keep}" = remove ]; then
