@@ -24,8 +24,6 @@ const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// How long a host that answers may go on refusing the user's key: cloud-init may still be writing it.
 const REFUSED_WITHIN: Duration = Duration::from_secs(60);
-/// How long cloud-init may take to end its first boot.
-const CLOUD_INIT_WITHIN_SECONDS: u32 = 600;
 /// How much of the console goes into an error.
 const CONSOLE_LINES: usize = 40;
 
@@ -59,7 +57,7 @@ pub(super) async fn connect(
         target.user,
         session.host_fingerprint()
     ));
-    wait_for_cloud_init(context, spec, session.as_ref()).await?;
+    wait_for_cloud_init(context, spec, session.as_ref(), allowed).await?;
     Ok(GuestLink {
         target,
         session,
@@ -369,13 +367,14 @@ async fn wait_for_cloud_init(
     context: &CellContext,
     spec: &CellSpec,
     session: &dyn GuestSession,
+    allowed: Duration,
 ) -> Result<(), StepError> {
     let strict = match spec.connect.wait_cloud_init {
         WaitCloudInit::Never => return Ok(()),
         WaitCloudInit::Auto => false,
         WaitCloudInit::Always => true,
     };
-    let text = CLOUD_INIT_SCRIPT.replace("@SECONDS@", &CLOUD_INIT_WITHIN_SECONDS.to_string());
+    let text = CLOUD_INIT_SCRIPT.replace("@SECONDS@", &allowed.as_secs().to_string());
     let command = GuestCommand {
         script: Script {
             name: String::from("wait-cloud-init"),
@@ -394,7 +393,9 @@ async fn wait_for_cloud_init(
         CommandEnd::Exited(90 | 91) if !strict => return Ok(()),
         CommandEnd::Exited(90) => String::from("it is not installed"),
         CommandEnd::Exited(91) => String::from("it is disabled or did not run"),
-        CommandEnd::Exited(124) => format!("it did not end within {CLOUD_INIT_WITHIN_SECONDS} s"),
+        CommandEnd::Exited(124) => {
+            format!("it did not end within {allowed:?}, which is connect.timeout")
+        }
         CommandEnd::Exited(code) => format!(
             "`cloud-init status --wait` ended with {code}: {}",
             output.0.join(" ")
