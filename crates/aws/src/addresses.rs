@@ -6,13 +6,15 @@ use crate::{filters, tagging};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types;
 use cloud::port::Result;
-use cloud::{Address, AddressBinding, AllocationId, AssociationId, ErrorKind, InstanceId};
+use cloud::{
+    Address, AddressBinding, AddressFilter, AllocationId, AssociationId, ErrorKind, InstanceId,
+};
 
 /// DescribeAddresses knows no pages.
-pub(crate) async fn describe(ec2: &Client, allocations: &[AllocationId]) -> Result<Vec<Address>> {
+pub(crate) async fn describe(ec2: &Client, filter: &AddressFilter) -> Result<Vec<Address>> {
     const CALL: &str = "DescribeAddresses";
     let mut addresses = Vec::new();
-    for filters in filters::requests("allocation-id", allocations, &[]) {
+    for filters in filters::requests("allocation-id", &filter.allocation_ids, &filter.filters) {
         let answer = ec2
             .describe_addresses()
             .set_filters(filters)

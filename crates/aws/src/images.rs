@@ -74,8 +74,11 @@ pub(crate) async fn create(ec2: &Client, request: &ImageRequest) -> Result<Image
         .instance_id(request.instance_id.as_str())
         .name(&request.name)
         .set_description((!request.description.is_empty()).then(|| request.description.clone()))
-        // The instance is stopped by now. Were it not, EC2 would reboot it unless told otherwise.
-        .no_reboot(true)
+        // An instance that is not stopped would be rebooted by EC2 unless told otherwise.
+        .no_reboot(match request.capture {
+            Capture::Stopped => true,
+            Capture::Rebooting => false,
+        })
         .set_block_device_mappings(block_devices::mappings(&request.volumes))
         .set_tag_specifications(tagging::specifications([
             (ResourceType::Image, request.image_tags.clone()),

@@ -60,6 +60,10 @@ pub(crate) fn instance(answered: &types::Instance) -> std::result::Result<Instan
         launched: answered.launch_time().and_then(moment),
         key_name: answered.key_name().map(str::to_owned),
         tags: tagging::tags(answered.tags()),
+        purchase: match answered.instance_lifecycle() {
+            Some(InstanceLifecycleType::Spot) => Purchase::Spot,
+            Some(_) | None => Purchase::OnDemand,
+        },
     })
 }
 

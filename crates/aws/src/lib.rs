@@ -32,6 +32,7 @@ mod security_groups;
 mod snapshots;
 mod subnets;
 mod tagging;
+mod volumes;
 
 pub use account::AwsAccount;
 pub use options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};

@@ -5,7 +5,7 @@ use crate::classify::failed;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{self, ParameterType};
 use cloud::port::Result;
-use cloud::{ErrorKind, Parameter, ParameterWrite};
+use cloud::{Depth, ErrorKind, Parameter, ParameterWrite};
 
 /// The largest page that GetParametersByPath gives.
 /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html>
@@ -30,12 +30,12 @@ pub(crate) async fn get(ssm: &Client, name: &str) -> Result<Option<Parameter>> {
         .map_err(|bad| BadAnswer::to(CALL)(bad).about(name))
 }
 
-pub(crate) async fn below(ssm: &Client, path: &str) -> Result<Vec<Parameter>> {
+pub(crate) async fn below(ssm: &Client, path: &str, depth: Depth) -> Result<Vec<Parameter>> {
     const CALL: &str = "GetParametersByPath";
     let mut pages = ssm
         .get_parameters_by_path()
         .path(path)
-        .recursive(false)
+        .recursive(depth == Depth::All)
         .into_paginator()
         .page_size(PAGE)
         .send();

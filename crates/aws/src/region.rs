@@ -3,7 +3,7 @@
 use crate::capacity::NoRetryOfCapacity;
 use crate::{
     addresses, images, instances, key_pairs, launch, parameters, security_groups, snapshots,
-    subnets, tagging,
+    subnets, tagging, volumes,
 };
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -68,6 +68,14 @@ impl Region for AwsRegion {
         snapshots::share(&self.ec2, snapshot, accounts).await
     }
 
+    async fn volumes(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>> {
+        volumes::describe(&self.ec2, filters).await
+    }
+
+    async fn delete_volume(&self, volume: &VolumeId) -> Result<()> {
+        volumes::delete(&self.ec2, volume).await
+    }
+
     async fn subnets(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>> {
         subnets::describe(&self.ec2, filters).await
     }
@@ -117,8 +125,8 @@ impl Region for AwsRegion {
         key_pairs::delete(&self.ec2, key_pair).await
     }
 
-    async fn addresses(&self, allocations: &[AllocationId]) -> Result<Vec<Address>> {
-        addresses::describe(&self.ec2, allocations).await
+    async fn addresses(&self, filter: &AddressFilter) -> Result<Vec<Address>> {
+        addresses::describe(&self.ec2, filter).await
     }
 
     async fn associate_address(
@@ -169,8 +177,8 @@ impl Region for AwsRegion {
         parameters::get(&self.ssm, name).await
     }
 
-    async fn parameters_below(&self, path: &str) -> Result<Vec<Parameter>> {
-        parameters::below(&self.ssm, path).await
+    async fn parameters_below(&self, path: &str, depth: Depth) -> Result<Vec<Parameter>> {
+        parameters::below(&self.ssm, path, depth).await
     }
 
     async fn put_parameter(&self, name: &str, value: &str, write: ParameterWrite) -> Result<i64> {

@@ -147,7 +147,9 @@ pub async fn free_address(
     allocation: &AllocationId,
     instance: &InstanceId,
 ) -> Result<(), CloudError> {
-    let addresses = region.addresses(std::slice::from_ref(allocation)).await?;
+    let addresses = region
+        .addresses(&AddressFilter::allocation(allocation))
+        .await?;
     for address in addresses {
         if let Some(binding) = address.binding
             && binding.instance_id.as_ref() == Some(instance)

@@ -189,6 +189,9 @@ fn launch_request() -> LaunchRequest {
         user_data: Vec::new(),
         volumes: Vec::new(),
         ebs_optimized: None,
+        purchase: cloud::Purchase::OnDemand,
+        spot_max_price: None,
+        guest_shutdown: cloud::GuestShutdown::Stop,
         tags: TagSpecification::default(),
     }
 }

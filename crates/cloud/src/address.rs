@@ -16,6 +16,25 @@ pub struct Address {
     pub tags: Tags,
 }
 
+/// Which Elastic IPs to describe. Every given part must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressFilter {
+    /// Exactly these; empty for any.
+    pub allocation_ids: Vec<AllocationId>,
+    /// EC2 filters by name, such as `tag:Purpose` or `instance-id`.
+    pub filters: Vec<(String, Vec<String>)>,
+}
+
+impl AddressFilter {
+    /// One allocation.
+    pub fn allocation(id: &AllocationId) -> Self {
+        Self {
+            allocation_ids: vec![id.clone()],
+            filters: Vec::new(),
+        }
+    }
+}
+
 /// What an Elastic IP is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressBinding {

@@ -1,6 +1,6 @@
 //! Images and the snapshots behind them.
 
-use crate::{AccountId, EbsVolume, ImageId, InstanceId, SnapshotId, Tags, Timestamp};
+use crate::{AccountId, EbsVolume, ImageId, InstanceId, SnapshotId, Tags, Timestamp, VolumeId};
 
 /// An image's state, in EC2's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +55,23 @@ pub struct ImageFilter {
     pub filters: Vec<(String, Vec<String>)>,
 }
 
+/// In which state an instance is captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// It is stopped; `NoReboot` is sent.
+    Stopped,
+    /// It runs and cannot be stopped, as a one-time spot instance: EC2 shuts it down for the snapshots and starts it
+    /// again. <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html>
+    Rebooting,
+}
+
 /// What CreateImage is to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRequest {
     /// The instance to capture.
     pub instance_id: InstanceId,
+    /// In which state it is.
+    pub capture: Capture,
     /// The image's name.
     pub name: String,
     /// The image's description; may be empty.
@@ -94,6 +106,23 @@ pub struct Snapshot {
     pub progress_percent: u8,
     /// Its description, which names the image it was made for.
     pub description: String,
+    /// When it was begun; none if EC2 does not say.
+    pub started: Option<Timestamp>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// An EBS volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Its id.
+    pub volume_id: VolumeId,
+    /// Its state, in EC2's words: `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
+    pub state: String,
+    /// The instances it is attached to.
+    pub attached_to: Vec<InstanceId>,
+    /// When it was created; none if EC2 does not say.
+    pub created: Option<Timestamp>,
     /// Its tags.
     pub tags: Tags,
 }

@@ -73,6 +73,29 @@ pub struct Instance {
     pub key_name: Option<String>,
     /// Its tags.
     pub tags: Tags,
+    /// How it is paid for, which decides whether it can be stopped.
+    pub purchase: Purchase,
+}
+
+/// How an instance is paid for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Purchase {
+    /// At the fixed price.
+    #[default]
+    OnDemand,
+    /// As a one-time spot instance, which EC2 may take back and which cannot be stopped.
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-requests.html>
+    Spot,
+}
+
+/// What a shutdown from inside the guest does to the instance (`InstanceInitiatedShutdownBehavior`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GuestShutdown {
+    /// It stops.
+    #[default]
+    Stop,
+    /// It is terminated: how an instance ends by itself when qib is gone.
+    Terminate,
 }
 
 /// Which instances to describe. Every given part must hold.
@@ -144,6 +167,12 @@ pub struct LaunchRequest {
     pub volumes: Vec<EbsVolume>,
     /// Whether EBS gets bandwidth of its own; none leaves the type's default.
     pub ebs_optimized: Option<bool>,
+    /// How it is paid for.
+    pub purchase: Purchase,
+    /// The most to pay per hour for a spot instance, in US dollars; none for the on-demand price.
+    pub spot_max_price: Option<String>,
+    /// What a shutdown from inside does.
+    pub guest_shutdown: GuestShutdown,
     /// Tags of the instance and what comes with it.
     pub tags: TagSpecification,
 }

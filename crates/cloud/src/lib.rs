@@ -24,16 +24,19 @@ pub mod port;
 pub mod tags;
 pub mod wait;
 
-pub use address::{Address, AddressBinding};
+pub use address::{Address, AddressBinding, AddressFilter};
 pub use clock::{Clock, Timestamp};
 pub use error::{CloudError, ErrorKind};
 pub use ids::*;
-pub use image::{Image, ImageFilter, ImageRequest, ImageState, Snapshot, SnapshotState};
+pub use image::{
+    Capture, Image, ImageFilter, ImageRequest, ImageState, Snapshot, SnapshotState, Volume,
+};
 pub use instance::{
-    EbsVolume, Instance, InstanceFilter, InstanceState, LaunchRequest, Placement, VolumeType,
+    EbsVolume, GuestShutdown, Instance, InstanceFilter, InstanceState, LaunchRequest, Placement,
+    Purchase, VolumeType,
 };
 pub use key_pair::KeyPairDescription;
 pub use network::{IngressRule, SecurityGroup, Subnet};
-pub use parameter::{Parameter, ParameterWrite};
+pub use parameter::{Depth, Parameter, ParameterWrite};
 pub use port::{Account, CallerIdentity, Region};
 pub use tags::{TagSpecification, Tags};

@@ -1,5 +1,7 @@
 //! SSM parameters, which carry qib's leases.
 
+use std::time::Duration;
+
 /// A parameter's value and version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -9,6 +11,18 @@ pub struct Parameter {
     pub value: String,
     /// Counts its writes; starts at 1.
     pub version: i64,
+    /// How long ago it was last written, by the service's own clock at the moment of the answer: no two machines'
+    /// clocks are compared.
+    pub age: Duration,
+}
+
+/// How far down a read by path goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The names directly below the path.
+    OneLevel,
+    /// All names below the path.
+    All,
 }
 
 /// Whether a write may replace an existing value.

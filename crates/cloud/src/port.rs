@@ -22,6 +22,9 @@ pub trait Account: Send + Sync {
     /// Who these credentials belong to.
     async fn caller_identity(&self) -> Result<CallerIdentity>;
 
+    /// When the present credentials end; none if they do not, or nobody says.
+    async fn credentials_expiry(&self) -> Result<Option<Timestamp>>;
+
     /// The account in one region.
     fn region(&self, name: &RegionName) -> Arc<dyn Region>;
 }
@@ -36,7 +39,8 @@ pub trait Region: Send + Sync {
 
     /// DescribeImages, all pages. An unknown id in the filter is left out of the answer.
     async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>>;
-    /// CreateImage from a stopped instance (`NoReboot` is sent, so that a running one is never rebooted by accident).
+    /// CreateImage. `NoReboot` is sent unless [`ImageRequest::capture`] asks for a reboot, so that a running instance is
+    /// never rebooted by accident.
     async fn create_image(&self, request: &ImageRequest) -> Result<ImageId>;
     /// DeregisterImage. Its snapshots stay.
     async fn deregister_image(&self, image: &ImageId) -> Result<()>;
@@ -49,6 +53,11 @@ pub trait Region: Send + Sync {
     async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<()>;
     /// ModifySnapshotAttribute: lets `accounts` make volumes from the snapshot.
     async fn share_snapshot(&self, snapshot: &SnapshotId, accounts: &[AccountId]) -> Result<()>;
+
+    /// DescribeVolumes by EC2 filters, all pages.
+    async fn volumes(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>>;
+    /// DeleteVolume.
+    async fn delete_volume(&self, volume: &VolumeId) -> Result<()>;
 
     /// DescribeSubnets by EC2 filters, all pages.
     async fn subnets(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>>;
@@ -80,8 +89,8 @@ pub trait Region: Send + Sync {
     /// DeleteKeyPair by id.
     async fn delete_key_pair(&self, key_pair: &KeyPairId) -> Result<()>;
 
-    /// DescribeAddresses; all of the account's if `allocations` is empty.
-    async fn addresses(&self, allocations: &[AllocationId]) -> Result<Vec<Address>>;
+    /// DescribeAddresses. An unknown allocation is left out of the answer.
+    async fn addresses(&self, filter: &AddressFilter) -> Result<Vec<Address>>;
     /// AssociateAddress, always with `AllowReassociation=false`: qib never takes an address from another.
     async fn associate_address(
         &self,
@@ -113,8 +122,8 @@ pub trait Region: Send + Sync {
 
     /// GetParameter; none if there is no such parameter.
     async fn parameter(&self, name: &str) -> Result<Option<Parameter>>;
-    /// GetParametersByPath, one level, all pages.
-    async fn parameters_below(&self, path: &str) -> Result<Vec<Parameter>>;
+    /// GetParametersByPath, all pages.
+    async fn parameters_below(&self, path: &str, depth: Depth) -> Result<Vec<Parameter>>;
     /// PutParameter of type String; gives the version written.
     async fn put_parameter(&self, name: &str, value: &str, write: ParameterWrite) -> Result<i64>;
     /// DeleteParameter.

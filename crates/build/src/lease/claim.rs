@@ -2,7 +2,7 @@
 
 use super::rule::{Claim, LeaseMove, LeaseView, Observation, is_settled, lease_name, next_move};
 use crate::names::RunId;
-use cloud::{Clock, CloudError, ErrorKind, ParameterWrite, Region};
+use cloud::{Clock, CloudError, Depth, ErrorKind, ParameterWrite, Region};
 use std::time::Duration;
 
 /// How often a waiter looks.
@@ -37,7 +37,7 @@ pub async fn claim_lease<E: From<CloudError>>(
     observed: &mut Option<Observation>,
     mut announce: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<Result<Lease, LeaseProgress>, E> {
-    let view = LeaseView::of(&region.parameters_below(folder).await?);
+    let view = LeaseView::of(&region.parameters_below(folder, Depth::OneLevel).await?);
     let observation = Observation::update(observed.take(), view, clock.now());
     let step = next_move(&observation, clock.now());
     *observed = Some(observation);
@@ -69,7 +69,7 @@ pub async fn claim_lease<E: From<CloudError>>(
         .as_ref()
         .and_then(|observation| observation.view.claim.clone());
     if !is_settled(
-        &region.parameters_below(folder).await?,
+        &region.parameters_below(folder, Depth::OneLevel).await?,
         generation,
         dead.as_ref(),
     ) {

@@ -186,6 +186,7 @@ mod tests {
             name: lease_name(&address_folder("eipalloc-1"), generation),
             value: serde_json::to_string(claim).unwrap(),
             version,
+            age: Duration::ZERO,
         };
         let mine = parameter(2, &claim(1, true), 1);
         let lower = claim(2, true);

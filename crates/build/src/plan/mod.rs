@@ -9,7 +9,7 @@ use crate::ports::Ports;
 use crate::run::{cell_name, cell_spec_for, plan_facts};
 use crate::spec::{AddressSpec, CellSpec};
 use cache::{CacheState, identify, look_up};
-use cloud::{CallerIdentity, Image, Region};
+use cloud::{AddressFilter, CallerIdentity, Image, Region};
 use pipeline::model::{Pipeline, Source, Stage};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -105,7 +105,9 @@ async fn plan_stage(
     let mut row = first_row(&spec, options);
     match &spec.connect.address {
         AddressSpec::Elastic { allocation, .. } => {
-            let addresses = region.addresses(std::slice::from_ref(allocation)).await?;
+            let addresses = region
+                .addresses(&AddressFilter::allocation(allocation))
+                .await?;
             let address =
                 addresses
                     .into_iter()

@@ -66,7 +66,7 @@ async fn describe(context: &CellContext, allocation: &AllocationId) -> Result<Ad
     };
     match context
         .region()
-        .addresses(std::slice::from_ref(allocation))
+        .addresses(&AddressFilter::allocation(allocation))
         .await
     {
         Ok(addresses) => addresses.into_iter().next().ok_or_else(unknown),

@@ -166,6 +166,7 @@ pub(super) async fn create_image(
     }
     let request = ImageRequest {
         instance_id: launched.instance.instance_id.clone(),
+        capture: Capture::Stopped,
         name: spec.image.name.clone(),
         description: spec.image.description.clone(),
         volumes: spec.image.volumes.clone(),

@@ -56,6 +56,9 @@ pub(super) async fn launch(
         user_data,
         volumes: spec.launch.volumes.clone(),
         ebs_optimized: spec.launch.ebs_optimized,
+        purchase: Purchase::OnDemand,
+        spot_max_price: None,
+        guest_shutdown: GuestShutdown::Stop,
         tags: TagSpecification {
             instance: instance_tags,
             volume: tags.clone(),

@@ -5,6 +5,7 @@ use cloud::*;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +159,10 @@ impl Account for FakeAccount {
         })
     }
 
+    async fn credentials_expiry(&self) -> Result<Option<Timestamp>, CloudError> {
+        Ok(None)
+    }
+
     fn region(&self, _name: &RegionName) -> Arc<dyn Region> {
         Arc::new(self.clone())
     }
@@ -233,6 +238,7 @@ impl Region for FakeAccount {
                 state: SnapshotState::Pending,
                 progress_percent: 50,
                 description: String::new(),
+                started: None,
                 tags: request.snapshot_tags.clone(),
             },
         );
@@ -308,6 +314,16 @@ impl Region for FakeAccount {
                 .iter()
                 .map(|account| format!("{snapshot} {account}")),
         );
+        lost((), fault)
+    }
+
+    async fn volumes(&self, _filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>, CloudError> {
+        self.call("DescribeVolumes")?;
+        Ok(Vec::new())
+    }
+
+    async fn delete_volume(&self, _volume: &VolumeId) -> Result<(), CloudError> {
+        let fault = self.call("DeleteVolume")?;
         lost((), fault)
     }
 
@@ -446,7 +462,7 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
-    async fn addresses(&self, allocations: &[AllocationId]) -> Result<Vec<Address>, CloudError> {
+    async fn addresses(&self, filter: &AddressFilter) -> Result<Vec<Address>, CloudError> {
         self.call("DescribeAddresses")?;
         let mut store = self.store();
         let running = store
@@ -469,7 +485,17 @@ impl Region for FakeAccount {
         Ok(store
             .addresses
             .values()
-            .filter(|a| allocations.is_empty() || allocations.contains(&a.allocation_id))
+            .filter(|a| {
+                let ids = &filter.allocation_ids;
+                let wanted = ids.is_empty() || ids.contains(&a.allocation_id);
+                let bound = a.binding.as_ref().and_then(|b| b.instance_id.as_ref());
+                wanted
+                    && fits(
+                        &a.tags,
+                        &filter.filters,
+                        &[("instance-id", bound.map_or("", InstanceId::as_str))],
+                    )
+            })
             .cloned()
             .collect())
     }
@@ -531,6 +557,7 @@ impl Region for FakeAccount {
             launched: None,
             key_name: request.key_name.clone(),
             tags: request.tags.instance.clone(),
+            purchase: request.purchase,
         };
         let mut store = self.store();
         store
@@ -654,10 +681,15 @@ impl Region for FakeAccount {
                 name: name.into(),
                 value: value.clone(),
                 version: *version,
+                age: Duration::ZERO,
             }))
     }
 
-    async fn parameters_below(&self, path: &str) -> Result<Vec<Parameter>, CloudError> {
+    async fn parameters_below(
+        &self,
+        path: &str,
+        _depth: Depth,
+    ) -> Result<Vec<Parameter>, CloudError> {
         self.call("GetParametersByPath")?;
         let store = self.store();
         let below = store
@@ -669,6 +701,7 @@ impl Region for FakeAccount {
                 name: name.clone(),
                 value: value.clone(),
                 version: *version,
+                age: Duration::ZERO,
             })
             .collect())
     }
