@@ -54,6 +54,33 @@ pub trait Guest: Send + Sync {
 
     /// Tells when and why it ended.
     fn exited(&self) -> watch::Receiver<Option<GuestExit>>;
+
+    /// Whether packets from outside reach it.
+    fn has_network(&self) -> bool {
+        true
+    }
+}
+
+/// A guest whose network never came up.
+pub(crate) struct Unplugged(pub(crate) Arc<dyn Guest>);
+
+#[async_trait]
+impl Guest for Unplugged {
+    async fn connect_ssh(&self) -> io::Result<UnixStream> {
+        Err(io::ErrorKind::NetworkUnreachable.into())
+    }
+
+    async fn stop(&self, how: StopKind) -> Result<(), RuntimeError> {
+        self.0.stop(how).await
+    }
+
+    fn exited(&self) -> watch::Receiver<Option<GuestExit>> {
+        self.0.exited()
+    }
+
+    fn has_network(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]
