@@ -61,8 +61,13 @@ pub trait Guest: Send + Sync {
     }
 }
 
-/// A guest whose network never came up.
-pub(crate) struct Unplugged(pub(crate) Arc<dyn Guest>);
+/// A guest whose network never came up: whom it connects to it never hears from.
+pub(crate) struct Unplugged {
+    /// The guest.
+    pub(crate) guest: Arc<dyn Guest>,
+    /// Its metadata service's and the API's listeners. While they are open nobody refuses the guest, and nobody answers.
+    pub(crate) _unanswered: [TcpListener; 2],
+}
 
 #[async_trait]
 impl Guest for Unplugged {
@@ -71,11 +76,11 @@ impl Guest for Unplugged {
     }
 
     async fn stop(&self, how: StopKind) -> Result<(), RuntimeError> {
-        self.0.stop(how).await
+        self.guest.stop(how).await
     }
 
     fn exited(&self) -> watch::Receiver<Option<GuestExit>> {
-        self.0.exited()
+        self.guest.exited()
     }
 
     fn has_network(&self) -> bool {

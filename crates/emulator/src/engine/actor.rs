@@ -234,9 +234,11 @@ impl Actor {
             endpoint,
             guest,
         } = self.engine.runtime.start(spec).await?;
-        // Whom nobody serves the guest connects to and never hears from.
         let (guest, services): (Arc<dyn Guest>, _) = match without_network {
-            true => (Arc::new(Unplugged(guest)), Vec::new()),
+            true => {
+                let _unanswered = [imds, endpoint];
+                (Arc::new(Unplugged { guest, _unanswered }), Vec::new())
+            }
             false => {
                 let services = vec![
                     imds::serve(imds, self.engine.clone(), self.id.clone())?,
