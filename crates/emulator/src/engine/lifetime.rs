@@ -8,7 +8,6 @@ use crate::account::instance::Instance;
 use crate::account::lifecycle::InstanceState;
 use crate::guest::StopKind;
 use crate::ids::{InstanceId, LayerId};
-use jiff::Timestamp;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -80,7 +79,7 @@ impl Engine {
         layer: &LayerId,
         outcome: Result<(), String>,
     ) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let mut layers = Vec::new();
         if let Some(instance) = account.find_instance_mut(instance) {
             if outcome.is_ok() && !instance.layers.contains(layer) {
@@ -115,7 +114,7 @@ impl Engine {
 
     /// Forgets terminated instances that have been shown long enough.
     pub fn forget_terminated(self: &Arc<Self>) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let due = |i: &Instance| {
             i.state == InstanceState::Terminated
                 && now.duration_since(i.since).unsigned_abs() >= self.timing.terminated_shown

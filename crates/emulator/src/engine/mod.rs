@@ -25,21 +25,21 @@ use crate::api::error::ApiError;
 use crate::api::protocol::{HttpReply, HttpRequest, Service};
 use crate::api::{Cx, Effect, ec2, ssm, sts};
 use crate::catalogue::Catalogue;
+use crate::clock::Clock;
 use crate::config::{EmulatorConfig, Timing};
 use crate::faults::{FaultFile, Faults};
 use crate::ids::{InstanceId, LayerId};
-use crate::network::{Barrier, PublicNetwork};
+use crate::network::{Barrier, Doors, PublicNetwork};
 use crate::runtime::{Guest, GuestRuntime};
 use actor::Actors;
-use jiff::Timestamp;
 use request_log::{RequestLog, RequestRecord};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use throttle::Buckets;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A local EC2 cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +66,30 @@ pub struct Served {
     pub ssh_port: u16,
 }
 
+/// What a local EC2 is set in, besides its folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// What time it is.
+    pub clock: Clock,
+    /// How its guests' public addresses are served.
+    pub doors: Doors,
+    /// Where the account is remembered.
+    pub memory: Memory,
+}
+
+/// Where a local EC2 remembers its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// In its folder's state file, written after every change.
+    OnDisk,
+    /// In the process alone: it ends with it.
+    OfTheProcess,
+}
+
 /// A local EC2.
 pub struct Engine {
     dir: PathBuf,
+    clock: Clock,
     timing: Timing,
     served: Served,
     runtime: Arc<dyn GuestRuntime>,
@@ -98,6 +119,27 @@ impl Engine {
         account: Account,
         served: Served,
     ) -> Result<Arc<Self>, StartError> {
+        let surroundings = Surroundings {
+            clock: Clock::System,
+            doors: Doors::Open(Barrier::of_this_host()),
+            memory: Memory::OnDisk,
+        };
+        Self::within(surroundings, dir, config, runtime, account, served)
+    }
+
+    /// The same in other surroundings than a daemon's, such as a simulation's.
+    ///
+    /// # Errors
+    /// If its files cannot be opened.
+    pub fn within(
+        surroundings: Surroundings,
+        dir: &Path,
+        config: &EmulatorConfig,
+        runtime: Arc<dyn GuestRuntime>,
+        account: Account,
+        served: Served,
+    ) -> Result<Arc<Self>, StartError> {
+        let clock = surroundings.clock;
         let file = |path: &str| dir.join(path);
         let log = RequestLog::open(dir).map_err(|source| StartError::File {
             path: file("requests.jsonl"),
@@ -111,10 +153,14 @@ impl Engine {
             })?;
         }
         let timing = config.delays.timing();
-        let store = Store::new(dir);
+        let store = match surroundings.memory {
+            Memory::OnDisk => Store::new(dir),
+            Memory::OfTheProcess => Store::forgetful(),
+        };
         store.save(&account)?;
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
+            clock,
             timing,
             served,
             catalogue: Catalogue::new(runtime.content_id()),
@@ -123,18 +169,18 @@ impl Engine {
             account: Mutex::new(account),
             actors: Actors::default(),
             guests: Mutex::default(),
-            network: PublicNetwork::new(served.ssh_port, config.firewall, Barrier::of_this_host()),
+            network: PublicNetwork::new(served.ssh_port, config.firewall, surroundings.doors),
             faults: FaultFile::new(dir),
             buckets: Buckets::new(timing.throttle),
             log,
             layers: tokio::sync::Mutex::default(),
-            activity: watch::Sender::new(Instant::now()),
+            activity: watch::Sender::new(clock.instant()),
         }))
     }
 
     /// Answers a request. Blocks for as long as the state file takes to write.
     pub fn handle(self: &Arc<Self>, request: &HttpRequest) -> HttpReply {
-        self.activity.send_replace(Instant::now());
+        self.activity.send_replace(self.clock.instant());
         let id = request_id();
         let service = request.service();
         let mut seen = Seen::default();
@@ -155,7 +201,7 @@ impl Engine {
         let call = Call::read(service, request)?;
         seen.action.clone_from(&call.action);
         let (caller, region) =
-            authenticate::authenticate(&self.account(), service, request, Timestamp::now())?;
+            authenticate::authenticate(&self.account(), service, request, self.clock.now())?;
         seen.caller = caller.arn();
         seen.region.clone_from(&region);
         let access = call.access(service)?;
@@ -172,7 +218,8 @@ impl Engine {
 
     /// The one place that every request passes before it has any effect.
     fn admit(&self, region: &str, action: &str, access: Access) -> Result<Faults, ApiError> {
-        self.buckets.take(region, action, access, Instant::now())?;
+        self.buckets
+            .take(region, action, access, self.clock.instant())?;
         self.faults.refuse(action)?;
         self.faults.now()
     }
@@ -186,7 +233,7 @@ impl Engine {
         outcome: Result<String, ApiError>,
     ) -> Result<String, ApiError> {
         let record = RequestRecord {
-            time: Timestamp::now(),
+            time: self.clock.now(),
             id: id.to_owned(),
             service: service.name().to_owned(),
             region: seen.region.clone(),
@@ -216,7 +263,7 @@ impl Engine {
             account: &mut account,
             region,
             caller,
-            now: Timestamp::now(),
+            now: self.clock.now(),
             timing: &self.timing,
             catalogue: &self.catalogue,
             faults,
@@ -282,6 +329,11 @@ impl Engine {
     /// The account. A panic elsewhere leaves it as it was after the last whole change, so it is still good.
     pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What time it is here.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// What the account holds, for looking at.

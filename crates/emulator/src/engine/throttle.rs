@@ -8,7 +8,7 @@ use crate::api::error::ApiError;
 use crate::config::Throttle;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// The buckets.
 #[derive(Debug)]

@@ -29,8 +29,17 @@ use tokio::task::JoinHandle;
 pub struct PublicNetwork {
     ssh_port: u16,
     firewall: bool,
-    barrier: Barrier,
+    doors: Doors,
     addresses: Mutex<BTreeMap<Ipv4Addr, Address>>,
+}
+
+/// How public addresses are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doors {
+    /// Each has a listening socket, and this keeps callers out.
+    Open(Barrier),
+    /// Not at all: nobody calls. [`exposures`] still tells who would reach what.
+    None,
 }
 
 struct Address {
@@ -55,11 +64,11 @@ impl Drop for Address {
 
 impl PublicNetwork {
     /// No addresses yet.
-    pub fn new(ssh_port: u16, firewall: bool, barrier: Barrier) -> Self {
+    pub fn new(ssh_port: u16, firewall: bool, doors: Doors) -> Self {
         Self {
             ssh_port,
             firewall,
-            barrier,
+            doors,
             addresses: Mutex::default(),
         }
     }
@@ -71,6 +80,9 @@ impl PublicNetwork {
         faults: &Faults,
         guest: impl Fn(&InstanceId) -> Option<Arc<dyn Guest>>,
     ) {
+        let Doors::Open(barrier) = self.doors else {
+            return;
+        };
         let mut wanted = exposures(account, self.firewall);
         if faults.ssh_never_up {
             wanted.values_mut().for_each(|e| e.sources.clear());
@@ -86,7 +98,7 @@ impl PublicNetwork {
                 Some(address) => address.change(exposure.sources, guest),
                 None => Address::open(
                     SocketAddrV4::new(ip, self.ssh_port),
-                    self.barrier,
+                    barrier,
                     exposure.sources,
                     guest,
                 )
