@@ -4,6 +4,7 @@ use crate::classify::{failed, no_credentials};
 use crate::client_settings;
 use crate::options::{AwsOptions, ConnectError};
 use crate::region::AwsRegion;
+use crate::transport::WireOptions;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
@@ -40,6 +41,17 @@ impl AwsAccount {
             default_region,
             regions: Mutex::default(),
         })
+    }
+
+    /// An account that is reached otherwise than over a socket. Makes no call.
+    pub fn over(options: &WireOptions) -> Self {
+        let settings = client_settings::over(options);
+        Self {
+            sts: aws_sdk_sts::Client::new(&settings),
+            settings,
+            default_region: options.region.clone(),
+            regions: Mutex::default(),
+        }
     }
 
     /// The region where nothing else names one.

@@ -2,6 +2,7 @@
 
 use crate::options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
 use crate::profile::NamedProfile;
+use crate::transport::{Client, Time, WireOptions};
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -62,6 +63,28 @@ fn local(options: &AwsOptions, credentials: &StaticCredentials) -> Result<SdkCon
         .retry_config(retries(&options.timeouts))
         .timeout_config(timeouts(&options.timeouts))
         .build())
+}
+
+/// Everything from `options`; nothing goes over a socket.
+pub(crate) fn over(options: &WireOptions) -> SdkConfig {
+    let credentials = Credentials::new(
+        &options.credentials.access_key_id,
+        &options.credentials.secret_access_key,
+        options.credentials.session_token.clone(),
+        None,
+        "given",
+    );
+    SdkConfig::builder()
+        .behavior_version(behaviour())
+        .region(Region::new(options.region.as_str().to_owned()))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        // Only its form matters: the host is signed, and nobody resolves it.
+        .endpoint_url("http://127.0.0.1")
+        .http_client(Client(options.transport.clone()))
+        .time_source(Time(options.clock.clone()))
+        .retry_config(retries(&options.timeouts))
+        .timeout_config(timeouts(&options.timeouts))
+        .build()
 }
 
 /// What the AWS CLI would use: environment, profiles, SSO, assumed roles, credential processes, container and instance

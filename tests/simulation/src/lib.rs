@@ -1,0 +1,1 @@
+//! qib and its local EC2 in one process, on a clock that does not wait.
