@@ -17,6 +17,17 @@ pub enum StepError {
     Journal(#[from] JournalError),
     #[error("stopped on request")]
     Cancelled(Cancelled),
+    #[error(
+        "the run belongs to account {wanted}{wanted_at}, and these credentials are of account {found}{found_at}"
+    )]
+    OtherAccount {
+        wanted: String,
+        wanted_at: String,
+        found: String,
+        found_at: String,
+    },
+    #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
+    CannotGoOn { why: String },
 
     #[error("no image in {region} matches the source: {wanted}")]
     NoImageMatches { region: String, wanted: String },

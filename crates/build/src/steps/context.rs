@@ -4,7 +4,7 @@ use crate::cancel::Cancellation;
 use crate::effects::Effects;
 use crate::event::{Event, OutputStream, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::journal::{Effect, RunDirectory};
+use crate::journal::{Effect, EffectNumber, RunDirectory};
 use crate::lease::Lease;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId, tag};
@@ -234,6 +234,19 @@ impl CellContext {
                 tag::EXPIRES,
                 expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             )
+    }
+
+    /// The cell's effects that have happened, or may have, and were not undone, latest first.
+    pub fn standing(&self, wanted: impl Fn(&Effect) -> bool) -> Vec<EffectNumber> {
+        let state = self.effects().state();
+        state
+            .effects()
+            .rev()
+            .filter(|(_, entry)| {
+                entry.cell == self.cell && entry.state.may_stand() && wanted(&entry.effect)
+            })
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// The end of the instance's console, for messages; empty if there is none.

@@ -2,10 +2,10 @@
 
 use super::access::Access;
 use super::context::CellContext;
-use super::group::Groups;
 use crate::failure::StepError;
-use crate::journal::{Effect, EffectNumber, Outcome};
+use crate::journal::{Effect, EffectNumber};
 use crate::spec::CellSpec;
+use crate::undo::own;
 use cloud::wait::{Verdict, WaitError};
 use cloud::*;
 use sha2::{Digest, Sha256};
@@ -31,7 +31,7 @@ pub(super) async fn launch(
     source: &Image,
     subnet: &Subnet,
     access: &Access,
-    groups: &Groups,
+    groups: &[SecurityGroupId],
     user_data: Vec<u8>,
 ) -> Result<Launched, StepError> {
     let tags = spec
@@ -50,7 +50,7 @@ pub(super) async fn launch(
             availability_zone: subnet.availability_zone.clone(),
         },
         public_ip: spec.launch.public_ip,
-        security_groups: groups.ids.clone(),
+        security_groups: groups.to_vec(),
         key_name: access.key_name.clone(),
         instance_profile: spec.launch.instance_profile.clone(),
         user_data,
@@ -70,28 +70,50 @@ pub(super) async fn launch(
         region: spec.region.clone(),
         client_token: request.client_token.clone(),
         source_image: source.image_id.clone(),
+        recipe: recipe(spec),
     };
     // The group or the key pair that were just made may not show to RunInstances yet.
-    let call = context.until_visible(|| context.region().run_instance(&request));
+    let call = async || {
+        let instance = context
+            .until_visible(|| context.region().run_instance(&request))
+            .await?;
+        Ok(instance.instance_id)
+    };
+    let token = own("client-token", &request.client_token, context.run_id());
+    let find = async || {
+        let filter = InstanceFilter {
+            filters: token.clone(),
+            ..InstanceFilter::default()
+        };
+        let found = context.region().instances(&filter).await?;
+        Ok(found.into_iter().next().map(|instance| instance.instance_id))
+    };
     let made = context
         .effects()
-        .make(&spec.cell, effect, call, |instance| Outcome::Instance {
-            id: instance.instance_id.clone(),
-        })
+        .make(&spec.cell, effect, call, find)
         .await?;
-    let id = made.value.instance_id.clone();
     context.note(format!(
-        "instance {id} ({}) in {}",
-        spec.launch.instance_type, subnet.availability_zone
+        "instance {} ({}) in {}",
+        made.value, spec.launch.instance_type, subnet.availability_zone
     ));
+    Ok(Launched {
+        effect: made.number,
+        instance: wait_running(context, &made.value).await?,
+    })
+}
 
+/// Waits until the instance runs.
+pub(super) async fn wait_running(
+    context: &CellContext,
+    id: &InstanceId,
+) -> Result<Instance, StepError> {
     let deadline = context.deadline(RUNNING_WITHIN);
     let running = context
         .race(
             context
                 .run()
                 .instances
-                .wait(&id, deadline, |seen| match seen {
+                .wait(id, deadline, |seen| match seen {
                     Some(instance) if instance.state == InstanceState::Running => {
                         Verdict::Done(instance.clone())
                     }
@@ -102,11 +124,17 @@ pub(super) async fn launch(
                 }),
         )
         .await?;
-    let instance = running.map_err(|error| wait_failed(error, &id, "running", RUNNING_WITHIN))?;
-    Ok(Launched {
-        effect: made.number,
-        instance,
-    })
+    running.map_err(|error| wait_failed(error, id, "running", RUNNING_WITHIN))
+}
+
+/// A hash of what the pipeline says about the launch and the way in: an instance that was launched by the same recipe
+/// is the one that would be launched now.
+pub(crate) fn recipe(spec: &CellSpec) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{:?}\n{:?}", spec.launch, spec.connect));
+    let mut text = hex::encode(hash.finalize());
+    text.truncate(32);
+    text
 }
 
 /// Hash of run, cell, step and all parameters: new whenever a parameter changes.
