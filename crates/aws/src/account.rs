@@ -1,12 +1,13 @@
 //! The account: its identity and its regions.
 
-use crate::classify::failed;
+use crate::classify::{failed, no_credentials};
 use crate::client_settings;
 use crate::options::{AwsOptions, ConnectError};
 use crate::region::AwsRegion;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use cloud::{Account, AccountId, CallerIdentity, CloudError, Region, RegionName};
+use aws_credential_types::provider::ProvideCredentials;
+use cloud::{Account, AccountId, CallerIdentity, CloudError, Region, RegionName, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -65,6 +66,19 @@ impl Account for AwsAccount {
             account: AccountId::new(answer.account().ok_or_else(|| lacks("account"))?),
             arn: answer.arn().ok_or_else(|| lacks("ARN"))?.to_owned(),
         })
+    }
+
+    async fn credentials_expiry(&self) -> cloud::port::Result<Option<Timestamp>> {
+        let Some(provider) = self.settings.credentials_provider() else {
+            return Ok(None);
+        };
+        let credentials = provider
+            .provide_credentials()
+            .await
+            .map_err(no_credentials)?;
+        Ok(credentials
+            .expiry()
+            .and_then(|end| Timestamp::try_from(end).ok()))
     }
 
     fn region(&self, name: &RegionName) -> Arc<dyn Region> {

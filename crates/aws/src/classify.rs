@@ -270,6 +270,18 @@ where
     }
 }
 
+/// For `map_err`: the provider gave no credentials, asked without a call to sign.
+pub(crate) fn no_credentials(error: CredentialsError) -> CloudError {
+    CloudError {
+        operation: "reading the credentials",
+        resource: None,
+        kind: ErrorKind::Credentials,
+        code: String::new(),
+        message: reasons(&error),
+        request_id: None,
+    }
+}
+
 /// A connection that failed may succeed later; what the SDK could not even begin to send will not.
 fn connector_kind(error: &ConnectorError) -> ErrorKind {
     if error.is_user() {

@@ -29,6 +29,7 @@ mod parameters;
 mod profile;
 mod region;
 mod security_groups;
+mod service_date;
 mod snapshots;
 mod subnets;
 mod tagging;

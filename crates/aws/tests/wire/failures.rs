@@ -132,6 +132,7 @@ async fn what_no_aws_service_says_is_quoted() {
     let answer = Answer::Http {
         status: 407,
         content_type: "text/html",
+        date: None,
         body: "<html>log in to the proxy</html>".to_owned(),
     };
     let (_, error) = describe(vec![answer], TIMEOUTS).await;

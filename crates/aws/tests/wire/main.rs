@@ -14,6 +14,7 @@ mod launch;
 mod parameters;
 mod server;
 mod snapshots;
+mod volumes;
 
 use aws::{AwsAccount, AwsOptions, StaticCredentials, Timeouts};
 use cloud::{Account, Region, RegionName};
