@@ -32,6 +32,8 @@ pub enum StepError {
     SourceNotAvailable { image: String, state: String },
     #[error("there is no subnet in {region} for `{wanted}`")]
     NoSubnet { region: String, wanted: String },
+    #[error("the subnets of a stage must be in one VPC: {subnets}")]
+    SeveralVpcs { subnets: String },
     #[error("the VPC {vpc} has no default security group that the instance could be moved to")]
     NoDefaultGroup { vpc: String },
     #[error("the image name `{name}` is taken in {region} by {image}")]
@@ -152,7 +154,10 @@ impl StepError {
             }
             Self::SeveralImagesMatch { .. } => "Narrow the filter, or say `pick: newest`.",
             Self::NoSubnet { .. } => {
-                "Give `launch.subnet` as { id: subnet-… }, or make a default VPC with `aws ec2 create-default-vpc`."
+                "Give `launch.subnet` as `subnet-…`, or make a default VPC with `aws ec2 create-default-vpc`."
+            }
+            Self::SeveralVpcs { .. } => {
+                "Take the subnets of other VPCs out of launch.subnets: the instance's security group belongs to one VPC."
             }
             Self::NameTaken { .. } => {
                 "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or deregister the old image."

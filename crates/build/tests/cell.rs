@@ -114,6 +114,12 @@ fn spec(address: AddressSpec) -> CellSpec {
             subnet: SubnetSpec::DefaultVpc {
                 zone: Some("c".into()),
             },
+            machines: vec!["m5.xlarge".into()],
+            subnets: vec![SubnetSpec::DefaultVpc {
+                zone: Some("c".into()),
+            }],
+            purchase: PurchaseSpec::OnDemand,
+            max_lifetime: Duration::from_secs(4 * 3600),
             security_groups: Vec::new(),
             instance_profile: Some("builder".into()),
             volumes: Vec::new(),

@@ -11,6 +11,7 @@
 
 mod access;
 mod address;
+pub mod candidates;
 mod capture;
 mod connect;
 mod context;
@@ -21,10 +22,12 @@ mod provision;
 mod publish;
 pub(crate) mod user_data_parts;
 
+pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
 
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
+use crate::lifetime;
 use crate::report::WayIn;
 use crate::spec::{AddressSpec, CellSpec};
 use cloud::Image;
@@ -62,6 +65,10 @@ pub async fn build_cell(
 ) -> Result<BuiltImage, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
+    let context = &context.living_for(spec.launch.max_lifetime);
+    if let Some(shortage) = lifetime::shortage(spec) {
+        context.warn(shortage.to_string());
+    }
     let elastic = match &spec.connect.address {
         AddressSpec::Elastic {
             allocation,

@@ -104,7 +104,12 @@ pub(super) fn details(stage: &Stage) -> Vec<Fault> {
     repeated(accounts, "account", &mut faults);
     repeated(&stage.launch.security_groups, "security group", &mut faults);
     repeated(&stage.launch.instance_types, "instance type", &mut faults);
-    repeated_as(&stage.launch.subnets, "subnet", |s| s.to_string(), &mut faults);
+    repeated_as(
+        &stage.launch.subnets,
+        "subnet",
+        |s| s.to_string(),
+        &mut faults,
+    );
     faults
 }
 

@@ -46,11 +46,7 @@ fn instance_types_and_subnets_keep_their_order() {
     );
     assert_eq!(
         texts(&launch.subnets),
-        [
-            "subnet-0b",
-            "{ default_vpc: true, zone: c }",
-            "subnet-0a"
-        ]
+        ["subnet-0b", "{ default_vpc: true, zone: c }", "subnet-0a"]
     );
 }
 
@@ -74,5 +70,8 @@ fn spot_is_a_word_or_its_terms() {
 fn the_shortest_lifetime_is_ten_minutes() {
     let lifetime = |lines: &str| launch(lines).max_lifetime.get();
     assert_eq!(lifetime("max_lifetime: 10m"), Duration::from_secs(600));
-    assert_eq!(lifetime("max_lifetime: 1d12h"), Duration::from_secs(129_600));
+    assert_eq!(
+        lifetime("max_lifetime: 1d12h"),
+        Duration::from_secs(129_600)
+    );
 }
