@@ -14,8 +14,8 @@ use build::mask::Mask;
 use build::names::{CellName, RunId};
 use build::options::*;
 use build::ports::Ports;
-use build::spec::*;
 use build::resumption::Point;
+use build::spec::*;
 use build::steps::{self, BuiltImage, CellContext, Ingredients, Progress, RunContext};
 use cloud::{Clock, Image, ImageState, LaunchRequest, Placement, TagSpecification, Tags};
 use fake::account::{FakeAccount, Fault};
@@ -119,6 +119,12 @@ fn spec(address: AddressSpec) -> CellSpec {
             subnet: SubnetSpec::DefaultVpc {
                 zone: Some("c".into()),
             },
+            machines: vec!["m5.xlarge".into()],
+            subnets: vec![SubnetSpec::DefaultVpc {
+                zone: Some("c".into()),
+            }],
+            purchase: PurchaseSpec::OnDemand,
+            max_lifetime: Duration::from_secs(4 * 3600),
             security_groups: Vec::new(),
             instance_profile: Some("builder".into()),
             volumes: Vec::new(),
@@ -367,7 +373,14 @@ async fn a_lost_reply_costs_nothing() {
         assert_eq!(holdings.len(), 2, "{operation}: {holdings:?}");
         let store = stage.account.store();
         let calls = store.calls.iter().filter(|call| **call == operation);
-        assert_eq!(calls.count(), if operation == "AuthorizeSecurityGroupIngress" { 2 } else { 1 });
+        assert_eq!(
+            calls.count(),
+            if operation == "AuthorizeSecurityGroupIngress" {
+                2
+            } else {
+                1
+            }
+        );
         drop(store);
         assert_eq!(stage.outstanding_on_disk(), 0, "{operation}");
     }
