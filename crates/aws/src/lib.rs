@@ -37,7 +37,7 @@ mod transport;
 mod volumes;
 
 pub use account::AwsAccount;
+pub use options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
 pub use transport::{
     ConnectionBroken, Transport, WireCredentials, WireOptions, WireReply, WireRequest,
 };
-pub use options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};

@@ -40,8 +40,8 @@ pub struct WireRequest {
 pub struct WireReply {
     /// The HTTP status.
     pub status: u16,
-    /// The media type of `body`.
-    pub content_type: String,
+    /// Among them `content-type`, and `date`, by which the ages of parameters are told.
+    pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -164,10 +164,10 @@ fn answer(reply: WireReply) -> Result<HttpResponse, ConnectorError> {
         .try_into()
         .map_err(|_| unusable(format!("{} is no HTTP status", reply.status)))?;
     let mut response = HttpResponse::new(status, SdkBody::from(reply.body));
-    response
-        .headers_mut()
-        .try_insert("content-type", reply.content_type)
-        .map_err(|error| unusable(error.to_string()))?;
+    for (name, value) in reply.headers {
+        let set = response.headers_mut().try_insert(name, value);
+        set.map_err(|error| unusable(error.to_string()))?;
+    }
     Ok(response)
 }
 

@@ -16,12 +16,22 @@ pub fn holdings(account: &Account) -> BTreeSet<String> {
                 .map(|i| format!("instance {} {:?}", i.id, i.state)),
         );
         held.extend(region.volumes.keys().map(|id| format!("volume {id}")));
-        held.extend(region.key_pairs.values().map(|k| format!("key pair {}", k.name)));
+        held.extend(
+            region
+                .key_pairs
+                .values()
+                .map(|k| format!("key pair {}", k.name)),
+        );
         let groups = region.groups.values().filter(|g| g.name != "default");
         held.extend(groups.map(|g| format!("group {}", g.name)));
         held.extend(region.images.keys().map(|id| format!("image {id}")));
         held.extend(region.snapshots.keys().map(|id| format!("snapshot {id}")));
-        held.extend(region.parameters.keys().map(|name| format!("parameter {name}")));
+        held.extend(
+            region
+                .parameters
+                .keys()
+                .map(|name| format!("parameter {name}")),
+        );
         held.extend(region.addresses.values().filter_map(|a| {
             let binding = a.association.as_ref()?;
             Some(format!("{} bound to {}", a.allocation, binding.instance))
@@ -35,7 +45,10 @@ pub fn complete_images(account: &Account) -> BTreeSet<String> {
     let mut whole = BTreeSet::new();
     for image in images(account).filter(|image| is_complete(image)) {
         whole.insert(format!("image {}", image.id));
-        let snapshots = image.mappings.iter().filter_map(|m| m.snapshot());
+        let snapshots = image
+            .mappings
+            .iter()
+            .filter_map(|m| m.ebs.snapshot.as_ref());
         whole.extend(snapshots.map(|id| format!("snapshot {id}")));
     }
     whole

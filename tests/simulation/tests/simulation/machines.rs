@@ -86,7 +86,8 @@ impl Machines {
 
     pub fn running(&self, id: &str) -> Option<Machine> {
         let machine = self.running.lock().unwrap().get(id).cloned()?;
-        machine.exited.borrow().is_none().then_some(machine)
+        let running = machine.exited.borrow().is_none();
+        running.then_some(machine)
     }
 
     /// Whether SSH answers.
@@ -108,7 +109,6 @@ impl Machines {
         }
         disk.push(mark);
     }
-
 }
 
 /// User-data as cloud-init would see it.
@@ -259,7 +259,13 @@ impl Boot {
             .expect("an instance that binds has a profile");
         let now = self.clock.0.now();
         let credentials = session_credentials(&account, &id, profile, now);
-        let wire = Wire::new(self.engine.clone(), Vec::new(), Crash::Never, None);
+        let wire = Wire::new(
+            self.engine.clone(),
+            self.clock,
+            Vec::new(),
+            Crash::Never,
+            None,
+        );
         let options = WireOptions {
             transport: Arc::new(wire),
             clock: Arc::new(self.clock),

@@ -61,7 +61,9 @@ impl GuestAccess for Shells {
         let instance = self.behind(&target.host)?;
         let user_data = crate::machines::plain_text(&instance.user_data);
         let HostKeys::Pinned(keys) = &target.host_keys else {
-            return Err(OpenError::Permanent("simulated: host keys are pinned".into()));
+            return Err(OpenError::Permanent(
+                "simulated: host keys are pinned".into(),
+            ));
         };
         // The guest shows the keys that its user-data gave it.
         if !keys.iter().all(|key| user_data.contains(body(key))) {
@@ -148,13 +150,17 @@ impl GuestSession for Session {
         }
         self.machines.mark(&self.id, Mark::Began(name.clone()));
         let ailment = *self.machines.ailment.lock().unwrap();
-        output.line(OutputStream::Stdout, &format!("the token is {}", self.secret));
+        output.line(
+            OutputStream::Stdout,
+            &format!("the token is {}", self.secret),
+        );
         match ailment {
             Ailment::ProvisionerHangs => self.pass(Duration::from_secs(3600)).await?,
             Ailment::ProvisionerFails => return Ok(CommandEnd::Exited(7)),
             Ailment::ConnectionBreaks => {
                 self.pass(PROVISIONER / 2).await?;
-                self.broken.store(true, std::sync::atomic::Ordering::Relaxed);
+                self.broken
+                    .store(true, std::sync::atomic::Ordering::Relaxed);
                 return Err(SessionError::ConnectionLost("simulated: reset".into()));
             }
             Ailment::None | Ailment::NeverBoots => self.pass(PROVISIONER).await?,

@@ -1,8 +1,10 @@
 //! The connection of one process to the local EC2: no socket, every fault on demand, and a crash at any call.
 
+use crate::clock::Simulated;
 use crate::fault::{Crash, Fault, FaultKind};
 use async_trait::async_trait;
 use aws::{ConnectionBroken, Transport, WireReply, WireRequest};
+use cloud::Clock;
 use emulator::account::Account;
 use emulator::api::error::ApiError;
 use emulator::api::protocol::{HttpReply, HttpRequest, Service};
@@ -46,6 +48,7 @@ pub type Shadow = Box<dyn Fn(Account) -> Arc<Engine> + Send + Sync>;
 /// A process's connection.
 pub struct Wire {
     engine: Arc<Engine>,
+    clock: Simulated,
     faults: Vec<Fault>,
     crash: Crash,
     /// Answers stale reads; nothing is stale without it.
@@ -62,12 +65,14 @@ impl fmt::Debug for Wire {
 impl Wire {
     pub fn new(
         engine: Arc<Engine>,
+        clock: Simulated,
         faults: Vec<Fault>,
         crash: Crash,
         shadow: Option<Shadow>,
     ) -> Self {
         Self {
             engine,
+            clock,
             faults,
             crash,
             shadow,
@@ -78,6 +83,12 @@ impl Wire {
     /// The calls so far, every attempt by itself.
     pub fn calls(&self) -> Vec<Call> {
         self.state.lock().unwrap().calls.clone()
+    }
+
+    /// As a server writes it, see <https://www.rfc-editor.org/rfc/rfc9110#name-date>.
+    fn date(&self) -> String {
+        let now = self.clock.now();
+        now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
     }
 
     /// Counts the call; gives its number over all, and the fault that hits it.
@@ -170,7 +181,10 @@ impl Transport for Wire {
         tokio::time::sleep(LATENCY).await;
         Ok(WireReply {
             status: reply.status,
-            content_type: reply.content_type.to_string(),
+            headers: vec![
+                ("content-type".to_owned(), reply.content_type.to_owned()),
+                ("date".to_owned(), self.date()),
+            ],
             body: reply.body.into_bytes(),
         })
     }
