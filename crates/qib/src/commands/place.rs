@@ -6,6 +6,7 @@ use crate::edge::caller_address::{DEFAULT_SERVICE, EchoService, ThisMachine};
 use crate::edge::environment::Environment;
 use crate::render::summary::GuestLimits;
 use aws::{AwsAccount, AwsOptions, StaticCredentials};
+use build::journal::Invocation;
 use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::CallerAddress;
 use cloud::{Account, RegionName};
@@ -71,6 +72,7 @@ impl Place {
             rebuild: rebuild.iter().cloned().collect(),
             agent_socket: environment.agent_socket.clone(),
             state_dir: environment.state_dir.clone(),
+            invocation: Invocation::default(),
         }
     }
 
