@@ -1,0 +1,8 @@
+//! The layer that repeats calls, in virtual time.
+
+mod any_errors;
+mod lost_replies;
+mod rules;
+mod scripted;
+#[path = "../support/virtual_clock.rs"]
+mod virtual_clock;
