@@ -87,7 +87,7 @@ impl Budget {
     /// | error | read, idempotent | creating | and then |
     /// |---|---|---|---|
     /// | throttled | until [`OPERATION_TIME`] has passed, 0.5 to 20 s apart | the same: EC2 has not done it | the caller fails |
-    /// | transient | 4 repeats within 3 min | none: it may have been done | [`made_once`](super::made_once) looks |
+    /// | transient | 4 repeats within 3 min | none: it may have been done | the journal's keeper looks, and then repeats |
     /// | expired | 1 repeat, at once: the adapter has dropped the credentials | the same | log in again |
     /// | not found | none | none | [`until_visible`](super::until_visible), if it was just made |
     /// | capacity | none | none | the next machine, subnet or way to pay |

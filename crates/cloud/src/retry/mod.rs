@@ -17,7 +17,7 @@
 //! Whether a call may be repeated depends on what went wrong ([`ErrorKind`](crate::ErrorKind)) and on what a second call
 //! would do ([`CallNature`]); the one table is [`Budget::of`]. Two things are left to callers, who know more:
 //!
-//! - a call that makes something and whose reply was lost: [`made_once`] looks before it makes again;
+//! - a call that makes something and whose reply was lost: who keeps the journal looks before it is made again;
 //! - something just made that a call does not find yet: [`until_visible`].
 
 mod account;
@@ -25,7 +25,6 @@ mod attempts;
 mod budget;
 mod jitter;
 mod ledger;
-mod made_once;
 mod nature;
 mod region;
 mod visibility;
@@ -33,6 +32,5 @@ mod visibility;
 pub use account::Retrying;
 pub use budget::{Budget, OPERATION_TIME, Pauses};
 pub use ledger::{Decision, GivenUp, Ledger};
-pub use made_once::made_once;
 pub use nature::CallNature;
 pub use visibility::{VISIBLE_WITHIN, until_visible};

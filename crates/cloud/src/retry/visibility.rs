@@ -10,7 +10,7 @@ use std::time::Duration;
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
 pub const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
 /// The pause between two looks at it.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Does `call` on something that was just made, again while EC2 does not see it everywhere yet. Only who has made the
 /// thing can tell "not yet" from "not at all", so the layer beneath never repeats a call for it.

@@ -1,7 +1,6 @@
 //! The layer that repeats calls, in virtual time.
 
 mod any_errors;
-mod lost_replies;
 mod rules;
 mod scripted;
 #[path = "../support/virtual_clock.rs"]
