@@ -262,20 +262,17 @@ fn key_of(request: &crate::server::Request) -> &str {
 /// With the profile named, and with the SDK's own chain; in EC2's words, and in STS's.
 #[tokio::test]
 async fn credentials_that_expire_in_between_are_asked_for_anew() {
-    for (named, profile) in [
-        ("TEST_PROFILE", "[profile build]"),
-        ("AWS_PROFILE", "[profile build]"),
-    ] {
+    for named in ["TEST_PROFILE", "AWS_PROFILE"] {
         let folder = TempDir::new().unwrap();
         let server = Server::start([
-            Answer::ec2_error(403, "ExpiredToken", "The security token is expired"),
+            Answer::sts_error(403, "ExpiredToken", "The security token is expired"),
             Answer::xml(IDENTITY),
             Answer::ec2_error(400, "RequestExpired", "Request has expired."),
             Answer::xml(NO_SUBNETS),
         ])
         .await;
         let config = format!(
-            "{profile}\nregion = us-east-2\nendpoint_url = {}\n{}",
+            "[profile build]\nregion = us-east-2\nendpoint_url = {}\n{}",
             server.url(),
             new_key_each_time(folder.path())
         );
@@ -296,7 +293,7 @@ async fn credentials_that_expire_in_between_are_asked_for_anew() {
 #[tokio::test]
 async fn credentials_that_stay_expired_are_asked_for_anew_only_once() {
     let folder = TempDir::new().unwrap();
-    let expired = || Answer::ec2_error(403, "ExpiredToken", "The security token is expired");
+    let expired = || Answer::sts_error(403, "ExpiredToken", "The security token is expired");
     let server = Server::start([expired(), expired(), expired()]).await;
     let config = format!(
         "[profile build]\nregion = us-east-2\nendpoint_url = {}\n{}",

@@ -154,13 +154,16 @@ async fn throttling_and_server_errors_are_tried_again() {
         Answer::ec2_error(503, "RequestLimitExceeded", "slow down"),
         Answer::ec2_error(500, "InternalError", "oops"),
         Answer::CutOff,
-        Answer::ssm_error("ThrottlingException", "Rate exceeded"),
         Answer::xml("<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"),
+        Answer::ssm_error("ThrottlingException", "Rate exceeded"),
+        Answer::json("{}"),
     ])
     .await;
     let found = region.instances(&InstanceFilter::default()).await.unwrap();
     assert!(found.is_empty());
-    assert_eq!(server.requests().len(), 5);
+    assert_eq!(server.requests().len(), 4);
+    region.delete_parameter("/qib/a").await.unwrap();
+    assert_eq!(server.requests().len(), 6);
 }
 
 #[tokio::test]
