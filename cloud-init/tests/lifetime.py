@@ -362,9 +362,8 @@ def prepare_namespace():
     # Of this namespace's processes, so that a test can see and end what it started.
     subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
     for folder in ("/run", "/var/lib", "/var/log"):
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
-    # The clock's file tells by its access time that it was looked at.
-    subprocess.run(["mount", "-o", "remount,strictatime", "/run"], check=True)
+        # The clock's file tells by its access time that it was looked at.
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "strictatime", "tmpfs", folder], check=True)
     write(pathlib.Path("/var/log/console"), "")
     subprocess.run(["mount", "--bind", "/var/log/console", "/dev/console"], check=True)
 
