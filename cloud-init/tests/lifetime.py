@@ -285,6 +285,9 @@ class Lifetime(unittest.TestCase):
     def test_an_init_system_gives_it_a_unit_that_waits_for_nothing(self):
         self.boot(init=True)
         self.watcher()
+        # A second run of the hook finds the watcher and asks for no other.
+        self.boot(init=True)
+        self.looks_a_few_times()
         self.assertEqual(
             lines(CALLS),
             [f"systemd-run --no-block --collect --unit=qib-lifetime --property=DefaultDependencies=no /bin/sh {HOOK} watch"],
