@@ -82,7 +82,7 @@ impl CloudError {
                 "An account limit was reached: free a resource, or ask for a higher limit under Service Quotas."
             }
             ErrorKind::Capacity => {
-                "EC2 has no machine of this type free in this zone: take another launch.instance_type or launch.subnet zone, or try later."
+                "EC2 has no machine of this type free in this zone: name more launch.instance_types or launch.subnets, or try later."
             }
             ErrorKind::Throttled => {
                 "The account's request rate was exceeded for long; try again later."
