@@ -111,6 +111,17 @@ impl Machines {
     }
 }
 
+impl Machines {
+    /// Whether a provisioner began on an instance that was never scrubbed.
+    pub fn half_provisioned(&self) -> bool {
+        let disks = self.disks.lock().unwrap();
+        disks.values().any(|marks| {
+            marks.iter().any(|mark| matches!(mark, Mark::Began(_)))
+                && !marks.contains(&Mark::Scrubbed)
+        })
+    }
+}
+
 /// User-data as cloud-init would see it.
 pub fn plain_text(data: &[u8]) -> String {
     let mut text = Vec::new();
@@ -264,6 +275,7 @@ impl Boot {
             self.clock,
             Vec::new(),
             Crash::Never,
+            Arc::default(),
             None,
         );
         let options = WireOptions {
@@ -277,7 +289,9 @@ impl Boot {
             },
             timeouts: Timeouts::default(),
         };
-        let region = AwsAccount::over(&options).region(&"us-east-2".into());
+        let region = AwsAccount::over(&options)
+            .expect("it is given everything")
+            .region(&"us-east-2".into());
         let give_up = tokio::time::Instant::now() + Duration::from_secs(deadline);
         loop {
             let own = cloud::InstanceId::new(id.as_str());

@@ -13,6 +13,7 @@ use build::names::RunId;
 use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::{CallerAddress, Ports};
 use build::report::Report;
+use cloud::retry::Retrying;
 use pipeline::{Disk, LoadOptions, Loaded};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -21,6 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+/// Chooses the pauses between repeats.
+const SEED: u64 = 42;
 /// No run takes longer, by the simulation's clock.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
@@ -188,7 +191,10 @@ pub fn ports(
             session_token: None,
         },
         timeouts: Timeouts::default(),
-    });
+    })
+    .expect("it is given everything");
+    // As the binary puts it together.
+    let account = Retrying::new(Arc::new(account), Arc::new(world.clock), SEED);
     Ports {
         account: Arc::new(account),
         clock: Arc::new(world.clock),

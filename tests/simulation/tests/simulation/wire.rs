@@ -9,7 +9,7 @@ use emulator::account::Account;
 use emulator::api::error::ApiError;
 use emulator::api::protocol::{HttpReply, HttpRequest, Service};
 use emulator::engine::Engine;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +20,39 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// Ends the process that is being polled, as SIGKILL does: nothing of it runs again.
 pub fn crash_now() -> ! {
     std::panic::resume_unwind(Box::new(Crashed))
+}
+
+/// The ids of everything that was ever made, by the action that made it.
+#[derive(Default)]
+pub struct Made(Mutex<BTreeMap<String, BTreeSet<String>>>);
+
+impl Made {
+    /// How many things an action made.
+    pub fn of(&self, action: &str) -> usize {
+        self.0.lock().unwrap().get(action).map_or(0, BTreeSet::len)
+    }
+
+    fn note(&self, action: &str, reply: &HttpReply) {
+        let (action, element) = match action {
+            "ec2:RunInstances" => ("RunInstances", "instanceId"),
+            "ec2:CreateImage" => ("CreateImage", "imageId"),
+            "ec2:CreateSecurityGroup" => ("CreateSecurityGroup", "groupId"),
+            "ec2:ImportKeyPair" => ("ImportKeyPair", "keyPairId"),
+            _ => return,
+        };
+        if reply.status != 200 {
+            return;
+        }
+        let open = format!("<{element}>");
+        let id = reply
+            .body
+            .split_once(&open)
+            .and_then(|(_, rest)| rest.split_once('<'))
+            .map(|(id, _)| id.to_owned())
+            .expect("an answer that names what was made");
+        let mut made = self.0.lock().unwrap();
+        made.entry(action.to_owned()).or_default().insert(id);
+    }
 }
 
 /// What a crashed process's task ends with.
@@ -51,6 +84,7 @@ pub struct Wire {
     clock: Simulated,
     faults: Vec<Fault>,
     crash: Crash,
+    made: Arc<Made>,
     /// Answers stale reads; nothing is stale without it.
     shadow: Option<Shadow>,
     state: Mutex<State>,
@@ -68,6 +102,7 @@ impl Wire {
         clock: Simulated,
         faults: Vec<Fault>,
         crash: Crash,
+        made: Arc<Made>,
         shadow: Option<Shadow>,
     ) -> Self {
         Self {
@@ -75,6 +110,7 @@ impl Wire {
             clock,
             faults,
             crash,
+            made,
             shadow,
             state: Mutex::default(),
         }
@@ -110,7 +146,8 @@ impl Wire {
         (number, hit.map(|f| f.kind))
     }
 
-    fn carry_out(&self, request: &HttpRequest, writes: bool, stale: bool) -> HttpReply {
+    fn carry_out(&self, action: &str, request: &HttpRequest, stale: bool) -> HttpReply {
+        let writes = writes(action);
         let remembers = self.faults.iter().any(|f| f.kind == FaultKind::Stale);
         if stale {
             let before = self.state.lock().unwrap().before.clone();
@@ -125,7 +162,9 @@ impl Wire {
         if writes && remembers {
             self.state.lock().unwrap().before = Some(self.engine.snapshot());
         }
-        self.engine.handle(request)
+        let reply = self.engine.handle(request);
+        self.made.note(action, &reply);
+        reply
     }
 }
 
@@ -135,7 +174,6 @@ impl Transport for Wire {
         let request = readable(request);
         let service = request.service();
         let action = action_of(service, &request);
-        let writes = writes(&action);
         let (number, fault) = self.count(&action);
         if self.crash == Crash::BeforeCall(number) {
             crash_now();
@@ -160,16 +198,16 @@ impl Transport for Wire {
             Some(FaultKind::LostRequest) => return Err(broken("before")),
             Some(FaultKind::SilentRequest) => std::future::pending().await,
             Some(FaultKind::LostReply) => {
-                self.carry_out(&request, writes, false);
+                self.carry_out(&action, &request, false);
                 tokio::time::sleep(LATENCY).await;
                 return Err(broken("after"));
             }
             Some(FaultKind::SilentReply) => {
-                self.carry_out(&request, writes, false);
+                self.carry_out(&action, &request, false);
                 std::future::pending().await
             }
-            Some(FaultKind::Stale) => self.carry_out(&request, writes, true),
-            None => self.carry_out(&request, writes, false),
+            Some(FaultKind::Stale) => self.carry_out(&action, &request, true),
+            None => self.carry_out(&action, &request, false),
         };
         if self.crash == Crash::AfterCall(number) {
             crash_now();

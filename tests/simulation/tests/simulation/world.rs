@@ -4,7 +4,7 @@ use crate::clock::Simulated;
 use crate::fault::{Crash, Fault};
 use crate::holdings::holdings;
 use crate::machines::{Ailment, Machines};
-use crate::wire::Wire;
+use crate::wire::{Made, Wire};
 use cloud::Clock;
 use emulator::account::Account;
 use emulator::clock::Clock as EmulatorClock;
@@ -24,6 +24,7 @@ pub struct World {
     pub machines: Arc<Machines>,
     pub clock: Simulated,
     folder: tempfile::TempDir,
+    made: Arc<Made>,
     before: BTreeSet<String>,
 }
 
@@ -49,6 +50,7 @@ impl World {
             machines,
             clock,
             folder,
+            made: Arc::default(),
             before,
         }
     }
@@ -69,6 +71,11 @@ impl World {
         now.difference(&self.before).cloned().collect()
     }
 
+    /// What was ever made, whether it is still there or not.
+    pub fn made(&self) -> &Made {
+        &self.made
+    }
+
     /// A connection for a new process.
     pub fn wire(&self, faults: Vec<Fault>, crash: Crash) -> Arc<Wire> {
         let (folder, clock, machines) = (
@@ -82,6 +89,7 @@ impl World {
             self.clock,
             faults,
             crash,
+            self.made.clone(),
             Some(Box::new(shadow)),
         ))
     }
