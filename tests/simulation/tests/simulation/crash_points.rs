@@ -23,11 +23,17 @@ enum Then {
 struct Case {
     crash: Crash,
     then: Then,
+    /// The record at which it happens, in words.
+    record: String,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, then {:?}", self.crash, self.then)
+        write!(
+            f,
+            "{:?} ({}), then {:?}",
+            self.crash, self.record, self.then
+        )
     }
 }
 
@@ -50,13 +56,27 @@ fn killed_at_every_record_then_swept_or_resumed() {
         let world = World::new(Ailment::None, |_| {});
         conduct(&world, orders(Verb::Run, Crash::Never)).await
     });
+    assert_eq!(
+        whole.journal.len(),
+        usize::try_from(whole.records).unwrap(),
+        "{:#?}",
+        whole.journal
+    );
     assert!(whole.records > 50, "only {} records", whole.records);
     let mut crashes = Vec::new();
     for number in 1..=whole.records {
         crashes.extend([Crash::BeforeRecord(number), Crash::AfterRecord(number)]);
     }
     for then in [Then::Sweep, Then::Resume] {
-        let cases: Vec<Case> = crashes.iter().map(|&crash| Case { crash, then }).collect();
+        let cases: Vec<Case> = crashes
+            .iter()
+            .enumerate()
+            .map(|(index, &crash)| Case {
+                crash,
+                then,
+                record: whole.journal[index / 2].clone(),
+            })
+            .collect();
         let tally = Tally::new(match then {
             Then::Sweep => "killed at every record, then swept",
             Then::Resume => "killed at every record, then resumed",

@@ -29,6 +29,9 @@ const SSH_UP: Duration = Duration::from_secs(9);
 /// The binding script's pause between two attempts.
 const BIND_PAUSE: Duration = Duration::from_secs(5);
 
+/// What the catalogue's images consist of.
+const CONTENT: &str = "simulated";
+
 /// What is wrong with the instances of one simulation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ailment {
@@ -146,7 +149,7 @@ fn assigned(text: &str, name: &str) -> Option<String> {
 #[async_trait]
 impl GuestRuntime for Machines {
     fn content_id(&self) -> String {
-        "simulated".to_owned()
+        CONTENT.to_owned()
     }
 
     fn mode(&self) -> String {
@@ -211,6 +214,32 @@ impl GuestRuntime for Machines {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(RuntimeError(e.to_string())),
             _ => Ok(()),
         }
+    }
+}
+
+/// What an engine that only answers stale reads runs its instances on: nothing.
+pub struct Nowhere;
+
+#[async_trait]
+impl GuestRuntime for Nowhere {
+    fn content_id(&self) -> String {
+        CONTENT.to_owned()
+    }
+
+    fn mode(&self) -> String {
+        "simulated".to_owned()
+    }
+
+    async fn start(&self, _: GuestSpec) -> Result<StartedGuest, RuntimeError> {
+        Err(RuntimeError("nothing runs here".to_owned()))
+    }
+
+    fn freeze(&self, _: &Path, _: &Path) -> Result<(), RuntimeError> {
+        Err(RuntimeError("nothing runs here".to_owned()))
+    }
+
+    fn remove_layer(&self, _: &Path) -> Result<(), RuntimeError> {
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use aws::{AwsAccount, Timeouts, WireCredentials, WireOptions};
 use build::cancel::{Cancelled, cancellation};
 use build::event::{Event, Observer};
-use build::journal::{Invocation, JournalWatch};
+use build::journal::{Invocation, JournalWatch, RunDirectory};
 use build::names::RunId;
 use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::{CallerAddress, Ports};
@@ -70,6 +70,8 @@ pub struct Past {
     pub end: End,
     pub calls: Vec<Call>,
     pub records: u64,
+    /// The journal's lines, shortened, for the names of cases.
+    pub journal: Vec<String>,
     /// Everything that it told its observer.
     pub told: String,
 }
@@ -104,6 +106,9 @@ fn load(allocation: &str) -> Arc<Loaded> {
 
 /// Starts a process and waits for its end.
 pub async fn conduct(world: &World, orders: Orders) -> Past {
+    let journal = RunDirectory::of(&world.state_dir(&orders.host), &orders.run)
+        .path()
+        .join("journal.jsonl");
     let wire = world.wire(orders.faults.clone(), orders.crash);
     let watch = Arc::new(Watch {
         crash: orders.crash,
@@ -161,8 +166,25 @@ pub async fn conduct(world: &World, orders: Orders) -> Past {
         end,
         calls: wire.calls(),
         records: watch.records.load(Ordering::Relaxed),
+        journal: lines(&journal),
         told: ear.0.lock().unwrap().clone(),
     }
+}
+
+/// A journal's records in a few words each.
+fn lines(path: &Path) -> Vec<String> {
+    // A process that was killed early has none.
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .map(|line| {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let (kind, effect) = (word(&record["record"]), word(&record["effect"]["effect"]));
+            let number = record["number"].as_u64();
+            let number = number.map(|n| format!(" {n}")).unwrap_or_default();
+            format!("{kind}{number} {effect}").trim_end().to_owned()
+        })
+        .collect()
 }
 
 fn words(payload: &(dyn std::any::Any + Send)) -> String {

@@ -3,7 +3,7 @@
 use crate::clock::Simulated;
 use crate::fault::{Crash, Fault};
 use crate::holdings::holdings;
-use crate::machines::{Ailment, Machines};
+use crate::machines::{Ailment, Machines, Nowhere};
 use crate::wire::{Made, Wire};
 use cloud::Clock;
 use emulator::account::Account;
@@ -11,6 +11,7 @@ use emulator::clock::Clock as EmulatorClock;
 use emulator::config::{Delays, EmulatorConfig};
 use emulator::engine::{Engine, Memory, Served, Store, Surroundings};
 use emulator::network::Doors;
+use emulator::runtime::GuestRuntime;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +43,12 @@ impl World {
         *machines.ailment.lock().unwrap() = ailment;
         let mut account = Store::forgetful().load().expect("a new account");
         change(&mut account);
-        let engine = engine_over(&folder.path().join("ec2"), clock.0, &machines, account);
+        let engine = engine_over(
+            &folder.path().join("ec2"),
+            clock.0,
+            machines.clone(),
+            account,
+        );
         machines.attach(&engine, clock);
         let before = holdings(&engine.snapshot());
         Self {
@@ -78,12 +84,8 @@ impl World {
 
     /// A connection for a new process.
     pub fn wire(&self, faults: Vec<Fault>, crash: Crash) -> Arc<Wire> {
-        let (folder, clock, machines) = (
-            self.folder.path().join("stale"),
-            self.clock.0,
-            self.machines.clone(),
-        );
-        let shadow = move |account| engine_over(&folder, clock, &machines, account);
+        let (folder, clock) = (self.folder.path().join("stale"), self.clock.0);
+        let shadow = move |account| engine_over(&folder, clock, Arc::new(Nowhere), account);
         Arc::new(Wire::new(
             self.engine.clone(),
             self.clock,
@@ -103,7 +105,7 @@ impl World {
 fn engine_over(
     folder: &Path,
     clock: EmulatorClock,
-    machines: &Arc<Machines>,
+    machines: Arc<dyn GuestRuntime>,
     account: Account,
 ) -> Arc<Engine> {
     std::fs::create_dir_all(folder).expect("a folder for the local EC2");
@@ -121,13 +123,6 @@ fn engine_over(
         endpoint: "127.0.0.1:1".parse().unwrap(),
         ssh_port: 22,
     };
-    Engine::within(
-        surroundings,
-        folder,
-        &config,
-        machines.clone(),
-        account,
-        served,
-    )
-    .expect("the local EC2 starts")
+    Engine::within(surroundings, folder, &config, machines, account, served)
+        .expect("the local EC2 starts")
 }
