@@ -69,3 +69,119 @@ pub fn shortage(spec: &CellSpec) -> Option<Shortage> {
     };
     (shortage.needed() > shortage.max_lifetime).then_some(shortage)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::AddressBinder;
+    use crate::names::CellName;
+    use crate::spec::*;
+    use cloud::Tags;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn spec(lifetime_minutes: u32) -> CellSpec {
+        CellSpec {
+            cell: CellName {
+                stage: "base".into(),
+                cell: "us-east-2".into(),
+            },
+            region: "us-east-2".into(),
+            launch: LaunchSpec {
+                instance_type: "t3.micro".into(),
+                subnet: SubnetSpec::DefaultVpc { zone: None },
+                machines: vec!["t3.micro".into()],
+                subnets: vec![SubnetSpec::DefaultVpc { zone: None }],
+                purchase: PurchaseSpec::OnDemand,
+                max_lifetime: MINUTE * lifetime_minutes,
+                security_groups: Vec::new(),
+                instance_profile: None,
+                volumes: Vec::new(),
+                ssh_from: SshFrom::Caller,
+                user_data: None,
+                ebs_optimized: None,
+                public_ip: true,
+                tags: Tags::new(),
+            },
+            connect: ConnectSpec {
+                user: "me".into(),
+                key: KeySpec::Agent,
+                address: AddressSpec::Public,
+                host: None,
+                port: None,
+                timeout: Some(MINUTE * 6),
+                pty: false,
+                wait_cloud_init: WaitCloudInit::Auto,
+                host_key: HostKeySpec::Inject,
+            },
+            provision: Vec::new(),
+            image: ImageSpec {
+                name: "image".into(),
+                description: String::new(),
+                tags: Tags::new(),
+                volumes: Vec::new(),
+                share_accounts: Vec::new(),
+                share_snapshots: false,
+                wait: MINUTE * 60,
+                cache_tags: Tags::new(),
+            },
+            tags: Tags::new(),
+        }
+    }
+
+    fn scripts(count: usize, timeout_minutes: Option<u32>) -> ProvisionerSpec {
+        ProvisionerSpec {
+            name: "scripts".into(),
+            needs: Vec::new(),
+            action: ActionSpec::Run(RunSpec {
+                scripts: vec![crate::guest::Script::default(); count],
+                become_user: None,
+                interpreter: None,
+                errexit: true,
+                environment: Vec::new(),
+                timeout: timeout_minutes.map(|minutes| MINUTE * minutes),
+                exit_codes: vec![0],
+            }),
+        }
+    }
+
+    #[test]
+    fn what_fits_to_the_second_is_not_short() {
+        assert_eq!(shortage(&spec(66)), None);
+        assert!(shortage(&spec(65)).is_some());
+    }
+
+    #[test]
+    fn every_script_has_the_timeout_for_itself_and_none_is_unknown() {
+        let mut stage = spec(240);
+        stage.provision = vec![scripts(2, Some(45)), scripts(3, None)];
+        assert_eq!(shortage(&stage), None);
+        stage.provision.push(scripts(1, Some(100)));
+        let short = shortage(&stage).unwrap();
+        assert_eq!(short.provision, MINUTE * 190);
+        assert_eq!(
+            short.to_string(),
+            "the instance terminates itself after 4h (launch.max_lifetime), and the stage's own timeouts add up to \
+             4h16m: connecting 6m, provisioning 3h10m, the image 1h; raise launch.max_lifetime or lower them"
+        );
+    }
+
+    #[test]
+    fn binding_an_address_and_the_default_of_connecting_count() {
+        let mut stage = spec(10);
+        stage.image.wait = Duration::ZERO;
+        stage.connect.timeout = None;
+        assert_eq!(shortage(&stage), None);
+        stage.connect.address = AddressSpec::Elastic {
+            allocation: "eipalloc-1".into(),
+            by: AddressBinder::Api,
+            timeout: MINUTE * 10,
+            // Waiting for the address comes before the launch.
+            wait: MINUTE * 600,
+        };
+        assert_eq!(
+            shortage(&stage).map(|short| short.connect),
+            Some(MINUTE * 15)
+        );
+    }
+}

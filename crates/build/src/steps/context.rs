@@ -12,15 +12,10 @@ use crate::names::{CellName, RunId, tag};
 use crate::options::RunOptions;
 use crate::ports::Ports;
 use cloud::wait::{ImagePoller, InstancePoller};
-use cloud::{Clock, CloudError, ErrorKind, InstanceId, Region, Tags, Timestamp};
+use cloud::{Clock, CloudError, InstanceId, Region, Tags, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-
-/// How long EC2 may take until something that was just made shows in all its calls.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
-/// The pause between two looks at it.
-const VISIBILITY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What all cells of a run share.
 pub struct RunContext {
@@ -233,19 +228,11 @@ impl CellContext {
 
     /// Does `call` on something that was just made, again while EC2 does not see it everywhere yet.
     /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
-    pub async fn until_visible<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, CloudError>
+    pub async fn until_visible<T, F>(&self, call: impl FnMut() -> F) -> Result<T, CloudError>
     where
         F: Future<Output = Result<T, CloudError>>,
     {
-        let until = self.deadline(VISIBLE_WITHIN);
-        loop {
-            match call().await {
-                Err(error) if error.kind == ErrorKind::NotFound && self.clock().now() < until => {
-                    self.clock().sleep(VISIBILITY_PAUSE).await;
-                }
-                result => return result,
-            }
-        }
+        cloud::retry::until_visible(self.clock(), call).await
     }
 
     /// Lets `duration` pass, unless the run is to stop.
