@@ -227,9 +227,10 @@ impl Seen {
             .into_iter()
             .map(|(key, one)| {
                 let outcome = match (remover.handled(&one.finding), one.verdict) {
-                    (Some(Handled::Gone), Verdict::Remove { reason } | Verdict::Keep { reason }) => {
-                        Outcome::Removed { reason }
-                    }
+                    (
+                        Some(Handled::Gone),
+                        Verdict::Remove { reason } | Verdict::Keep { reason },
+                    ) => Outcome::Removed { reason },
                     (Some(Handled::Stays(reason)), _) | (None, Verdict::Keep { reason }) => {
                         Outcome::Kept { reason }
                     }

@@ -1,8 +1,8 @@
 //! What a sweep finds and does, as flat objects, and how a person removes what it could not.
 
+use super::SweepPlan;
 use super::carry_out::{Carried, Outcome};
 use super::rule::{Finding, Standing, Thing, Verdict};
-use super::SweepPlan;
 use crate::report::LeftResource;
 use serde::Serialize;
 

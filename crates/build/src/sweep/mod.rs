@@ -33,9 +33,7 @@ pub use carry_out::{Carried, Outcome, SweepProgress, SweepWatch, carry_out};
 pub use find::Observed;
 pub use journals::LocalJournal;
 pub use lines::{SweepRow, planned_rows, rows};
-pub use rule::{
-    Finding, Judged, KeptToo, Origin, Standing, SweepFacts, Thing, Verdict, judge,
-};
+pub use rule::{Finding, Judged, KeptToo, Origin, Standing, SweepFacts, Thing, Verdict, judge};
 
 use crate::journal::{JournalError, JournalLock, RunDirectory};
 use crate::names::RunId;
@@ -81,7 +79,9 @@ pub struct SweepPlan {
 pub enum SweepError {
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    #[error("this machine's journals cannot be read, so a living run could be taken for a dead one: {0}")]
+    #[error(
+        "this machine's journals cannot be read, so a living run could be taken for a dead one: {0}"
+    )]
     Journals(#[from] JournalError),
 }
 

@@ -77,7 +77,18 @@ impl<'a> Remover<'a> {
                 .iter()
                 .map(|finding| self.remove(region.as_ref(), finding, patience));
             let resisted = join_all(removals).await.contains(&false);
-            if resisted && matches!(kind, [Finding { thing: Thing::Instance(_), .. }, ..]) {
+            if resisted
+                && matches!(
+                    kind,
+                    [
+                        Finding {
+                            thing: Thing::Instance(_),
+                            ..
+                        },
+                        ..
+                    ]
+                )
+            {
                 // What hangs on the instance is not free before it is.
                 patience = Duration::ZERO;
             }
@@ -189,11 +200,7 @@ impl<'a> Remover<'a> {
 
     /// Whether an image has become complete since it was looked at: the run's own process may be gone, and the next run
     /// have found its image and finished it.
-    async fn is_complete_by_now(
-        &self,
-        region: &dyn Region,
-        id: &ImageId,
-    ) -> Result<bool, String> {
+    async fn is_complete_by_now(&self, region: &dyn Region, id: &ImageId) -> Result<bool, String> {
         let filter = ImageFilter {
             image_ids: vec![id.clone()],
             ..ImageFilter::default()
@@ -239,9 +246,7 @@ impl<'a> Remover<'a> {
             .collect()
     }
 
-    fn lock(
-        &self,
-    ) -> std::sync::MutexGuard<'_, BTreeMap<(RegionName, Thing), Handled>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(RegionName, Thing), Handled>> {
         // Nothing that can panic happens while it is held.
         self.handled.lock().unwrap_or_else(PoisonError::into_inner)
     }

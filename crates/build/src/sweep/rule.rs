@@ -210,7 +210,10 @@ impl Known {
                 String::from("the run lives: a process of this machine holds its journal")
             }
             (AliveBecause::Renewed(age), _) => {
-                format!("the run lives: it renewed its lease {} s ago", age.as_secs())
+                format!(
+                    "the run lives: it renewed its lease {} s ago",
+                    age.as_secs()
+                )
             }
             (AliveBecause::WithoutLease(end), None) => format!(
                 "the run may not use SSM, and so has no lease: it counts as alive {}",
@@ -268,11 +271,7 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    fn of(
-        observed: &'a [Observed],
-        leases: &'a [LeaseRecord],
-        facts: &'a SweepFacts<'a>,
-    ) -> Self {
+    fn of(observed: &'a [Observed], leases: &'a [LeaseRecord], facts: &'a SweepFacts<'a>) -> Self {
         let mut account = Self {
             facts,
             leases,
@@ -425,7 +424,14 @@ impl<'a> Account<'a> {
                         allocation: address.allocation_id.clone(),
                     };
                     let name = address.public_ip.to_string();
-                    add(thing, &name, origin.clone(), None, verdict.clone(), standing);
+                    add(
+                        thing,
+                        &name,
+                        origin.clone(),
+                        None,
+                        verdict.clone(),
+                        standing,
+                    );
                 }
             }
             let thing = Thing::Instance(instance.instance_id.clone());
@@ -485,7 +491,9 @@ impl<'a> Account<'a> {
                         Standing::Aid
                     },
                 ),
-                Some((_, Verdict::Remove { .. })) | None => (self.judge_of_run(&origin.run), Standing::Aid),
+                Some((_, Verdict::Remove { .. })) | None => {
+                    (self.judge_of_run(&origin.run), Standing::Aid)
+                }
             };
             let thing = Thing::Snapshot(snapshot.snapshot_id.clone());
             add(thing, "", origin, snapshot.started, verdict, standing);

@@ -4,7 +4,7 @@ use super::Sweep;
 use super::rule::Thing;
 use crate::effects::Effects;
 use crate::journal::{
-    EffectEntry, EffectNumber, Effect, Journal, Outcome, Record, RunDirectory, RunStatus,
+    Effect, EffectEntry, EffectNumber, Journal, Outcome, Record, RunDirectory, RunStatus,
 };
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
@@ -21,7 +21,10 @@ pub(super) struct Held(BTreeMap<RunId, Hold>);
 enum Hold {
     Journal(Arc<Journal>),
     /// It cannot be read; held nevertheless, for as long as the file is open.
-    Unreadable(#[allow(dead_code, reason = "the open file is the lock")] File, String),
+    Unreadable(
+        #[allow(dead_code, reason = "the open file is the lock")] File,
+        String,
+    ),
 }
 
 impl Held {

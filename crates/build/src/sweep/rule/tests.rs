@@ -238,7 +238,12 @@ impl AnAccount {
     /// Nothing is kept of a run without a lease here: the later end of a kept instance would be the run's own.
     fn keeping(&self, one: &AnInstance) -> Keeping {
         match one.owner {
-            Owner::Run(n, _) if matches!(self.lives[n], Life::LeaselessNotExpired | Life::LeaselessExpired) => {
+            Owner::Run(n, _)
+                if matches!(
+                    self.lives[n],
+                    Life::LeaselessNotExpired | Life::LeaselessExpired
+                ) =>
+            {
                 Keeping::Not
             }
             _ => one.keeping,
@@ -346,9 +351,7 @@ impl AnAccount {
             images: images.collect(),
             snapshots: of_images.chain(others).collect(),
             addresses: addresses.collect(),
-            leases: Ok(leases
-                .flat_map(|(n, life)| life.leases(&run(n)))
-                .collect()),
+            leases: Ok(leases.flat_map(|(n, life)| life.leases(&run(n))).collect()),
         }
     }
 
