@@ -28,6 +28,7 @@ pub mod run;
 pub mod spec;
 pub mod ssh_access;
 pub mod steps;
+pub mod sweep;
 pub mod undo;
 pub mod user_data;
 pub mod way_in;

@@ -17,10 +17,17 @@
 //! its own clock, so no two clocks are ever compared. [`next_move`] is the whole rule, and it is pure.
 
 mod claim;
+mod liveness;
+mod queue;
+mod record;
 mod rule;
+mod ticket;
 
 pub use claim::{Lease, LeaseProgress, claim_lease, release_lease, renew};
-pub use rule::{
-    ADDRESS_FOLDER, Claim, LeaseMove, LeaseView, Observation, address_folder, image_folder,
-    is_settled, lease_name, next_move,
+pub use liveness::{AliveBecause, DEAD_AFTER, Liveness, Signs, WithoutLease, liveness};
+pub use record::{LeaseRecord, Leased, all};
+pub use rule::{Claim, LeaseMove, LeaseView, Observation, is_settled, lease_name, next_move};
+pub use ticket::{
+    ADDRESS_FOLDER, IMAGE_FOLDER, LEASES, RUN_FOLDER, Ticket, address_folder, image_folder,
+    run_lease,
 };

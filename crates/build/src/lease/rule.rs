@@ -117,19 +117,6 @@ impl LeaseView {
     }
 }
 
-/// Where the leases of Elastic IPs are.
-pub const ADDRESS_FOLDER: &str = "/qib/leases/address/";
-
-/// The folder of the lease of an Elastic IP.
-pub fn address_folder(allocation: &str) -> String {
-    format!("{ADDRESS_FOLDER}{allocation}")
-}
-
-/// The folder of the lease of an image that is being built, by its cache key.
-pub fn image_folder(cache_key: &str) -> String {
-    format!("/qib/leases/image/{cache_key}")
-}
-
 /// The parameter of one generation.
 pub fn lease_name(folder: &str, generation: u64) -> String {
     format!("{folder}/{generation:08}")
@@ -142,6 +129,7 @@ fn generation_of(name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::address_folder;
     use proptest::prelude::*;
 
     fn claim(run: u64, held: bool) -> Claim {
