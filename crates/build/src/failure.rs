@@ -3,6 +3,7 @@
 use crate::cancel::Cancelled;
 use crate::event::Step;
 use crate::journal::JournalError;
+use crate::lease::Lost;
 use crate::names::CellName;
 use cloud::CloudError;
 use std::time::Duration;
@@ -65,6 +66,14 @@ pub enum StepError {
         holder: String,
         waited: Duration,
         free_with: String,
+    },
+    #[error("no Elastic IP in {region} carries the {tags}")]
+    EmptyPool { tags: String, region: String },
+    #[error("the lease of {what} was lost ({lease}): {lost}; another run may use it by now")]
+    LeaseLost {
+        what: String,
+        lease: String,
+        lost: Lost,
     },
     #[error("the address was not bound: {reason}")]
     AddressNotBound { reason: String, log: Vec<String> },
@@ -173,6 +182,12 @@ impl StepError {
             }
             Self::AddressUnknown { .. } => {
                 "`aws ec2 describe-addresses` lists the allocations of the region."
+            }
+            Self::EmptyPool { .. } => {
+                "Tag the addresses of the pool: `aws ec2 create-tags --resources eipalloc-… --tags Key=…,Value=…`."
+            }
+            Self::LeaseLost { .. } => {
+                "SSM could not be reached from here for two minutes, or this machine slept. Run again: it stands in line anew."
             }
             Self::AddressHeld { free_with, .. } => return Some(format!("To free it: {free_with}")),
             Self::AddressNotBound { .. } => {

@@ -89,7 +89,16 @@ pub struct ConnectSpec {
     pub timeout: Option<Duration>,
     /// Whether commands get a terminal.
     pub pty: bool,
-    /// Whether cloud-init is waited for.
+    /// Which Elastic IP a cell uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressChoice {
+    /// This one.
+    One(AllocationId),
+    /// Whichever is free first of those that carry all of these tags.
+    Pool(BTreeMap<String, String>),
+}
+
+/// Whether cloud-init is waited for.
     pub wait_cloud_init: WaitCloudInit,
     /// How the host proves who it is.
     pub host_key: HostKeySpec,
@@ -116,7 +125,7 @@ pub enum AddressSpec {
     /// An Elastic IP.
     Elastic {
         /// Which.
-        allocation: AllocationId,
+        choice: AddressChoice,
         /// Who binds it.
         by: crate::journal::AddressBinder,
         /// How long binding may take.
@@ -124,6 +133,15 @@ pub enum AddressSpec {
         /// How long to wait for an address that something else holds.
         wait: Duration,
     },
+}
+
+/// Which Elastic IP a cell uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressChoice {
+    /// This one.
+    One(AllocationId),
+    /// Whichever is free first of those that carry all of these tags.
+    Pool(BTreeMap<String, String>),
 }
 
 /// Whether cloud-init is waited for.

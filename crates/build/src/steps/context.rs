@@ -5,15 +5,14 @@ use crate::effects::Effects;
 use crate::event::{Event, OutputStream, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Effect, EffectNumber, RunDirectory};
-use crate::lease::Lease;
+use crate::lease::Leases;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId, tag};
 use crate::options::RunOptions;
 use crate::ports::Ports;
 use cloud::wait::{ImagePoller, InstancePoller};
 use cloud::{Clock, CloudError, ErrorKind, InstanceId, Region, Tags, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long resources of a run may be taken for its own: what `qib:expires` says.
@@ -42,8 +41,8 @@ pub struct RunContext {
     pub pipeline: String,
     /// When the run started.
     pub started: Timestamp,
-    /// The leases that the run holds now, to be renewed.
-    pub leases: Mutex<BTreeMap<String, Lease>>,
+    /// The leases of the run, to be renewed.
+    pub leases: Leases,
     /// Waits on instances of the region, shared by all cells.
     pub instances: InstancePoller,
     /// Waits on images of the region, shared by all cells.
@@ -225,7 +224,7 @@ impl CellContext {
     /// The tags that everything of this cell carries from birth.
     pub fn own_tags(&self) -> Tags {
         let expires = cloud::clock::after(self.run.started, LIFETIME);
-        Tags::new()
+        let tags = Tags::new()
             .with(tag::RUN, self.run_id().as_str())
             .with(tag::PIPELINE, self.run.pipeline.as_str())
             .with(tag::STAGE, self.cell.stage.as_str())
@@ -233,7 +232,12 @@ impl CellContext {
             .with(
                 tag::EXPIRES,
                 expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            )
+            );
+        if self.run.leases.are_none() {
+            tags.with(tag::LEASE, tag::LEASE_NONE)
+        } else {
+            tags
+        }
     }
 
     /// The cell's effects that have happened, or may have, and were not undone, latest first.
@@ -264,32 +268,14 @@ impl CellContext {
             .collect()
     }
 
-    /// Remembers a lease, so that it is renewed.
-    pub fn hold_lease(&self, lease: Lease) {
-        self.run
-            .leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(lease.name.clone(), lease);
-    }
-
-    /// Forgets all leases of the cell: they are about to be given back.
-    pub fn drop_leases(&self) {
+    /// Renews the leases of the cell no more: they are about to be given back.
+    pub async fn drop_leases(&self) {
         for (_, entry) in self.effects().state().outstanding() {
             if let (true, Effect::ClaimLease { name, .. }) =
                 (entry.cell == self.cell, &entry.effect)
             {
-                self.drop_lease(name);
+                self.run.leases.let_go(name).await;
             }
         }
-    }
-
-    /// Forgets a lease that was given back.
-    pub fn drop_lease(&self, name: &str) {
-        self.run
-            .leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
     }
 }

@@ -103,13 +103,13 @@ async fn prepare_guest(
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     let elastic = match &spec.connect.address {
         AddressSpec::Elastic {
-            allocation,
+            choice,
             by,
             timeout,
             wait,
         } => {
             context.begin(Step::LeaseAddress)?;
-            let claimed = address::claim(context, allocation, *by, *timeout, *wait)
+            let claimed = address::claim(context, choice, *by, *timeout, *wait)
                 .await
                 .map_err(fail(Step::LeaseAddress))?;
             context.finish(Step::LeaseAddress);
