@@ -15,6 +15,7 @@ pub mod guest;
 pub mod images;
 pub mod journal;
 pub mod lease;
+pub mod lifetime;
 pub mod mask;
 pub mod names;
 pub mod options;

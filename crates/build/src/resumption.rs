@@ -13,7 +13,7 @@
 //!   something else stands (key pair, group, lease) ─────────────▶ GoOn(Guest)         it is used
 //! ```
 
-use crate::journal::{EffectEntry, EffectState, Effect, JournalState, Outcome};
+use crate::journal::{Effect, EffectEntry, EffectState, JournalState, Outcome};
 use crate::names::CellName;
 use cloud::InstanceId;
 
@@ -66,12 +66,7 @@ impl Point {
 }
 
 /// Where `cell` goes on, if it is launched by `recipe` and provisioned with `inputs` now.
-pub fn resumption(
-    state: &JournalState,
-    cell: &CellName,
-    recipe: &str,
-    inputs: &str,
-) -> Resumption {
+pub fn resumption(state: &JournalState, cell: &CellName, recipe: &str, inputs: &str) -> Resumption {
     let standing: Vec<&EffectEntry> = state
         .effects()
         .map(|(_, entry)| entry)
@@ -103,7 +98,9 @@ pub fn resumption(
         return Resumption::Fresh;
     };
     if launched_by != recipe {
-        return start_over("`launch` or `connect` says something else now than when it was launched");
+        return start_over(
+            "`launch` or `connect` says something else now than when it was launched",
+        );
     }
     let Some(Outcome::Instance { id }) = launch.state.outcome() else {
         // Its id is not known, so nothing can have been done in it.
@@ -246,9 +243,7 @@ mod tests {
             };
             state.apply(&intent).unwrap();
             if let Some(outcome) = outcome {
-                state
-                    .apply(&Record::Succeeded { number, outcome })
-                    .unwrap();
+                state.apply(&Record::Succeeded { number, outcome }).unwrap();
             }
         }
         state

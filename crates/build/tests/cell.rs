@@ -14,14 +14,15 @@ use build::mask::Mask;
 use build::names::{CellName, RunId};
 use build::options::*;
 use build::ports::Ports;
-use build::spec::*;
 use build::resumption::Point;
+use build::spec::*;
 use build::steps::{self, BuiltImage, CellContext, Ingredients, Progress, RunContext};
 use cloud::{Clock, Image, ImageState, LaunchRequest, Placement, TagSpecification, Tags};
 use fake::account::{FakeAccount, Fault};
 use fake::guest::{Behaviour, FakeGuests};
 use fake::{Home, Recorder, VirtualClock};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -119,6 +120,12 @@ fn spec(address: AddressSpec) -> CellSpec {
             subnet: SubnetSpec::DefaultVpc {
                 zone: Some("c".into()),
             },
+            machines: vec!["m5.xlarge".into()],
+            subnets: vec![SubnetSpec::DefaultVpc {
+                zone: Some("c".into()),
+            }],
+            purchase: PurchaseSpec::OnDemand,
+            max_lifetime: Duration::from_secs(4 * 3600),
             security_groups: Vec::new(),
             instance_profile: Some("builder".into()),
             volumes: Vec::new(),
@@ -367,7 +374,14 @@ async fn a_lost_reply_costs_nothing() {
         assert_eq!(holdings.len(), 2, "{operation}: {holdings:?}");
         let store = stage.account.store();
         let calls = store.calls.iter().filter(|call| **call == operation);
-        assert_eq!(calls.count(), if operation == "AuthorizeSecurityGroupIngress" { 2 } else { 1 });
+        assert_eq!(
+            calls.count(),
+            if operation == "AuthorizeSecurityGroupIngress" {
+                2
+            } else {
+                1
+            }
+        );
         drop(store);
         assert_eq!(stage.outstanding_on_disk(), 0, "{operation}");
     }
@@ -552,4 +566,55 @@ async fn a_cancelled_build_leaves_nothing() {
         "{error:?}"
     );
     assert!(stage.account.holdings().is_empty());
+}
+
+/// The text of `user_data`, decompressed.
+fn user_data_text(user_data: &[u8]) -> String {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(user_data)
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
+
+#[tokio::test]
+async fn the_timer_and_the_tag_say_the_same_end() {
+    let stage = stage(Behaviour::default());
+    let mut spec = spec(AddressSpec::Public);
+    spec.launch.max_lifetime = Duration::from_secs(7200);
+    stage.build(&spec).await.unwrap();
+    let store = stage.account.store();
+    let launch = &store.launches[0];
+    let end = build::lifetime::expires(&launch.tags.instance).unwrap();
+    let text = user_data_text(&launch.user_data);
+    let value = |name: &str| {
+        let (_, rest) = text.split_once(&format!("\n{name}='")).unwrap();
+        rest.split_once('\'').unwrap().0.parse::<i64>().unwrap()
+    };
+    assert_eq!(value("END"), end.as_second());
+    assert_eq!(value("END") - value("RENDERED"), 7200);
+    // Everything that belongs to the instance, and the image that is made of it later, says that end.
+    for tags in [&launch.tags.volume, &launch.tags.network_interface] {
+        assert_eq!(build::lifetime::expires(tags), Some(end));
+    }
+    let image = store
+        .images
+        .values()
+        .find(|image| image.tags.get("qib:complete").is_some());
+    assert_eq!(build::lifetime::expires(&image.unwrap().tags), Some(end));
+}
+
+#[tokio::test]
+async fn a_stage_that_may_outlast_its_instance_is_told() {
+    let told = async |max_lifetime| {
+        let stage = stage(Behaviour::default());
+        let mut spec = spec(AddressSpec::Public);
+        spec.launch.max_lifetime = max_lifetime;
+        spec.connect.timeout = Some(Duration::from_secs(360));
+        spec.image.wait = Duration::from_secs(3600);
+        stage.build(&spec).await.unwrap();
+        stage.recorder.text().contains("terminates itself after")
+    };
+    assert!(told(Duration::from_secs(3959)).await);
+    assert!(!told(Duration::from_secs(3960)).await);
 }

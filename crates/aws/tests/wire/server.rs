@@ -64,6 +64,20 @@ impl Answer {
         }
     }
 
+    /// An error as STS writes it.
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
+    pub fn sts_error(status: u16, code: &str, message: &str) -> Self {
+        Self::Http {
+            status,
+            content_type: "text/xml",
+            date: None,
+            body: format!(
+                "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+                 <Code>{code}</Code><Message>{message}</Message></Error><RequestId>req-1</RequestId></ErrorResponse>"
+            ),
+        }
+    }
+
     /// An error as SSM writes it.
     pub fn ssm_error(code: &str, message: &str) -> Self {
         Self::Http {

@@ -110,12 +110,7 @@ fn for_each(
     Ok(())
 }
 
-fn not_a_record(
-    path: &Path,
-    line: usize,
-    text: &[u8],
-    error: &serde_json::Error,
-) -> JournalError {
+fn not_a_record(path: &Path, line: usize, text: &[u8], error: &serde_json::Error) -> JournalError {
     // A later format may have changed the opening record itself; its version is still there.
     match serde_json::from_slice::<AnyOpening>(text) {
         Ok(AnyOpening { version }) if line == 1 && version > FORMAT_VERSION => {

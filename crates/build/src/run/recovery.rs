@@ -123,8 +123,7 @@ async fn clear_one(context: &RunContext, dead: DeadRun) {
         .into_iter()
         .filter(|(_, entry)| !matches!(entry.effect, Effect::ClaimLease { .. }))
         .map(|(_, entry)| {
-            let left =
-                crate::undo::left_resource(&entry.effect, &entry.state, String::new(), None);
+            let left = crate::undo::left_resource(&entry.effect, &entry.state, String::new(), None);
             format!("{} {}", left.kind, left.id)
         })
         .collect();
@@ -234,7 +233,8 @@ impl DeadRun {
             })
             .await?;
         if entry.state.outcome().is_none() {
-            self.effects.settle(number, &Ok(image.clone()), ImageId::outcome)?;
+            self.effects
+                .settle(number, &Ok(image.clone()), ImageId::outcome)?;
         }
         self.effects.deliver(number)?;
         Ok(())

@@ -11,8 +11,8 @@ use crate::plan::cache::{CacheDecision, CacheState, Identified, decide, identify
 use crate::plan::source::find_source;
 use crate::report::{LeftResource, ReportedImage, WayIn};
 use crate::resumption::{Point, Resumption, resumption};
-use crate::steps::lease::{HeldLease, queue};
 use crate::spec::CellSpec;
+use crate::steps::lease::{HeldLease, queue};
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
 use crate::way_in;
 use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Region, Tags};
@@ -206,9 +206,15 @@ async fn go_on(
                 .await
                 .map_err(fail)?;
             let options = &context.run().options;
-            let looked = look_up(context.region(), context.clock(), stage, identified, options)
-                .await
-                .map_err(fail)?;
+            let looked = look_up(
+                context.region(),
+                context.clock(),
+                stage,
+                identified,
+                options,
+            )
+            .await
+            .map_err(fail)?;
             if let CacheState::Hit(image) = looked {
                 give_back(context, lease.as_ref()).await?;
                 format!("{} has been made by another run meanwhile", image.image_id)

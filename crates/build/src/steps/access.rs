@@ -235,9 +235,7 @@ async fn import(
     tags: &cloud::Tags,
 ) -> Result<KeyPairId, CloudError> {
     match context.region().import_key_pair(name, public, tags).await {
-        Err(error) if error.kind == ErrorKind::Duplicate => {
-            find(context, name).await?.ok_or(error)
-        }
+        Err(error) if error.kind == ErrorKind::Duplicate => find(context, name).await?.ok_or(error),
         result => result,
     }
 }

@@ -104,7 +104,12 @@ pub(super) async fn by_filters(
         ..InstanceFilter::default()
     };
     looked_for(context.clock(), &mut async || {
-        Ok(context.region().instances(&filter).await?.into_iter().next())
+        Ok(context
+            .region()
+            .instances(&filter)
+            .await?
+            .into_iter()
+            .next())
     })
     .await
 }

@@ -15,7 +15,7 @@ use cloud::{InstanceFilter, InstanceState, Timestamp};
 use std::time::Duration;
 
 /// How long connecting may take where the pipeline does not say.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(5 * 60);
 /// The same for somebody who debugs and comes in from elsewhere.
 const DEBUG_CONNECT_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// How long one attempt may take.

@@ -12,14 +12,6 @@ use cloud::{CloudError, ErrorKind, IngressRule, Region, SecurityGroupId, Subnet,
 /// Where the guest's SSH server listens, as the group sees it: `connect.port` is only where one dials.
 const SSH_PORT: u16 = 22;
 
-/// Finds the subnet that the pipeline means.
-pub(super) async fn find_subnet(
-    context: &CellContext,
-    wanted: &SubnetSpec,
-) -> Result<Subnet, StepError> {
-    subnet_in(context.region(), wanted).await
-}
-
 /// Finds the subnet that the pipeline means in `region`.
 pub async fn subnet_in(region: &dyn Region, wanted: &SubnetSpec) -> Result<Subnet, StepError> {
     let (filters, text) = match wanted {
@@ -55,7 +47,7 @@ pub async fn subnet_in(region: &dyn Region, wanted: &SubnetSpec) -> Result<Subne
 pub(super) async fn prepare(
     context: &CellContext,
     spec: &CellSpec,
-    subnet: &Subnet,
+    vpc: &VpcId,
 ) -> Result<Vec<SecurityGroupId>, StepError> {
     if !spec.launch.security_groups.is_empty() {
         return Ok(spec.launch.security_groups.clone());
@@ -80,14 +72,14 @@ pub(super) async fn prepare(
     let effect = Effect::CreateSecurityGroup {
         region: spec.region.clone(),
         name: name.clone(),
-        vpc: subnet.vpc_id.clone(),
+        vpc: vpc.clone(),
     };
     let made = context
         .effects()
         .make(
             &spec.cell,
             effect,
-            async || create(context, &name, &subnet.vpc_id, spec).await,
+            async || create(context, &name, vpc, spec).await,
             async || find_own(context, &name).await,
         )
         .await?;

@@ -12,7 +12,9 @@
 
 mod access;
 mod address;
+mod address_queue;
 mod adopt;
+pub mod candidates;
 mod capture;
 mod connect;
 mod context;
@@ -23,12 +25,15 @@ mod provision;
 mod publish;
 pub(crate) mod user_data_parts;
 
+pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
+pub(crate) use address_queue::members;
 pub(crate) use launch::recipe;
 
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::journal::Effect;
+use crate::lifetime;
 use crate::report::WayIn;
 use crate::resumption::Point;
 use crate::spec::{AddressSpec, CellSpec};
@@ -76,6 +81,10 @@ pub async fn build_cell(
     point: Point,
     progress: &Progress,
 ) -> Result<BuiltImage, CellFailure> {
+    let context = &context.living_for(spec.launch.max_lifetime);
+    if let Some(shortage) = lifetime::shortage(spec) {
+        context.warn(shortage.to_string());
+    }
     let (launched, skipped) = match point {
         Point::Guest | Point::Provisioned { .. } => {
             prepare_guest(context, spec, from, point, progress).await?
@@ -109,7 +118,12 @@ async fn prepare_guest(
             wait,
         } => {
             context.begin(Step::LeaseAddress)?;
-            let claimed = address::claim(context, choice, *by, *timeout, *wait)
+            let terms = address_queue::Terms {
+                by: *by,
+                timeout: *timeout,
+                wait: *wait,
+            };
+            let claimed = address_queue::claim(context, choice, terms)
                 .await
                 .map_err(fail(Step::LeaseAddress))?;
             context.finish(Step::LeaseAddress);
@@ -161,10 +175,9 @@ async fn prepare_guest(
         Point::Provisioned { skipped } => skipped,
         Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
             context.begin(Step::Provision)?;
-            let skipped =
-                provision::provision(context, spec, &mut link, &launched, from.inputs)
-                    .await
-                    .map_err(fail(Step::Provision))?;
+            let skipped = provision::provision(context, spec, &mut link, &launched, from.inputs)
+                .await
+                .map_err(fail(Step::Provision))?;
             context.finish(Step::Provision);
             skipped
         }
@@ -189,18 +202,30 @@ async fn launch_guest(
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     context.begin(Step::SecurityGroup)?;
-    let subnet = group::find_subnet(context, &spec.launch.subnet)
+    let subnets = candidates::find_subnets(context.region(), &spec.launch.subnets)
         .await
         .map_err(fail(Step::SecurityGroup))?;
-    let groups = group::prepare(context, spec, &subnet)
+    let vpc = subnets
+        .first()
+        .map(|subnet| subnet.vpc_id.clone())
+        .ok_or_else(|| {
+            fail(Step::SecurityGroup)(StepError::NoSubnet {
+                region: spec.region.to_string(),
+                wanted: String::from("launch.subnets"),
+            })
+        })?;
+    let groups = group::prepare(context, spec, &vpc)
         .await
         .map_err(fail(Step::SecurityGroup))?;
     context.finish(Step::SecurityGroup);
 
     context.begin(Step::Launch)?;
-    let user_data = user_data_parts::compose_for(context, spec, access, elastic)
-        .map_err(fail(Step::Launch))?;
-    let launched = launch::launch(context, spec, source, &subnet, access, &groups, user_data)
+    let user_data =
+        user_data_parts::compose_for(context, spec, access, elastic).map_err(fail(Step::Launch))?;
+    if let Some(elastic) = elastic {
+        elastic.check(context).map_err(fail(Step::Launch))?;
+    }
+    let launched = launch::launch(context, spec, source, &subnets, access, &groups, user_data)
         .await
         .map_err(fail(Step::Launch))?;
     context.finish(Step::Launch);

@@ -34,9 +34,7 @@ pub(super) async fn provision(
             let outcome = Outcome::Provisioned {
                 skipped: skipped.clone(),
             };
-            context
-                .effects()
-                .settle(number, &Ok(()), |()| outcome)?;
+            context.effects().settle(number, &Ok(()), |()| outcome)?;
             Ok(skipped)
         }
         Err(error) => {

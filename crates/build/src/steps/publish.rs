@@ -51,10 +51,7 @@ pub(super) async fn share(
         }
         context.region().share_image(id, accounts).await
     };
-    let made = context
-        .effects()
-        .set(context.cell(), effect, call)
-        .await;
+    let made = context.effects().set(context.cell(), effect, call).await;
     match made {
         Ok(_) => {
             let names: Vec<&str> = accounts.iter().map(cloud::AccountId::as_str).collect();
