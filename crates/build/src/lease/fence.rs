@@ -66,12 +66,7 @@ impl Fence {
 
     /// Takes in a renewal that was begun at `begun` and whose answer, `version`, was there at `now`. One that came too
     /// late is none: others may have seen the ticket dead before it arrived.
-    pub fn renewed(
-        &mut self,
-        begun: Timestamp,
-        now: Timestamp,
-        version: i64,
-    ) -> Result<(), Lost> {
+    pub fn renewed(&mut self, begun: Timestamp, now: Timestamp, version: i64) -> Result<(), Lost> {
         self.check(now)?;
         if version <= self.version {
             return Err(Lost::Deleted);

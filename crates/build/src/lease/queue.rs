@@ -215,10 +215,7 @@ mod tests {
             place.look(&line(&[(&low, 0)]), by_age),
             Standing::First { dead: vec![] }
         );
-        assert_eq!(
-            place.look(&both, by_age),
-            Standing::First { dead: vec![] }
-        );
+        assert_eq!(place.look(&both, by_age), Standing::First { dead: vec![] });
     }
 
     #[test]

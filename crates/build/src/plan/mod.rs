@@ -127,7 +127,9 @@ async fn plan_stage(
             let addresses = members(region, choice).await?;
             row.address = Some(match choice {
                 AddressChoice::One(allocation) => {
-                    let ips = addresses.iter().map(|address| address.public_ip.to_string());
+                    let ips = addresses
+                        .iter()
+                        .map(|address| address.public_ip.to_string());
                     format!("{allocation} ({})", ips.collect::<Vec<_>>().join(", "))
                 }
                 AddressChoice::Pool(tags) => {

@@ -9,8 +9,8 @@ use crate::journal::Effect;
 use crate::lease::{DEAD_AFTER, RENEW_EVERY, Renewal, run_lease};
 use crate::names::CellName;
 use crate::report::LeftResource;
-use crate::steps::{RunContext, members};
 use crate::spec::AddressChoice;
+use crate::steps::{RunContext, members};
 use cloud::{ErrorKind, ParameterWrite, Timestamp};
 use pipeline::model::{Address, ElasticIpChoice, Pipeline};
 use serde::Serialize;
@@ -86,10 +86,7 @@ pub(super) async fn begin(context: &RunContext, pipeline: &Pipeline) -> Result<(
     if !written {
         // An earlier process of the run wrote it, some time ago.
         let clock = context.ports.clock.as_ref();
-        context
-            .leases
-            .renew(&name, region.as_ref(), clock)
-            .await?;
+        context.leases.renew(&name, region.as_ref(), clock).await?;
     }
     Ok(())
 }
@@ -157,9 +154,7 @@ impl Outage {
         match self {
             _ if renewed || context.leases.are_none() => Self::No,
             Self::No => Self::Since(now),
-            Self::Since(since)
-                if cloud::clock::between(since, now) + RENEW_EVERY >= DEAD_AFTER =>
-            {
+            Self::Since(since) if cloud::clock::between(since, now) + RENEW_EVERY >= DEAD_AFTER => {
                 let text = format!(
                     "the run's lease could not be renewed since {since}: from other hosts this run looks dead now, and a sweep there may remove what it has"
                 );

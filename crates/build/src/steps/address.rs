@@ -1,9 +1,9 @@
 //! The Elastic IP, once it is leased: bound by the instance or by qib, watched, and freed as soon as SSH is no longer
 //! needed.
 
+use super::address_queue::describe;
 use super::context::CellContext;
 use super::launch::Launched;
-use super::address_queue::describe;
 use super::lease::HeldLease;
 use crate::failure::StepError;
 use crate::journal::{AddressBinder, Effect, Recorded};

@@ -242,7 +242,10 @@ fn pause_for(
     if let Some((ahead, holder, index)) = nearest {
         if resuming {
             return Err(StepError::CannotGoOn {
-                why: format!("run {} has come to its address before it", holder.ticket.run),
+                why: format!(
+                    "run {} has come to its address before it",
+                    holder.ticket.run
+                ),
             });
         }
         let what = members.get(index).map(named).unwrap_or_default();
@@ -271,7 +274,12 @@ async fn holder(context: &CellContext, binding: &AddressBinding) -> Result<Holde
         instance_ids: vec![id.clone()],
         ..InstanceFilter::default()
     };
-    let found = context.region().instances(&filter).await?.into_iter().next();
+    let found = context
+        .region()
+        .instances(&filter)
+        .await?
+        .into_iter()
+        .next();
     let tags = found.map(|instance| instance.tags).unwrap_or_default();
     let Some(run) = tags.get(tag::RUN) else {
         let text = format!("instance {id}, which is not qib's");

@@ -328,7 +328,8 @@ impl<'c> Waiting<'c> {
     /// Takes the turn in queue `index`, and leaves all others: also those that an earlier process of the run stood in.
     pub async fn keep(mut self, index: usize) -> Result<HeldLease, StepError> {
         let lane = self.lanes.get_mut(index);
-        let Some((what, taken)) = lane.and_then(|lane| Some((lane.what.clone(), lane.taken.take()?)))
+        let Some((what, taken)) =
+            lane.and_then(|lane| Some((lane.what.clone(), lane.taken.take()?)))
         else {
             // Only a queue in which it is our turn is kept.
             return Err(StepError::CannotGoOn {

@@ -25,9 +25,9 @@ mod provision;
 mod publish;
 pub(crate) mod user_data_parts;
 
+pub(crate) use address_queue::members;
 pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
-pub(crate) use address_queue::members;
 pub(crate) use launch::recipe;
 
 use crate::event::Step;

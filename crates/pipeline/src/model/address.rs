@@ -47,7 +47,7 @@ pub enum ElasticIpChoice {
     Pool(BTreeMap<String, String>),
 }
 
-/// A pool, as it stands in the file.
+/// A pool of Elastic IPs. The stage takes whichever comes free first; those who wait take them in order of arrival.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AddressPool {

@@ -2,8 +2,8 @@
 
 use crate::memory::{Memory, Setup};
 use pipeline::model::{
-    Address, Bind, Cache, Commands, LoginKey, Need, OutputFormat, Pick, Provisioner, Source,
-    SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
+    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputFormat, Pick,
+    Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
 };
 use pipeline::template::RunFacts;
 use pipeline::{StageOrder, stage_order};
