@@ -113,7 +113,7 @@ async fn one(case: &Case) -> Verdict {
 }
 
 async fn swept(world: &World, verdict: &mut Verdict) {
-    let left = sweep(world, HOST, &RunId::from_random(7)).await;
+    let left = sweep(world, HOST).await;
     verdict.leaks.extend(left);
 }
 
