@@ -3,7 +3,7 @@
 use crate::cases::{Settings, Tally, run_all, simulate};
 use crate::fault::{Crash, Fault, FaultKind};
 use crate::machines::Ailment;
-use crate::process::{Orders, Verb, conduct, two_stages};
+use crate::process::{Known, Orders, Verb, conduct};
 use crate::sweeping::settle;
 use crate::verdict::Verdict;
 use crate::world::World;
@@ -15,7 +15,7 @@ fn orders(faults: Vec<Fault>) -> Orders {
         host: "builder".to_owned(),
         run: RunId::from_random(7),
         verb: Verb::Run,
-        pipeline: two_stages("eipalloc-0local"),
+        pipeline: Known::TwoStages.load(),
         faults,
         crash: Crash::Never,
         signal: None,

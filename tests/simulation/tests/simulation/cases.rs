@@ -111,26 +111,21 @@ impl Tally {
 pub fn run_all<C: Display + Sync>(tally: &Tally, cases: &[C], run: impl Fn(&C) -> Verdict + Sync) {
     let next = AtomicUsize::new(0);
     let watched = Watched::default();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..THREADS)
-            .map(|_| {
-                scope.spawn(|| {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(case) = cases.get(index) else { break };
-                        let label = case.to_string();
-                        let verdict = watched.during(&label, || run(case));
-                        tally.add(&label, &verdict);
-                    }
-                })
-            })
-            .collect();
-        let guard = scope.spawn(|| watched.guard());
-        for worker in workers {
-            worker.join().expect("a case does not panic");
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = cases.get(index) else { break };
+            let label = case.to_string();
+            let verdict = watched.during(&label, || run(case));
+            tally.add(&label, &verdict);
         }
-        watched.over.store(true, Ordering::Relaxed);
-        guard.join().expect("the guard does not panic");
+    };
+    watched.guarded(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(work);
+            }
+        });
     });
 }
 
@@ -148,6 +143,16 @@ impl Watched {
         let result = work();
         self.running.lock().unwrap().retain(|other| *other != entry);
         result
+    }
+
+    /// Does `work` with the guard beside it.
+    pub fn guarded(&self, work: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            let guard = scope.spawn(|| self.guard());
+            work();
+            self.over.store(true, Ordering::Relaxed);
+            guard.join().expect("the guard does not panic");
+        });
     }
 
     /// Ends the whole program if a case does not come to an end: a thread that turns in a circle cannot be ended.

@@ -4,7 +4,7 @@ use crate::cases::{Settings, Tally, run_all, simulate};
 use crate::fault::Crash;
 use crate::holdings::complete_by_stage;
 use crate::machines::Ailment;
-use crate::process::{End, Orders, Past, Verb, conduct, two_stages};
+use crate::process::{End, Known, Orders, Past, Verb, conduct};
 use crate::sweeping::{settle, sweep};
 use crate::verdict::Verdict;
 use crate::world::World;
@@ -42,7 +42,7 @@ fn orders(verb: Verb, crash: Crash) -> Orders {
         host: HOST.to_owned(),
         run: RunId::from_random(7),
         verb,
-        pipeline: two_stages("eipalloc-0local"),
+        pipeline: Known::TwoStages.load(),
         faults: Vec::new(),
         crash,
         signal: None,
@@ -120,6 +120,18 @@ async fn swept(world: &World, verdict: &mut Verdict) {
 /// Every image is there exactly once, and what was done is not done again.
 fn resumed(world: &World, case: &Case, second: &Past, verdict: &mut Verdict) {
     let done = verdict.of_end("the resumed run", second);
+    if case.record.starts_with("closed") && matches!(case.crash, Crash::AfterRecord(_)) {
+        // It had ended: there is nothing to go on with, and that is said.
+        let refused = matches!(&second.end, End::Report(r) if r.exit == ExitCode::BadInput);
+        if !refused {
+            let how = format!("{:?}", second.end);
+            verdict
+                .others
+                .push(format!("a run that had ended was resumed: {how}"));
+        }
+        verdict.of_success(world);
+        return;
+    }
     // A journal without a record tells nothing that could be taken up, and nothing was done.
     if case.crash == Crash::BeforeRecord(1) {
         return;

@@ -21,6 +21,8 @@ mod fault;
 mod holdings;
 mod machines;
 mod process;
+mod queues;
+mod schedules;
 mod shell;
 mod sweeping;
 mod verdict;

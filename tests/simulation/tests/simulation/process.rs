@@ -1,5 +1,6 @@
 //! One run of qib as one process: it ends with a report, or is killed at a moment of the case's choice.
 
+use crate::clock::Simulated;
 use crate::fault::{Crash, Fault};
 use crate::shell::{CALLER, Shells};
 use crate::wire::{Call, Crashed, Wire, crash_now};
@@ -14,6 +15,7 @@ use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::{CallerAddress, Ports};
 use build::report::Report;
 use cloud::retry::Retrying;
+use cloud::{Clock, Timestamp};
 use pipeline::{Disk, LoadOptions, Loaded};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -72,25 +74,39 @@ pub struct Past {
     pub records: u64,
     /// The journal's lines, shortened, for the names of cases.
     pub journal: Vec<String>,
-    /// Everything that it told its observer.
-    pub told: String,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Everything that it told its observer, and when.
+    pub told: Vec<(Timestamp, Event)>,
 }
 
-/// The two-stage pipeline, checked once.
-pub fn two_stages(allocation: &str) -> Arc<Loaded> {
-    static FIRST: OnceLock<Arc<Loaded>> = OnceLock::new();
-    if allocation == "eipalloc-0local" {
-        return FIRST.get_or_init(|| load(allocation)).clone();
+/// A pipeline of the simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    TwoStages,
+    OneAddress,
+    Pool,
+}
+
+impl Known {
+    /// The pipeline, read and checked once.
+    pub fn load(self) -> Arc<Loaded> {
+        static ALL: [OnceLock<Arc<Loaded>>; 3] = [const { OnceLock::new() }; 3];
+        let (slot, file) = match self {
+            Self::TwoStages => (&ALL[0], "pipelines/two-stages.yaml"),
+            Self::OneAddress => (&ALL[1], "pipelines/one-address.yaml"),
+            Self::Pool => (&ALL[2], "pipelines/pool.yaml"),
+        };
+        slot.get_or_init(|| load(file)).clone()
     }
-    load(allocation)
 }
 
-fn load(allocation: &str) -> Arc<Loaded> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/two-stages.yaml");
-    let bytes = std::fs::read(&file).expect("the simulation's pipeline");
+fn load(file: &str) -> Arc<Loaded> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let bytes = std::fs::read(&file).expect("a pipeline of the simulation");
     let environment = |name: &str| match name {
         "TOKEN" => Some(SECRET.to_owned()),
-        "EIP_ALLOC" => Some(allocation.to_owned()),
+        "EIP_ALLOC" => Some("eipalloc-0local".to_owned()),
         _ => None,
     };
     let options = LoadOptions {
@@ -114,7 +130,7 @@ pub async fn conduct(world: &World, orders: Orders) -> Past {
         crash: orders.crash,
         records: AtomicU64::new(0),
     });
-    let ear = Arc::new(Ear::default());
+    let ear = Arc::new(Ear::of(world));
     let ports = ports(world, &wire, ear.clone(), Some(watch.clone()));
     let options = options(world, &orders.host);
     let (canceller, cancellation) = cancellation();
@@ -167,7 +183,8 @@ pub async fn conduct(world: &World, orders: Orders) -> Past {
         calls: wire.calls(),
         records: watch.records.load(Ordering::Relaxed),
         journal: lines(&journal),
-        told: ear.0.lock().unwrap().clone(),
+        ended: world.now(),
+        told: ear.heard.lock().unwrap().clone(),
     }
 }
 
@@ -179,7 +196,14 @@ fn lines(path: &Path) -> Vec<String> {
         .map(|line| {
             let record: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
             let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-            let (kind, effect) = (word(&record["record"]), word(&record["effect"]["effect"]));
+            let kind = word(&record["record"]);
+            let effect = record["effect"].as_object().and_then(|e| {
+                let named = ["effect", "kind", "type"]
+                    .iter()
+                    .find_map(|key| e.get(*key));
+                named.map(word).or_else(|| e.keys().next().cloned())
+            });
+            let effect = effect.unwrap_or_default();
             let number = record["number"].as_u64();
             let number = number.map(|n| format!(" {n}")).unwrap_or_default();
             format!("{kind}{number} {effect}").trim_end().to_owned()
@@ -258,13 +282,24 @@ impl CallerAddress for Caller {
 }
 
 /// Hears what a process tells.
-#[derive(Default)]
-pub struct Ear(pub Mutex<String>);
+pub struct Ear {
+    clock: Simulated,
+    heard: Mutex<Vec<(Timestamp, Event)>>,
+}
+
+impl Ear {
+    pub fn of(world: &World) -> Self {
+        Self {
+            clock: world.clock,
+            heard: Mutex::default(),
+        }
+    }
+}
 
 impl Observer for Ear {
     fn observe(&self, event: &Event) {
-        let mut told = self.0.lock().unwrap();
-        told.push_str(&format!("{event:?}\n"));
+        let heard = (self.clock.now(), event.clone());
+        self.heard.lock().unwrap().push(heard);
     }
 }
 

@@ -13,7 +13,7 @@ const SETTLED: Duration = Duration::from_secs(60);
 /// Removes what dead runs left, from `host`. Gives what could not be removed.
 pub async fn sweep(world: &World, host: &str) -> Vec<String> {
     let wire = world.wire(Vec::new(), Crash::Never);
-    let ports = ports(world, &wire, Arc::new(Ear::default()), None);
+    let ports = ports(world, &wire, Arc::new(Ear::of(world)), None);
     let sweep = Sweep {
         account: ports.account,
         account_id: emulator::account::ACCOUNT_ID.to_owned(),

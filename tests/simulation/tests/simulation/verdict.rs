@@ -16,11 +16,13 @@ pub struct Verdict {
     pub secrets: Vec<String>,
     /// A run that should have succeeded, an error without a step, a panic.
     pub others: Vec<String>,
+    /// Whether a run may end with exit code 3, because a sweep follows.
+    pub forgiving: bool,
 }
 
 impl Verdict {
     pub fn is_good(&self) -> bool {
-        *self == Self::default()
+        self.text().is_empty()
     }
 
     /// Everything that is wrong, for a person.
@@ -47,15 +49,17 @@ impl Verdict {
             End::Killed => {}
             End::Report(report) => match report.exit {
                 ExitCode::Done => return true,
+                ExitCode::LeftBehind if self.forgiving => {
+                    // A sweep follows. That there is something to sweep must have been said.
+                    if report.left_behind.is_empty() {
+                        self.leaks.push(format!("{who} left something unnamed"));
+                    }
+                }
                 ExitCode::LeftBehind => {
                     for left in &report.left_behind {
                         let what =
                             format!("{who} names {} {}: {}", left.kind, left.id, left.reason);
                         self.leaks.push(what);
-                    }
-                    // Also a leak if it names nothing.
-                    if report.left_behind.is_empty() {
-                        self.leaks.push(format!("{who} left something unnamed"));
                     }
                 }
                 ExitCode::Failed => {
@@ -76,18 +80,24 @@ impl Verdict {
     /// Looks at the account and the instances: nothing is there but what was there before and complete images, none of
     /// them twice.
     pub fn of_world(&mut self, world: &World) {
-        let account = world.engine.snapshot();
-        let whole = complete_images(&account);
-        let left = world.added();
-        self.leaks.extend(left.difference(&whole).cloned());
-        for (stage, count) in complete_by_stage(&account) {
+        self.of_account(world);
+        for (stage, count) in complete_by_stage(&world.engine.snapshot()) {
             if count > 1 {
                 self.doubles
                     .push(format!("{count} images of stage {stage}"));
             }
         }
+    }
+
+    /// The same for runs that do not share their images.
+    pub fn of_account(&mut self, world: &World) {
+        let account = world.engine.snapshot();
+        let whole = complete_images(&account);
+        let left = world.added();
+        self.leaks.extend(left.difference(&whole).cloned());
         self.doubles
             .extend(world.machines.wrongs.lock().unwrap().iter().cloned());
+        self.doubles.extend(world.made().stolen());
     }
 
     /// Looks at the account after a run of the two-stage pipeline that succeeded.
@@ -105,10 +115,11 @@ impl Verdict {
     /// Looks for the secret in everything that was written, told, tagged or handed to an instance.
     pub fn of_secrets(&mut self, world: &World, pasts: &[&Past]) {
         for past in pasts {
-            if past.told.contains(SECRET) {
+            let told = format!("{:?}", past.told);
+            if told.contains(SECRET) {
                 self.secrets.push("told to the observer".to_owned());
             }
-            if past.told.contains("PRIVATE KEY") {
+            if told.contains("PRIVATE KEY") {
                 self.secrets.push("a private key was told".to_owned());
             }
         }

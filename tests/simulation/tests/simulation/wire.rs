@@ -24,12 +24,47 @@ pub fn crash_now() -> ! {
 
 /// The ids of everything that was ever made, by the action that made it.
 #[derive(Default)]
-pub struct Made(Mutex<BTreeMap<String, BTreeSet<String>>>);
+pub struct Made {
+    ids: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    /// Addresses that were bound to an instance while another had them.
+    stolen: Mutex<Vec<String>>,
+}
 
 impl Made {
     /// How many things an action made.
     pub fn of(&self, action: &str) -> usize {
-        self.0.lock().unwrap().get(action).map_or(0, BTreeSet::len)
+        self.ids
+            .lock()
+            .unwrap()
+            .get(action)
+            .map_or(0, BTreeSet::len)
+    }
+
+    /// Addresses that were taken from one instance for another.
+    pub fn stolen(&self) -> Vec<String> {
+        self.stolen.lock().unwrap().clone()
+    }
+
+    /// Looks whether an AssociateAddress took an address away from somebody.
+    fn watch(&self, before: &Account, after: &Account) {
+        for (name, region) in &after.regions {
+            for (allocation, address) in &region.addresses {
+                let had = before
+                    .regions
+                    .get(name)
+                    .and_then(|r| r.addresses.get(allocation))
+                    .and_then(|a| a.association.as_ref());
+                if let (Some(had), Some(has)) = (had, &address.association)
+                    && had.instance != has.instance
+                {
+                    let what = format!(
+                        "{allocation} went from {} to {} while it was bound",
+                        had.instance, has.instance
+                    );
+                    self.stolen.lock().unwrap().push(what);
+                }
+            }
+        }
     }
 
     fn note(&self, action: &str, reply: &HttpReply) {
@@ -50,7 +85,7 @@ impl Made {
             .and_then(|(_, rest)| rest.split_once('<'))
             .map(|(id, _)| id.to_owned())
             .expect("an answer that names what was made");
-        let mut made = self.0.lock().unwrap();
+        let mut made = self.ids.lock().unwrap();
         made.entry(action.to_owned()).or_default().insert(id);
     }
 }
@@ -162,8 +197,12 @@ impl Wire {
         if writes && remembers {
             self.state.lock().unwrap().before = Some(self.engine.snapshot());
         }
+        let bound = (action == "ec2:AssociateAddress").then(|| self.engine.snapshot());
         let reply = self.engine.handle(request);
         self.made.note(action, &reply);
+        if let Some(before) = bound {
+            self.made.watch(&before, &self.engine.snapshot());
+        }
         reply
     }
 }
