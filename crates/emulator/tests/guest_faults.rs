@@ -262,7 +262,7 @@ async fn a_shutdown_from_inside_ends_the_instance_as_was_asked_at_launch(world: 
             ended.text("stateReason/code").unwrap(),
             "Client.InstanceInitiatedShutdown"
         );
-        assert_eq!(processes(&id), []);
+        assert_eq!(processes(&id), Vec::<u32>::new());
     }
     real.end().await;
 }
@@ -485,7 +485,7 @@ async fn a_guest_without_network_boots_and_gets_no_answer(world: Arc<World>) {
         .ec2("TerminateInstances", &[("InstanceId.1", &id)])
         .ok();
     real.ec2.state(&id, "terminated").await;
-    assert_eq!(processes(&id), []);
+    assert_eq!(processes(&id), Vec::<u32>::new());
     real.end().await;
 }
 
