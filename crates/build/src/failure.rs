@@ -17,6 +17,19 @@ pub enum StepError {
     Journal(#[from] JournalError),
     #[error("stopped on request")]
     Cancelled(Cancelled),
+    #[error(
+        "the run belongs to account {wanted}{wanted_at}, and these credentials are of account {found}{found_at}"
+    )]
+    OtherAccount {
+        wanted: String,
+        wanted_at: String,
+        found: String,
+        found_at: String,
+    },
+    #[error("no machine is to be had; tried: {tried}", tried = .tried.join("; "))]
+    NoCapacity { tried: Vec<String> },
+    #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
+    CannotGoOn { why: String },
 
     #[error("no image in {region} matches the source: {wanted}")]
     NoImageMatches { region: String, wanted: String },
@@ -153,6 +166,9 @@ impl StepError {
                 "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
             }
             Self::SeveralImagesMatch { .. } => "Narrow the filter, or say `pick: newest`.",
+            Self::NoCapacity { .. } => {
+                "Name more of them in launch.instance_types or launch.subnets, or try later."
+            }
             Self::NoSubnet { .. } => {
                 "Give `launch.subnet` as `subnet-…`, or make a default VPC with `aws ec2 create-default-vpc`."
             }

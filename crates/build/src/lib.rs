@@ -23,6 +23,7 @@ pub mod plan;
 pub mod ports;
 pub mod precheck;
 pub mod report;
+pub mod resumption;
 pub mod run;
 pub mod spec;
 pub mod ssh_access;

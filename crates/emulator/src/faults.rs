@@ -4,35 +4,59 @@
 //! {
 //!   "actions": [{ "action": "CreateImage", "code": "InternalError", "message": "…", "status": 500, "times": 2 }],
 //!   "binding_refused": true,
-//!   "instance_never_boots": true,
-//!   "ssh_never_up": true,
-//!   "image_creation_fails": true,
-//!   "instance_terminated_after_ms": 1500
+//!   "instance_terminated_after_ms": { "value": 1500, "instances": { "next": 1 } }
 //! }
 //! ```
+//!
+//! All but `actions` are keys of [`InstanceFaults`].
 
 use crate::api::error::ApiError;
-use serde::Deserialize;
+use crate::ids::InstanceId;
+use crate::instance_faults::InstanceFaults;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// What is to go wrong. A key that is not known is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Faults {
     /// Actions that are refused.
     pub actions: Vec<ActionFault>,
-    /// Guests may not bind an address, whatever their role says.
-    pub binding_refused: bool,
-    /// An instance is shown as running but nothing ever runs in it.
-    pub instance_never_boots: bool,
-    /// No SSH connection is ever answered.
-    pub ssh_never_up: bool,
-    /// Images become `failed`.
-    pub image_creation_fails: bool,
-    /// An instance is terminated, as by AWS itself, so long after it came to run.
-    pub instance_terminated_after_ms: Option<u64>,
+    /// What goes wrong with instances and their images; its keys stand beside the others.
+    #[serde(flatten)]
+    pub instances: InstanceFaults,
+    /// Last: it refuses what the others have left.
+    #[serde(flatten)]
+    nothing_else: NothingElse,
+}
+
+/// Refuses every key. `deny_unknown_fields` would do it, were it possible beside `flatten`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct NothingElse;
+
+impl<'de> Deserialize<'de> for NothingElse {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = NothingElse;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("no further key")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NothingElse, A::Error> {
+                match map.next_entry::<String, IgnoredAny>()? {
+                    None => Ok(NothingElse),
+                    Some((key, _)) => Err(A::Error::custom(format!("unknown field `{key}`"))),
+                }
+            }
+        }
+        from.deserialize_map(Keys)
+    }
 }
 
 /// An action that is refused.
@@ -110,6 +134,12 @@ impl FaultFile {
         })?
     }
 
+    /// Counts an instance as launched, for faults that are for the next so many. What is wrong with the file is said to
+    /// whoever asks for something.
+    pub fn launched(&self, id: &InstanceId) {
+        let _ = self.with(|faults| faults.instances.launched(id));
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Faults) -> T) -> Result<T, ApiError> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = std::fs::metadata(&self.path)
@@ -132,13 +162,6 @@ impl FaultFile {
     }
 }
 
-impl Faults {
-    /// How long after it came to run an instance is terminated by AWS.
-    pub fn instance_terminated_after(&self) -> Option<Duration> {
-        self.instance_terminated_after_ms.map(Duration::from_millis)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,7 +180,11 @@ mod tests {
         faults.refuse("CreateImage").unwrap_err();
         faults.refuse("CreateImage").unwrap();
         write(r#"{"binding_refused":true}"#);
-        assert!(faults.now().unwrap().binding_refused);
+        assert_ne!(
+            faults.now().unwrap().instances,
+            InstanceFaults::default(),
+            "keys of both kinds stand side by side"
+        );
         write(r#"{"bindings_refused":true}"#);
         assert!(
             faults

@@ -4,7 +4,7 @@ use crate::cancel::Cancellation;
 use crate::effects::Effects;
 use crate::event::{Event, OutputStream, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::journal::{Effect, RunDirectory};
+use crate::journal::{Effect, EffectNumber, RunDirectory};
 use crate::lease::Lease;
 use crate::lifetime;
 use crate::mask::Mask;
@@ -12,15 +12,10 @@ use crate::names::{CellName, RunId, tag};
 use crate::options::RunOptions;
 use crate::ports::Ports;
 use cloud::wait::{ImagePoller, InstancePoller};
-use cloud::{Clock, CloudError, ErrorKind, InstanceId, Region, Tags, Timestamp};
+use cloud::{Clock, CloudError, InstanceId, Region, Tags, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-
-/// How long EC2 may take until something that was just made shows in all its calls.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
-/// The pause between two looks at it.
-const VISIBILITY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What all cells of a run share.
 pub struct RunContext {
@@ -233,19 +228,11 @@ impl CellContext {
 
     /// Does `call` on something that was just made, again while EC2 does not see it everywhere yet.
     /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
-    pub async fn until_visible<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, CloudError>
+    pub async fn until_visible<T, F>(&self, call: impl FnMut() -> F) -> Result<T, CloudError>
     where
         F: Future<Output = Result<T, CloudError>>,
     {
-        let until = self.deadline(VISIBLE_WITHIN);
-        loop {
-            match call().await {
-                Err(error) if error.kind == ErrorKind::NotFound && self.clock().now() < until => {
-                    self.clock().sleep(VISIBILITY_PAUSE).await;
-                }
-                result => return result,
-            }
-        }
+        cloud::retry::until_visible(self.clock(), call).await
     }
 
     /// Lets `duration` pass, unless the run is to stop.
@@ -269,6 +256,19 @@ impl CellContext {
             .with(tag::STAGE, self.cell.stage.as_str())
             .with(tag::CELL, self.cell.cell.as_str())
             .with(tag::EXPIRES, lifetime::tag_value(expires))
+    }
+
+    /// The cell's effects that have happened, or may have, and were not undone, latest first.
+    pub fn standing(&self, wanted: impl Fn(&Effect) -> bool) -> Vec<EffectNumber> {
+        let state = self.effects().state();
+        state
+            .effects()
+            .rev()
+            .filter(|(_, entry)| {
+                entry.cell == self.cell && entry.state.may_stand() && wanted(&entry.effect)
+            })
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// The end of the instance's console, for messages; empty if there is none.

@@ -102,6 +102,7 @@ impl Account {
             allocation: AllocationId::first(),
             public_ip,
             association: None,
+            coming: None,
             tags,
         };
         account

@@ -376,6 +376,7 @@ impl RunInstances {
             layers: plan.layers.to_vec(),
             default_user: plan.image.default_user.clone(),
             agent: plan.image.agent,
+            interruption: None,
             tags: self.tags.of("instance"),
         };
         region.instances.insert(id.clone(), instance);
