@@ -30,8 +30,7 @@ impl Cli {
         let ec2 = LocalEc2::new();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let service = emulator::server::router(ec2.engine.clone());
-        tokio::spawn(async move { axum::serve(listener, service).await });
+        tokio::spawn(emulator::server::serve(listener, ec2.engine.clone()));
         Some(Self {
             program,
             endpoint,
