@@ -1,18 +1,16 @@
-//! The settings that every SDK client shares: retries, timeouts, credentials, endpoint.
+//! The settings that every SDK client shares: no retries, timeouts, credentials, endpoint.
 
+use crate::credentials::RenewedCredentials;
 use crate::options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
 use crate::profile::NamedProfile;
 use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
-use std::time::Duration;
-
-/// The longest pause between two attempts; the SDK's own default, said here because [`Timeouts`] counts on it.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
 
 /// The SDK's behaviour is pinned: `latest()` would change timeouts and retries under us with an update of the SDK.
 /// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/behavior-versions.html>
@@ -20,18 +18,31 @@ fn behaviour() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// The settings for `options`, with the region in them.
-pub(crate) async fn settings(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
+/// The settings for `options`, with the region in them, and the credentials that they sign with.
+pub(crate) async fn settings(
+    options: &AwsOptions,
+) -> Result<(SdkConfig, RenewedCredentials), ConnectError> {
     if let Some(url) = &options.endpoint_url
         && !url.starts_with("http://")
         && !url.starts_with("https://")
     {
         return Err(ConnectError::NotAnEndpoint { url: url.clone() });
     }
-    match &options.credentials {
-        Some(credentials) => local(options, credentials),
-        None => aws(options).await,
-    }
+    let config = match &options.credentials {
+        Some(credentials) => local(options, credentials)?,
+        None => aws(options).await?,
+    };
+    let provider = config.credentials_provider();
+    let credentials = RenewedCredentials::of(provider.ok_or(ConnectError::NoCredentials)?);
+    let settings = config
+        .into_builder()
+        // The only retry layer is above the port.
+        .retry_config(RetryConfig::disabled())
+        .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
+        // They are kept by themselves: the SDK's cache could not be told that they have expired.
+        .identity_cache(IdentityCache::no_cache())
+        .build();
+    Ok((settings, credentials))
 }
 
 /// Everything from `options`: a rehearsal must come out the same whatever the machine's AWS configuration is, and must
@@ -59,7 +70,6 @@ fn local(options: &AwsOptions, credentials: &StaticCredentials) -> Result<SdkCon
         .endpoint_url(endpoint)
         // The SDK's default client honours HTTP_PROXY even for loopback addresses; this one knows no proxy and no TLS.
         .http_client(Builder::new().build_http())
-        .retry_config(retries(&options.timeouts))
         .timeout_config(timeouts(&options.timeouts))
         .build())
 }
@@ -85,7 +95,8 @@ async fn aws(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
     let region = checked(region, options)?;
     let mut loader = aws_config::defaults(behaviour())
         .region(region.clone())
-        .retry_config(retries(&options.timeouts))
+        // Not of qib's calls but of those that get credentials, of a role or a login.
+        .retry_config(RetryConfig::standard())
         .timeout_config(timeouts(&options.timeouts));
     if let Ok(name) = AppName::new("qib") {
         loader = loader.app_name(name);
@@ -117,19 +128,11 @@ fn checked(region: Option<String>, options: &AwsOptions) -> Result<Region, Conne
     Ok(Region::new(region))
 }
 
-/// The only retry layer: nothing above it repeats a call.
-fn retries(timeouts: &Timeouts) -> RetryConfig {
-    RetryConfig::standard()
-        .with_max_attempts(timeouts.attempts)
-        .with_max_backoff(LONGEST_BACKOFF)
-}
-
 fn timeouts(timeouts: &Timeouts) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(timeouts.connect)
         .read_timeout(timeouts.read)
         .operation_attempt_timeout(timeouts.attempt)
-        .operation_timeout(timeouts.operation)
         .build()
 }
 
@@ -150,14 +153,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_four_timeouts_are_set() {
-        let config = settings(&local_options()).await.unwrap();
+    async fn an_attempt_is_bounded_and_is_the_only_one() {
+        let (config, _) = settings(&local_options()).await.unwrap();
         let timeouts = config.timeout_config().unwrap();
         assert!(timeouts.connect_timeout().is_some());
         assert!(timeouts.read_timeout().is_some());
         assert!(timeouts.operation_attempt_timeout().is_some());
-        assert!(timeouts.operation_timeout().is_some());
-        assert_eq!(config.retry_config().unwrap().max_attempts(), 5);
+        assert_eq!(config.retry_config().unwrap().max_attempts(), 1);
     }
 
     #[tokio::test]

@@ -17,6 +17,19 @@ pub enum StepError {
     Journal(#[from] JournalError),
     #[error("stopped on request")]
     Cancelled(Cancelled),
+    #[error(
+        "the run belongs to account {wanted}{wanted_at}, and these credentials are of account {found}{found_at}"
+    )]
+    OtherAccount {
+        wanted: String,
+        wanted_at: String,
+        found: String,
+        found_at: String,
+    },
+    #[error("no machine is to be had; tried: {tried}", tried = .tried.join("; "))]
+    NoCapacity { tried: Vec<String> },
+    #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
+    CannotGoOn { why: String },
 
     #[error("no image in {region} matches the source: {wanted}")]
     NoImageMatches { region: String, wanted: String },
@@ -32,6 +45,8 @@ pub enum StepError {
     SourceNotAvailable { image: String, state: String },
     #[error("there is no subnet in {region} for `{wanted}`")]
     NoSubnet { region: String, wanted: String },
+    #[error("the subnets of a stage must be in one VPC: {subnets}")]
+    SeveralVpcs { subnets: String },
     #[error("the VPC {vpc} has no default security group that the instance could be moved to")]
     NoDefaultGroup { vpc: String },
     #[error("the image name `{name}` is taken in {region} by {image}")]
@@ -151,8 +166,14 @@ impl StepError {
                 "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
             }
             Self::SeveralImagesMatch { .. } => "Narrow the filter, or say `pick: newest`.",
+            Self::NoCapacity { .. } => {
+                "Name more of them in launch.instance_types or launch.subnets, or try later."
+            }
             Self::NoSubnet { .. } => {
-                "Give `launch.subnet` as { id: subnet-… }, or make a default VPC with `aws ec2 create-default-vpc`."
+                "Give `launch.subnet` as `subnet-…`, or make a default VPC with `aws ec2 create-default-vpc`."
+            }
+            Self::SeveralVpcs { .. } => {
+                "Take the subnets of other VPCs out of launch.subnets: the instance's security group belongs to one VPC."
             }
             Self::NameTaken { .. } => {
                 "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or deregister the old image."

@@ -22,7 +22,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
     let mut problems = Vec::new();
     for stage in loaded.pipeline.stages.iter() {
         problems.extend(name_problem(loaded, stage, now));
-        problems.extend(user_data_problem(loaded, stage));
+        problems.extend(user_data_problem(loaded, stage, now));
         problems.extend(environment_problems(loaded, stage));
     }
     problems
@@ -63,7 +63,7 @@ fn environment_problems(loaded: &Loaded, stage: &Stage) -> Vec<Problem> {
     problems
 }
 
-fn user_data_problem(loaded: &Loaded, stage: &Stage) -> Option<Problem> {
+fn user_data_problem(loaded: &Loaded, stage: &Stage, now: Timestamp) -> Option<Problem> {
     let users_part = stage.launch.user_data.as_ref()?;
     let generated = KeyPair::generate(KeyAlgorithm::EcdsaP256);
     let host_keys: Vec<Arc<KeyPair>> = match stage.connect.host_key.value {
@@ -93,6 +93,8 @@ fn user_data_problem(loaded: &Loaded, stage: &Stage) -> Option<Problem> {
         region: LONGEST_REGION,
         endpoint: &GuestEndpoint::Regional,
         binding,
+        rendered: now,
+        end_of_life: cloud::clock::after(now, stage.launch.max_lifetime.get()),
         users_part: Some(&users_part.content),
         host_keys: &host_keys,
         login_key: login_key.as_deref(),

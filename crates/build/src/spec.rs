@@ -27,10 +27,18 @@ pub struct CellSpec {
 /// How a cell's instance is launched.
 #[derive(Clone, Debug)]
 pub struct LaunchSpec {
-    /// The machine.
+    /// The first of `machines`.
     pub instance_type: String,
-    /// Where.
+    /// The first of `subnets`.
     pub subnet: SubnetSpec,
+    /// Instance types, the preferred one first; at least one.
+    pub machines: Vec<String>,
+    /// Where it may go, the preferred place first; at least one.
+    pub subnets: Vec<SubnetSpec>,
+    /// How it is paid for.
+    pub purchase: PurchaseSpec,
+    /// How long the instance lives before it terminates itself.
+    pub max_lifetime: Duration,
     /// Groups of the user's own; if there are none the run makes one.
     pub security_groups: Vec<SecurityGroupId>,
     /// The instance profile's name.
@@ -59,6 +67,40 @@ pub enum SubnetSpec {
         /// The zone's letter.
         zone: Option<String>,
     },
+}
+
+impl std::fmt::Display for SubnetSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::DefaultVpc { zone: None } => f.write_str("default_vpc: true"),
+            Self::DefaultVpc { zone: Some(zone) } => write!(f, "default_vpc: true, zone: {zone}"),
+        }
+    }
+}
+
+/// How an instance is paid for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PurchaseSpec {
+    /// At the fixed price.
+    #[default]
+    OnDemand,
+    /// As a spot instance.
+    Spot {
+        /// The most to pay, in US dollars per hour; none for the on-demand price.
+        max_price: Option<String>,
+        /// What follows when there is no spot capacity.
+        fall_back: FallBack,
+    },
+}
+
+/// What follows when there is no spot capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallBack {
+    /// The same once more on demand.
+    OnDemand,
+    /// Failure.
+    None,
 }
 
 /// Where SSH may come from.

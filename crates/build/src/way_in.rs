@@ -6,6 +6,10 @@ use crate::report::WayIn;
 use std::path::{Path, PathBuf};
 
 const FILE_NAME: &str = "way-in.json";
+/// The private key to log in with, in a cell's folder.
+pub(crate) const LOGIN_KEY: &str = "id";
+/// The public host keys made for a cell, in its folder.
+pub(crate) const HOST_KEYS: &str = "host-keys.json";
 
 /// Why `qib ssh` does not know the way.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +42,7 @@ pub fn save(folder: &Path, way_in: &WayIn) -> Result<(), JournalError> {
 
 /// Removes a cell's way in and its private key, once there is nothing left to get into.
 pub fn forget(folder: &Path) -> Result<(), JournalError> {
-    for name in [FILE_NAME, "id", "known_hosts"] {
+    for name in [FILE_NAME, LOGIN_KEY, HOST_KEYS, "known_hosts"] {
         let path = folder.join(name);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -49,6 +53,16 @@ pub fn forget(folder: &Path) -> Result<(), JournalError> {
                 });
             }
             Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The same for all cells of a run.
+pub fn forget_run(directory: &RunDirectory) -> Result<(), WayInError> {
+    for stage in folders(directory.path())? {
+        for cell in folders(&stage)? {
+            forget(&cell)?;
         }
     }
     Ok(())

@@ -11,12 +11,11 @@
 //!   "short_sessions": true,
 //!   "expire_sessions": true,
 //!   "binding_refused": true,
-//!   "instance_never_boots": true,
-//!   "ssh_never_up": true,
-//!   "image_creation_fails": true,
-//!   "instance_terminated_after_ms": 1500
+//!   "instance_terminated_after_ms": { "value": 1500, "instances": { "next": 1 } }
 //! }
 //! ```
+//!
+//! All but `actions`, `throttle`, `capacity` and those about reads, clock and sessions are keys of [`InstanceFaults`].
 //!
 //! | module | subject |
 //! |---|---|
@@ -27,10 +26,14 @@ pub mod requests;
 pub mod service;
 
 use crate::api::error::ApiError;
+use crate::ids::InstanceId;
+use crate::instance_faults::InstanceFaults;
 use jiff::{SignedDuration, Timestamp};
 use requests::{ActionFault, RequestFault};
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use service::{CapacityFault, CapacityRequest, NoCapacity, ThrottleFault};
+use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +41,7 @@ use std::time::{Duration, SystemTime};
 
 /// What is to go wrong. A key that is not known is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Faults {
     /// Requests that go wrong.
     pub actions: Vec<ActionFault>,
@@ -55,16 +58,37 @@ pub struct Faults {
     pub short_sessions: bool,
     /// All sessions that there are when this is read have expired.
     pub expire_sessions: bool,
-    /// Guests may not bind an address, whatever their role says.
-    pub binding_refused: bool,
-    /// An instance is shown as running but nothing ever runs in it.
-    pub instance_never_boots: bool,
-    /// No SSH connection is ever answered.
-    pub ssh_never_up: bool,
-    /// Images become `failed`.
-    pub image_creation_fails: bool,
-    /// An instance is terminated, as by AWS itself, so long after it came to run.
-    pub instance_terminated_after_ms: Option<u64>,
+    /// What goes wrong with instances and their images; its keys stand beside the others.
+    #[serde(flatten)]
+    pub instances: InstanceFaults,
+    /// Last: it refuses what the others have left.
+    #[serde(flatten)]
+    nothing_else: NothingElse,
+}
+
+/// Refuses every key. `deny_unknown_fields` would do it, were it possible beside `flatten`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct NothingElse;
+
+impl<'de> Deserialize<'de> for NothingElse {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = NothingElse;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("no further key")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NothingElse, A::Error> {
+                match map.next_entry::<String, IgnoredAny>()? {
+                    None => Ok(NothingElse),
+                    Some((key, _)) => Err(A::Error::custom(format!("unknown field `{key}`"))),
+                }
+            }
+        }
+        from.deserialize_map(Keys)
+    }
 }
 
 /// The faults in force.
@@ -121,6 +145,12 @@ impl FaultFile {
     /// As [`FaultFile::now`].
     pub fn meet(&self, action: &str, region: &str) -> Result<Option<RequestFault>, ApiError> {
         self.with(|read| requests::meet(&mut read.faults.actions, action, region))
+    }
+
+    /// Counts an instance as launched, for faults that are for the next so many. What is wrong with the file is said to
+    /// whoever asks for something.
+    pub fn launched(&self, id: &InstanceId) {
+        let _ = self.with(|read| read.faults.instances.launched(id));
     }
 
     /// The zone that a launch goes to; counts it if there is none.
@@ -232,11 +262,6 @@ impl Faults {
     pub fn clock_skew(&self) -> SignedDuration {
         SignedDuration::from_millis(self.clock_skew_ms)
     }
-
-    /// How long after it came to run an instance is terminated by AWS.
-    pub fn instance_terminated_after(&self) -> Option<Duration> {
-        self.instance_terminated_after_ms.map(Duration::from_millis)
-    }
 }
 
 #[cfg(test)]
@@ -258,7 +283,11 @@ mod tests {
         assert!(refused("CreateImage"));
         assert!(!refused("CreateImage"));
         write(r#"{"binding_refused":true}"#);
-        assert!(faults.now().unwrap().binding_refused);
+        assert_ne!(
+            faults.now().unwrap().instances,
+            InstanceFaults::default(),
+            "keys of both kinds stand side by side"
+        );
         write(r#"{"bindings_refused":true}"#);
         assert!(
             faults

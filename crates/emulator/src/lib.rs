@@ -14,7 +14,7 @@
 //! | [`network`] | public addresses and who reaches them |
 //! | [`daemon`] | the background process |
 //! | [`clock`] | what time it is: the system's, or a simulation's |
-//! | [`config`], [`faults`] | how it behaves, and what is to go wrong |
+//! | [`config`], [`faults`], [`instance_faults`] | how it behaves, and what is to go wrong |
 // An edge crate: the clock, waiting, the environment and processes are its business.
 #![allow(clippy::disallowed_methods)]
 
@@ -30,6 +30,7 @@ pub mod files;
 pub mod guest;
 pub mod ids;
 pub mod imds;
+pub mod instance_faults;
 pub mod network;
 pub mod runtime;
 pub mod server;

@@ -54,6 +54,38 @@ pub trait Guest: Send + Sync {
 
     /// Tells when and why it ended.
     fn exited(&self) -> watch::Receiver<Option<GuestExit>>;
+
+    /// Whether packets from outside reach it.
+    fn has_network(&self) -> bool {
+        true
+    }
+}
+
+/// A guest whose network never came up: whom it connects to it never hears from.
+pub(crate) struct Unplugged {
+    /// The guest.
+    pub(crate) guest: Arc<dyn Guest>,
+    /// Its metadata service's and the API's listeners. While they are open nobody refuses the guest, and nobody answers.
+    pub(crate) _unanswered: [TcpListener; 2],
+}
+
+#[async_trait]
+impl Guest for Unplugged {
+    async fn connect_ssh(&self) -> io::Result<UnixStream> {
+        Err(io::ErrorKind::NetworkUnreachable.into())
+    }
+
+    async fn stop(&self, how: StopKind) -> Result<(), RuntimeError> {
+        self.guest.stop(how).await
+    }
+
+    fn exited(&self) -> watch::Receiver<Option<GuestExit>> {
+        self.guest.exited()
+    }
+
+    fn has_network(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]

@@ -21,6 +21,6 @@ mod rule;
 
 pub use claim::{Lease, LeaseProgress, claim_lease, release_lease, renew};
 pub use rule::{
-    Claim, LeaseMove, LeaseView, Observation, address_folder, image_folder, is_settled, lease_name,
-    next_move,
+    ADDRESS_FOLDER, Claim, LeaseMove, LeaseView, Observation, address_folder, image_folder,
+    is_settled, lease_name, next_move,
 };

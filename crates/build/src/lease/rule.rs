@@ -117,9 +117,12 @@ impl LeaseView {
     }
 }
 
+/// Where the leases of Elastic IPs are.
+pub const ADDRESS_FOLDER: &str = "/qib/leases/address/";
+
 /// The folder of the lease of an Elastic IP.
 pub fn address_folder(allocation: &str) -> String {
-    format!("/qib/leases/address/{allocation}")
+    format!("{ADDRESS_FOLDER}{allocation}")
 }
 
 /// The folder of the lease of an image that is being built, by its cache key.

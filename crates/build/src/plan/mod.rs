@@ -4,13 +4,15 @@ pub mod cache;
 pub mod source;
 
 use crate::failure::StepError;
+use crate::lifetime::shortage;
 use crate::options::{RunOptions, Venue};
 use crate::ports::Ports;
 use crate::run::{cell_name, cell_spec_for, plan_facts};
-use crate::spec::{AddressSpec, CellSpec};
+use crate::spec::{AddressSpec, CellSpec, FallBack, PurchaseSpec};
+use crate::steps::candidates::find_subnets;
 use cache::{CacheState, identify, look_up};
 use cloud::{AddressFilter, CallerIdentity, Image, Region};
-use pipeline::model::{Pipeline, Source, Stage};
+use pipeline::model::{Pipeline, Source, Stage, TimeSpan};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -48,8 +50,20 @@ pub struct PlanRow {
     pub source_image: Option<String>,
     /// That image's name, or the stage that makes it.
     pub source_name: String,
-    /// The machine.
+    /// The instance type that is tried first.
     pub instance_type: String,
+    /// All instance types, in the order they are tried.
+    pub instance_types: Vec<String>,
+    /// The subnets, in the order they are tried.
+    pub subnets: Vec<String>,
+    /// `on-demand`, `spot`, or `spot, else on-demand`.
+    pub purchase: String,
+    /// The most to pay for a spot instance, in US dollars per hour; none for the on-demand price.
+    pub spot_max_price: Option<String>,
+    /// After how long the instance terminates itself, as the pipeline has it: `4h`.
+    pub max_lifetime: String,
+    /// What a person should look at before running it.
+    pub warnings: Vec<String>,
     /// The Elastic IP's allocation, if it uses one.
     pub address: Option<String>,
     /// `free`, or what it is bound to.
@@ -103,6 +117,10 @@ async fn plan_stage(
     let facts = plan_facts(ports.clock.now(), identity, options, stage, source.as_ref());
     let spec = cell_spec_for(&cell, &options.region, stage, &facts)?;
     let mut row = first_row(&spec, options);
+    // One subnet alone cannot be in several VPCs.
+    if spec.launch.subnets.len() > 1 {
+        find_subnets(region, &spec.launch.subnets).await?;
+    }
     match &spec.connect.address {
         AddressSpec::Elastic { allocation, .. } => {
             let addresses = region
@@ -172,12 +190,37 @@ fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
             .map(|p| p.name.clone())
             .collect(),
     };
+    let (purchase, spot_max_price) = match &spec.launch.purchase {
+        PurchaseSpec::OnDemand => ("on-demand", None),
+        PurchaseSpec::Spot {
+            max_price,
+            fall_back: FallBack::None,
+        } => ("spot", max_price.clone()),
+        PurchaseSpec::Spot {
+            max_price,
+            fall_back: FallBack::OnDemand,
+        } => ("spot, else on-demand", max_price.clone()),
+    };
     PlanRow {
         stage: spec.cell.stage.clone(),
         cell: spec.cell.cell.clone(),
         region: spec.region.to_string(),
         image_name: spec.image.name.clone(),
-        instance_type: spec.launch.instance_type.clone(),
+        instance_type: spec.launch.machines.first().cloned().unwrap_or_default(),
+        instance_types: spec.launch.machines.clone(),
+        subnets: spec
+            .launch
+            .subnets
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        purchase: purchase.to_owned(),
+        spot_max_price,
+        max_lifetime: TimeSpan::from_secs(spec.launch.max_lifetime.as_secs()).to_string(),
+        warnings: shortage(spec)
+            .map(|short| short.to_string())
+            .into_iter()
+            .collect(),
         skipped,
         share: spec
             .image

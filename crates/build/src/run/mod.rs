@@ -10,13 +10,14 @@
 
 mod convert;
 mod outputs;
+mod recovery;
 mod stage;
 
 use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::journal::{Journal, JournalReader, Opening, RunDirectory};
+use crate::journal::{Journal, JournalReader, Opened, Opening, RunDirectory};
 use crate::lease::{release_lease, renew};
 use crate::mask::Mask;
 use crate::names::{CellName, RunId};
@@ -47,6 +48,35 @@ pub async fn run(
     ports: Ports,
     cancellation: Cancellation,
 ) -> Report {
+    conduct(Start::New, loaded, run, options, ports, cancellation).await
+}
+
+/// Goes on with a run whose process died, from the last effect that its journal says was finished.
+pub async fn resume(
+    loaded: Arc<Loaded>,
+    run: RunId,
+    options: RunOptions,
+    ports: Ports,
+    cancellation: Cancellation,
+) -> Report {
+    conduct(Start::Again, loaded, run, options, ports, cancellation).await
+}
+
+/// Whether a run begins, or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    New,
+    Again,
+}
+
+async fn conduct(
+    start: Start,
+    loaded: Arc<Loaded>,
+    run: RunId,
+    options: RunOptions,
+    ports: Ports,
+    cancellation: Cancellation,
+) -> Report {
     let pipeline = &loaded.pipeline;
     let mask = Mask::new(
         loaded
@@ -54,7 +84,16 @@ pub async fn run(
             .secrets()
             .map(pipeline::template::Secret::expose),
     );
-    let begun = begin(&loaded, &run, &options, &ports, &cancellation, mask.clone()).await;
+    let begun = begin(
+        start,
+        &loaded,
+        &run,
+        &options,
+        &ports,
+        &cancellation,
+        mask.clone(),
+    )
+    .await;
     let (context, identity) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -62,8 +101,14 @@ pub async fn run(
         }
     };
     let context = Arc::new(context);
+    let dead = recovery::find(&context, identity.account.as_str());
+    recovery::finish_available_images(&context, &dead).await;
     let results = {
-        let stages = run_stages(pipeline, &context, &identity);
+        let stages = async {
+            let stages = run_stages(pipeline, &context, &identity);
+            let (results, ()) = futures::join!(stages, recovery::clear(&context, dead));
+            results
+        };
         tokio::select! {
             results = stages => results,
             never = renew_leases(&context) => match never {},
@@ -83,6 +128,7 @@ struct Results {
 }
 
 async fn begin(
+    start: Start,
     loaded: &Loaded,
     run: &RunId,
     options: &RunOptions,
@@ -101,15 +147,32 @@ async fn begin(
         rehearsal: options.venue == Venue::Rehearsal,
     });
     let directory = RunDirectory::of(&options.state_dir, run);
-    let started = ports.clock.now();
-    let opening = Opening {
-        pipeline: pipeline.name.to_string(),
-        file: loaded.file.display().to_string(),
-        account: identity.account.to_string(),
-        region: options.region.to_string(),
-        endpoint: options.endpoint.clone(),
+    let watch = ports.journal_watch.clone();
+    let (journal, started) = match start {
+        Start::New => {
+            let started = ports.clock.now();
+            let opening = Opening {
+                pipeline: pipeline.name.to_string(),
+                file: loaded.file.display().to_string(),
+                account: identity.account.to_string(),
+                region: options.region.to_string(),
+                endpoint: options.endpoint.clone(),
+                invocation: options.invocation.clone(),
+            };
+            let journal = Journal::create(&directory, run, opening, started, watch)?;
+            (journal, started)
+        }
+        Start::Again => {
+            let journal = Journal::reopen(&directory, run, watch)?;
+            let state = journal.state();
+            let opened = state.opened().ok_or(StepError::CannotGoOn {
+                why: String::from("its journal ends before its first record: nothing was begun"),
+            })?;
+            refuse_another_account(opened, &identity, options)?;
+            (journal, opened.at)
+        }
     };
-    let journal = Arc::new(Journal::create(&directory, run, opening, started)?);
+    let journal = Arc::new(journal);
     let region = ports.account.region(&options.region);
     let effects = Effects::new(
         run.clone(),
@@ -118,6 +181,9 @@ async fn begin(
         ports.account.clone(),
         options.endpoint.clone(),
     );
+    if start == Start::Again {
+        effects.resumed()?;
+    }
     let context = RunContext {
         options: options.clone(),
         effects,
@@ -134,6 +200,30 @@ async fn begin(
     Ok((context, identity))
 }
 
+/// What a run made lies in one account, at one endpoint: with other credentials nothing of it would be found.
+fn refuse_another_account(
+    opened: &Opened,
+    identity: &CallerIdentity,
+    options: &RunOptions,
+) -> Result<(), StepError> {
+    let found = identity.account.as_str();
+    if opened.account == found && opened.endpoint == options.endpoint {
+        return Ok(());
+    }
+    let at = |endpoint: &Option<String>| {
+        endpoint
+            .as_ref()
+            .map(|url| format!(" at {url}"))
+            .unwrap_or_default()
+    };
+    Err(StepError::OtherAccount {
+        wanted: opened.account.clone(),
+        wanted_at: at(&opened.endpoint),
+        found: found.to_owned(),
+        found_at: at(&options.endpoint),
+    })
+}
+
 /// The report of a run that ended before it could create anything.
 fn never_begun(
     pipeline: &Pipeline,
@@ -145,13 +235,21 @@ fn never_begun(
     error: StepError,
 ) -> Report {
     let hint = error.hint();
+    // A folder that cannot be written or another account's run are the caller's to mend.
+    let by_caller = matches!(
+        error,
+        StepError::Journal(_) | StepError::OtherAccount { .. } | StepError::CannotGoOn { .. }
+    );
     let cell = CellName {
         stage: pipeline.name.to_string(),
         cell: options.region.to_string(),
     };
     let failure = CellFailure::new(cell.clone(), Step::Resolve, error);
     let message = mask.apply(&failure.message()).into_owned();
-    let exit = exit_code(cancellation.requested(), true, false);
+    let exit = match exit_code(cancellation.requested(), true, false) {
+        ExitCode::Failed if by_caller => ExitCode::BadInput,
+        other => other,
+    };
     ports.observer.observe(&Event::Failed {
         cell: cell.clone(),
         step: Step::Resolve,
@@ -351,6 +449,16 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
             error: message,
             hint: None,
         });
+    }
+    if let Some(why) = context.effects.unwritten() {
+        let cell = CellName {
+            stage: pipeline.name.to_string(),
+            cell: String::from("journal"),
+        };
+        let text = format!(
+            "what was removed could not be written down: {why} `qib runs` and `qib sweep` may look for it once more."
+        );
+        context.tell(Event::Warning { cell, text });
     }
     let report = make_report(&results, left_behind);
     if let Err(error) = context.effects.close(report.exit.status()) {

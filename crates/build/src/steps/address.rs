@@ -3,9 +3,9 @@
 
 use super::context::CellContext;
 use super::launch::Launched;
-use super::lease::{HeldLease, queue, say_now_and_then};
+use super::lease::{queue, say_now_and_then};
 use crate::failure::StepError;
-use crate::journal::{AddressBinder, Effect, EffectNumber, Outcome};
+use crate::journal::{AddressBinder, Effect, Recorded};
 use crate::lease::address_folder;
 use crate::names::tag;
 use cloud::*;
@@ -28,8 +28,6 @@ pub(super) struct ElasticAddress {
     pub by: AddressBinder,
     /// How long binding may take.
     pub timeout: Duration,
-    /// Its lease.
-    lease: HeldLease,
 }
 
 /// Waits in line for the address, then leases it.
@@ -43,13 +41,12 @@ pub(super) async fn claim(
     let known = describe(context, allocation).await?;
     let folder = address_folder(allocation.as_str());
     let what = format!("{} ({allocation})", known.public_ip);
-    let held = queue(context, &folder, &what).await?;
+    queue(context, &folder, &what).await?;
     let address = ElasticAddress {
         allocation: allocation.clone(),
         public_ip: known.public_ip,
         by,
         timeout,
-        lease: held,
     };
     wait_until_free(context, &address, wait).await?;
     context.note(format!(
@@ -150,7 +147,7 @@ pub(super) async fn bind(
     context: &CellContext,
     address: &ElasticAddress,
     launched: &Launched,
-) -> Result<EffectNumber, StepError> {
+) -> Result<(), StepError> {
     let instance = &launched.instance.instance_id;
     let effect = Effect::BindAddress {
         region: context.region().name().clone(),
@@ -160,33 +157,60 @@ pub(super) async fn bind(
     };
     let number = match address.by {
         // The instance does it: there is no call of ours, and no result but what the watch shows.
-        AddressBinder::UserData => context.effects().announce(context.cell(), effect)?,
+        AddressBinder::UserData => match context.effects().state().earlier(context.cell(), &effect)
+        {
+            Some((number, _)) => number,
+            None => context.effects().announce(context.cell(), effect)?,
+        },
         AddressBinder::Api => {
-            let call = context
-                .region()
-                .associate_address(&address.allocation, instance);
-            context
+            let made = context
                 .effects()
-                .make(context.cell(), effect, call, |id| Outcome::Association {
-                    id: id.clone(),
-                })
-                .await?
-                .number
+                .make(
+                    context.cell(),
+                    effect,
+                    async || {
+                        context
+                            .region()
+                            .associate_address(&address.allocation, instance)
+                            .await
+                    },
+                    async || bound(context, &address.allocation, instance).await,
+                )
+                .await?;
+            made.number
         }
     };
     let association = watch(context, address, instance).await?;
-    if address.by == AddressBinder::UserData {
+    let known = context
+        .effects()
+        .state()
+        .effect(number)
+        .is_some_and(|entry| entry.state.outcome().is_some());
+    if !known {
         context
             .effects()
-            .settle(number, &Ok(association), |id| Outcome::Association {
-                id: id.clone(),
-            })?;
+            .settle(number, &Ok(association), AssociationId::outcome)?;
     }
     context.note(format!(
         "Elastic IP {} is bound to {instance}",
         address.public_ip
     ));
-    Ok(number)
+    Ok(())
+}
+
+/// The binding of the address to `instance`, if it shows.
+async fn bound(
+    context: &CellContext,
+    allocation: &AllocationId,
+    instance: &InstanceId,
+) -> Result<Option<AssociationId>, CloudError> {
+    let filter = AddressFilter::allocation(allocation);
+    let addresses = context.region().addresses(&filter).await?;
+    Ok(addresses
+        .into_iter()
+        .filter_map(|address| address.binding)
+        .find(|binding| binding.instance_id.as_ref() == Some(instance))
+        .map(|binding| binding.association_id))
 }
 
 async fn watch(
@@ -272,11 +296,9 @@ async fn binding_log(context: &CellContext, instance: &InstanceId) -> Vec<String
 }
 
 /// Frees the address, then the lease, so that the next in line can start.
-pub(super) async fn free(
-    context: &CellContext,
-    address: &ElasticAddress,
-    bound: EffectNumber,
-) -> Result<(), StepError> {
-    context.effects().unmake(bound).await?;
-    address.lease.give_back(context).await
+pub(super) async fn free(context: &CellContext) -> Result<(), StepError> {
+    for number in context.standing(|effect| matches!(effect, Effect::BindAddress { .. })) {
+        context.effects().unmake(number).await?;
+    }
+    super::lease::give_back_address(context).await
 }

@@ -3,7 +3,7 @@
 use super::context::CellContext;
 use crate::failure::StepError;
 use crate::journal::{Effect, EffectNumber, Outcome};
-use crate::lease::{Claim, LeaseProgress, Observation, claim_lease};
+use crate::lease::{ADDRESS_FOLDER, Claim, LeaseProgress, Observation, claim_lease};
 use cloud::Timestamp;
 use std::time::Duration;
 
@@ -25,6 +25,33 @@ impl HeldLease {
         context.drop_lease(&self.name);
         context.effects().unmake(self.number).await
     }
+}
+
+/// Whether the cell holds the lease of an address.
+pub(super) fn holds_address(context: &CellContext) -> bool {
+    !address_leases(context).is_empty()
+}
+
+/// Gives the lease of the cell's address back, whichever process of the run took it.
+pub(super) async fn give_back_address(context: &CellContext) -> Result<(), StepError> {
+    for (number, name) in address_leases(context) {
+        context.drop_lease(&name);
+        context.effects().unmake(number).await?;
+    }
+    Ok(())
+}
+
+fn address_leases(context: &CellContext) -> Vec<(EffectNumber, String)> {
+    let state = context.effects().state();
+    let of_address = |effect: &Effect| matches!(effect, Effect::ClaimLease { name, .. } if name.starts_with(ADDRESS_FOLDER));
+    context
+        .standing(of_address)
+        .into_iter()
+        .filter_map(|number| match &state.effect(number)?.effect {
+            Effect::ClaimLease { name, .. } => Some((number, name.clone())),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Waits in line for the lease of `folder`, however long living runs hold it. `what` is its name for people.

@@ -35,6 +35,8 @@ pub struct Store {
     /// Images end in this state.
     pub image_fails: bool,
     pub calls: Vec<&'static str>,
+    /// What RunInstances was asked for.
+    pub launches: Vec<LaunchRequest>,
     pub faults: Vec<(&'static str, Fault)>,
     next: u64,
 }
@@ -543,6 +545,7 @@ impl Region for FakeAccount {
     async fn run_instance(&self, request: &LaunchRequest) -> Result<Instance, CloudError> {
         let fault = self.call("RunInstances")?;
         assert!(request.client_token.len() <= 64 && request.client_token.is_ascii());
+        self.store().launches.push(request.clone());
         let known = self.store().tokens.get(&request.client_token).cloned();
         let id = known.unwrap_or_else(|| self.id("i"));
         let instance = Instance {

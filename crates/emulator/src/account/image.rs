@@ -21,11 +21,36 @@ pub enum Progress {
         /// From when on it is complete.
         complete: Timestamp,
     },
+    /// It comes to `percent` at `at` and no further, because a fault asked for that.
+    Halting {
+        /// When it stops.
+        at: Timestamp,
+        /// How far it is then.
+        percent: u8,
+        /// Why it fails then; if nothing, it stays pending for ever.
+        failure: Option<String>,
+    },
     /// It failed for good.
     Failed {
         /// Why.
         reason: String,
     },
+}
+
+impl Progress {
+    /// Why it has failed, if it has at `now`.
+    pub fn failure(&self, now: Timestamp) -> Option<&str> {
+        match self {
+            Self::Failed { reason } => Some(reason),
+            Self::Halting { at, failure, .. } if *at <= now => failure.as_deref(),
+            Self::Halting { .. } | Self::Capturing { .. } | Self::Done { .. } => None,
+        }
+    }
+
+    /// Whether it is complete at `now`.
+    pub fn is_complete(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Done { complete } if *complete <= now)
+    }
 }
 
 /// An image (AMI).
@@ -188,10 +213,10 @@ pub struct Volume {
 impl Image {
     /// EC2's word for its state at `now`, see <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Image.html>.
     pub fn state(&self, now: Timestamp) -> &'static str {
-        match &self.progress {
-            Progress::Failed { .. } => "failed",
-            Progress::Done { complete } if *complete <= now => "available",
-            Progress::Done { .. } | Progress::Capturing { .. } => "pending",
+        match self.progress.failure(now) {
+            Some(_) => "failed",
+            None if self.progress.is_complete(now) => "available",
+            None => "pending",
         }
     }
 
@@ -209,23 +234,23 @@ impl Image {
 impl Snapshot {
     /// EC2's word for its state at `now`.
     pub fn state(&self, now: Timestamp) -> &'static str {
-        match &self.progress {
-            Progress::Failed { .. } => "error",
-            Progress::Done { complete } if *complete <= now => "completed",
-            Progress::Done { .. } | Progress::Capturing { .. } => "pending",
+        match self.progress.failure(now) {
+            Some(_) => "error",
+            None if self.progress.is_complete(now) => "completed",
+            None => "pending",
         }
     }
 
     /// How much of it is done at `now`, in percent, growing evenly over EC2's delay.
     pub fn percent(&self, now: Timestamp) -> u8 {
-        match &self.progress {
-            Progress::Done { complete } => {
-                let whole = complete.duration_since(self.started).as_millis().max(1);
-                let part = now.duration_since(self.started).as_millis().clamp(0, whole);
-                u8::try_from(part * 100 / whole).unwrap_or(100)
-            }
-            Progress::Capturing { .. } | Progress::Failed { .. } => 0,
-        }
+        let (end, most) = match &self.progress {
+            Progress::Done { complete } => (complete, 100),
+            Progress::Halting { at, percent, .. } => (at, *percent),
+            Progress::Capturing { .. } | Progress::Failed { .. } => return 0,
+        };
+        let whole = end.duration_since(self.started).as_millis().max(1);
+        let part = now.duration_since(self.started).as_millis().clamp(0, whole);
+        u8::try_from(part * i128::from(most) / whole).unwrap_or(most)
     }
 }
 

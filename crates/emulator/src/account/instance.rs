@@ -75,6 +75,9 @@ pub struct Instance {
     pub spot: Option<SpotRequestId>,
     /// Who carries out user-data.
     pub agent: crate::guest::BootAgent,
+    /// When AWS takes it back, once that has been told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interruption: Option<Timestamp>,
     /// Its tags.
     pub tags: Tags,
 }
@@ -102,6 +105,14 @@ impl StateReason {
         Self {
             code: "Client.InstanceInitiatedShutdown".into(),
             message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown".into(),
+        }
+    }
+
+    /// AWS took a spot instance back.
+    pub fn spot_termination() -> Self {
+        Self {
+            code: "Server.SpotInstanceTermination".into(),
+            message: "Server.SpotInstanceTermination: Spot instance termination".into(),
         }
     }
 

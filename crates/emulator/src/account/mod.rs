@@ -103,6 +103,7 @@ impl Account {
             allocation: AllocationId::first(),
             public_ip,
             association: None,
+            coming: None,
             tags,
         };
         account

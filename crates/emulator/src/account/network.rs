@@ -195,8 +195,34 @@ pub struct Address {
     pub public_ip: Ipv4Addr,
     /// What it is bound to.
     pub association: Option<Association>,
+    /// A binding that has been answered and has no effect yet. The address counts as taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coming: Option<ComingAssociation>,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// An Elastic IP's binding that takes effect later.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ComingAssociation {
+    /// What it will be.
+    pub association: Association,
+    /// From when on.
+    pub due: Timestamp,
+}
+
+impl Address {
+    /// The binding, in effect or coming.
+    pub fn bound(&self) -> Option<&Association> {
+        let coming = self.coming.as_ref().map(|c| &c.association);
+        self.association.as_ref().or(coming)
+    }
+
+    /// Lets go of `instance`, whether the binding is in effect or coming.
+    pub fn let_go_of(&mut self, instance: &InstanceId) {
+        self.association.take_if(|a| a.instance == *instance);
+        self.coming.take_if(|c| c.association.instance == *instance);
+    }
 }
 
 /// An Elastic IP's binding.

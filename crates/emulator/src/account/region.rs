@@ -4,7 +4,7 @@ use super::image::{Image, Snapshot, Volume};
 use super::instance::Instance;
 use super::key_pair::KeyPair;
 use super::network::{
-    Address, Cidr, Direction, GroupRule, Peer, SecurityGroup, Subnet, Traffic, Vpc,
+    Address, Association, Cidr, Direction, GroupRule, Peer, SecurityGroup, Subnet, Traffic, Vpc,
 };
 use super::parameter::Parameter;
 use super::spot::SpotRequest;
@@ -129,6 +129,36 @@ impl Region {
                 .as_ref()
                 .is_some_and(|s| s.instance == *instance)
         })
+    }
+
+    /// Binds an Elastic IP to an instance, which loses any other address.
+    pub fn bind(&mut self, allocation: &AllocationId, association: Association) {
+        for address in self.addresses.values_mut() {
+            address.let_go_of(&association.instance);
+        }
+        // The random public address goes back to Amazon's pool, in the middle of the request that binds.
+        if let Some(instance) = self.instances.get_mut(&association.instance) {
+            instance.interface.public_ip = None;
+        }
+        if let Some(address) = self.addresses.get_mut(allocation) {
+            address.coming = None;
+            address.association = Some(association);
+        }
+    }
+
+    /// Lets bindings take effect that are due.
+    pub fn bind_due(&mut self, now: Timestamp) {
+        let due: Vec<_> = self
+            .addresses
+            .values()
+            .filter_map(|a| {
+                let coming = a.coming.as_ref().filter(|c| c.due <= now)?;
+                Some((a.allocation.clone(), coming.association.clone()))
+            })
+            .collect();
+        for (allocation, association) in due {
+            self.bind(&allocation, association);
+        }
     }
 
     /// An instance's public address: its Elastic IP, else its random one.

@@ -15,12 +15,14 @@ pub mod sts;
 use crate::account::Account;
 use crate::account::image::Image;
 use crate::account::region::Region;
+use crate::account::tags::Tags;
 use crate::catalogue::Catalogue;
 use crate::config::Timing;
 use crate::faults::Faults;
 use crate::faults::service::{CapacityRequest, NoCapacity};
 use crate::guest::StopKind;
 use crate::ids::{ImageId, InstanceId, LayerId};
+use crate::instance_faults::{Making, Subject};
 use caller::Caller;
 use error::ApiError;
 use jiff::Timestamp;
@@ -63,6 +65,8 @@ pub enum Effect {
     Halt(InstanceId, StopKind),
     /// End its guest and start it again.
     Reboot(InstanceId),
+    /// Let bindings of addresses take effect that are due after this time.
+    BindLater(Duration),
     /// Remove layers that nothing needs any more.
     SweepLayers,
     /// Freeze its disk into a layer, ending its guest before and starting it again after, if it runs.
@@ -87,8 +91,14 @@ impl Cx<'_> {
         own.or_else(|| self.catalogue.find(self.region, id))
     }
 
-    /// The time `delay` from now.
-    pub fn after(&self, delay: Duration) -> Timestamp {
-        self.now.checked_add(delay).unwrap_or(self.now)
+    /// How something goes on that is made from now on and from no instance: a copy, or a snapshot of a volume by itself.
+    /// Faults that are for some instances are for those with such tags here.
+    pub fn making(&self, tags: &Tags) -> Making {
+        let subject = Subject {
+            instance: None,
+            tags,
+        };
+        let faults = self.faults.instances.of(subject).images;
+        faults.making(self.now, self.timing.image)
     }
 }

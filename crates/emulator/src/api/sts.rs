@@ -56,7 +56,7 @@ fn get_session_token(params: &Params, top: &Scope<'_>, cx: &Cx<'_>) -> Result<Xm
     let mut x = Xml::new();
     write(
         &mut x,
-        &session::for_user(cx.account, cx.now, cx.after(lifetime)),
+        &session::for_user(cx.account, cx.now, end(cx, lifetime)),
     );
     Ok(x)
 }
@@ -86,7 +86,7 @@ fn assume_role(params: &Params, top: &Scope<'_>, cx: &Cx<'_>) -> Result<Xml, Api
                 cx.caller.arn()
             ))
         })?;
-    let credentials = session::for_role(cx.account, role, name, cx.now, cx.after(lifetime));
+    let credentials = session::for_role(cx.account, role, name, cx.now, end(cx, lifetime));
     let assumed = Caller::Role {
         role,
         session: name.to_owned(),
@@ -122,6 +122,10 @@ fn lifetime(
         n if n > *allowed.end() => bound("less", *allowed.end()),
         n => Ok(Duration::from_secs(n)),
     }
+}
+
+fn end(cx: &Cx<'_>, lifetime: Duration) -> Timestamp {
+    cx.now.checked_add(lifetime).unwrap_or(cx.now)
 }
 
 fn invalid(what: String) -> ApiError {

@@ -4,11 +4,11 @@ use super::Engine;
 use crate::account::Account;
 use crate::account::instance::{ShutdownBehavior, StateReason};
 use crate::account::lifecycle::{InstanceState, LifeEvent};
-use crate::faults::Faults;
 use crate::guest::{GuestExit, GuestSpec, StopKind};
 use crate::ids::{InstanceId, LayerId};
-use crate::runtime::{Guest, RuntimeError, StartedGuest};
+use crate::runtime::{Guest, RuntimeError, StartedGuest, Unplugged};
 use crate::{imds, server};
+use jiff::Timestamp;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub(super) enum Command {
     Boot,
     /// End the guest.
     Halt(StopKind),
+    /// End the guest that was slow to shut down, if it is still the shutdown that began then.
+    HaltSlow(Timestamp),
     /// End the guest and start it again.
     Reboot,
     /// Freeze the disk.
@@ -111,7 +113,16 @@ impl Actor {
             match command {
                 None => return,
                 Some(Command::Boot) => self.boot().await,
-                Some(Command::Halt(kind)) => self.halt(kind).await,
+                Some(Command::Halt(kind)) => {
+                    if !self.lingers(kind) {
+                        self.halt(kind).await;
+                    }
+                }
+                Some(Command::HaltSlow(since)) => {
+                    if self.shutting_since() == Some(since) {
+                        self.halt(StopKind::Forced).await;
+                    }
+                }
                 Some(Command::Reboot) => self.reboot().await,
                 Some(Command::Capture(layer)) => self.capture(layer).await,
                 Some(Command::PowerCut(done)) => {
@@ -153,6 +164,7 @@ impl Actor {
                 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-instance-addressing.html: "we release your
                 // instance's public IP address when it is stopped"; an Elastic IP stays.
                 instance.interface.public_ip = None;
+                instance.interruption = None;
             }
             if next.is_over() {
                 release(account, &self.id);
@@ -169,10 +181,17 @@ impl Actor {
         {
             return;
         }
-        let faults = self.engine.faults.now().unwrap_or_default();
-        if faults.instance_never_boots {
+        let faults = self.engine.faults_of(&self.id);
+        if faults.never_runs && state == Some(InstanceState::Pending) {
+            self.console("(fault: instance_never_runs)");
+            tokio::time::sleep_until(begun + self.engine.timing.pending).await;
+            let why = RuntimeError("fault: instance_never_runs".to_owned());
+            self.launch_failed(&why).await;
+            return;
+        }
+        if faults.never_boots {
             self.console("(fault: instance_never_boots)");
-        } else if let Err(e) = self.start_guest().await {
+        } else if let Err(e) = self.start_guest(faults.without_network).await {
             self.console(&format!("The local EC2 could not start this instance: {e}"));
             tracing::error!("cannot start {}: {e}", self.id);
             self.launch_failed(&e).await;
@@ -181,7 +200,7 @@ impl Actor {
         if state == Some(InstanceState::Pending) {
             tokio::time::sleep_until(begun + self.engine.timing.pending).await;
             if self.turn(LifeEvent::Booted, None).is_some() {
-                self.arm(&faults);
+                super::interruption::arm(&self.engine, &self.id, &faults);
             }
         }
     }
@@ -203,7 +222,7 @@ impl Actor {
         self.halt(StopKind::Forced).await;
     }
 
-    async fn start_guest(&mut self) -> Result<(), RuntimeError> {
+    async fn start_guest(&mut self, without_network: bool) -> Result<(), RuntimeError> {
         let spec = self
             .spec()
             .ok_or_else(|| RuntimeError("the instance is gone".to_owned()))?;
@@ -215,10 +234,22 @@ impl Actor {
             endpoint,
             guest,
         } = self.engine.runtime.start(spec).await?;
-        let services = vec![
-            imds::serve(imds, self.engine.clone(), self.id.clone())?,
-            server::serve_guest(endpoint, self.engine.clone())?,
-        ];
+        let (guest, services): (Arc<dyn Guest>, _) = match without_network {
+            true => {
+                let _unanswered = [imds, endpoint];
+                (Arc::new(Unplugged { guest, _unanswered }), Vec::new())
+            }
+            false => {
+                let services = vec![
+                    imds::serve(imds, self.engine.clone(), self.id.clone())?,
+                    server::serve_guest(endpoint, self.engine.clone())?,
+                ];
+                (guest, services)
+            }
+        };
+        if without_network {
+            self.console("(fault: instance_boots_without_network)");
+        }
         self.live = Some(Live {
             exited: guest.exited(),
             guest: guest.clone(),
@@ -253,33 +284,38 @@ impl Actor {
         })
     }
 
-    /// Has AWS terminate the instance later, if that is asked for.
-    fn arm(&self, faults: &Faults) {
-        let Some(after) = faults.instance_terminated_after() else {
-            return;
+    /// Whether the guest goes on running for now although it is to shut down, because a fault asks for that.
+    fn lingers(&self, kind: StopKind) -> bool {
+        let faults = self.engine.faults_of(&self.id);
+        let stopping = match (self.state(), kind) {
+            (Some(InstanceState::Stopping), StopKind::Graceful) => true,
+            (Some(InstanceState::ShuttingDown), _) => false,
+            _ => return false,
+        };
+        if stopping && faults.never_stops {
+            self.console("(fault: instance_never_stops)");
+            return true;
+        }
+        let (Some(takes), Some(since)) = (faults.shutdown_takes, self.shutting_since()) else {
+            return false;
         };
         let (engine, id) = (self.engine.clone(), self.id.clone());
         tokio::spawn(async move {
-            tokio::time::sleep(after).await;
-            let reason = StateReason {
-                code: "Server.SpotInstanceTermination".into(),
-                message: "Server.ScheduledStop: terminated by AWS (fault)".into(),
-            };
-            let now = engine.clock.now();
-            let turned = engine.update(|account| {
-                let instance = account.find_instance_mut(&id)?;
-                instance.state = instance.state.after(LifeEvent::Terminate).ok()?;
-                instance.since = now;
-                instance.state_reason = Some(reason);
-                release(account, &id);
-                Some(())
-            });
-            if turned.is_some() {
-                engine
-                    .actors
-                    .send(&engine, &id, Command::Halt(StopKind::Forced));
-            }
+            tokio::time::sleep(takes).await;
+            engine.actors.send(&engine, &id, Command::HaltSlow(since));
         });
+        true
+    }
+
+    /// Since when the instance has been shutting down, for a stop or for good.
+    fn shutting_since(&self) -> Option<Timestamp> {
+        let account = self.engine.account();
+        let (_, instance) = account.find_instance(&self.id)?;
+        matches!(
+            instance.state,
+            InstanceState::Stopping | InstanceState::ShuttingDown
+        )
+        .then_some(instance.since)
     }
 
     async fn end_guest(&mut self, kind: StopKind) {
@@ -358,14 +394,14 @@ impl Actor {
         let engine = self.engine.clone();
         {
             let _held = engine.layers.lock().await;
-            let outcome = match faults.image_creation_fails {
+            let outcome = match self.engine.faults_of(&self.id).images.capture_fails {
                 true => Err("fault: image_creation_fails".to_owned()),
                 false => self.freeze(&layer).await,
             };
             if let Err(e) = &outcome {
                 tracing::error!("cannot capture the disk of {}: {e}", self.id);
             }
-            engine.update(|account| engine.captured(account, &self.id, &layer, outcome));
+            engine.update(|account| engine.captured(account, &faults, &self.id, &layer, outcome));
         }
         if was_running {
             self.boot().await;
@@ -428,16 +464,10 @@ impl Actor {
 }
 
 /// Lets go of the addresses of an instance that is over.
-fn release(account: &mut Account, id: &InstanceId) {
+pub(super) fn release(account: &mut Account, id: &InstanceId) {
     for region in account.regions.values_mut() {
         for address in region.addresses.values_mut() {
-            if address
-                .association
-                .as_ref()
-                .is_some_and(|a| a.instance == *id)
-            {
-                address.association = None;
-            }
+            address.let_go_of(id);
         }
         if let Some(instance) = region.instances.get_mut(id) {
             instance.interface.public_ip = None;

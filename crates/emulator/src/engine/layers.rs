@@ -47,7 +47,7 @@ fn needed(account: &Account) -> BTreeSet<String> {
         .flat_map(|r| r.snapshots.values())
         .filter_map(|s| match &s.progress {
             Progress::Capturing { layer, .. } => Some(layer.clone()),
-            Progress::Done { .. } | Progress::Failed { .. } => None,
+            Progress::Done { .. } | Progress::Halting { .. } | Progress::Failed { .. } => None,
         });
     let all: BTreeSet<LayerId> = account
         .layers_in_use()

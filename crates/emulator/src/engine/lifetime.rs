@@ -6,9 +6,12 @@ use crate::account::Account;
 use crate::account::image::Progress;
 use crate::account::instance::Instance;
 use crate::account::lifecycle::InstanceState;
+use crate::faults::Faults;
 use crate::guest::StopKind;
 use crate::ids::{InstanceId, LayerId};
+use crate::instance_faults::ImageFaults;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 impl Engine {
@@ -23,12 +26,26 @@ impl Engine {
                 .filter_map(|i| Some((i.id.clone(), resumption(i.state)?)))
                 .collect()
         };
-        self.update(|account| self.complete_captures(account));
+        self.update(|account| self.complete_captures(account, &faults));
+        for delay in self.coming_bindings() {
+            self.bind_later(delay);
+        }
         for (id, command) in commands {
             self.actors.send(self, &id, command);
         }
         let engine = self.clone();
         tokio::spawn(async move { engine.sweep_layers().await });
+    }
+
+    /// How long until each binding of an address is due that has no effect yet.
+    fn coming_bindings(&self) -> Vec<Duration> {
+        let now = self.clock.now();
+        let account = self.account();
+        let addresses = account.regions.values().flat_map(|r| r.addresses.values());
+        addresses
+            .filter_map(|a| a.coming.as_ref())
+            .map(|c| Duration::try_from(c.due.duration_since(now)).unwrap_or_default())
+            .collect()
     }
 
     /// Ends all guests; the account keeps them as they are, so that a later start boots them again.
@@ -44,7 +61,7 @@ impl Engine {
     }
 
     /// After a crash in the middle of a capture: the layer is there whole, because it was moved, or not at all.
-    fn complete_captures(&self, account: &mut Account) {
+    fn complete_captures(&self, account: &mut Account, faults: &Faults) {
         let capturing: Vec<(InstanceId, LayerId)> = account
             .regions
             .values()
@@ -67,7 +84,7 @@ impl Engine {
                 true => Ok(()),
                 false => Err("the local EC2 was stopped before the disk was captured".to_owned()),
             };
-            self.captured(account, &instance, &layer, outcome);
+            self.captured(account, faults, &instance, &layer, outcome);
         }
     }
 
@@ -75,23 +92,26 @@ impl Engine {
     pub(super) fn captured(
         &self,
         account: &mut Account,
+        faults: &Faults,
         instance: &InstanceId,
         layer: &LayerId,
         outcome: Result<(), String>,
     ) {
         let now = self.clock.now();
         let mut layers = Vec::new();
+        let mut images = ImageFaults::default();
         if let Some(instance) = account.find_instance_mut(instance) {
             if outcome.is_ok() && !instance.layers.contains(layer) {
                 instance.layers.insert(0, layer.clone());
             }
             layers.clone_from(&instance.layers);
+            images = faults.instances.of(&*instance).images;
         }
-        let complete = now.checked_add(self.timing.image).unwrap_or(now);
-        let finish = |progress: &mut Progress| match progress {
+        let making = images.making(now, self.timing.image);
+        let finish = |progress: &mut Progress, then: &Progress| match progress {
             Progress::Capturing { layer: own, .. } if own == layer => {
                 *progress = match &outcome {
-                    Ok(()) => Progress::Done { complete },
+                    Ok(()) => then.clone(),
                     Err(reason) => Progress::Failed {
                         reason: reason.clone(),
                     },
@@ -102,12 +122,12 @@ impl Engine {
         };
         for region in account.regions.values_mut() {
             for snapshot in region.snapshots.values_mut() {
-                if finish(&mut snapshot.progress) {
+                if finish(&mut snapshot.progress, &making.snapshot) {
                     snapshot.layers.clone_from(&layers);
                 }
             }
             for image in region.images.values_mut() {
-                finish(&mut image.progress);
+                finish(&mut image.progress, &making.image);
             }
         }
     }

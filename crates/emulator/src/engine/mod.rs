@@ -11,6 +11,7 @@ mod actor;
 pub mod address_log;
 mod authenticate;
 mod history;
+mod interruption;
 mod layers;
 mod lifetime;
 mod request;
@@ -28,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::{EmulatorConfig, Timing};
 use crate::faults::{FaultFile, Faults};
 use crate::ids::{InstanceId, LayerId};
+use crate::instance_faults::FaultsOf;
 use crate::network::{Barrier, Doors, PublicNetwork};
 use crate::runtime::{Guest, GuestRuntime};
 use actor::Actors;
@@ -100,7 +102,7 @@ pub struct Engine {
     actors: Actors,
     guests: Mutex<HashMap<InstanceId, Arc<dyn Guest>>>,
     network: PublicNetwork,
-    faults: FaultFile,
+    faults: Arc<FaultFile>,
     buckets: Buckets,
     log: RequestLog,
     address_log: AddressLog,
@@ -160,6 +162,7 @@ impl Engine {
             })?;
         }
         let timing = config.delays.timing();
+        let faults = Arc::new(FaultFile::new(dir));
         let store = match surroundings.memory {
             Memory::OnDisk => Store::new(dir),
             Memory::OfTheProcess => Store::forgetful(),
@@ -176,8 +179,13 @@ impl Engine {
             account: Mutex::new(account),
             actors: Actors::default(),
             guests: Mutex::default(),
-            network: PublicNetwork::new(served.ssh_port, config.firewall, surroundings.doors),
-            faults: FaultFile::new(dir),
+            network: PublicNetwork::new(
+                served.ssh_port,
+                config.firewall,
+                surroundings.doors,
+                faults.clone(),
+            ),
+            faults,
             buckets: Buckets::new(timing.throttle),
             log,
             address_log,
@@ -189,7 +197,18 @@ impl Engine {
 
     fn start_effect(self: &Arc<Self>, effect: Effect) {
         match effect {
-            Effect::Boot(id) => self.actors.send(self, &id, actor::Command::Boot),
+            Effect::Boot(id) => {
+                // A start of an instance that was there before is no launch.
+                let launched = self
+                    .account()
+                    .find_instance(&id)
+                    .is_some_and(|(_, i)| i.created == i.launched);
+                if launched {
+                    self.faults.launched(&id);
+                }
+                self.actors.send(self, &id, actor::Command::Boot)
+            }
+            Effect::BindLater(delay) => self.bind_later(delay),
             Effect::Halt(id, kind) => self.actors.send(self, &id, actor::Command::Halt(kind)),
             Effect::Reboot(id) => self.actors.send(self, &id, actor::Command::Reboot),
             Effect::Capture(id, layer) => {
@@ -200,6 +219,29 @@ impl Engine {
                 tokio::spawn(async move { engine.sweep_layers().await });
             }
         }
+    }
+
+    /// Lets bindings of addresses take effect that are due by then.
+    fn bind_later(self: &Arc<Self>, delay: std::time::Duration) {
+        let engine = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let now = engine.clock.now();
+            engine.update(|account| {
+                for region in account.regions.values_mut() {
+                    region.bind_due(now);
+                }
+            });
+        });
+    }
+
+    /// What is to go wrong with an instance now; nothing if it is not there.
+    pub(crate) fn faults_of(&self, id: &InstanceId) -> FaultsOf {
+        let faults = self.faults.now().unwrap_or_default();
+        self.account()
+            .find_instance(id)
+            .map(|(_, i)| faults.instances.of(i))
+            .unwrap_or_default()
     }
 
     /// Changes the account from within, as a guest's start or end does, and lets the network follow.

@@ -42,6 +42,14 @@ pub(crate) fn serve(
 }
 
 async fn answer(State(service): State<Service>, request: Request) -> Response<Body> {
+    let faults = service.engine.faults_of(&service.id).imds;
+    if faults.down {
+        // As behind a network that is gone. The server drops this when the caller gives up.
+        return std::future::pending().await;
+    }
+    if !faults.delay.is_zero() {
+        tokio::time::sleep(faults.delay).await;
+    }
     respond(
         &service,
         request.method(),

@@ -106,6 +106,12 @@ impl View<'_> {
         meta("security-groups", &groups.join("\n"));
         meta("services/domain", "amazonaws.com");
         meta("services/partition", "aws");
+        // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html: not there until told.
+        if let Some(at) = i.interruption {
+            let action = json!({ "action": "terminate", "time": seconds(at) });
+            meta("spot/instance-action", &action.to_string());
+            meta("spot/termination-time", &seconds(at));
+        }
         if let Some(ip) = public_ip {
             meta("public-ipv4", &ip.to_string());
             meta("public-hostname", &public_dns(ip, region));

@@ -6,17 +6,20 @@
 mod door;
 mod exposure;
 mod packet_filter;
+mod relay;
 
 pub use door::Barrier;
 pub use exposure::{Exposure, exposures};
 
 use crate::account::Account;
 use crate::account::network::Cidr;
-use crate::faults::Faults;
+use crate::account::tags::Tags;
+use crate::faults::{FaultFile, Faults};
 use crate::ids::InstanceId;
+use crate::instance_faults::{ConnectionFaults, SshFaults, Subject};
 use crate::runtime::Guest;
 use door::Door;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +33,7 @@ pub struct PublicNetwork {
     ssh_port: u16,
     firewall: bool,
     doors: Doors,
+    connections: Arc<Connections>,
     addresses: Mutex<BTreeMap<Ipv4Addr, Address>>,
 }
 
@@ -42,6 +46,32 @@ pub enum Doors {
     None,
 }
 
+/// Counts each instance's connections, for faults that are for the first so many.
+struct Connections {
+    faults: Arc<FaultFile>,
+    /// With the faults under which they were counted: under other faults the count begins anew.
+    made: Mutex<HashMap<InstanceId, (SshFaults, u32)>>,
+}
+
+impl Connections {
+    /// Counts a connection; gives what is to go wrong with it.
+    fn count(&self, to: &Occupant) -> ConnectionFaults {
+        let ssh = self.faults.now().unwrap_or_default().instances.of(to).ssh;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if ssh == SshFaults::default() {
+            made.remove(&to.id);
+            return ConnectionFaults::default();
+        }
+        let (under, count) = made.entry(to.id.clone()).or_insert((ssh, 0));
+        if *under != ssh {
+            (*under, *count) = (ssh, 0);
+        }
+        let nth = *count;
+        *count = nth.saturating_add(1);
+        ssh.of_connection(nth)
+    }
+}
+
 struct Address {
     door: Door,
     behind: watch::Sender<Behind>,
@@ -52,8 +82,31 @@ struct Address {
 #[derive(Clone)]
 struct Behind {
     accepts: bool,
+    inside: Inside,
+}
+
+/// What the account has at a public address.
+#[derive(Clone)]
+struct Inside {
     sources: Vec<Cidr>,
     guest: Option<Arc<dyn Guest>>,
+    occupant: Option<Occupant>,
+}
+
+/// The instance at an address, as far as faults ask about it.
+#[derive(Clone)]
+struct Occupant {
+    id: InstanceId,
+    tags: Tags,
+}
+
+impl<'a> From<&'a Occupant> for Subject<'a> {
+    fn from(occupant: &'a Occupant) -> Self {
+        Self {
+            instance: Some(&occupant.id),
+            tags: &occupant.tags,
+        }
+    }
 }
 
 impl Drop for Address {
@@ -64,11 +117,15 @@ impl Drop for Address {
 
 impl PublicNetwork {
     /// No addresses yet.
-    pub fn new(ssh_port: u16, firewall: bool, doors: Doors) -> Self {
+    pub fn new(ssh_port: u16, firewall: bool, doors: Doors, faults: Arc<FaultFile>) -> Self {
         Self {
             ssh_port,
             firewall,
             doors,
+            connections: Arc::new(Connections {
+                faults,
+                made: Mutex::default(),
+            }),
             addresses: Mutex::default(),
         }
     }
@@ -83,24 +140,41 @@ impl PublicNetwork {
         let Doors::Open(barrier) = self.doors else {
             return;
         };
-        let mut wanted = exposures(account, self.firewall);
-        if faults.ssh_never_up {
-            wanted.values_mut().for_each(|e| e.sources.clear());
-        }
+        let wanted = exposures(account, self.firewall);
         let mut addresses = self
             .addresses
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         addresses.retain(|ip, _| wanted.contains_key(ip));
         for (ip, exposure) in wanted {
+            let occupant = exposure.instance.as_ref().and_then(|id| {
+                let (_, instance) = account.find_instance(id)?;
+                Some(Occupant {
+                    id: id.clone(),
+                    tags: instance.tags.clone(),
+                })
+            });
             let guest = exposure.instance.as_ref().and_then(&guest);
+            let never_up = occupant
+                .as_ref()
+                .is_some_and(|o| faults.instances.of(o).ssh.never_up);
+            let unplugged = guest.as_ref().is_some_and(|g| !g.has_network());
+            let sources = match never_up || unplugged {
+                true => Vec::new(),
+                false => exposure.sources,
+            };
+            let inside = Inside {
+                sources,
+                guest,
+                occupant,
+            };
             let changed = match addresses.get_mut(&ip) {
-                Some(address) => address.change(exposure.sources, guest),
+                Some(address) => address.change(inside),
                 None => Address::open(
                     SocketAddrV4::new(ip, self.ssh_port),
                     barrier,
-                    exposure.sources,
-                    guest,
+                    inside,
+                    self.connections.clone(),
                 )
                 .map(|address| {
                     addresses.insert(ip, address);
@@ -120,17 +194,16 @@ impl Address {
     fn open(
         at: SocketAddrV4,
         barrier: Barrier,
-        sources: Vec<Cidr>,
-        guest: Option<Arc<dyn Guest>>,
+        inside: Inside,
+        connections: Arc<Connections>,
     ) -> io::Result<Self> {
-        let door = Door::open(at, barrier, &sources)?;
+        let door = Door::open(at, barrier, &inside.sources)?;
         let listener = TcpListener::from_std(door.listener()?)?;
         let (behind, current) = watch::channel(Behind {
             accepts: door.accepts(),
-            sources,
-            guest,
+            inside,
         });
-        let accepting = tokio::spawn(accept(listener, current));
+        let accepting = tokio::spawn(accept(listener, current, connections));
         Ok(Self {
             door,
             behind,
@@ -138,14 +211,13 @@ impl Address {
         })
     }
 
-    fn change(&mut self, sources: Vec<Cidr>, guest: Option<Arc<dyn Guest>>) -> io::Result<()> {
-        if sources != self.behind.borrow().sources {
-            self.door.admit(&sources)?;
+    fn change(&mut self, inside: Inside) -> io::Result<()> {
+        if inside.sources != self.behind.borrow().inside.sources {
+            self.door.admit(&inside.sources)?;
         }
         self.behind.send_replace(Behind {
             accepts: self.door.accepts(),
-            sources,
-            guest,
+            inside,
         });
         Ok(())
     }
@@ -169,7 +241,11 @@ pub fn choose_ssh_port(others: impl IntoIterator<Item = u16>) -> io::Result<u16>
 }
 
 /// Accepts connections while the door is open, until the address is gone.
-async fn accept(listener: TcpListener, mut current: watch::Receiver<Behind>) {
+async fn accept(
+    listener: TcpListener,
+    mut current: watch::Receiver<Behind>,
+    connections: Arc<Connections>,
+) {
     loop {
         if !current.borrow_and_update().accepts {
             match current.changed().await {
@@ -186,8 +262,8 @@ async fn accept(listener: TcpListener, mut current: watch::Receiver<Behind>) {
         };
         match accepted {
             Ok((caller, from)) => {
-                let behind = current.borrow().clone();
-                tokio::spawn(connect(caller, from, behind));
+                let inside = current.borrow().inside.clone();
+                tokio::spawn(connect(caller, from, inside, connections.clone()));
             }
             Err(e) => {
                 tracing::warn!("cannot accept a connection to a guest: {e}");
@@ -199,24 +275,39 @@ async fn accept(listener: TcpListener, mut current: watch::Receiver<Behind>) {
 }
 
 /// Joins a caller with the guest's SSH server. Where no server listens yet the connection is reset, as by a booting system.
-async fn connect(mut caller: TcpStream, from: SocketAddr, behind: Behind) {
+async fn connect(
+    mut caller: TcpStream,
+    from: SocketAddr,
+    inside: Inside,
+    connections: Arc<Connections>,
+) {
     let admitted =
-        matches!(from, SocketAddr::V4(v4) if behind.sources.iter().any(|s| s.contains(*v4.ip())));
+        matches!(from, SocketAddr::V4(v4) if inside.sources.iter().any(|s| s.contains(*v4.ip())));
     if !admitted {
         // A caller that no rule lets in hears nothing for as long as it waits.
         let mut ignored = [0; 1024];
         while matches!(caller.read(&mut ignored).await, Ok(n) if n > 0) {}
         return;
     }
-    let server = match behind.guest {
-        Some(guest) => guest.connect_ssh().await,
-        None => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+    let Some(guest) = inside.guest else {
+        let _ = caller.set_zero_linger();
+        return;
     };
-    match server {
-        Ok(mut server) => {
+    let faults = inside
+        .occupant
+        .map(|o| connections.count(&o))
+        .unwrap_or_default();
+    if faults.refused {
+        let _ = caller.set_zero_linger();
+        return;
+    }
+    if !faults.banner_delay.is_zero() {
+        tokio::time::sleep(faults.banner_delay).await;
+    }
+    match guest.connect_ssh().await {
+        Ok(server) => {
             let _ = caller.set_nodelay(true);
-            // Either side may go away at any time; that is the end of the connection and no error of ours.
-            let _ = tokio::io::copy_bidirectional(&mut caller, &mut server).await;
+            relay::relay(caller, server, faults.breaks, guest.exited()).await;
         }
         Err(_) => {
             let _ = caller.set_zero_linger();

@@ -82,6 +82,27 @@ impl MemoryGuests {
         )
     }
 
+    /// Asks an instance's metadata service; nothing if there is no answer within `limit`.
+    pub fn imds_within(&self, id: &str, limit: std::time::Duration) -> Option<String> {
+        let at = self.running.lock().unwrap()[id].imds;
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(limit)).unwrap();
+        write!(
+            stream,
+            "GET /latest/meta-data/instance-id HTTP/1.1\r\nHost: 169.254.169.254\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// Whether an instance's guest runs.
+    pub fn runs(&self, id: &str) -> bool {
+        let running = self.running.lock().unwrap();
+        running.get(id).is_some_and(|r| r.exited.borrow().is_none())
+    }
+
     /// A version 2 token.
     pub fn imds_token(&self, id: &str) -> String {
         let (status, token) = self.imds(

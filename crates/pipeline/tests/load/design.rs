@@ -55,7 +55,7 @@ fn the_base_stage_means_what_it_says() {
         other => panic!("{other:?}"),
     }
     assert!(
-        matches!(&base.launch.subnet, SubnetChoice::DefaultVpc { zone: Some(zone) } if zone.as_str() == "c")
+        matches!(&base.launch.subnets[0].value, SubnetChoice::DefaultVpc { zone: Some(zone) } if zone.as_str() == "c")
     );
     assert_eq!(base.launch.ssh_from, SshFrom::Caller);
     assert_eq!(base.launch.volumes[0].kind, Some(VolumeType::Gp3));

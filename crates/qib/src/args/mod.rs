@@ -5,7 +5,9 @@ pub mod completions;
 pub mod images;
 pub mod local;
 pub mod plan;
+pub mod resume;
 pub mod run;
+pub mod runs;
 pub mod ssh;
 pub mod validate;
 pub mod variables;
@@ -56,6 +58,7 @@ pub enum Command {
     Plan(plan::PlanArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
+    Runs(runs::RunsArgs),
     Ssh(ssh::SshArgs),
     Local(local::LocalArgs),
     Completions(completions::CompletionsArgs),

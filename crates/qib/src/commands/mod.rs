@@ -2,17 +2,20 @@
 //! machine are at the edges.
 
 pub mod completions;
+pub mod conduct;
 pub mod error;
 pub mod images;
 pub mod local;
 pub mod pipeline_file;
 pub mod place;
 pub mod plan;
+pub mod resume;
 pub mod run;
 pub mod ssh;
 pub mod terminal;
 pub mod validate;
 
+use crate::args::runs::RunsCommand;
 use crate::args::{Cli, Command};
 use crate::edge::environment::Environment;
 use error::CommandError;
@@ -32,6 +35,9 @@ pub async fn execute(
         Command::Plan(args) => plan::plan(args, environment, terminal).await,
         Command::Validate(args) => validate::validate(&args, environment, terminal),
         Command::Images(args) => images::images(args, environment, terminal).await,
+        Command::Runs(args) => match args.command {
+            RunsCommand::Resume(args) => resume::resume(args, environment, terminal).await,
+        },
         Command::Ssh(args) => ssh::ssh(&args, environment),
         Command::Local(args) => local::local(&args, environment, terminal),
         Command::Completions(args) => completions::completions(&args, terminal),

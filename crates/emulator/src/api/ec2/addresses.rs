@@ -8,12 +8,12 @@ use super::tag_specs::{TagSpecs, write_tags};
 use super::xml::Xml;
 use super::{Action, done};
 use crate::account::ACCOUNT_ID;
-use crate::account::network::{Address, Association};
+use crate::account::network::{Address, Association, ComingAssociation};
 use crate::account::region::Region;
-use crate::api::Cx;
 use crate::api::caller::Caller;
 use crate::api::ec2::instances::existing;
 use crate::api::error::ApiError;
+use crate::api::{Cx, Effect};
 use crate::ids::{AllocationId, AssociationId, InstanceId};
 use std::net::Ipv4Addr;
 
@@ -45,6 +45,7 @@ impl Action for AllocateAddress {
             allocation: AllocationId::random(),
             public_ip,
             association: None,
+            coming: None,
             tags: self.tags.of("elastic-ip"),
         };
         let mut x = Xml::new();
@@ -75,7 +76,7 @@ impl Action for ReleaseAddress {
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let region = cx.region();
         let address = allocated(region, &self.allocation)?;
-        if address.association.is_some() {
+        if address.bound().is_some() {
             return Err(ApiError::new(
                 "InvalidIPAddress.InUse",
                 format!(
@@ -217,14 +218,16 @@ impl Action for AssociateAddress {
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        if cx.faults.binding_refused && matches!(cx.caller, Caller::Guest { .. }) {
+        let instance = existing(cx, &self.instance)?.clone();
+        let faults = cx.faults.instances.of(&instance);
+        if faults.binding_refused && matches!(cx.caller, Caller::Guest { .. }) {
             return Err(ApiError::new(
                 "UnauthorizedOperation",
                 "You are not authorized to perform this operation. (fault: binding_refused)",
             )
             .with_status(403));
         }
-        let instance = existing(cx, &self.instance)?.clone();
+        let now = cx.now;
         let region = cx.region();
         allocated(region, &self.allocation)?;
         // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html: InvalidInstanceID, "the instance
@@ -239,13 +242,15 @@ impl Action for AssociateAddress {
             return Err(ApiError::new("InvalidInstanceID", message));
         }
         let other_of_instance = region
-            .elastic_ip(&self.instance)
+            .addresses
+            .values()
             .filter(|a| a.allocation != self.allocation)
-            .and_then(|a| a.association.clone());
+            .filter_map(|a| a.bound().cloned())
+            .find(|bound| bound.instance == self.instance);
         let of_address = region
             .addresses
             .get(&self.allocation)
-            .and_then(|a| a.association.clone());
+            .and_then(|a| a.bound().cloned());
         if let Some(bound) = &of_address {
             if bound.instance == self.instance {
                 return Ok(associated(&bound.id));
@@ -267,25 +272,22 @@ impl Action for AssociateAddress {
             );
             return Err(ApiError::new("Resource.AlreadyAssociated", message));
         }
-        for address in region.addresses.values_mut() {
-            if address
-                .association
-                .as_ref()
-                .is_some_and(|b| b.instance == self.instance)
-            {
-                address.association = None;
-            }
-        }
         let id = AssociationId::random();
-        if let Some(address) = region.addresses.get_mut(&self.allocation) {
-            address.association = Some(Association {
-                id: id.clone(),
-                instance: self.instance.clone(),
-            });
-        }
-        // The random public address goes back to Amazon's pool, in the middle of this very request.
-        if let Some(instance) = region.instances.get_mut(&self.instance) {
-            instance.interface.public_ip = None;
+        let association = Association {
+            id: id.clone(),
+            instance: self.instance,
+        };
+        match (
+            faults.binding_delayed,
+            region.addresses.get_mut(&self.allocation),
+        ) {
+            (Some(delay), Some(address)) => {
+                address.association = None;
+                let due = now.checked_add(delay).unwrap_or(now);
+                address.coming = Some(ComingAssociation { association, due });
+                cx.effects.push(Effect::BindLater(delay));
+            }
+            (_, _) => region.bind(&self.allocation, association),
         }
         Ok(associated(&id))
     }
@@ -327,10 +329,14 @@ impl Action for DisassociateAddress {
         let fresh = account.free_public_ip();
         let region = cx.region();
         let address = region.addresses.values_mut().find(|a| match &self.by {
-            By::Association(id) => a.association.as_ref().is_some_and(|b| b.id == *id),
+            By::Association(id) => a.bound().is_some_and(|b| b.id == *id),
             By::PublicIp(ip) => a.public_ip == *ip,
         });
-        let bound = address.and_then(|a| a.association.take());
+        let bound = address.and_then(|a| {
+            let bound = a.bound().cloned();
+            (a.association, a.coming) = (None, None);
+            bound
+        });
         let Some(bound) = bound else {
             return Err(match self.by {
                 By::Association(id) => ApiError::new(

@@ -72,9 +72,6 @@ impl Action for CopyImage {
         image.owner = ACCOUNT_ID.to_owned();
         image.owner_alias = None;
         image.created = now;
-        image.progress = Progress::Done {
-            complete: cx.after(cx.timing.image),
-        };
         // "Launch permissions and user-defined tags are not copied" unless CopyImageTags is given.
         image.launch_permission = Permission::default();
         image.source_image = Some(SourceImage {
@@ -95,6 +92,7 @@ impl Action for CopyImage {
             )?;
             image.tags = tags;
         }
+        image.progress = cx.making(&image.tags).image;
         for mapping in &mut image.mappings {
             let Some(id) = &mapping.ebs.snapshot else {
                 continue;

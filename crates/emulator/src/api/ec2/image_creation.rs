@@ -102,9 +102,10 @@ impl Action for CreateImage {
                         instance: instance.id.clone(),
                         layer: layer.clone(),
                     },
-                    false => Progress::Done {
-                        complete: cx.after(cx.timing.image),
-                    },
+                    false => {
+                        let faults = cx.faults.instances.of(&instance).images;
+                        faults.making(now, cx.timing.image).snapshot
+                    }
                 };
                 let snapshot = Snapshot {
                     id: SnapshotId::random(),

@@ -4,7 +4,7 @@
 
 use super::tag_specs::write_tags;
 use super::xml::Xml;
-use crate::account::image::{DeviceMapping, Image, Progress};
+use crate::account::image::{DeviceMapping, Image};
 use jiff::Timestamp;
 
 /// An image's times have milliseconds, always three: `2026-01-01T00:00:00.000Z`.
@@ -47,7 +47,7 @@ pub(crate) fn image(x: &mut Xml, i: &Image, now: Timestamp) {
         x.put("sourceImageId", &source.id)
             .put("sourceImageRegion", &source.region);
     }
-    if let Progress::Failed { reason } = &i.progress {
+    if let Some(reason) = i.progress.failure(now) {
         x.node("stateReason", |x| {
             x.put("code", "Server.InternalError").put("message", reason);
         });

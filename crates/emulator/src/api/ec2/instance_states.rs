@@ -203,13 +203,7 @@ impl Action for TerminateInstances {
 fn release(cx: &mut Cx<'_>, id: &InstanceId) {
     let region = cx.region();
     for address in region.addresses.values_mut() {
-        if address
-            .association
-            .as_ref()
-            .is_some_and(|a| a.instance == *id)
-        {
-            address.association = None;
-        }
+        address.let_go_of(id);
     }
     if let Some(instance) = region.instances.get_mut(id) {
         instance.interface.public_ip = None;

@@ -426,6 +426,7 @@ impl RunInstances {
             default_user: plan.image.default_user.clone(),
             spot: spot.as_ref().map(|r| r.id.clone()),
             agent: plan.image.agent,
+            interruption: None,
             tags: self.tags.of("instance"),
         };
         region.spot_requests.extend(spot.map(|r| (r.id.clone(), r)));

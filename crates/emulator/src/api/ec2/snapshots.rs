@@ -149,14 +149,11 @@ fn write(x: &mut Xml, s: &Snapshot, now: jiff::Timestamp) {
     x.put("description", &s.description)
         .put("encrypted", s.encrypted)
         .put("storageTier", "standard");
-    match &s.progress {
-        Progress::Failed { reason } => {
-            x.put("statusMessage", reason);
-        }
-        Progress::Done { complete } if *complete <= now => {
-            x.put("completionTime", complete);
-        }
-        Progress::Done { .. } | Progress::Capturing { .. } => {}
+    x.maybe("statusMessage", s.progress.failure(now));
+    if let Progress::Done { complete } = &s.progress
+        && *complete <= now
+    {
+        x.put("completionTime", complete);
     }
     write_tags(x, &s.tags);
 }
@@ -212,9 +209,7 @@ impl Action for CreateSnapshot {
                 );
                 return Err(ApiError::new("UnsupportedOperation", message));
             }
-            None => Progress::Done {
-                complete: cx.after(cx.timing.image),
-            },
+            None => cx.making(&self.tags.of("snapshot")).snapshot,
         };
         let layers = match &volume.snapshot {
             Some(id) if !is_root => cx
@@ -345,9 +340,7 @@ pub(crate) fn copy(
         size_gib: source.size_gib,
         description,
         started: cx.now,
-        progress: Progress::Done {
-            complete: cx.after(cx.timing.image),
-        },
+        progress: cx.making(&tags).snapshot,
         encrypted,
         create_volume_permission: Permission::default(),
         layers: source.layers.clone(),
