@@ -2,6 +2,7 @@
 
 use crate::names::CellName;
 use cloud::{AccountId, AllocationId, EbsVolume, RegionName, SecurityGroupId, SubnetId, Tags};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -154,7 +155,7 @@ pub enum AddressSpec {
     /// An Elastic IP.
     Elastic {
         /// Which.
-        allocation: AllocationId,
+        choice: AddressChoice,
         /// Who binds it.
         by: crate::journal::AddressBinder,
         /// How long binding may take.
@@ -162,6 +163,15 @@ pub enum AddressSpec {
         /// How long to wait for an address that something else holds.
         wait: Duration,
     },
+}
+
+/// Which Elastic IP a cell uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressChoice {
+    /// This one.
+    One(AllocationId),
+    /// Whichever is free first of those that carry all of these tags.
+    Pool(BTreeMap<String, String>),
 }
 
 /// Whether cloud-init is waited for.

@@ -171,7 +171,7 @@ mod tests {
         stage.connect.timeout = None;
         assert_eq!(shortage(&stage), None);
         stage.connect.address = AddressSpec::Elastic {
-            allocation: "eipalloc-1".into(),
+            choice: AddressChoice::One("eipalloc-1".into()),
             by: AddressBinder::Api,
             timeout: MINUTE * 10,
             // Waiting for the address comes before the launch.

@@ -224,7 +224,12 @@ fn connect(connect: &model::Connect) -> ConnectSpec {
             model::Address::Public => AddressSpec::Public,
             model::Address::Private => AddressSpec::Private,
             model::Address::ElasticIp(elastic) => AddressSpec::Elastic {
-                allocation: elastic.allocation.as_str().into(),
+                choice: match &elastic.choice {
+                    model::ElasticIpChoice::One(allocation) => {
+                        AddressChoice::One(allocation.as_str().into())
+                    }
+                    model::ElasticIpChoice::Pool(tags) => AddressChoice::Pool(tags.clone()),
+                },
                 by: match elastic.bind {
                     model::Bind::UserData => AddressBinder::UserData,
                     model::Bind::Api => AddressBinder::Api,
