@@ -107,7 +107,7 @@ fn again(args: &SweepArgs) -> String {
 fn warn_of_unreadable_journals(plan: &SweepPlan, terminal: &Terminal) {
     for (run, why) in &plan.unreadable {
         terminal.say(&format!(
-            "{} the journal of {run} cannot be read, so it goes by tags and leases alone: {why}",
+            "{} the journal of {run} cannot be read, so that what it made is found by tag alone: {why}",
             terminal.err.paint(Role::Warning, "warning:")
         ));
     }
