@@ -25,6 +25,7 @@ pub mod precheck;
 pub mod report;
 pub mod resumption;
 pub mod run;
+pub mod runs;
 pub mod spec;
 pub mod ssh_access;
 pub mod steps;

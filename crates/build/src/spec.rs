@@ -28,10 +28,6 @@ pub struct CellSpec {
 /// How a cell's instance is launched.
 #[derive(Clone, Debug)]
 pub struct LaunchSpec {
-    /// The first of `machines`.
-    pub instance_type: String,
-    /// The first of `subnets`.
-    pub subnet: SubnetSpec,
     /// Instance types, the preferred one first; at least one.
     pub machines: Vec<String>,
     /// Where it may go, the preferred place first; at least one.

@@ -116,10 +116,6 @@ fn spec(address: AddressSpec) -> CellSpec {
         },
         region: "us-east-2".into(),
         launch: LaunchSpec {
-            instance_type: "m5.xlarge".into(),
-            subnet: SubnetSpec::DefaultVpc {
-                zone: Some("c".into()),
-            },
             machines: vec!["m5.xlarge".into()],
             subnets: vec![SubnetSpec::DefaultVpc {
                 zone: Some("c".into()),

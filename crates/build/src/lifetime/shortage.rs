@@ -88,8 +88,6 @@ mod tests {
             },
             region: "us-east-2".into(),
             launch: LaunchSpec {
-                instance_type: "t3.micro".into(),
-                subnet: SubnetSpec::DefaultVpc { zone: None },
                 machines: vec!["t3.micro".into()],
                 subnets: vec![SubnetSpec::DefaultVpc { zone: None }],
                 purchase: PurchaseSpec::OnDemand,

@@ -86,7 +86,7 @@ async fn run(
     engine.resume();
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(DaemonError::io("listen on 127.0.0.1", dir))?;
-    let serving = tokio::spawn(axum::serve(listener, server::router(engine.clone())).into_future());
+    let serving = tokio::spawn(server::serve(listener, engine.clone()));
     ready();
     tokio::select! {
         _ = terminate.recv() => tracing::info!("told to end"),

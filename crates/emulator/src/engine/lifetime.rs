@@ -149,6 +149,10 @@ impl Engine {
             self.update(|account| {
                 for region in account.regions.values_mut() {
                     region.instances.retain(|_, i| !due(i));
+                    let instances = &region.instances;
+                    region
+                        .spot_requests
+                        .retain(|_, r| instances.contains_key(&r.instance));
                 }
             });
             let engine = self.clone();

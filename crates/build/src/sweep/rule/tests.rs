@@ -439,7 +439,7 @@ fn going(judged: &[Judged]) -> BTreeSet<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// Everything of dead runs goes but what is kept and what is part of a result; nothing of living runs and nothing
     /// that is not qib's.
