@@ -74,11 +74,14 @@ for instance in /var/lib/cloud/instances/* /var/lib/cloud/instance; do
     remove_files "$instance"/user-data* "$instance"/vendor-data* "$instance"/vendor-data2* "$instance"/cloud-config* \
         "$instance"/vendor-cloud-config* "$instance"/vendor2-cloud-config* "$instance"/combined-cloud-config* \
         "$instance"/network-config* "$instance"/obj.pkl "$instance"/boothooks/* "$instance"/scripts/* \
-        "$instance"/handlers/* "$instance"/qib-bind-address.done
+        "$instance"/handlers/* "$instance"/qib-bind-address.done "$instance"/qib-lifetime "$instance"/qib-lifetime.new
 done
 remove_files /run/cloud-init/combined-cloud-config* /run/cloud-init/merged.cfg /run/cloud-init/instance-data*.json \
     /run/cloud-init/cloud-config* /var/lib/cloud/data/*user-data* \
-    /var/log/qib-bind-address.log /run/qib-bind-address.*
+    /var/log/qib-bind-address.log /run/qib-bind-address.* /var/log/qib-lifetime.log
+# The timer itself goes on with the end that it knows: should qib die before the instance stops, it is still needed.
+rm -rf -- /run/qib
+if [ -e /run/qib ]; then complain /run/qib; fi
 
 # Files of scripts whose connection broke or that were killed: their environment may hold secrets. This script's own
 # folder goes too; the shell has the file open.

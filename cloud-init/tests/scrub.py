@@ -1,7 +1,8 @@
 """Tests of scrub.sh on a small imitation of an instance's files.
 
 Run it with any Python 3:  python cloud-init/tests/scrub.py
-It puts itself into user and mount namespaces of its own first: /etc, /home, /root, /run and /var there are the test's.
+It puts itself into user and mount namespaces of its own first: /etc, /home, /root, /run, /tmp and /var there are the
+test's.
 """
 
 import os
@@ -24,12 +25,14 @@ MADE_OF_USER_DATA = [
     for name in (
         "user-data.txt", "user-data.txt.i", "vendor-data.txt", "vendor-data.txt.i", "vendor-data2.txt", "cloud-config.txt",
         "vendor-cloud-config.txt", "combined-cloud-config.json", "obj.pkl", "boothooks/part-001", "scripts/part-002",
-        "qib-bind-address.done",
+        "qib-bind-address.done", "qib-lifetime", "qib-lifetime.new",
     )
 ] + [
     "/run/cloud-init/combined-cloud-config.json", "/run/cloud-init/instance-data-sensitive.json",
     "/run/cloud-init/instance-data.json", "/var/log/qib-bind-address.log", "/run/qib-bind-address.17",
+    "/var/log/qib-lifetime.log", "/run/qib/lifetime", "/run/qib/watcher",
 ]
+SCRIPT_FOLDER = "/tmp/qib-0123456789abcdef0123456789abcdef"
 HOST_KEYS = [f"/etc/ssh/ssh_host_{kind}_key{end}" for kind in ("ecdsa", "ed25519") for end in ("", ".pub")]
 KEPT = [f"{INSTANCE}/sem/config_ssh", "/var/lib/cloud/scripts/per-boot/mine", "/etc/ssh/sshd_config", "/var/log/cloud-init.log"]
 USER_KEYS, ROOT_KEYS = "/home/ec2-user/.ssh/authorized_keys", "/root/.ssh/authorized_keys"
@@ -47,7 +50,7 @@ def read(path):
 
 class Scrub(unittest.TestCase):
     def setUp(self):
-        for folder in ("/etc/ssh", "/home", "/root", "/run", "/var/lib/cloud", "/var/log"):
+        for folder in ("/etc/ssh", "/home", "/root", "/run", "/tmp", "/var/lib/cloud", "/var/log"):
             subprocess.run(["find", folder, "-mindepth", "1", "-delete"], check=True)
         write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nec2-user:x:1000:1000::/home/ec2-user:/bin/bash\nnobody:x:9:9::/nonexistent:/bin/false\n")
         for path in MADE_OF_USER_DATA + HOST_KEYS + KEPT:
@@ -74,6 +77,19 @@ class Scrub(unittest.TestCase):
         self.assertEqual(read(USER_KEYS), f"{OTHER}\n# a comment\n")
         self.assertEqual(read(ROOT_KEYS), f"{OPTIONS} {OTHER}\n")
         self.assertEqual(os.stat(USER_KEYS).st_mode & 0o777, 0o600)
+
+    def test_folders_of_scripts_go_and_those_with_other_names_stay(self):
+        kept = ["/tmp/qib-mine/run", "/tmp/qib-0123456789ABCDEF0123456789ABCDEF/run", "/tmp/qib-0123/run", "/tmp/other/run"]
+        for path in [f"{SCRIPT_FOLDER}/run", f"{SCRIPT_FOLDER}/script", *kept]:
+            write(path, SECRET)
+        os.symlink("/tmp/other", "/tmp/qib-ffffffffffffffffffffffffffffffff")
+        self.check(self.scrub())
+        self.assertFalse(os.path.exists(SCRIPT_FOLDER))
+        self.assertEqual(self.left(kept), kept)
+
+    def test_the_folder_of_the_timer_goes(self):
+        self.check(self.scrub())
+        self.assertFalse(os.path.exists("/run/qib"))
 
     def test_host_keys_of_the_image_stay(self):
         self.check(self.scrub(host_keys="keep"))
@@ -114,7 +130,7 @@ class Scrub(unittest.TestCase):
 
 
 def prepare_namespace():
-    for folder in ("/etc", "/home", "/root", "/run", "/var/lib", "/var/log"):
+    for folder in ("/etc", "/home", "/root", "/run", "/tmp", "/var/lib", "/var/log"):
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     for folder in ("/etc/ssh", "/var/lib/cloud"):
         os.mkdir(folder)

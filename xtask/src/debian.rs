@@ -50,6 +50,10 @@ const PACKAGES: &[Package] = &[
         reason: "makes and shows the network namespaces of guests",
     },
     Package {
+        name: "openssl",
+        reason: "makes the certificate of the HTTPS endpoint that the address-binding script is tested against",
+    },
+    Package {
         name: "tmux",
         reason: "a real terminal, to see what a person sees",
     },

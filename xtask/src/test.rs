@@ -1,8 +1,9 @@
 //! `cargo xtask test`: installs what the tests need, then runs them all.
 //!
 //! ```text
-//!   Debian packages ─▶ AWS CLI ─▶ check ─▶ build once ─▶ tests of the crates ─▶ end to end as this user
-//!                                                                                └▶ … as an unprivileged one, if root
+//!   Debian packages ─▶ AWS CLI ─▶ check ─▶ guest scripts ─▶ build once ─▶ tests of the crates ─▶ end to end as this user
+//!                                                                                                 └▶ … as an unprivileged
+//!                                                                                                    one, if root
 //! ```
 
 use crate::command::{Failure, Program, failed};
@@ -20,6 +21,14 @@ const ROOT_ONLY: &[(&str, &str)] = &[(
     "cloud_init",
     "cloud-init writes as several users, which a guest of one mapped user id has not",
 )];
+
+/// The tests of the scripts that run in guests. Each puts itself into namespaces of its own and touches nothing outside
+/// them.
+const GUEST_SCRIPTS: &[&str] = &[
+    "cloud-init/tests/bind_address.py",
+    "cloud-init/tests/lifetime.py",
+    "cloud-init/tests/scrub.py",
+];
 
 /// What to run.
 #[derive(Args)]
@@ -59,6 +68,10 @@ pub fn test(options: &Options) -> Result<(), Failure> {
     if !options.no_check {
         check::check()?;
         phases.done("check");
+    }
+    if !options.end_to_end {
+        guest_scripts()?;
+        phases.done("the guest scripts' tests");
     }
     let executables = build()?;
     phases.done("building");
@@ -107,6 +120,14 @@ pub fn test(options: &Options) -> Result<(), Failure> {
         "end-to-end tests failed: {}",
         failed_files.join(", ")
     )))
+}
+
+/// Runs the tests of the scripts in `cloud-init/`, with the Python that has botocore: it judges their signatures.
+fn guest_scripts() -> Result<(), Failure> {
+    for file in GUEST_SCRIPTS {
+        Program::new(python::interpreter()).args([file]).run()?;
+    }
+    Ok(())
 }
 
 /// Prints how long each part took.
@@ -235,7 +256,7 @@ fn own_user_id() -> Result<u32, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{end_to_end_executable, tree};
+    use super::{GUEST_SCRIPTS, end_to_end_executable, tree};
 
     fn message(manifest: &str, kind: &str) -> String {
         serde_json::json!({
@@ -245,6 +266,19 @@ mod tests {
             "executable": "/somewhere/main_job-0123",
         })
         .to_string()
+    }
+
+    #[test]
+    fn no_test_of_a_guest_script_is_left_out() {
+        let folder = tree::root().join("cloud-init/tests");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .expect("it is there")
+            .map(|entry| entry.expect("it can be read").file_name())
+            .map(|name| format!("cloud-init/tests/{}", name.to_string_lossy()))
+            .filter(|path| path.ends_with(".py"))
+            .collect();
+        files.sort();
+        assert_eq!(files, GUEST_SCRIPTS);
     }
 
     #[test]

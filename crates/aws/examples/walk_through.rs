@@ -115,6 +115,9 @@ async fn main() -> Outcome<()> {
             delete_on_termination: Some(true),
         }],
         ebs_optimized: Some(true),
+        purchase: Purchase::OnDemand,
+        spot_max_price: None,
+        guest_shutdown: GuestShutdown::Terminate,
         tags: TagSpecification {
             instance: tags.clone(),
             volume: tags.clone(),
@@ -135,9 +138,9 @@ async fn main() -> Outcome<()> {
     let running = until(&region, &instance, InstanceState::Running).await?;
     println!("running: {running:?}");
 
-    let unknown = [AllocationId::from("eipalloc-0123456789abcdef0")];
+    let unknown = AddressFilter::allocation(&"eipalloc-0123456789abcdef0".into());
     println!("unknown address: {:?}", region.addresses(&unknown).await?);
-    let addresses = region.addresses(&[]).await?;
+    let addresses = region.addresses(&AddressFilter::default()).await?;
     println!("addresses: {addresses:?}");
     if let Some(address) = addresses.iter().find(|a| a.binding.is_none()) {
         let bound = region
@@ -152,7 +155,7 @@ async fn main() -> Outcome<()> {
         println!(
             "bound: {:?}",
             region
-                .addresses(std::slice::from_ref(&address.allocation_id))
+                .addresses(&AddressFilter::allocation(&address.allocation_id))
                 .await?
         );
         region.disassociate_address(&bound).await?;
@@ -186,6 +189,7 @@ async fn main() -> Outcome<()> {
     region.delete_security_group(&group).await?;
     let request = ImageRequest {
         instance_id: instance.clone(),
+        capture: Capture::Stopped,
         name: run.clone(),
         description: "walk through".to_owned(),
         volumes: Vec::new(),
@@ -266,7 +270,9 @@ async fn main() -> Outcome<()> {
     println!("version {version}: {:?}", region.parameter(&name).await?);
     println!(
         "below: {:?}",
-        region.parameters_below(&format!("/qib/{run}")).await?
+        region
+            .parameters_below(&format!("/qib/{run}"), Depth::All)
+            .await?
     );
     region.delete_parameter(&name).await?;
     region.delete_parameter(&name).await?;

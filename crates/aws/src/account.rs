@@ -1,18 +1,21 @@
 //! The account: its identity and its regions.
 
-use crate::classify::failed;
+use crate::classify::{failed, no_credentials};
 use crate::client_settings;
+use crate::credentials::RenewedCredentials;
 use crate::options::{AwsOptions, ConnectError};
 use crate::region::AwsRegion;
+use crate::transport::WireOptions;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use cloud::{Account, AccountId, CallerIdentity, CloudError, Region, RegionName};
+use cloud::{Account, AccountId, CallerIdentity, CloudError, Region, RegionName, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An AWS account, or the local EC2, as seen with one set of credentials.
 pub struct AwsAccount {
     settings: SdkConfig,
+    credentials: RenewedCredentials,
     default_region: RegionName,
     sts: aws_sdk_sts::Client,
     regions: Mutex<HashMap<RegionName, Arc<AwsRegion>>>,
@@ -25,7 +28,7 @@ impl AwsAccount {
     /// # Errors
     /// No region is known, or region or endpoint cannot be one.
     pub async fn connect(options: AwsOptions) -> Result<Self, ConnectError> {
-        let settings = client_settings::settings(&options).await?;
+        let (settings, credentials) = client_settings::settings(&options).await?;
         let default_region = settings
             .region()
             .map(|region| RegionName::new(region.as_ref()))
@@ -36,7 +39,23 @@ impl AwsAccount {
             // In the default region, not the global endpoint: that one does not accept credentials of opt-in regions.
             sts: aws_sdk_sts::Client::new(&settings),
             settings,
+            credentials,
             default_region,
+            regions: Mutex::default(),
+        })
+    }
+
+    /// An account that is reached otherwise than over a socket. Makes no call.
+    ///
+    /// # Errors
+    /// None that is known of: it is given all that [`connect`](Self::connect) has to find.
+    pub fn over(options: &WireOptions) -> Result<Self, ConnectError> {
+        let (settings, credentials) = client_settings::over(options)?;
+        Ok(Self {
+            sts: aws_sdk_sts::Client::new(&settings),
+            settings,
+            credentials,
+            default_region: options.region.clone(),
             regions: Mutex::default(),
         })
     }
@@ -51,12 +70,11 @@ impl AwsAccount {
 impl Account for AwsAccount {
     async fn caller_identity(&self) -> cloud::port::Result<CallerIdentity> {
         const CALL: &str = "GetCallerIdentity";
-        let answer = self
-            .sts
-            .get_caller_identity()
-            .send()
-            .await
-            .map_err(failed(CALL))?;
+        let asked = async {
+            let call = self.sts.get_caller_identity();
+            call.send().await.map_err(failed(CALL))
+        };
+        let answer = self.credentials.sign(asked).await?;
         let lacks = |part| CloudError {
             message: format!("the answer lacks the {part}"),
             ..crate::answer::unreadable(CALL)
@@ -67,11 +85,21 @@ impl Account for AwsAccount {
         })
     }
 
+    async fn credentials_expiry(&self) -> cloud::port::Result<Option<Timestamp>> {
+        self.credentials.expiry().await.map_err(no_credentials)
+    }
+
     fn region(&self, name: &RegionName) -> Arc<dyn Region> {
         let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         regions
             .entry(name.clone())
-            .or_insert_with(|| Arc::new(AwsRegion::new(&self.settings, name)))
+            .or_insert_with(|| {
+                Arc::new(AwsRegion::new(
+                    &self.settings,
+                    self.credentials.clone(),
+                    name,
+                ))
+            })
             .clone()
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //!   answer with a code ──▶ CODES ──▶ SUFFIXES ──▶ PREFIXES ──▶ HTTP status ──▶ Other
+//!     of a refused signature, clocks apart ──▶ Expired, not Credentials
 //!   answer without sense, none, too late ──▶ Transient: whether the call had an effect is not known
 //!   no credentials to sign with ──▶ Credentials
 //! ```
@@ -16,8 +17,10 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
+use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
 use cloud::{CloudError, ErrorKind};
 use std::error::Error;
+use std::time::{Duration, SystemTime};
 
 /// Codes by their whole name. What is not here is decided by its end, then by its start.
 const CODES: &[(ErrorKind, &[&str])] = &[
@@ -82,6 +85,8 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "InsufficientReservedInstanceCapacity",
             "InsufficientCapacity",
             "InsufficientCapacityOnHost",
+            // Of spot instances: the market's price is above ours.
+            "SpotMaxPriceTooLow",
         ],
     ),
     (
@@ -97,17 +102,24 @@ const CODES: &[(ErrorKind, &[&str])] = &[
         &[
             "AuthFailure",
             "Blocked",
-            "ExpiredToken",
-            "ExpiredTokenException",
             "IncompleteSignature",
             "IncompleteSignatureException",
             "InvalidClientTokenId",
             "InvalidSignatureException",
             "MissingAuthenticationToken",
             "MissingAuthenticationTokenException",
-            "RequestExpired",
             "SignatureDoesNotMatch",
             "UnrecognizedClientException",
+        ],
+    ),
+    (
+        ErrorKind::Expired,
+        &[
+            "ExpiredToken",
+            "ExpiredTokenException",
+            // Of temporary credentials, and of a signature whose date is off by 15 minutes.
+            "RequestExpired",
+            "RequestTimeTooSkewed",
         ],
     ),
     (
@@ -156,10 +168,48 @@ const PREFIXES: &[(ErrorKind, &str)] = &[
 /// or an address belongs to somebody else.
 const BAD_CREDENTIALS: &str = "validate the provided access credentials";
 
+/// EC2's message where Unsupported is about this type in this zone, which another type or zone mends. The same code,
+/// with another message, is about the request.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html>
+const NOT_IN_ZONE: &str = "not supported in your requested Availability Zone";
+
+/// What the services say where a signature is refused for its date alone: SSM and STS in the message.
+const STALE_SIGNATURE: &[&str] = &["Signature expired", "Signature not yet current"];
+
+/// Codes of refused signatures: of a wrong secret, or of a clock that is wrong.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html>
+const REFUSED_SIGNATURE: &[&str] = &[
+    "AuthFailure",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+];
+
+/// From how far apart the clocks count as the reason for a refused signature: AWS allows five minutes.
+const CLOCKS_APART: Duration = Duration::from_secs(4 * 60);
+
+/// Whether a refusal of the signature is a matter of the clock. The SDK has then read the service's time from the answer
+/// and signs the next call of the same client by it.
+fn is_stale_signature(code: &str, message: &str, apart: Option<Duration>) -> bool {
+    REFUSED_SIGNATURE.contains(&code)
+        && (STALE_SIGNATURE.iter().any(|text| message.contains(text))
+            || apart.is_some_and(|apart| apart > CLOCKS_APART))
+}
+
+/// How far the `Date` of an answer is from this machine's clock.
+fn clocks_apart(answer: &HttpResponse, now: SystemTime) -> Option<Duration> {
+    let date = answer.headers().get("date")?;
+    let date = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
+    let date = SystemTime::try_from(date).ok()?;
+    date.duration_since(now).or(now.duration_since(date)).ok()
+}
+
 /// What a caller can do about an answer with this code, message and HTTP status.
 pub(crate) fn kind_of(code: &str, message: &str, status: u16) -> ErrorKind {
     if code == "AuthFailure" && !message.contains(BAD_CREDENTIALS) {
         return ErrorKind::AccessDenied;
+    }
+    if code == "Unsupported" && message.contains(NOT_IN_ZONE) {
+        return ErrorKind::Capacity;
     }
     let by_name = CODES
         .iter()
@@ -215,10 +265,16 @@ where
             let status = answer.raw().status().as_u16();
             let code = meta.code().unwrap_or_default();
             let message = meta.message().unwrap_or_default();
+            let apart = clocks_apart(answer.raw(), SystemTime::now());
             CloudError {
                 operation,
                 resource: None,
-                kind: kind_of(code, message, status),
+                kind: match kind_of(code, message, status) {
+                    ErrorKind::Credentials if is_stale_signature(code, message, apart) => {
+                        ErrorKind::Expired
+                    }
+                    kind => kind,
+                },
                 code: code.to_owned(),
                 message: if message.is_empty() {
                     format!("the answer was HTTP status {status} without a message")
@@ -267,6 +323,18 @@ where
             without_answer(ErrorKind::InvalidInput, reasons(failure_source(error)))
         }
         _ => without_answer(ErrorKind::Other, reasons(error)),
+    }
+}
+
+/// For `map_err`: the provider gave no credentials, asked without a call to sign.
+pub(crate) fn no_credentials(error: CredentialsError) -> CloudError {
+    CloudError {
+        operation: "reading the credentials",
+        resource: None,
+        kind: ErrorKind::Credentials,
+        code: String::new(),
+        message: reasons(&error),
+        request_id: None,
     }
 }
 
@@ -348,7 +416,8 @@ mod tests {
             ("InstanceLimitExceeded", Quota),
             ("VcpuLimitExceeded", Quota),
             ("SecurityGroupLimitExceeded", Quota),
-            ("ExpiredToken", Credentials),
+            ("ExpiredToken", Expired),
+            ("RequestExpired", Expired),
             ("SignatureDoesNotMatch", Credentials),
             ("UnauthorizedOperation", AccessDenied),
             ("AccessDeniedException", AccessDenied),
@@ -385,6 +454,32 @@ mod tests {
             kind_of("AuthFailure", "Not authorized for images: [ami-0abc]", 403),
             ErrorKind::AccessDenied
         );
+    }
+
+    #[test]
+    fn a_type_that_a_zone_does_not_have_is_a_matter_of_capacity() {
+        let message = "Your requested instance type (m7i.large) is not supported in your requested Availability Zone \
+                       (us-east-2c). Please retry your request by not specifying an Availability Zone or choosing another.";
+        assert_eq!(kind_of("Unsupported", message, 400), ErrorKind::Capacity);
+        assert_eq!(
+            kind_of("Unsupported", "no such boot mode", 400),
+            ErrorKind::InvalidInput
+        );
+    }
+
+    #[test]
+    fn a_signature_is_stale_by_what_is_said_or_by_the_clocks() {
+        let minutes = |n: u64| Some(Duration::from_secs(n * 60));
+        let said = "Signature expired: 20260301T102030Z is now earlier than 20260301T110000Z";
+        assert!(is_stale_signature("InvalidSignatureException", said, None));
+        assert!(is_stale_signature("AuthFailure", "", minutes(6)));
+        assert!(!is_stale_signature("AuthFailure", "", minutes(1)));
+        assert!(!is_stale_signature(
+            "SignatureDoesNotMatch",
+            "wrong secret",
+            None
+        ));
+        assert!(!is_stale_signature("InvalidClientTokenId", "", minutes(6)));
     }
 
     #[test]

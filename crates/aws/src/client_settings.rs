@@ -1,18 +1,17 @@
-//! The settings that every SDK client shares: retries, timeouts, credentials, endpoint.
+//! The settings that every SDK client shares: no retries, timeouts, credentials, endpoint.
 
+use crate::credentials::RenewedCredentials;
 use crate::options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
 use crate::profile::NamedProfile;
+use crate::transport::{Client, Time, WireOptions};
 use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
-use std::time::Duration;
-
-/// The longest pause between two attempts; the SDK's own default, said here because [`Timeouts`] counts on it.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(20);
 
 /// The SDK's behaviour is pinned: `latest()` would change timeouts and retries under us with an update of the SDK.
 /// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/behavior-versions.html>
@@ -20,18 +19,35 @@ fn behaviour() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// The settings for `options`, with the region in them.
-pub(crate) async fn settings(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
+/// The settings for `options`, with the region in them, and the credentials that they sign with.
+pub(crate) async fn settings(
+    options: &AwsOptions,
+) -> Result<(SdkConfig, RenewedCredentials), ConnectError> {
     if let Some(url) = &options.endpoint_url
         && !url.starts_with("http://")
         && !url.starts_with("https://")
     {
         return Err(ConnectError::NotAnEndpoint { url: url.clone() });
     }
-    match &options.credentials {
-        Some(credentials) => local(options, credentials),
-        None => aws(options).await,
-    }
+    let config = match &options.credentials {
+        Some(credentials) => local(options, credentials)?,
+        None => aws(options).await?,
+    };
+    finished(config).ok_or(ConnectError::NoCredentials)
+}
+
+/// What all have in common; none if there are no credentials.
+fn finished(config: SdkConfig) -> Option<(SdkConfig, RenewedCredentials)> {
+    let credentials = RenewedCredentials::of(config.credentials_provider()?);
+    let settings = config
+        .into_builder()
+        // The only retry layer is above the port.
+        .retry_config(RetryConfig::disabled())
+        .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
+        // They are kept by themselves: the SDK's cache could not be told that they have expired.
+        .identity_cache(IdentityCache::no_cache())
+        .build();
+    Some((settings, credentials))
 }
 
 /// Everything from `options`: a rehearsal must come out the same whatever the machine's AWS configuration is, and must
@@ -59,9 +75,30 @@ fn local(options: &AwsOptions, credentials: &StaticCredentials) -> Result<SdkCon
         .endpoint_url(endpoint)
         // The SDK's default client honours HTTP_PROXY even for loopback addresses; this one knows no proxy and no TLS.
         .http_client(Builder::new().build_http())
-        .retry_config(retries(&options.timeouts))
         .timeout_config(timeouts(&options.timeouts))
         .build())
+}
+
+/// Everything from `options`; nothing goes over a socket.
+pub(crate) fn over(options: &WireOptions) -> Result<(SdkConfig, RenewedCredentials), ConnectError> {
+    let credentials = Credentials::new(
+        &options.credentials.access_key_id,
+        &options.credentials.secret_access_key,
+        options.credentials.session_token.clone(),
+        None,
+        "given",
+    );
+    let config = SdkConfig::builder()
+        .behavior_version(behaviour())
+        .region(Region::new(options.region.as_str().to_owned()))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        // Only its form matters: the host is signed, and nobody resolves it.
+        .endpoint_url("http://127.0.0.1")
+        .http_client(Client(options.transport.clone()))
+        .time_source(Time(options.clock.clone()))
+        .timeout_config(timeouts(&options.timeouts))
+        .build();
+    finished(config).ok_or(ConnectError::NoCredentials)
 }
 
 /// What the AWS CLI would use: environment, profiles, SSO, assumed roles, credential processes, container and instance
@@ -85,7 +122,8 @@ async fn aws(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
     let region = checked(region, options)?;
     let mut loader = aws_config::defaults(behaviour())
         .region(region.clone())
-        .retry_config(retries(&options.timeouts))
+        // Not of qib's calls but of those that get credentials, of a role or a login.
+        .retry_config(RetryConfig::standard())
         .timeout_config(timeouts(&options.timeouts));
     if let Ok(name) = AppName::new("qib") {
         loader = loader.app_name(name);
@@ -117,19 +155,11 @@ fn checked(region: Option<String>, options: &AwsOptions) -> Result<Region, Conne
     Ok(Region::new(region))
 }
 
-/// The only retry layer: nothing above it repeats a call.
-fn retries(timeouts: &Timeouts) -> RetryConfig {
-    RetryConfig::standard()
-        .with_max_attempts(timeouts.attempts)
-        .with_max_backoff(LONGEST_BACKOFF)
-}
-
 fn timeouts(timeouts: &Timeouts) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(timeouts.connect)
         .read_timeout(timeouts.read)
         .operation_attempt_timeout(timeouts.attempt)
-        .operation_timeout(timeouts.operation)
         .build()
 }
 
@@ -150,14 +180,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_four_timeouts_are_set() {
-        let config = settings(&local_options()).await.unwrap();
+    async fn an_attempt_is_bounded_and_is_the_only_one() {
+        let (config, _) = settings(&local_options()).await.unwrap();
         let timeouts = config.timeout_config().unwrap();
         assert!(timeouts.connect_timeout().is_some());
         assert!(timeouts.read_timeout().is_some());
         assert!(timeouts.operation_attempt_timeout().is_some());
-        assert!(timeouts.operation_timeout().is_some());
-        assert_eq!(config.retry_config().unwrap().max_attempts(), 5);
+        assert_eq!(config.retry_config().unwrap().max_attempts(), 1);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use crate::{block_devices, filters, tagging};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{self, LaunchPermission, LaunchPermissionModifications, ResourceType};
 use cloud::port::Result;
-use cloud::{AccountId, ErrorKind, Image, ImageFilter, ImageId, ImageRequest, ImageState};
+use cloud::{AccountId, Capture, ErrorKind, Image, ImageFilter, ImageId, ImageRequest, ImageState};
 
 pub(crate) async fn describe(ec2: &Client, filter: &ImageFilter) -> Result<Vec<Image>> {
     const CALL: &str = "DescribeImages";

@@ -5,12 +5,13 @@ use crate::answer::{BadAnswer, moment, parsed, required};
 use crate::classify::failed;
 use crate::{filters, tagging};
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{self, InstanceStateName};
+use aws_sdk_ec2::types::{self, InstanceLifecycleType, InstanceStateName};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cloud::port::Result;
 use cloud::{
-    ErrorKind, ImageId, Instance, InstanceFilter, InstanceId, InstanceState, SecurityGroupId, VpcId,
+    ErrorKind, ImageId, Instance, InstanceFilter, InstanceId, InstanceState, Purchase,
+    SecurityGroupId, VpcId,
 };
 
 pub(crate) async fn describe(ec2: &Client, filter: &InstanceFilter) -> Result<Vec<Instance>> {

@@ -6,14 +6,15 @@ use crate::{block_devices, instances, tagging};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
-    HttpTokensState, IamInstanceProfileSpecification, InstanceMetadataEndpointState,
-    InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceType,
-    ResourceType,
+    HttpTokensState, IamInstanceProfileSpecification, InstanceInterruptionBehavior,
+    InstanceMarketOptionsRequest, InstanceMetadataEndpointState, InstanceMetadataOptionsRequest,
+    InstanceNetworkInterfaceSpecification, InstanceType, MarketType, ResourceType,
+    ShutdownBehavior, SpotInstanceType, SpotMarketOptions,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cloud::port::Result;
-use cloud::{Instance, LaunchRequest};
+use cloud::{GuestShutdown, Instance, LaunchRequest, Purchase, Tags};
 
 /// How many hops an answer of the instance metadata may take. A provisioner that runs a tool in a container with a
 /// network of its own is one hop further away, and would find no credentials with 1.
@@ -31,7 +32,7 @@ pub(crate) async fn run(ec2: &Client, request: &LaunchRequest) -> Result<Instanc
         .map_err(|bad| BadAnswer::to(CALL)(bad).about(&request.image_id))
 }
 
-/// What is left out keeps EC2's default; a shutdown from inside stops the instance, so that it can still be looked at.
+/// What is left out keeps EC2's default.
 fn parameters(
     call: RunInstancesFluentBuilder,
     request: &LaunchRequest,
@@ -60,6 +61,12 @@ fn parameters(
         )
         .set_block_device_mappings(block_devices::mappings(&request.volumes))
         .set_ebs_optimized(request.ebs_optimized)
+        .set_instance_market_options(market(request))
+        .set_instance_initiated_shutdown_behavior(match request.guest_shutdown {
+            // What EC2 does by itself.
+            GuestShutdown::Stop => None,
+            GuestShutdown::Terminate => Some(ShutdownBehavior::Terminate),
+        })
         .set_tag_specifications(tagging::specifications([
             (ResourceType::Instance, request.tags.instance.clone()),
             (ResourceType::Volume, request.tags.volume.clone()),
@@ -67,7 +74,41 @@ fn parameters(
                 ResourceType::NetworkInterface,
                 request.tags.network_interface.clone(),
             ),
+            // EC2 lists the request for hours after its instance is gone: it says whose it was.
+            (
+                ResourceType::SpotInstancesRequest,
+                spot_request_tags(request),
+            ),
         ]))
+}
+
+/// A one-time request: EC2 makes no second instance when it has taken the first one back. `terminate` is the only
+/// behaviour that a one-time request may have.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SpotMarketOptions.html>
+fn market(request: &LaunchRequest) -> Option<InstanceMarketOptionsRequest> {
+    match request.purchase {
+        Purchase::OnDemand => None,
+        Purchase::Spot => Some(
+            InstanceMarketOptionsRequest::builder()
+                .market_type(MarketType::Spot)
+                .spot_options(
+                    SpotMarketOptions::builder()
+                        .spot_instance_type(SpotInstanceType::OneTime)
+                        .instance_interruption_behavior(InstanceInterruptionBehavior::Terminate)
+                        .set_max_price(request.spot_max_price.clone())
+                        .build(),
+                )
+                .build(),
+        ),
+    }
+}
+
+/// EC2 refuses tags of a spot request in a call that makes none.
+fn spot_request_tags(request: &LaunchRequest) -> Tags {
+    match request.purchase {
+        Purchase::OnDemand => Tags::new(),
+        Purchase::Spot => request.tags.instance.clone(),
+    }
 }
 
 /// Whether there is a public address can be said only of a network interface, and it is always said: a subnet that

@@ -11,14 +11,21 @@
 //!            └─ SSM client ─▶ parameters
 //!   every failure ─▶ classify ─▶ cloud::CloudError
 //! ```
+//!
+//! Each call is made once: [`cloud::retry::Retrying`] repeats it, and the adapter's part in that is to have renewed the
+//! credentials by then if they had expired.
+
+// An edge: the end of credentials is compared with the machine's clock, and what the AWS CLI reads from the environment
+// is read from there.
+#![allow(clippy::disallowed_methods)]
 
 mod account;
 mod addresses;
 mod answer;
 mod block_devices;
-mod capacity;
 mod classify;
 mod client_settings;
+mod credentials;
 mod filters;
 mod images;
 mod instances;
@@ -29,10 +36,15 @@ mod parameters;
 mod profile;
 mod region;
 mod security_groups;
+mod service_date;
 mod snapshots;
 mod subnets;
 mod tagging;
+mod transport;
 mod volumes;
 
 pub use account::AwsAccount;
 pub use options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
+pub use transport::{
+    ConnectionBroken, Transport, WireCredentials, WireOptions, WireReply, WireRequest,
+};

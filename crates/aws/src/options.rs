@@ -15,7 +15,7 @@ pub struct AwsOptions {
     /// Credentials of the local EC2. When given, nothing else is consulted: no environment, no profile, no proxy, no
     /// instance metadata. [`region`](Self::region) and [`endpoint_url`](Self::endpoint_url) are then required.
     pub credentials: Option<StaticCredentials>,
-    /// How long a call may take.
+    /// How long an attempt at a call may take.
     pub timeouts: Timeouts,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Debug for StaticCredentials {
     }
 }
 
-/// How long a call may take. The SDK by itself limits only the connection's start, so that an answer that never comes
+/// How long one attempt at a call may take; a call with its repeats is bounded by [`cloud::retry`]. The SDK by itself limits only the connection's start, so that an answer that never comes
 /// would block a build for ever.
 /// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/timeouts.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From sending the request to the first byte of the answer.
     pub read: Duration,
-    /// For one attempt, with credentials, connection and the whole answer.
+    /// For one attempt, or one page of it, with credentials, connection and the whole answer.
     pub attempt: Duration,
-    /// For all attempts and the pauses between them.
-    pub operation: Duration,
-    /// How often a call is made at most. [`Default`] is 5: what is left of a throttled minute after 0.5, 1, 2 and 4 s
-    /// of pauses is for the waiters, which know their own deadline.
-    pub attempts: u32,
 }
 
 impl Default for Timeouts {
@@ -64,9 +59,6 @@ impl Default for Timeouts {
             // A full page of DescribeImages is several megabytes, on a slow line too; a credential process or an SSO
             // refresh before the first call counts as well.
             attempt: Duration::from_secs(60),
-            // Five attempts that each wait for an answer in vain, and the pauses between them.
-            operation: Duration::from_secs(180),
-            attempts: 5,
         }
     }
 }
@@ -84,6 +76,11 @@ pub enum ConnectError {
         /// The profile that was asked for, if one was.
         profile: Option<String>,
     },
+    /// The SDK was set up without a source of credentials.
+    #[error(
+        "there is no source of AWS credentials: give a profile with --profile or AWS_PROFILE, or log in (`aws sso login`)"
+    )]
+    NoCredentials,
     /// Credentials of the local EC2 were given without saying where it is.
     #[error(
         "credentials of the local EC2 were given without its endpoint; `qib local status` prints it"

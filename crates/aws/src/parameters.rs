@@ -1,11 +1,12 @@
 //! SSM parameters: GetParameter, GetParametersByPath, PutParameter, DeleteParameter.
 
-use crate::answer::{BadAnswer, required};
+use crate::answer::{BadAnswer, moment, required};
 use crate::classify::failed;
+use crate::service_date::ServiceDate;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{self, ParameterType};
 use cloud::port::Result;
-use cloud::{Depth, ErrorKind, Parameter, ParameterWrite};
+use cloud::{Depth, ErrorKind, Parameter, ParameterWrite, Timestamp};
 
 /// The largest page that GetParametersByPath gives.
 /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html>
@@ -13,9 +14,12 @@ const PAGE: i32 = 10;
 
 pub(crate) async fn get(ssm: &Client, name: &str) -> Result<Option<Parameter>> {
     const CALL: &str = "GetParameter";
+    let date = ServiceDate::default();
     let answer = match ssm
         .get_parameter()
         .name(name)
+        .customize()
+        .interceptor(date.clone())
         .send()
         .await
         .map_err(failed(CALL))
@@ -25,39 +29,55 @@ pub(crate) async fn get(ssm: &Client, name: &str) -> Result<Option<Parameter>> {
         Err(error) => return Err(error.about(name)),
     };
     required(answer.parameter(), "Parameter")
-        .and_then(parameter)
+        .and_then(|answered| parameter(answered, date.get()?))
         .map(Some)
         .map_err(|bad| BadAnswer::to(CALL)(bad).about(name))
 }
 
+/// Page by page, since each page has a date of its own.
 pub(crate) async fn below(ssm: &Client, path: &str, depth: Depth) -> Result<Vec<Parameter>> {
     const CALL: &str = "GetParametersByPath";
-    let mut pages = ssm
-        .get_parameters_by_path()
-        .path(path)
-        .recursive(depth == Depth::All)
-        .into_paginator()
-        .page_size(PAGE)
-        .send();
     let mut parameters = Vec::new();
-    while let Some(page) = pages
-        .try_next()
-        .await
-        .map_err(|error| failed(CALL)(error).about(path))?
-    {
-        for answered in page.parameters() {
-            parameters
-                .push(parameter(answered).map_err(|bad| BadAnswer::to(CALL)(bad).about(path))?);
+    let mut next_token = None;
+    loop {
+        let date = ServiceDate::default();
+        let page = ssm
+            .get_parameters_by_path()
+            .path(path)
+            .recursive(depth == Depth::All)
+            .max_results(PAGE)
+            .set_next_token(next_token)
+            .customize()
+            .interceptor(date.clone())
+            .send()
+            .await
+            .map_err(|error| failed(CALL)(error).about(path))?;
+        let bad = |bad| BadAnswer::to(CALL)(bad).about(path);
+        if !page.parameters().is_empty() {
+            let date = date.get().map_err(bad)?;
+            for answered in page.parameters() {
+                parameters.push(parameter(answered, date).map_err(bad)?);
+            }
+        }
+        next_token = page.next_token.filter(|token| !token.is_empty());
+        if next_token.is_none() {
+            return Ok(parameters);
         }
     }
-    Ok(parameters)
 }
 
-fn parameter(answered: &types::Parameter) -> std::result::Result<Parameter, BadAnswer> {
+fn parameter(
+    answered: &types::Parameter,
+    answered_at: Timestamp,
+) -> std::result::Result<Parameter, BadAnswer> {
+    const WRITTEN: &str = "LastModifiedDate";
+    let written = required(answered.last_modified_date().and_then(moment), WRITTEN)?;
     Ok(Parameter {
         name: required(answered.name(), "Name")?.to_owned(),
         value: required(answered.value(), "Value")?.to_owned(),
         version: answered.version(),
+        // The date has whole seconds: what was written in the same one seems to lie ahead of it, and is new.
+        age: cloud::clock::between(written, answered_at),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots: DescribeSnapshots, DeleteSnapshot, ModifySnapshotAttribute.
 
-use crate::answer::{BadAnswer, required};
+use crate::answer::{BadAnswer, moment, required};
 use crate::classify::failed;
 use crate::{filters, tagging};
 use aws_sdk_ec2::Client;
@@ -45,6 +45,7 @@ fn snapshot(answered: &types::Snapshot) -> std::result::Result<Snapshot, BadAnsw
         },
         progress_percent: percent(answered.progress().unwrap_or_default()),
         description: answered.description().unwrap_or_default().to_owned(),
+        started: answered.start_time().and_then(moment),
         tags: tagging::tags(answered.tags()),
     })
 }

@@ -1,15 +1,34 @@
 //! The only way in which a step changes the account: intent, call, result; and undo through the same journal.
+//!
+//! ```text
+//!   make ─▶ did an earlier process do it? ── done ─────────────▶ its result
+//!             │ no                 │ perhaps
+//!             │                    └─▶ look ── there ──────────▶ its result
+//!             ▼                          └── not there ─┐
+//!          intent ─▶ call ── answer ───────────────────────────▶ result
+//!             ▲        └── no answer ─▶ look ── there ─────────▶ result
+//!             └──────────────────────────── not there
+//! ```
+//!
+//! A call without an answer may have had its effect, so nothing is called again before one has looked. Which calls
+//! without effect are repeated is the port's affair.
 
 use crate::failure::StepError;
 use crate::journal::{
     Effect, EffectNumber, EffectState, Journal, JournalError, JournalState, Outcome, Record,
-    RunStatus,
+    Recorded, RunStatus,
 };
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
-use crate::undo;
-use cloud::{Account, Clock, CloudError, ErrorKind};
-use std::sync::Arc;
+use crate::undo::{self, Undone};
+use cloud::{Account, Clock, CloudError, ErrorKind, Region, RegionName};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often a call that gets no answer is made, with a look before each repetition.
+const TRIES: u32 = 4;
+/// The pause before it is made again; doubled each time.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Does effects for one run and writes them down.
 #[derive(Clone)]
@@ -20,6 +39,8 @@ pub struct Effects {
     account: Arc<dyn Account>,
     /// The endpoint that the commands in messages must name, if it is not AWS's own.
     endpoint: Option<String>,
+    /// Why the journal could not be written while something was removed: the removal goes on nevertheless.
+    unwritten: Arc<Mutex<Option<String>>>,
 }
 
 /// What an effect made, and its number in the journal.
@@ -46,7 +67,13 @@ impl Effects {
             clock,
             account,
             endpoint,
+            unwritten: Arc::default(),
         }
+    }
+
+    /// A region of the account.
+    pub fn region(&self, name: &RegionName) -> Arc<dyn Region> {
+        self.account.region(name)
     }
 
     /// The run whose effects these are.
@@ -74,38 +101,114 @@ impl Effects {
                     error: error.to_string(),
                 })
             }
-            Err(error) => self.journal.append(&Record::Refused {
-                number,
-                error: error.to_string(),
-            }),
+            Err(error) => self.refused(number, error.to_string()),
         }
     }
 
-    /// Announces `effect`, does it with `call`, and records how it ended. Never interrupted in between: a call that
-    /// creates something is short, and giving it up half-way would leave open what it made.
-    pub async fn make<T>(
+    /// Records that the effect `number` did not happen.
+    pub fn refused(&self, number: EffectNumber, error: String) -> Result<(), JournalError> {
+        self.journal.append(&Record::Refused { number, error })
+    }
+
+    /// Does `effect` once: with `call`, unless it was done before. Where it is not known whether it was done, because
+    /// no answer came or the process that did it died, `find` looks before anything is called again.
+    ///
+    /// Never interrupted in between: a call that creates something is short, and giving it up half-way would leave open
+    /// what it made.
+    pub async fn make<T: Recorded>(
         &self,
         cell: &CellName,
         effect: Effect,
-        call: impl Future<Output = Result<T, CloudError>>,
-        outcome: impl FnOnce(&T) -> Outcome,
+        mut call: impl AsyncFnMut() -> Result<T, CloudError>,
+        mut find: impl AsyncFnMut() -> Result<Option<T>, CloudError>,
     ) -> Result<Made<T>, StepError> {
-        let number = self.announce(cell, effect)?;
-        let result = call.await;
-        self.settle(number, &result, outcome)?;
-        Ok(Made {
-            number,
-            value: result?,
-        })
+        let state = self.journal.state();
+        if let Some((number, entry)) = state.earlier(cell, &effect) {
+            if let Some(value) = entry.state.outcome().and_then(T::recorded) {
+                return Ok(Made { number, value });
+            }
+            if let Some(value) = self.look(number, &mut find).await? {
+                return Ok(Made { number, value });
+            }
+        }
+        let mut tries = 0;
+        loop {
+            let number = self.announce(cell, effect.clone())?;
+            let result = call().await;
+            self.settle(number, &result, T::outcome)?;
+            tries += 1;
+            match result {
+                Ok(value) => return Ok(Made { number, value }),
+                Err(error) if error.kind == ErrorKind::Transient && tries < TRIES => {
+                    if let Some(value) = self.look(number, &mut find).await? {
+                        return Ok(Made { number, value });
+                    }
+                }
+                // Whether the last try had its effect is left open: undo looks.
+                Err(error) => return Err(error.into()),
+            }
+            self.clock.sleep(PAUSE * 2_u32.pow(tries)).await;
+        }
     }
 
-    /// Removes what effect `number` made, if it is still there, and records it.
+    /// Does `effect`, which is the same whether it is done once or twice, such as setting a tag. What an earlier
+    /// process is known to have done is not done again.
+    pub async fn set(
+        &self,
+        cell: &CellName,
+        effect: Effect,
+        mut call: impl AsyncFnMut() -> Result<(), CloudError>,
+    ) -> Result<Made<()>, StepError> {
+        const AGAIN: &str = "not known whether it was done: it is done again, which is the same";
+        let state = self.journal.state();
+        if let Some((number, entry)) = state.earlier(cell, &effect) {
+            if entry.state.outcome().is_some() {
+                return Ok(Made { number, value: () });
+            }
+            self.refused(number, AGAIN.to_owned())?;
+        }
+        let mut tries = 0;
+        loop {
+            let number = self.announce(cell, effect.clone())?;
+            let result = call().await;
+            self.settle(number, &result, |()| Outcome::Done)?;
+            tries += 1;
+            match result {
+                Ok(()) => return Ok(Made { number, value: () }),
+                Err(error) if error.kind == ErrorKind::Transient && tries < TRIES => {
+                    self.refused(number, AGAIN.to_owned())?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            self.clock.sleep(PAUSE * 2_u32.pow(tries)).await;
+        }
+    }
+
+    /// Finds out what became of effect `number`, and records it.
+    async fn look<T: Recorded>(
+        &self,
+        number: EffectNumber,
+        find: &mut impl AsyncFnMut() -> Result<Option<T>, CloudError>,
+    ) -> Result<Option<T>, StepError> {
+        let found = undo::looked_for(self.clock.as_ref(), find).await?;
+        match &found {
+            Some(value) => self.journal.succeeded(number, value.outcome())?,
+            None => self.refused(number, String::from("looked for, and not there"))?,
+        }
+        Ok(found)
+    }
+
+    /// Removes what effect `number` made, if it is still there, and records it. An image that turns out to be complete
+    /// is not removed but declared part of the result.
     pub async fn unmake(&self, number: EffectNumber) -> Result<(), StepError> {
         let state = self.journal.state();
         let Some(entry) = state.effect(number) else {
             return Ok(());
         };
-        if matches!(entry.state, EffectState::Undone | EffectState::NotDone) {
+        if matches!(
+            entry.state,
+            EffectState::Undone | EffectState::NotDone | EffectState::Delivered(_)
+        ) {
             return Ok(());
         }
         let region = self.account.region(entry.effect.region());
@@ -118,19 +221,47 @@ impl Effects {
             &entry.state,
         )
         .await;
+        // What is removed is removed, also when that cannot be written down: on a full disk above all.
         match result {
-            Ok(()) => self
-                .journal
-                .append(&Record::Undone { number })
-                .map_err(StepError::from),
+            Ok(Undone::Gone) => {
+                self.write_down(&Record::Undone { number });
+                Ok(())
+            }
+            Ok(Undone::Complete(image)) => {
+                if entry.state.outcome().is_none() {
+                    self.write_down(&Record::Succeeded {
+                        number,
+                        outcome: image.outcome(),
+                    });
+                }
+                self.write_down(&Record::Delivered { number });
+                Ok(())
+            }
             Err(error) => {
-                self.journal.append(&Record::UndoFailed {
+                self.write_down(&Record::UndoFailed {
                     number,
                     error: error.to_string(),
-                })?;
+                });
                 Err(error.into())
             }
         }
+    }
+
+    fn write_down(&self, record: &Record) {
+        if let Err(error) = self.journal.append(record) {
+            self.unwritten
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert(error.to_string());
+        }
+    }
+
+    /// Why removals could not be written down, if so.
+    pub fn unwritten(&self) -> Option<String> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Leaves what effect `number` made for a person to look at.
@@ -175,6 +306,7 @@ impl Effects {
         state
             .delivered()
             .into_iter()
+            .rev()
             .find_map(|entry| match (&entry.effect, &entry.state) {
                 (
                     Effect::CreateImage { name, .. },
@@ -182,6 +314,12 @@ impl Effects {
                 ) if entry.cell == *cell => Some((id.to_string(), name.clone())),
                 _ => None,
             })
+    }
+
+    /// Notes that the run was taken up again.
+    pub fn resumed(&self) -> Result<(), JournalError> {
+        let at = self.clock.now();
+        self.journal.append(&Record::Resumed { at })
     }
 
     /// Ends the journal.

@@ -3,8 +3,10 @@
 use crate::cancel::Cancelled;
 use crate::event::Step;
 use crate::journal::JournalError;
+use crate::lease::Lost;
 use crate::names::CellName;
-use cloud::CloudError;
+use crate::spec::AddressChoice;
+use cloud::{CloudError, RegionName};
 use std::time::Duration;
 
 /// Why a step failed.
@@ -17,6 +19,19 @@ pub enum StepError {
     Journal(#[from] JournalError),
     #[error("stopped on request")]
     Cancelled(Cancelled),
+    #[error(
+        "the run belongs to account {wanted}{wanted_at}, and these credentials are of account {found}{found_at}"
+    )]
+    OtherAccount {
+        wanted: String,
+        wanted_at: String,
+        found: String,
+        found_at: String,
+    },
+    #[error("no machine is to be had; tried: {tried}", tried = .tried.join("; "))]
+    NoCapacity { tried: Vec<String> },
+    #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
+    CannotGoOn { why: String },
 
     #[error("no image in {region} matches the source: {wanted}")]
     NoImageMatches { region: String, wanted: String },
@@ -32,6 +47,8 @@ pub enum StepError {
     SourceNotAvailable { image: String, state: String },
     #[error("there is no subnet in {region} for `{wanted}`")]
     NoSubnet { region: String, wanted: String },
+    #[error("the subnets of a stage must be in one VPC: {subnets}")]
+    SeveralVpcs { subnets: String },
     #[error("the VPC {vpc} has no default security group that the instance could be moved to")]
     NoDefaultGroup { vpc: String },
     #[error("the image name `{name}` is taken in {region} by {image}")]
@@ -54,6 +71,14 @@ pub enum StepError {
         holder: String,
         waited: Duration,
         free_with: String,
+    },
+    #[error("no Elastic IP in {region} carries the {tags}")]
+    EmptyPool { tags: String, region: String },
+    #[error("the lease of {what} was lost ({lease}): {lost}; another run may use it by now")]
+    LeaseLost {
+        what: String,
+        lease: String,
+        lost: Lost,
     },
     #[error("the address was not bound: {reason}")]
     AddressNotBound { reason: String, log: Vec<String> },
@@ -143,6 +168,27 @@ impl From<Cancelled> for StepError {
 }
 
 impl StepError {
+    /// There is no address of this choice in `region`.
+    pub fn from_choice(choice: &AddressChoice, region: &RegionName) -> Self {
+        let region = region.to_string();
+        match choice {
+            AddressChoice::One(allocation) => Self::AddressUnknown {
+                allocation: allocation.to_string(),
+                region,
+            },
+            AddressChoice::Pool(tags) => {
+                let tags: Vec<String> = tags
+                    .iter()
+                    .map(|(key, value)| format!("tag {key}={value}"))
+                    .collect();
+                Self::EmptyPool {
+                    tags: tags.join(" and the "),
+                    region,
+                }
+            }
+        }
+    }
+
     /// What the reader can do.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -151,8 +197,14 @@ impl StepError {
                 "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
             }
             Self::SeveralImagesMatch { .. } => "Narrow the filter, or say `pick: newest`.",
+            Self::NoCapacity { .. } => {
+                "Name more of them in launch.instance_types or launch.subnets, or try later."
+            }
             Self::NoSubnet { .. } => {
-                "Give `launch.subnet` as { id: subnet-… }, or make a default VPC with `aws ec2 create-default-vpc`."
+                "Give `launch.subnet` as `subnet-…`, or make a default VPC with `aws ec2 create-default-vpc`."
+            }
+            Self::SeveralVpcs { .. } => {
+                "Take the subnets of other VPCs out of launch.subnets: the instance's security group belongs to one VPC."
             }
             Self::NameTaken { .. } => {
                 "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or deregister the old image."
@@ -162,6 +214,12 @@ impl StepError {
             }
             Self::AddressUnknown { .. } => {
                 "`aws ec2 describe-addresses` lists the allocations of the region."
+            }
+            Self::EmptyPool { .. } => {
+                "Tag the addresses of the pool: `aws ec2 create-tags --resources eipalloc-… --tags Key=…,Value=…`."
+            }
+            Self::LeaseLost { .. } => {
+                "SSM could not be reached from here for two minutes, or this machine slept. Run again: it stands in line anew."
             }
             Self::AddressHeld { free_with, .. } => return Some(format!("To free it: {free_with}")),
             Self::AddressNotBound { .. } => {

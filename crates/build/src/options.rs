@@ -1,5 +1,6 @@
 //! How a run is to be done, as given on the command line.
 
+use crate::journal::Invocation;
 use cloud::RegionName;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -57,13 +58,8 @@ pub struct RunOptions {
     pub agent_socket: Option<PathBuf>,
     /// Where journals and keys are kept.
     pub state_dir: PathBuf,
-}
-
-impl RunOptions {
-    /// Whether a cell's private key is written to disk, for a person to use.
-    pub fn keeps_keys(&self) -> bool {
-        self.on_failure == OnFailure::Keep || self.debugging != Debugging::Off
-    }
+    /// How the run was asked for, for whoever takes it up again.
+    pub invocation: Invocation,
 }
 
 /// Which EC2 endpoint an instance talks to.

@@ -2,6 +2,7 @@
 
 use crate::event::Observer;
 use crate::guest::GuestAccess;
+use crate::journal::JournalWatch;
 use async_trait::async_trait;
 use cloud::{Account, Clock};
 use std::sync::Arc;
@@ -26,4 +27,6 @@ pub struct Ports {
     pub caller_address: Arc<dyn CallerAddress>,
     /// Who is told of what happens.
     pub observer: Arc<dyn Observer>,
+    /// Who is told of the journal's records, in tests of crashes.
+    pub journal_watch: Option<Arc<dyn JournalWatch>>,
 }

@@ -5,7 +5,7 @@ use crate::failure::StepError;
 use crate::options::GuestEndpoint;
 use crate::steps::user_data_parts::{Ingredients, compose_parts};
 use cloud::Timestamp;
-use pipeline::model::{Address, Bind, HostKey, LoginKey, Provisioner, Stage};
+use pipeline::model::{Address, Bind, ElasticIpChoice, HostKey, LoginKey, Provisioner, Stage};
 use pipeline::template::RunFacts;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
@@ -13,8 +13,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest region's name there is, and the address with the most digits: what a run fills in is no longer.
+/// The longest region's name and allocation there are, and the address with the most digits: what a run fills in is no longer.
 const LONGEST_REGION: &str = "ap-southeast-1";
+const LONGEST_ALLOCATION: &str = "eipalloc-00000000000000000";
 const LONGEST_ADDRESS: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 255);
 
 /// Everything that is wrong with `loaded` and can be told without an account. `now` stands for the run's time.
@@ -22,7 +23,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
     let mut problems = Vec::new();
     for stage in loaded.pipeline.stages.iter() {
         problems.extend(name_problem(loaded, stage, now));
-        problems.extend(user_data_problem(loaded, stage));
+        problems.extend(user_data_problem(loaded, stage, now));
         problems.extend(environment_problems(loaded, stage));
     }
     problems
@@ -63,7 +64,7 @@ fn environment_problems(loaded: &Loaded, stage: &Stage) -> Vec<Problem> {
     problems
 }
 
-fn user_data_problem(loaded: &Loaded, stage: &Stage) -> Option<Problem> {
+fn user_data_problem(loaded: &Loaded, stage: &Stage, now: Timestamp) -> Option<Problem> {
     let users_part = stage.launch.user_data.as_ref()?;
     let generated = KeyPair::generate(KeyAlgorithm::EcdsaP256);
     let host_keys: Vec<Arc<KeyPair>> = match stage.connect.host_key.value {
@@ -83,7 +84,10 @@ fn user_data_problem(loaded: &Loaded, stage: &Stage) -> Option<Problem> {
     };
     let binding = match &stage.connect.address.value {
         Address::ElasticIp(elastic) if elastic.bind == Bind::UserData => Some((
-            elastic.allocation.as_str(),
+            match &elastic.choice {
+                ElasticIpChoice::One(allocation) => allocation.as_str(),
+                ElasticIpChoice::Pool(_) => LONGEST_ALLOCATION,
+            },
             LONGEST_ADDRESS,
             Duration::from_secs(elastic.timeout.get().as_secs()),
         )),
@@ -93,6 +97,8 @@ fn user_data_problem(loaded: &Loaded, stage: &Stage) -> Option<Problem> {
         region: LONGEST_REGION,
         endpoint: &GuestEndpoint::Regional,
         binding,
+        rendered: now,
+        end_of_life: cloud::clock::after(now, stage.launch.max_lifetime.get()),
         users_part: Some(&users_part.content),
         host_keys: &host_keys,
         login_key: login_key.as_deref(),

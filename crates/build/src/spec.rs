@@ -2,6 +2,7 @@
 
 use crate::names::CellName;
 use cloud::{AccountId, AllocationId, EbsVolume, RegionName, SecurityGroupId, SubnetId, Tags};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,10 +28,14 @@ pub struct CellSpec {
 /// How a cell's instance is launched.
 #[derive(Clone, Debug)]
 pub struct LaunchSpec {
-    /// The machine.
-    pub instance_type: String,
-    /// Where.
-    pub subnet: SubnetSpec,
+    /// Instance types, the preferred one first; at least one.
+    pub machines: Vec<String>,
+    /// Where it may go, the preferred place first; at least one.
+    pub subnets: Vec<SubnetSpec>,
+    /// How it is paid for.
+    pub purchase: PurchaseSpec,
+    /// How long the instance lives before it terminates itself.
+    pub max_lifetime: Duration,
     /// Groups of the user's own; if there are none the run makes one.
     pub security_groups: Vec<SecurityGroupId>,
     /// The instance profile's name.
@@ -59,6 +64,40 @@ pub enum SubnetSpec {
         /// The zone's letter.
         zone: Option<String>,
     },
+}
+
+impl std::fmt::Display for SubnetSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::DefaultVpc { zone: None } => f.write_str("default_vpc: true"),
+            Self::DefaultVpc { zone: Some(zone) } => write!(f, "default_vpc: true, zone: {zone}"),
+        }
+    }
+}
+
+/// How an instance is paid for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PurchaseSpec {
+    /// At the fixed price.
+    #[default]
+    OnDemand,
+    /// As a spot instance.
+    Spot {
+        /// The most to pay, in US dollars per hour; none for the on-demand price.
+        max_price: Option<String>,
+        /// What follows when there is no spot capacity.
+        fall_back: FallBack,
+    },
+}
+
+/// What follows when there is no spot capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallBack {
+    /// The same once more on demand.
+    OnDemand,
+    /// Failure.
+    None,
 }
 
 /// Where SSH may come from.
@@ -116,7 +155,7 @@ pub enum AddressSpec {
     /// An Elastic IP.
     Elastic {
         /// Which.
-        allocation: AllocationId,
+        choice: AddressChoice,
         /// Who binds it.
         by: crate::journal::AddressBinder,
         /// How long binding may take.
@@ -124,6 +163,15 @@ pub enum AddressSpec {
         /// How long to wait for an address that something else holds.
         wait: Duration,
     },
+}
+
+/// Which Elastic IP a cell uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressChoice {
+    /// This one.
+    One(AllocationId),
+    /// Whichever is free first of those that carry all of these tags.
+    Pool(BTreeMap<String, String>),
 }
 
 /// Whether cloud-init is waited for.

@@ -4,7 +4,6 @@
 //! carries: a client token, or a name that is unique to the run and has the run's tag.
 
 use crate::journal::{Effect, EffectState, Outcome};
-use crate::lease::release_lease;
 use crate::names::{CellName, RunId, tag};
 use crate::report::LeftResource;
 use backon::BackoffBuilder;
@@ -24,6 +23,15 @@ pub const LOOK_TIME: Duration = Duration::from_secs(15);
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What became of what was to be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// It is gone.
+    Gone,
+    /// It is an image that carries `qib:complete`: others may use it already, so it stays as part of the result.
+    Complete(ImageId),
+}
+
 /// Undoes `effect`. What is already gone counts as undone.
 pub async fn undo(
     region: &dyn Region,
@@ -32,12 +40,54 @@ pub async fn undo(
     cell: &CellName,
     effect: &Effect,
     state: &EffectState,
+) -> Result<Undone, CloudError> {
+    if let Effect::CreateImage { name, .. } = effect {
+        return undo_image(region, clock, run, cell, name, state).await;
+    }
+    remove(region, clock, run, effect, state).await?;
+    Ok(Undone::Gone)
+}
+
+/// Removes an image that is not complete, and its snapshots.
+async fn undo_image(
+    region: &dyn Region,
+    clock: &dyn Clock,
+    run: &RunId,
+    cell: &CellName,
+    name: &str,
+    state: &EffectState,
+) -> Result<Undone, CloudError> {
+    let filters = match state.outcome() {
+        Some(Outcome::Image { id }) => by_id("image-id", id),
+        _ => own("name", name, run),
+    };
+    let filter = ImageFilter {
+        owners: vec!["self".into()],
+        filters,
+        ..ImageFilter::default()
+    };
+    let found = looked_up(clock, || region.images(&filter)).await?;
+    for image in &found {
+        if image.tags.get(tag::COMPLETE).is_some() {
+            return Ok(Undone::Complete(image.image_id.clone()));
+        }
+        retried(clock, || region.deregister_image(&image.image_id)).await?;
+    }
+    retried(clock, || delete_snapshots(region, run, cell)).await?;
+    Ok(Undone::Gone)
+}
+
+async fn remove(
+    region: &dyn Region,
+    clock: &dyn Clock,
+    run: &RunId,
+    effect: &Effect,
+    state: &EffectState,
 ) -> Result<(), CloudError> {
     let outcome = state.outcome();
     match effect {
-        Effect::ClaimLease { name, .. } => {
-            retried(clock, || release_lease(region, name, run)).await
-        }
+        // The name is the run's own: nobody else's lease can be meant.
+        Effect::ClaimLease { name, .. } => retried(clock, || region.delete_parameter(name)).await,
         Effect::ImportKeyPair { name, .. } => {
             let filters = match outcome {
                 Some(Outcome::KeyPair { id }) => by_id("key-pair-id", id),
@@ -80,24 +130,12 @@ pub async fn undo(
             instance,
             ..
         } => retried(clock, || free_address(region, allocation, instance)).await,
-        Effect::CreateImage { name, .. } => {
-            let filters = match outcome {
-                Some(Outcome::Image { id }) => by_id("image-id", id),
-                _ => own("name", name, run),
-            };
-            let filter = ImageFilter {
-                owners: vec!["self".into()],
-                filters,
-                ..ImageFilter::default()
-            };
-            let found = looked_up(clock, || region.images(&filter)).await?;
-            for image in &found {
-                retried(clock, || region.deregister_image(&image.image_id)).await?;
-            }
-            retried(clock, || delete_snapshots(region, run, cell)).await
-        }
         Effect::AuthorizeIngress { .. }
+        | Effect::Provision { .. }
+        | Effect::Scrub { .. }
         | Effect::StopInstance { .. }
+        // Undone apart, for it may turn out to be complete.
+        | Effect::CreateImage { .. }
         | Effect::ReplaceGroups { .. }
         | Effect::MarkComplete { .. }
         | Effect::ShareImage { .. }
@@ -119,7 +157,7 @@ pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)>
 }
 
 /// Terminates, and looks that EC2 has begun to.
-async fn terminate(region: &dyn Region, id: &InstanceId) -> Result<(), CloudError> {
+pub(crate) async fn terminate(region: &dyn Region, id: &InstanceId) -> Result<(), CloudError> {
     region.terminate_instance(id).await?;
     let filter = InstanceFilter {
         instance_ids: vec![id.clone()],
@@ -177,6 +215,22 @@ async fn delete_snapshots(
     Ok(())
 }
 
+/// Looks for one thing with `find` until it shows or [`LOOK_TIME`] has passed. A look that gets no answer is repeated.
+pub async fn looked_for<T>(
+    clock: &dyn Clock,
+    find: &mut impl AsyncFnMut() -> Result<Option<T>, CloudError>,
+) -> Result<Option<T>, CloudError> {
+    let until = deadline(clock, LOOK_TIME);
+    loop {
+        match find().await {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) if clock.now() >= until => return Ok(None),
+            Err(error) if !error.is_passing() || clock.now() >= until => return Err(error),
+            Ok(None) | Err(_) => clock.sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
 /// Looks for something until it shows or [`LOOK_TIME`] has passed. Also what has a known id is looked for first: what
 /// was made a moment ago may not show yet, and a deletion that is told "not found" would leave it.
 async fn looked_up<T, F>(
@@ -198,11 +252,23 @@ where
 }
 
 /// Repeats `call` while it fails in a way that passes or something still uses the resource, until [`UNDO_TIME`].
-async fn retried<F>(clock: &dyn Clock, mut call: impl FnMut() -> F) -> Result<(), CloudError>
+async fn retried<F>(clock: &dyn Clock, call: impl FnMut() -> F) -> Result<(), CloudError>
 where
     F: Future<Output = Result<(), CloudError>>,
 {
-    let until = deadline(clock, UNDO_TIME);
+    retried_within(clock, UNDO_TIME, call).await
+}
+
+/// The same for as long as `allowed`. What is not found counts as removed.
+pub(crate) async fn retried_within<F>(
+    clock: &dyn Clock,
+    allowed: Duration,
+    mut call: impl FnMut() -> F,
+) -> Result<(), CloudError>
+where
+    F: Future<Output = Result<(), CloudError>>,
+{
+    let until = deadline(clock, allowed);
     let mut unanswered_since = None;
     let mut pauses = backon::ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   1  boothook       binds the Elastic IP, early and in the background
-//!   2  the user's own part, of whatever kind cloud-init takes
-//!   3  cloud-config   host keys and login key; last, so that it is merged into the user's instead of being dropped
+//!   2  boothook       ends the instance when its time has come, in the background
+//!   3  the user's own part, of whatever kind cloud-init takes
+//!   4  cloud-config   host keys and login key; last, so that it is merged into the user's instead of being dropped
 //! ```
 //! <https://cloudinit.readthedocs.io/en/latest/explanation/format.html>
 

@@ -6,6 +6,10 @@ use crate::report::WayIn;
 use std::path::{Path, PathBuf};
 
 const FILE_NAME: &str = "way-in.json";
+/// The private key to log in with, in a cell's folder.
+pub(crate) const LOGIN_KEY: &str = "id";
+/// The public host keys made for a cell, in its folder.
+pub(crate) const HOST_KEYS: &str = "host-keys.json";
 
 /// Why `qib ssh` does not know the way.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +42,7 @@ pub fn save(folder: &Path, way_in: &WayIn) -> Result<(), JournalError> {
 
 /// Removes a cell's way in and its private key, once there is nothing left to get into.
 pub fn forget(folder: &Path) -> Result<(), JournalError> {
-    for name in [FILE_NAME, "id", "known_hosts"] {
+    for name in [FILE_NAME, LOGIN_KEY, HOST_KEYS, "known_hosts"] {
         let path = folder.join(name);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -54,8 +58,23 @@ pub fn forget(folder: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
+/// The same for all cells of a run.
+pub fn forget_run(directory: &RunDirectory) -> Result<(), WayInError> {
+    for stage in folders(directory.path())? {
+        for cell in folders(&stage)? {
+            forget(&cell)?;
+        }
+    }
+    Ok(())
+}
+
 /// The way into `wanted`, a run or an instance.
 pub fn find(state_dir: &Path, wanted: &str) -> Result<WayIn, WayInError> {
+    find_with_run(state_dir, wanted).map(|(_, way_in)| way_in)
+}
+
+/// The same with the run that keeps the instance.
+pub fn find_with_run(state_dir: &Path, wanted: &str) -> Result<(RunId, WayIn), WayInError> {
     let mut all = Vec::new();
     for (run, directory) in RunDirectory::all(state_dir)? {
         for way_in in of_run(&directory)? {
@@ -63,10 +82,10 @@ pub fn find(state_dir: &Path, wanted: &str) -> Result<WayIn, WayInError> {
         }
     }
     let run = RunId::parse(wanted);
-    let mut fitting: Vec<WayIn> = all
+    let mut fitting: Vec<(RunId, WayIn)> = all
         .iter()
         .filter(|(of, way_in)| run.as_ref() == Some(of) || way_in.instance_id == wanted)
-        .map(|(_, way_in)| way_in.clone())
+        .cloned()
         .collect();
     match fitting.len() {
         1 => Ok(fitting.remove(0)),
@@ -88,7 +107,7 @@ pub fn find(state_dir: &Path, wanted: &str) -> Result<WayIn, WayInError> {
         _ => {
             let instances: Vec<&str> = fitting
                 .iter()
-                .map(|way_in| way_in.instance_id.as_str())
+                .map(|(_, way_in)| way_in.instance_id.as_str())
                 .collect();
             Err(WayInError::Several {
                 run: wanted.to_owned(),

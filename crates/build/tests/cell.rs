@@ -8,20 +8,22 @@ use build::effects::Effects;
 use build::failure::StepError;
 use build::guest::{OpenError, Script};
 use build::journal::{
-    AddressBinder, Effect, Journal, JournalReader, Opening, Outcome, RunDirectory,
+    AddressBinder, Effect, Invocation, Journal, JournalReader, Opening, RunDirectory,
 };
 use build::mask::Mask;
 use build::names::{CellName, RunId};
 use build::options::*;
 use build::ports::Ports;
+use build::resumption::Point;
 use build::spec::*;
-use build::steps::{self, BuiltImage, CellContext, Progress, RunContext};
+use build::steps::{self, BuiltImage, CellContext, Ingredients, Progress, RunContext};
 use cloud::{Clock, Image, ImageState, LaunchRequest, Placement, TagSpecification, Tags};
 use fake::account::{FakeAccount, Fault};
 use fake::guest::{Behaviour, FakeGuests};
 use fake::{Home, Recorder, VirtualClock};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 struct Stage {
@@ -51,14 +53,17 @@ fn stage(behaviour: Behaviour) -> Stage {
         account: "123456789012".into(),
         region: "us-east-2".into(),
         endpoint: None,
+        invocation: Invocation::default(),
     };
-    let journal = Arc::new(Journal::create(&directory, &run, opening, clock.now()).unwrap());
+    let journal = Journal::create(&directory, &run, opening, clock.now(), None).unwrap();
+    let journal = Arc::new(journal);
     let ports = Ports {
         account: Arc::new(account.clone()),
         clock: clock.clone(),
         guests: guests.clone(),
         caller_address: Arc::new(Home),
         observer: recorder.clone(),
+        journal_watch: None,
     };
     let region: Arc<dyn cloud::Region> = Arc::new(account.clone());
     let (canceller, cancellation) = cancellation();
@@ -74,6 +79,7 @@ fn stage(behaviour: Behaviour) -> Stage {
             rebuild: BTreeSet::new(),
             agent_socket: None,
             state_dir: state.path().to_owned(),
+            invocation: Invocation::default(),
         },
         effects: Effects::new(run, journal, clock.clone(), ports.account.clone(), None),
         cancellation,
@@ -81,7 +87,7 @@ fn stage(behaviour: Behaviour) -> Stage {
         directory: directory.clone(),
         pipeline: "test".into(),
         started: clock.now(),
-        leases: Mutex::new(BTreeMap::new()),
+        leases: build::lease::Leases::default(),
         instances: cloud::wait::instance_poller(region.clone(), clock.clone()),
         images: cloud::wait::image_poller(region.clone(), clock),
         ports,
@@ -110,10 +116,12 @@ fn spec(address: AddressSpec) -> CellSpec {
         },
         region: "us-east-2".into(),
         launch: LaunchSpec {
-            instance_type: "m5.xlarge".into(),
-            subnet: SubnetSpec::DefaultVpc {
+            machines: vec!["m5.xlarge".into()],
+            subnets: vec![SubnetSpec::DefaultVpc {
                 zone: Some("c".into()),
-            },
+            }],
+            purchase: PurchaseSpec::OnDemand,
+            max_lifetime: Duration::from_secs(4 * 3600),
             security_groups: Vec::new(),
             instance_profile: Some("builder".into()),
             volumes: Vec::new(),
@@ -166,7 +174,7 @@ fn spec(address: AddressSpec) -> CellSpec {
 
 fn elastic() -> AddressSpec {
     AddressSpec::Elastic {
-        allocation: "eipalloc-1".into(),
+        choice: AddressChoice::One("eipalloc-1".into()),
         by: AddressBinder::UserData,
         timeout: Duration::from_secs(120),
         wait: Duration::from_secs(600),
@@ -215,7 +223,13 @@ fn source() -> Image {
 impl Stage {
     /// Builds, and cleans up after a failure as a run does.
     async fn build(&self, spec: &CellSpec) -> Result<BuiltImage, StepError> {
-        let result = steps::build_cell(&self.context, spec, &source(), &Progress::default()).await;
+        let source = source();
+        let from = Ingredients {
+            source: &source,
+            inputs: "k",
+        };
+        let progress = Progress::default();
+        let result = steps::build_cell(&self.context, spec, from, Point::Guest, &progress).await;
         match result {
             Ok(built) => Ok(built),
             Err(failure) => {
@@ -333,15 +347,14 @@ async fn a_refusal_of_any_call_leaves_nothing() {
 
 use cloud::ErrorKind;
 
-/// Every creating call, done with its reply lost: it is found again, and undone.
+/// Every creating call, done with its reply lost: it is found again, gone on with, and made only once.
 #[tokio::test]
-async fn a_lost_reply_leaves_nothing() {
+async fn a_lost_reply_costs_nothing() {
     for operation in [
         "ImportKeyPair",
         "CreateSecurityGroup",
         "RunInstances",
         "CreateImage",
-        "PutParameter",
         "AuthorizeSecurityGroupIngress",
     ] {
         let stage = stage(Behaviour::default());
@@ -352,12 +365,20 @@ async fn a_lost_reply_leaves_nothing() {
             .faults
             .push((operation, Fault::LostReply));
         let result = stage.build(&spec(elastic())).await;
-        assert!(result.is_err(), "{operation}");
-        assert!(
-            stage.account.holdings().is_empty(),
-            "{operation}: {:?}",
-            stage.account.holdings()
+        assert!(result.is_ok(), "{operation}: {:?}", result.err());
+        let holdings = stage.account.holdings();
+        assert_eq!(holdings.len(), 2, "{operation}: {holdings:?}");
+        let store = stage.account.store();
+        let calls = store.calls.iter().filter(|call| **call == operation);
+        assert_eq!(
+            calls.count(),
+            if operation == "AuthorizeSecurityGroupIngress" {
+                2
+            } else {
+                1
+            }
         );
+        drop(store);
         assert_eq!(stage.outstanding_on_disk(), 0, "{operation}");
     }
 }
@@ -507,13 +528,16 @@ async fn an_instance_that_does_not_show_yet_is_terminated_all_the_same() {
         region: "us-east-2".into(),
         client_token: "token".into(),
         source_image: "ami-source".into(),
+        recipe: String::new(),
     };
     let effects = stage.context.effects();
-    let outcome = Outcome::Instance {
-        id: launched.instance_id,
-    };
     let made = effects
-        .make(stage.context.cell(), effect, async { Ok(()) }, |()| outcome)
+        .make(
+            stage.context.cell(),
+            effect,
+            async || Ok(launched.instance_id.clone()),
+            async || Ok(None),
+        )
         .await
         .unwrap();
     stage.account.store().shows_late = 5;
@@ -538,4 +562,55 @@ async fn a_cancelled_build_leaves_nothing() {
         "{error:?}"
     );
     assert!(stage.account.holdings().is_empty());
+}
+
+/// The text of `user_data`, decompressed.
+fn user_data_text(user_data: &[u8]) -> String {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(user_data)
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
+
+#[tokio::test]
+async fn the_timer_and_the_tag_say_the_same_end() {
+    let stage = stage(Behaviour::default());
+    let mut spec = spec(AddressSpec::Public);
+    spec.launch.max_lifetime = Duration::from_secs(7200);
+    stage.build(&spec).await.unwrap();
+    let store = stage.account.store();
+    let launch = &store.launches[0];
+    let end = build::lifetime::expires(&launch.tags.instance).unwrap();
+    let text = user_data_text(&launch.user_data);
+    let value = |name: &str| {
+        let (_, rest) = text.split_once(&format!("\n{name}='")).unwrap();
+        rest.split_once('\'').unwrap().0.parse::<i64>().unwrap()
+    };
+    assert_eq!(value("END"), end.as_second());
+    assert_eq!(value("END") - value("RENDERED"), 7200);
+    // Everything that belongs to the instance, and the image that is made of it later, says that end.
+    for tags in [&launch.tags.volume, &launch.tags.network_interface] {
+        assert_eq!(build::lifetime::expires(tags), Some(end));
+    }
+    let image = store
+        .images
+        .values()
+        .find(|image| image.tags.get("qib:complete").is_some());
+    assert_eq!(build::lifetime::expires(&image.unwrap().tags), Some(end));
+}
+
+#[tokio::test]
+async fn a_stage_that_may_outlast_its_instance_is_told() {
+    let told = async |max_lifetime| {
+        let stage = stage(Behaviour::default());
+        let mut spec = spec(AddressSpec::Public);
+        spec.launch.max_lifetime = max_lifetime;
+        spec.connect.timeout = Some(Duration::from_secs(360));
+        spec.image.wait = Duration::from_secs(3600);
+        stage.build(&spec).await.unwrap();
+        stage.recorder.text().contains("terminates itself after")
+    };
+    assert!(told(Duration::from_secs(3959)).await);
+    assert!(!told(Duration::from_secs(3960)).await);
 }

@@ -23,8 +23,11 @@ pub enum ErrorKind {
     Capacity,
     /// An account limit was reached.
     Quota,
-    /// There are no credentials, or they are invalid or have expired.
+    /// There are no credentials, or they are invalid.
     Credentials,
+    /// The credentials have expired, or the signature's date is out of date. Nothing was done; once the credentials are
+    /// asked for anew and the clock's error is known, the same call may succeed.
+    Expired,
     /// The credentials do not permit the call.
     AccessDenied,
     /// EC2 refuses the parameters; repeating the call cannot help.
@@ -69,6 +72,9 @@ impl CloudError {
             ErrorKind::Credentials => {
                 "Check AWS_PROFILE or --profile, or log in again (`aws sso login`); `aws sts get-caller-identity` shows who you are."
             }
+            ErrorKind::Expired => {
+                "The credentials have expired and the new ones are no better: log in again (`aws sso login`); where the credentials never expire, set this machine's clock."
+            }
             ErrorKind::AccessDenied => {
                 "The policy of these credentials lacks this action; docs/guide/aws.md lists the actions qib needs."
             }
@@ -76,7 +82,7 @@ impl CloudError {
                 "An account limit was reached: free a resource, or ask for a higher limit under Service Quotas."
             }
             ErrorKind::Capacity => {
-                "EC2 has no machine of this type free in this zone: take another launch.instance_type or launch.subnet zone, or try later."
+                "EC2 has no machine of this type free in this zone: name more launch.instance_types or launch.subnets, or try later."
             }
             ErrorKind::Throttled => {
                 "The account's request rate was exceeded for long; try again later."

@@ -1,7 +1,8 @@
 //! The port: what qib needs of EC2, SSM and STS, in qib's own types.
 //!
 //! Nothing in here talks to a network. [`Account`] and [`Region`] are implemented by the `aws` crate with the SDK and
-//! by in-memory fakes in tests. The waiters in [`wait`] are built on the port alone.
+//! by in-memory fakes in tests. The waiters in [`wait`] are built on the port alone, and so is the one layer that repeats
+//! calls, [`retry`].
 //!
 //! ```text
 //!   build ──▶ Account ──▶ Region (one per AWS region)
@@ -13,6 +14,7 @@
 
 pub mod address;
 pub mod clock;
+pub mod credentials;
 pub mod error;
 pub mod ids;
 pub mod image;
@@ -21,6 +23,7 @@ pub mod key_pair;
 pub mod network;
 pub mod parameter;
 pub mod port;
+pub mod retry;
 pub mod tags;
 pub mod wait;
 

@@ -15,11 +15,12 @@
 
 use crate::clock::{Clock, Timestamp, after, between};
 use crate::{
-    CloudError, Image, ImageFilter, ImageId, Instance, InstanceFilter, InstanceId, Region,
+    CloudError, ErrorKind, Image, ImageFilter, ImageId, Instance, InstanceFilter, InstanceId,
+    Region,
 };
 use async_trait::async_trait;
 use futures::channel::oneshot;
-use futures::future::select;
+use futures::future::{Either, select};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
@@ -30,6 +31,9 @@ use std::time::Duration;
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause, reached by doubling while EC2 throttles.
 pub const LONGEST_POLL_INTERVAL: Duration = Duration::from_secs(15);
+/// How long after its deadline a wait's last look may still take. A describe call that is throttled is repeated beneath,
+/// for longer than many a wait may take.
+pub const LAST_LOOK: Duration = Duration::from_secs(30);
 
 /// Asks for the present state of many resources at once.
 #[async_trait]
@@ -110,6 +114,14 @@ enum Role {
     Follower(oneshot::Receiver<()>),
 }
 
+/// How a look ended.
+enum Look {
+    /// The call has an answer, or the wait is over.
+    Ended,
+    /// No answer came in time.
+    CutOff,
+}
+
 struct Pause {
     length: Duration,
     /// Comes true when there is a new id to ask for.
@@ -160,9 +172,15 @@ where
         let _interest = Interest::new(self, id.clone());
         let mut tick = self.lock().tick;
         loop {
-            self.poll_once_after(tick, deadline)
+            let look = self
+                .poll_once_after(tick, deadline)
                 .await
                 .map_err(WaitError::Cloud)?;
+            if let Look::CutOff = look {
+                return Err(WaitError::Deadline {
+                    last_error: Some(no_answer()),
+                });
+            }
             let last_error = {
                 let shared = self.lock();
                 tick = shared.tick;
@@ -187,17 +205,20 @@ where
     /// Comes back after the call that follows call number `tick`, made here or by another waiter.
     ///
     /// The pause before it ends at `deadline`, so that the last look is at the last moment.
-    async fn poll_once_after(&self, tick: u64, deadline: Timestamp) -> Result<(), CloudError> {
+    async fn poll_once_after(&self, tick: u64, deadline: Timestamp) -> Result<Look, CloudError> {
         let pause = loop {
             match self.role(tick) {
-                None => return Ok(()),
+                None => return Ok(Look::Ended),
                 Some(Role::Leader { pause }) => break pause,
                 Some(Role::Follower(woken)) => {
-                    // Woken by the sender's end, so there is never a value.
-                    let _ = woken.await;
+                    // Woken by the sender's end, so there is never a value. The leader may have more time than this
+                    // wait, and be kept waiting for an answer.
+                    if let Either::Right(_) = select(woken, self.too_late(deadline)).await {
+                        return Ok(Look::CutOff);
+                    }
                     // The leader may have been cancelled after a long pause; another one would be too long.
                     if self.clock.now() >= deadline {
-                        return Ok(());
+                        return Ok(Look::Ended);
                     }
                 }
             }
@@ -213,7 +234,11 @@ where
         }
         // Collected after the pause: waiters may have come while the leader slept.
         let ids: Vec<Id> = self.lock().interested.keys().cloned().collect();
-        let answer = self.describe.describe(&ids).await;
+        let describing = self.describe.describe(&ids);
+        let answer = match select(describing, self.too_late(deadline)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => return Ok(Look::CutOff),
+        };
         let mut shared = self.lock();
         shared.tick += 1;
         // Some waiters may have gone during the call.
@@ -230,15 +255,21 @@ where
                     .extend(states.into_iter().map(|(id, state)| (id, Some(state))));
                 shared.last_error = None;
                 shared.interval = POLL_INTERVAL;
-                Ok(())
+                Ok(Look::Ended)
             }
             Err(error) if error.is_passing() => {
                 shared.interval = (shared.interval * 2).min(LONGEST_POLL_INTERVAL);
                 shared.last_error = Some(error);
-                Ok(())
+                Ok(Look::Ended)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Comes true when a wait that ends at `deadline` must not wait for an answer any longer.
+    fn too_late(&self, deadline: Timestamp) -> impl Future<Output = ()> + Send + Unpin {
+        let left = between(self.clock.now(), after(deadline, LAST_LOOK));
+        self.clock.sleep(left)
     }
 
     /// What to do about the call that follows call number `tick`; none if it has been made.
@@ -276,6 +307,21 @@ where
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared<Id, State>> {
         // No code that can panic runs under this lock but `judge`, which leaves the shared state whole.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The error of a describe call that was cut off because its wait is over.
+fn no_answer() -> CloudError {
+    CloudError {
+        operation: "describing what was waited for",
+        resource: None,
+        kind: ErrorKind::Transient,
+        code: String::new(),
+        message: format!(
+            "EC2 gave no answer until {} s after that time",
+            LAST_LOOK.as_secs()
+        ),
+        request_id: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::region;
 use crate::server::Answer;
-use cloud::{AllocationId, AssociationId, ErrorKind, InstanceId};
+use cloud::{AddressFilter, AllocationId, AssociationId, ErrorKind, InstanceId};
 
 #[tokio::test]
 async fn associating_never_takes_an_address_from_another() {
@@ -48,10 +48,13 @@ async fn addresses_are_asked_for_by_filter_and_unknown_ones_are_left_out() {
          </DescribeAddressesResponse>",
     )])
     .await;
-    let asked = [
-        AllocationId::from("eipalloc-1"),
-        AllocationId::from("eipalloc-2"),
-    ];
+    let asked = AddressFilter {
+        allocation_ids: vec![
+            AllocationId::from("eipalloc-1"),
+            AllocationId::from("eipalloc-2"),
+        ],
+        filters: Vec::new(),
+    };
     let addresses = region.addresses(&asked).await.unwrap();
     assert_eq!(addresses.len(), 1);
     assert_eq!(addresses[0].public_ip.to_string(), "203.0.113.7");
@@ -64,6 +67,40 @@ async fn addresses_are_asked_for_by_filter_and_unknown_ones_are_left_out() {
         ("Filter.1.Value.1", "eipalloc-1"),
         ("Filter.1.Value.2", "eipalloc-2"),
     ]);
+}
+
+#[tokio::test]
+async fn addresses_are_found_by_tag_and_by_instance() {
+    let none =
+        || Answer::xml("<DescribeAddressesResponse><addressesSet/></DescribeAddressesResponse>");
+    let (server, region) = region([none(), none()]).await;
+    let pool = AddressFilter {
+        allocation_ids: Vec::new(),
+        filters: vec![
+            ("tag:Purpose".to_owned(), vec!["images".to_owned()]),
+            ("instance-id".to_owned(), vec!["i-1".to_owned()]),
+        ],
+    };
+    assert!(region.addresses(&pool).await.unwrap().is_empty());
+    let one = AddressFilter {
+        allocation_ids: vec![AllocationId::from("eipalloc-1")],
+        ..pool
+    };
+    assert!(region.addresses(&one).await.unwrap().is_empty());
+    let requests = server.requests();
+    let by_tag = [
+        ("Action", "DescribeAddresses"),
+        ("Filter.1.Name", "tag:Purpose"),
+        ("Filter.1.Value.1", "images"),
+        ("Filter.2.Name", "instance-id"),
+        ("Filter.2.Value.1", "i-1"),
+    ];
+    requests[0].assert_params(&by_tag);
+    let allocation = [
+        ("Filter.3.Name", "allocation-id"),
+        ("Filter.3.Value.1", "eipalloc-1"),
+    ];
+    requests[1].assert_params(&[by_tag.as_slice(), &allocation].concat());
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! What the environment and the shared config files decide. Each case runs [`child`] in a process with an environment
 //! of its own, since a process has only one.
 
+use crate::Hurried;
 use crate::server::{Answer, Server};
 use aws::{AwsAccount, AwsOptions, ConnectError, StaticCredentials};
+use cloud::retry::Retrying;
 use cloud::{Account, RegionName};
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -29,18 +32,27 @@ async fn child() {
     };
     let outcome = match AwsAccount::connect(options).await {
         Err(error) => format!("{error}"),
-        Ok(account) => match account.caller_identity().await {
-            Err(error) => format!("{:?}: {error}", error.kind),
-            Ok(identity) => {
-                let region: &RegionName = account.default_region();
-                match account.region(region).subnets(&[]).await {
-                    Err(error) => format!("{:?}: {error}", error.kind),
-                    Ok(_) => format!("{} in {region}", identity.arn),
-                }
+        Ok(account) => {
+            let region = account.default_region().clone();
+            let account = Retrying::new(Arc::new(account), Arc::new(Hurried), 1);
+            match asked(&account, &region).await {
+                Err(error) => format!("{:?}: {error}", error.kind),
+                Ok(outcome) => outcome,
             }
-        },
+        }
     };
     println!("outcome: {outcome}");
+}
+
+/// Who it is and where, and when the credentials end if somebody says so.
+async fn asked(account: &Retrying, region: &RegionName) -> cloud::port::Result<String> {
+    let identity = account.caller_identity().await?;
+    account.region(region).subnets(&[]).await?;
+    let end = match account.credentials_expiry().await? {
+        None => String::new(),
+        Some(end) => format!(" until {end}"),
+    };
+    Ok(format!("{} in {region}{end}", identity.arn))
 }
 
 /// A home with these config files, and what [`child`] made of it with these variables.
@@ -228,4 +240,96 @@ async fn the_local_ec2_is_reached_whatever_the_environment_says() {
         authorization.contains("Credential=AKIDLOCAL/"),
         "{authorization}"
     );
+}
+
+/// A credential process that gives another key each time: AKID1, AKID2 … The file says how often it was asked.
+fn new_key_each_time(folder: &Path) -> String {
+    let script = r#"cd "$(dirname "$0")" || exit 1
+echo asked >> asked
+printf '{"Version":1,"AccessKeyId":"AKID%d","SecretAccessKey":"s","SessionToken":"t","Expiration":"2999-01-01T00:00:00Z"}' \
+  "$(wc -l < asked)"
+"#;
+    let script = write(folder, "process.sh", script);
+    format!("credential_process = sh {}\n", script.display())
+}
+
+fn key_of(request: &crate::server::Request) -> &str {
+    let authorization = request.header("authorization").unwrap();
+    let (_, credential) = authorization.split_once("Credential=").unwrap();
+    credential.split('/').next().unwrap()
+}
+
+/// With the profile named, and with the SDK's own chain; in EC2's words, and in STS's.
+#[tokio::test]
+async fn credentials_that_expire_in_between_are_asked_for_anew() {
+    for named in ["TEST_PROFILE", "AWS_PROFILE"] {
+        let folder = TempDir::new().unwrap();
+        let server = Server::start([
+            Answer::sts_error(403, "ExpiredToken", "The security token is expired"),
+            Answer::xml(IDENTITY),
+            Answer::ec2_error(400, "RequestExpired", "Request has expired."),
+            Answer::xml(NO_SUBNETS),
+        ])
+        .await;
+        let config = format!(
+            "[profile build]\nregion = us-east-2\nendpoint_url = {}\n{}",
+            server.url(),
+            new_key_each_time(folder.path())
+        );
+        let variables = [(named, "build"), ("PATH", "/usr/bin:/bin")];
+        let outcome = outcome(&config, "", &variables).await;
+        assert_eq!(
+            outcome,
+            "arn:aws:iam::123456789012:user/b in us-east-2 until 2999-01-01T00:00:00Z"
+        );
+        let requests = server.requests();
+        let keys: Vec<&str> = requests.iter().map(key_of).collect();
+        assert_eq!(keys, ["AKID1", "AKID2", "AKID2", "AKID3"], "{named}");
+        let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
+        assert_eq!(asked.lines().count(), 3);
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_stay_expired_are_asked_for_anew_only_once() {
+    let folder = TempDir::new().unwrap();
+    let expired = || Answer::sts_error(403, "ExpiredToken", "The security token is expired");
+    let server = Server::start([expired(), expired(), expired()]).await;
+    let config = format!(
+        "[profile build]\nregion = us-east-2\nendpoint_url = {}\n{}",
+        server.url(),
+        new_key_each_time(folder.path())
+    );
+    let variables = [("AWS_PROFILE", "build"), ("PATH", "/usr/bin:/bin")];
+    let outcome = outcome(&config, "", &variables).await;
+    assert!(
+        outcome.starts_with("Expired: GetCallerIdentity"),
+        "{outcome}"
+    );
+    assert!(outcome.contains("given up after 2 attempts"), "{outcome}");
+    assert_eq!(server.requests().len(), 2);
+}
+
+/// The SDK reads a session's keys from the environment, but not when they end.
+#[tokio::test]
+async fn the_end_of_exported_session_keys_is_read() {
+    for (key, end) in [
+        ("AKIDENV", " until 2999-01-01T00:00:00Z"),
+        // Of other keys than those in use.
+        ("AKIDOTHER", ""),
+    ] {
+        let server = aws().await;
+        let config = "[profile build]\naws_access_key_id = AKIDENV\naws_secret_access_key = s\n";
+        let variables = [
+            ("TEST_PROFILE", "build"),
+            ("AWS_ACCESS_KEY_ID", key),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_CREDENTIAL_EXPIRATION", "2999-01-01T00:00:00Z"),
+            ("AWS_REGION", "us-east-2"),
+            ("AWS_ENDPOINT_URL", server.url()),
+        ];
+        let outcome = outcome(config, "", &variables).await;
+        let expected = format!("arn:aws:iam::123456789012:user/b in us-east-2{end}");
+        assert_eq!(outcome, expected);
+    }
 }

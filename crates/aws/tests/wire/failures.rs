@@ -1,9 +1,9 @@
 //! What goes wrong on the wire, and what is made of it.
 
 use crate::server::Answer;
-use crate::{TIMEOUTS, options, region, region_with};
+use crate::{TIMEOUTS, options, region, region_with, repeating_region};
 use aws::{AwsAccount, Timeouts};
-use cloud::{Account, CloudError, ErrorKind, InstanceFilter, RegionName};
+use cloud::{Account, CloudError, ErrorKind, InstanceFilter, RegionName, Tags};
 use std::time::Duration;
 
 async fn describe(answers: Vec<Answer>, timeouts: Timeouts) -> (usize, CloudError) {
@@ -47,7 +47,7 @@ async fn each_family_of_errors_is_told_from_the_others() {
             400,
             "RequestExpired",
             "Request has expired.",
-            ErrorKind::Credentials,
+            ErrorKind::Expired,
         ),
         (
             403,
@@ -75,8 +75,6 @@ async fn a_server_that_never_answers_is_given_up() {
         connect: hour,
         read: hour,
         attempt: hour,
-        operation: hour,
-        attempts: 1,
     };
     let soon = Duration::from_millis(300);
     for timeouts in [
@@ -86,10 +84,6 @@ async fn a_server_that_never_answers_is_given_up() {
         },
         Timeouts {
             attempt: soon,
-            ..never
-        },
-        Timeouts {
-            operation: soon,
             ..never
         },
     ] {
@@ -132,6 +126,7 @@ async fn what_no_aws_service_says_is_quoted() {
     let answer = Answer::Http {
         status: 407,
         content_type: "text/html",
+        date: None,
         body: "<html>log in to the proxy</html>".to_owned(),
     };
     let (_, error) = describe(vec![answer], TIMEOUTS).await;
@@ -139,40 +134,59 @@ async fn what_no_aws_service_says_is_quoted() {
     assert!(error.message.contains("407"), "{error}");
 }
 
-/// Enough attempts to see whether there is a second one.
-const THREE_ATTEMPTS: Timeouts = Timeouts {
-    read: Duration::from_secs(10),
-    attempts: 3,
-    ..TIMEOUTS
-};
+/// Without the layer above it the adapter makes each call once, whatever comes of it.
+#[tokio::test]
+async fn the_adapter_by_itself_repeats_nothing() {
+    for answer in [
+        Answer::ec2_error(503, "RequestLimitExceeded", "slow down"),
+        Answer::ec2_error(500, "InternalError", "oops"),
+        Answer::ec2_error(400, "RequestExpired", "Request has expired."),
+        Answer::HangUp,
+    ] {
+        let (requests, _) = describe(vec![answer], TIMEOUTS).await;
+        assert_eq!(requests, 1);
+    }
+}
 
 #[tokio::test]
 async fn throttling_and_server_errors_are_tried_again() {
-    let (server, region) = region_with(
-        [
-            Answer::ec2_error(503, "RequestLimitExceeded", "slow down"),
-            Answer::ec2_error(500, "InternalError", "oops"),
-            Answer::xml("<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"),
-        ],
-        THREE_ATTEMPTS,
-    )
+    let (server, region) = repeating_region([
+        Answer::ec2_error(503, "RequestLimitExceeded", "slow down"),
+        Answer::ec2_error(500, "InternalError", "oops"),
+        Answer::CutOff,
+        Answer::xml("<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"),
+        Answer::ssm_error("ThrottlingException", "Rate exceeded"),
+        Answer::json("{}"),
+    ])
     .await;
     let found = region.instances(&InstanceFilter::default()).await.unwrap();
     assert!(found.is_empty());
-    assert_eq!(server.requests().len(), 3);
+    assert_eq!(server.requests().len(), 4);
+    region.delete_parameter("/qib/a").await.unwrap();
+    assert_eq!(server.requests().len(), 6);
 }
 
 #[tokio::test]
 async fn a_refusal_is_not_tried_again() {
-    let refusal = Answer::ec2_error(403, "UnauthorizedOperation", "not you");
-    let (requests, _) = describe(vec![refusal], THREE_ATTEMPTS).await;
-    assert_eq!(requests, 1);
+    let (server, region) = repeating_region([
+        Answer::ec2_error(403, "UnauthorizedOperation", "not you"),
+        Answer::ec2_error(403, "UnauthorizedOperation", "not you"),
+    ])
+    .await;
+    let error = region
+        .instances(&InstanceFilter::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::AccessDenied);
+    assert_eq!(server.requests().len(), 1);
 }
 
+/// EC2 sends it as a server error: "wait a few minutes", or take another type or zone.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html#troubleshooting-launch-capacity>
 #[tokio::test]
 async fn a_lack_of_machines_is_not_tried_again() {
     let none_left = || Answer::ec2_error(500, "InsufficientInstanceCapacity", "none left");
-    let (server, region) = region_with([none_left(), none_left()], THREE_ATTEMPTS).await;
+    let (server, region) = repeating_region([none_left(), none_left()]).await;
     let error = region
         .run_instance(&crate::launch::request())
         .await
@@ -184,11 +198,8 @@ async fn a_lack_of_machines_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_repeated_launch_carries_the_same_token() {
-    let (server, region) = region_with(
-        [Answer::HangUp, Answer::xml(crate::launch::ANSWER)],
-        THREE_ATTEMPTS,
-    )
-    .await;
+    let (server, region) =
+        repeating_region([Answer::HangUp, Answer::xml(crate::launch::ANSWER)]).await;
     region
         .run_instance(&crate::launch::request())
         .await
@@ -197,6 +208,40 @@ async fn a_repeated_launch_carries_the_same_token() {
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0].param("ClientToken"), Some("token-1"));
     assert_eq!(requests[1].param("ClientToken"), Some("token-1"));
+}
+
+#[tokio::test]
+async fn what_may_have_been_made_is_not_made_again() {
+    let (server, region) = repeating_region([Answer::HangUp, Answer::HangUp]).await;
+    let error = region
+        .import_key_pair("qib-1", "ssh-ed25519 A", &Tags::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert_eq!(server.requests().len(), 1);
+}
+
+/// EC2 and SSM each have their own way to say that a signature's date is off; the SDK then signs by the service's time.
+#[tokio::test]
+async fn a_wrong_clock_is_made_good_by_the_services_date() {
+    const THEN: &str = "Sun, 01 Mar 2026 10:22:30 GMT";
+    let bad = "AWS was not able to validate the provided access credentials";
+    let (server, region) = repeating_region([
+        Answer::ec2_error(401, "AuthFailure", bad).at(THEN),
+        Answer::xml("<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>")
+            .at(THEN),
+        Answer::ssm_error("InvalidSignatureException", "Signature not yet current").at(THEN),
+        Answer::ssm_error("ParameterNotFound", "none").at(THEN),
+    ])
+    .await;
+    region.instances(&InstanceFilter::default()).await.unwrap();
+    assert_eq!(region.parameter("/qib/a").await.unwrap(), None);
+    let requests = server.requests();
+    assert_eq!(requests.len(), 4);
+    for (number, then) in [(0, false), (1, true), (2, false), (3, true)] {
+        let date = requests[number].header("x-amz-date").unwrap();
+        assert_eq!(date.starts_with("20260301T1022"), then, "{number}: {date}");
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use crate::region;
 use crate::server::Answer;
 use cloud::{
-    AccountId, EbsVolume, ErrorKind, ImageFilter, ImageId, ImageRequest, ImageState, InstanceId,
-    Tags,
+    AccountId, Capture, EbsVolume, ErrorKind, ImageFilter, ImageId, ImageRequest, ImageState,
+    InstanceId, Tags,
 };
 
 fn images(ids: &[&str], next: Option<&str>) -> Answer {
@@ -82,6 +82,7 @@ async fn an_image_is_made_without_a_reboot_and_with_its_tags() {
     .await;
     let request = ImageRequest {
         instance_id: InstanceId::from("i-1"),
+        capture: Capture::Stopped,
         name: "base-1".to_owned(),
         description: String::new(),
         volumes: vec![EbsVolume {
@@ -114,6 +115,30 @@ async fn an_image_is_made_without_a_reboot_and_with_its_tags() {
         ("TagSpecification.2.ResourceType", "snapshot"),
         ("TagSpecification.2.Tag.1.Key", "qib:run"),
         ("TagSpecification.2.Tag.1.Value", "r1"),
+    ]);
+}
+
+#[tokio::test]
+async fn an_instance_that_cannot_be_stopped_is_rebooted_for_its_image() {
+    let (server, region) = region([Answer::xml(
+        "<CreateImageResponse><imageId>ami-9</imageId></CreateImageResponse>",
+    )])
+    .await;
+    let request = ImageRequest {
+        instance_id: InstanceId::from("i-1"),
+        capture: Capture::Rebooting,
+        name: "base-1".to_owned(),
+        description: String::new(),
+        volumes: Vec::new(),
+        image_tags: Tags::new(),
+        snapshot_tags: Tags::new(),
+    };
+    region.create_image(&request).await.unwrap();
+    server.only_request().assert_params(&[
+        ("Action", "CreateImage"),
+        ("InstanceId", "i-1"),
+        ("Name", "base-1"),
+        ("NoReboot", "false"),
     ]);
 }
 

@@ -3,8 +3,8 @@
 use crate::region;
 use crate::server::Answer;
 use cloud::{
-    EbsVolume, ImageId, InstanceState, LaunchRequest, Placement, SecurityGroupId, SubnetId,
-    TagSpecification, Tags, VolumeType,
+    EbsVolume, GuestShutdown, ImageId, InstanceState, LaunchRequest, Placement, Purchase,
+    SecurityGroupId, SubnetId, TagSpecification, Tags, VolumeType,
 };
 
 pub const ANSWER: &str = "<RunInstancesResponse><reservationId>r-1</reservationId><instancesSet><item>\
@@ -27,6 +27,9 @@ pub fn request() -> LaunchRequest {
         user_data: Vec::new(),
         volumes: Vec::new(),
         ebs_optimized: None,
+        purchase: Purchase::OnDemand,
+        spot_max_price: None,
+        guest_shutdown: GuestShutdown::Stop,
         tags: TagSpecification::default(),
     }
 }
@@ -125,5 +128,70 @@ async fn the_most_that_is_sent() {
         ("TagSpecification.2.ResourceType", "volume"),
         ("TagSpecification.2.Tag.1.Key", "qib:run"),
         ("TagSpecification.2.Tag.1.Value", "r1"),
+    ]));
+}
+
+#[tokio::test]
+async fn a_spot_instance_is_asked_for_once_and_its_request_is_tagged() {
+    let answer = ANSWER.replace(
+        "</item></instancesSet>",
+        "<instanceLifecycle>spot</instanceLifecycle></item></instancesSet>",
+    );
+    let (server, region) = region([Answer::xml(answer.clone()), Answer::xml(answer)]).await;
+    let request = LaunchRequest {
+        purchase: Purchase::Spot,
+        spot_max_price: Some("0.12".to_owned()),
+        tags: TagSpecification {
+            instance: Tags::new().with("qib:run", "r1"),
+            ..TagSpecification::default()
+        },
+        ..request()
+    };
+    let instance = region.run_instance(&request).await.unwrap();
+    assert_eq!(instance.purchase, Purchase::Spot);
+    let spot = [
+        ("NetworkInterface.1.AssociatePublicIpAddress", "true"),
+        ("InstanceMarketOptions.MarketType", "spot"),
+        (
+            "InstanceMarketOptions.SpotOptions.SpotInstanceType",
+            "one-time",
+        ),
+        (
+            "InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior",
+            "terminate",
+        ),
+        ("TagSpecification.1.ResourceType", "instance"),
+        ("TagSpecification.1.Tag.1.Key", "qib:run"),
+        ("TagSpecification.1.Tag.1.Value", "r1"),
+        ("TagSpecification.2.ResourceType", "spot-instances-request"),
+        ("TagSpecification.2.Tag.1.Key", "qib:run"),
+        ("TagSpecification.2.Tag.1.Value", "r1"),
+    ];
+    let price = [("InstanceMarketOptions.SpotOptions.MaxPrice", "0.12")];
+    server
+        .only_request()
+        .assert_params(&always_and(&[spot.as_slice(), &price].concat()));
+
+    // Without a price the on-demand price is the limit.
+    let request = LaunchRequest {
+        spot_max_price: None,
+        ..request
+    };
+    region.run_instance(&request).await.unwrap();
+    server.requests()[1].assert_params(&always_and(&spot));
+}
+
+#[tokio::test]
+async fn a_guest_that_shuts_down_can_end_its_instance() {
+    let (server, region) = region([Answer::xml(ANSWER)]).await;
+    let request = LaunchRequest {
+        guest_shutdown: GuestShutdown::Terminate,
+        ..request()
+    };
+    let instance = region.run_instance(&request).await.unwrap();
+    assert_eq!(instance.purchase, Purchase::OnDemand);
+    server.only_request().assert_params(&always_and(&[
+        ("NetworkInterface.1.AssociatePublicIpAddress", "true"),
+        ("InstanceInitiatedShutdownBehavior", "terminate"),
     ]));
 }

@@ -14,9 +14,12 @@ mod launch;
 mod parameters;
 mod server;
 mod snapshots;
+mod volumes;
 
+use async_trait::async_trait;
 use aws::{AwsAccount, AwsOptions, StaticCredentials, Timeouts};
-use cloud::{Account, Region, RegionName};
+use cloud::retry::Retrying;
+use cloud::{Account, Clock, Region, RegionName, Timestamp};
 use server::{Answer, Server};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +29,6 @@ const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(2),
     read: Duration::from_millis(300),
     attempt: Duration::from_secs(5),
-    operation: Duration::from_secs(20),
-    attempts: 1,
 };
 
 fn options(endpoint_url: &str, timeouts: Timeouts) -> AwsOptions {
@@ -43,13 +44,42 @@ fn options(endpoint_url: &str, timeouts: Timeouts) -> AwsOptions {
     }
 }
 
-/// A server with these answers, and a region that talks to it without retries.
+/// A server with these answers, and a region that talks to it without repeats.
 async fn region(answers: impl IntoIterator<Item = Answer>) -> (Server, Arc<dyn Region>) {
     let patient = Timeouts {
         read: Duration::from_secs(10),
         ..TIMEOUTS
     };
     region_with(answers, patient).await
+}
+
+/// Time in which pauses are a twentieth as long: the wire is real, the patience need not be.
+struct Hurried;
+
+#[async_trait]
+impl Clock for Hurried {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration / 20).await;
+    }
+}
+
+/// A server with these answers, and a region that talks to it with repeats, as the binary's does.
+async fn repeating_region(answers: impl IntoIterator<Item = Answer>) -> (Server, Arc<dyn Region>) {
+    let server = Server::start(answers).await;
+    let patient = Timeouts {
+        read: Duration::from_secs(10),
+        ..TIMEOUTS
+    };
+    let account = AwsAccount::connect(options(server.url(), patient))
+        .await
+        .expect("options are whole");
+    let account = Retrying::new(Arc::new(account), Arc::new(Hurried), 1);
+    let region = account.region(&RegionName::from("us-east-2"));
+    (server, region)
 }
 
 async fn region_with(

@@ -11,6 +11,8 @@ pub enum Answer {
     Http {
         status: u16,
         content_type: &'static str,
+        /// The `Date` header, if there is one.
+        date: Option<&'static str>,
         body: String,
     },
     /// Keeps the connection and says nothing.
@@ -26,6 +28,7 @@ impl Answer {
         Self::Http {
             status: 200,
             content_type: "text/xml;charset=UTF-8",
+            date: None,
             body: body.into(),
         }
     }
@@ -34,8 +37,17 @@ impl Answer {
         Self::Http {
             status: 200,
             content_type: "application/x-amz-json-1.1",
+            date: None,
             body: body.into(),
         }
+    }
+
+    /// The answer, with this `Date`.
+    pub fn at(mut self, moment: &'static str) -> Self {
+        if let Self::Http { date, .. } = &mut self {
+            *date = Some(moment);
+        }
+        self
     }
 
     /// An error as EC2 writes it.
@@ -44,9 +56,24 @@ impl Answer {
         Self::Http {
             status,
             content_type: "text/xml;charset=UTF-8",
+            date: None,
             body: format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Errors><Error><Code>{code}</Code>\
                  <Message>{message}</Message></Error></Errors><RequestID>req-1</RequestID></Response>"
+            ),
+        }
+    }
+
+    /// An error as STS writes it.
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
+    pub fn sts_error(status: u16, code: &str, message: &str) -> Self {
+        Self::Http {
+            status,
+            content_type: "text/xml",
+            date: None,
+            body: format!(
+                "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+                 <Code>{code}</Code><Message>{message}</Message></Error><RequestId>req-1</RequestId></ErrorResponse>"
             ),
         }
     }
@@ -56,6 +83,7 @@ impl Answer {
         Self::Http {
             status: 400,
             content_type: "application/x-amz-json-1.1",
+            date: None,
             body: format!("{{\"__type\":\"{code}\",\"message\":\"{message}\"}}"),
         }
     }
@@ -160,13 +188,14 @@ async fn serve(
     };
     seen.lock().unwrap().push(request);
     let answer = answers.lock().unwrap().pop_front();
-    let (status, content_type, body, promised) = match answer {
+    let (status, content_type, date, body, promised) = match answer {
         Some(Answer::Http {
             status,
             content_type,
+            date,
             body,
-        }) => (status, content_type, body, 0),
-        Some(Answer::CutOff) => (200, "text/xml", "<DescribeInst".to_owned(), 1000),
+        }) => (status, content_type, date, body, 0),
+        Some(Answer::CutOff) => (200, "text/xml", None, "<DescribeInst".to_owned(), 1000),
         Some(Answer::HangUp) => return,
         Some(Answer::Silence) => {
             // Until the client has had enough.
@@ -176,12 +205,14 @@ async fn serve(
         None => (
             418,
             "text/plain",
+            None,
             "the test has no answer left".to_owned(),
             0,
         ),
     };
+    let date = date.map_or(String::new(), |date| format!("date: {date}\r\n"));
     let head = format!(
-        "HTTP/1.1 {status} Test\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status} Test\r\ncontent-type: {content_type}\r\n{date}content-length: {}\r\nconnection: close\r\n\r\n",
         body.len() + promised
     );
     let _ = stream.write_all(head.as_bytes()).await;

@@ -8,6 +8,7 @@ use cloud::{AccountId, SnapshotId, SnapshotState, Tags};
 async fn only_own_snapshots_are_listed() {
     let (server, region) = region([Answer::xml(
         "<DescribeSnapshotsResponse><snapshotSet><item><snapshotId>snap-1</snapshotId><status>pending</status>\
+         <startTime>2026-03-01T10:20:30.000Z</startTime>\
          <progress>45%</progress><description>Created by CreateImage(i-1) for ami-1</description></item></snapshotSet>\
          </DescribeSnapshotsResponse>",
     )])
@@ -16,6 +17,10 @@ async fn only_own_snapshots_are_listed() {
     let snapshots = region.snapshots(&filters).await.unwrap();
     assert_eq!(snapshots[0].state, SnapshotState::Pending);
     assert_eq!(snapshots[0].progress_percent, 45);
+    assert_eq!(
+        snapshots[0].started,
+        Some("2026-03-01T10:20:30Z".parse().unwrap())
+    );
     server.only_request().assert_params(&[
         ("Action", "DescribeSnapshots"),
         ("Owner.1", "self"),

@@ -41,10 +41,15 @@ pub enum Effect {
         from: Vec<String>,
     },
     /// RunInstances.
+    ///
+    /// `recipe` is a hash of what the pipeline says about the launch: who takes the run up again sees by it whether the
+    /// instance is still the one that is wanted. It leaves out what is new at every try, such as host keys.
     LaunchInstance {
         region: RegionName,
         client_token: String,
         source_image: ImageId,
+        #[serde(default)]
+        recipe: String,
     },
     /// AssociateAddress, by qib or by the instance itself.
     BindAddress {
@@ -52,6 +57,17 @@ pub enum Effect {
         allocation: AllocationId,
         instance: InstanceId,
         by: AddressBinder,
+    },
+    /// The provisioners, by SSH; goes with the instance. `inputs` is the cache key of what they do.
+    Provision {
+        region: RegionName,
+        instance: InstanceId,
+        inputs: String,
+    },
+    /// Removal of qib's own traces, by SSH; goes with the instance.
+    Scrub {
+        region: RegionName,
+        instance: InstanceId,
     },
     /// StopInstances; goes with the instance.
     StopInstance {
@@ -97,11 +113,39 @@ impl Effect {
             | Self::BindAddress { .. }
             | Self::CreateImage { .. } => true,
             Self::AuthorizeIngress { .. }
+            | Self::Provision { .. }
+            | Self::Scrub { .. }
             | Self::StopInstance { .. }
             | Self::ReplaceGroups { .. }
             | Self::MarkComplete { .. }
             | Self::ShareImage { .. }
             | Self::MarkKept { .. } => false,
+        }
+    }
+
+    /// Whether `earlier`, of the same cell, is this effect: what it made is what this one would make.
+    pub fn is(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            // The token has host keys in it, which are new at every try.
+            (
+                Self::LaunchInstance {
+                    region,
+                    source_image,
+                    recipe,
+                    ..
+                },
+                Self::LaunchInstance {
+                    region: earlier_region,
+                    source_image: earlier_source,
+                    recipe: earlier_recipe,
+                    ..
+                },
+            ) => {
+                region == earlier_region
+                    && source_image == earlier_source
+                    && recipe == earlier_recipe
+            }
+            _ => self == earlier,
         }
     }
 
@@ -114,6 +158,8 @@ impl Effect {
             | Self::AuthorizeIngress { region, .. }
             | Self::LaunchInstance { region, .. }
             | Self::BindAddress { region, .. }
+            | Self::Provision { region, .. }
+            | Self::Scrub { region, .. }
             | Self::StopInstance { region, .. }
             | Self::ReplaceGroups { region, .. }
             | Self::CreateImage { region, .. }
@@ -141,4 +187,47 @@ pub enum Outcome {
     Association { id: AssociationId },
     /// An image.
     Image { id: ImageId },
+    /// A guest in which all provisioners have run, but for those that a rehearsal skips.
+    Provisioned { skipped: Vec<String> },
 }
+
+/// What a call gives, as the journal keeps it.
+pub trait Recorded: Sized {
+    /// As it is written down.
+    fn outcome(&self) -> Outcome;
+    /// As it was; none if the outcome is of another kind.
+    fn recorded(outcome: &Outcome) -> Option<Self>;
+}
+
+impl Recorded for () {
+    fn outcome(&self) -> Outcome {
+        Outcome::Done
+    }
+
+    fn recorded(outcome: &Outcome) -> Option<Self> {
+        (*outcome == Outcome::Done).then_some(())
+    }
+}
+
+macro_rules! recorded {
+    ($id:ty, $variant:ident) => {
+        impl Recorded for $id {
+            fn outcome(&self) -> Outcome {
+                Outcome::$variant { id: self.clone() }
+            }
+
+            fn recorded(outcome: &Outcome) -> Option<Self> {
+                match outcome {
+                    Outcome::$variant { id } => Some(id.clone()),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+recorded!(KeyPairId, KeyPair);
+recorded!(SecurityGroupId, SecurityGroup);
+recorded!(InstanceId, Instance);
+recorded!(AssociationId, Association);
+recorded!(ImageId, Image);

@@ -3,8 +3,8 @@
 //! ```text
 //!                     ┌──────────▶ NotDone            (EC2 said no: nothing to undo)
 //!                     │
-//!   Intent ──▶ InFlight ─────────▶ Unknown ──┐        (no answer: it may have happened)
-//!                     │                      │
+//!   Intent ──▶ InFlight ─────────▶ Unknown ──┐        (no answer: it may have happened; what is looked up and found
+//!                     │                      │         becomes Done, what is not there NotDone)
 //!                     └──────────▶ Done ─────┼──▶ Undone      removed again
 //!                                  │  ▲      │
 //!                                  │  └─ UndoFailed (stays outstanding, undo may be tried again)
@@ -16,12 +16,20 @@
 //! and it refuses what cannot have happened. Undo is data: an [`Effect`] with its [`Outcome`] says how to remove what
 //! was made.
 
+mod directory;
 mod effect;
+mod error;
 mod file;
+mod reader;
 mod record;
 mod state;
+mod watch;
 
-pub use effect::{AddressBinder, Effect, Outcome};
-pub use file::{Journal, JournalError, JournalReader, Opening, RunDirectory};
-pub use record::{EffectNumber, Record, RunStatus};
-pub use state::{EffectEntry, EffectState, IllegalRecord, JournalState};
+pub use directory::{JournalLock, RunDirectory};
+pub use effect::{AddressBinder, Effect, Outcome, Recorded};
+pub use error::JournalError;
+pub use file::{Journal, Opening};
+pub use reader::JournalReader;
+pub use record::{EffectNumber, Invocation, Record, RunStatus};
+pub use state::{EffectEntry, EffectState, IllegalRecord, JournalState, Opened};
+pub use watch::JournalWatch;

@@ -6,7 +6,7 @@ use cloud::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of the format. A journal of a later version is not read: what it means is not known.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Counts the effects of a run, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub enum RunStatus {
     Interrupted,
     /// Something is left in the account.
     LeftBehind,
+    /// It died, and what it had made was removed by a sweep or by the next run.
+    Swept,
 }
 
 impl RunStatus {
@@ -35,8 +37,29 @@ impl RunStatus {
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
             Self::LeftBehind => "left-behind",
+            Self::Swept => "swept",
         }
     }
+}
+
+/// How the run was asked for, so that it can be taken up again. Never a secret: their names alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Invocation {
+    /// Where it was asked for.
+    pub folder: String,
+    /// `--local`.
+    pub local: bool,
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// `--vars-file`, in order.
+    pub vars_files: Vec<String>,
+    /// `--var`, but for secrets.
+    pub vars: Vec<(String, String)>,
+    /// Secret variables that were given by `--var`: they have to be given again.
+    pub secret_vars: Vec<String>,
+    /// `--rebuild`.
+    pub rebuild: Vec<String>,
 }
 
 /// One line of the journal.
@@ -54,7 +77,11 @@ pub enum Record {
         region: String,
         endpoint: Option<String>,
         at: Timestamp,
+        #[serde(default)]
+        invocation: Invocation,
     },
+    /// The run was taken up again by another process.
+    Resumed { at: Timestamp },
     /// An effect is about to be tried.
     Intent {
         number: EffectNumber,

@@ -1,7 +1,7 @@
 //! From records to what is known. Pure.
 
 use super::effect::{Effect, Outcome};
-use super::record::{EffectNumber, FORMAT_VERSION, Record, RunStatus};
+use super::record::{EffectNumber, FORMAT_VERSION, Invocation, Record, RunStatus};
 use crate::names::{CellName, RunId};
 use cloud::Timestamp;
 use std::collections::BTreeMap;
@@ -34,12 +34,20 @@ impl EffectState {
         }
     }
 
+    /// Whether the effect has happened, or may have, and was neither undone, kept nor delivered.
+    pub fn may_stand(&self) -> bool {
+        matches!(self, Self::InFlight | Self::Unknown | Self::Done(_))
+    }
+
     /// The state after `record`; none if that record cannot follow.
     fn next(&self, record: &Record) -> Option<Self> {
         Some(match (self, record) {
-            (Self::InFlight, Record::Succeeded { outcome, .. }) => Self::Done(outcome.clone()),
-            (Self::InFlight, Record::Refused { .. }) => Self::NotDone,
-            (Self::InFlight, Record::Unanswered { .. }) => Self::Unknown,
+            // What was not known was looked up: it had happened, or it had not.
+            (Self::InFlight | Self::Unknown, Record::Succeeded { outcome, .. }) => {
+                Self::Done(outcome.clone())
+            }
+            (Self::InFlight | Self::Unknown, Record::Refused { .. }) => Self::NotDone,
+            (Self::InFlight | Self::Unknown, Record::Unanswered { .. }) => Self::Unknown,
             (
                 Self::InFlight | Self::Unknown | Self::Done(_) | Self::Kept(_),
                 Record::Undone { .. },
@@ -90,42 +98,102 @@ pub enum IllegalRecord {
     },
     #[error("a record follows the closing one")]
     AfterClose,
+    #[error("a run that succeeded is taken up again")]
+    ResumedAfterSuccess,
+}
+
+/// What the opening record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The run.
+    pub run: RunId,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Its file.
+    pub file: String,
+    /// The account.
+    pub account: String,
+    /// The main region.
+    pub region: String,
+    /// The endpoint, if it is not AWS's own.
+    pub endpoint: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// How it was asked for.
+    pub invocation: Invocation,
 }
 
 /// What a journal says: the run, its effects, and whether it has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JournalState {
-    run: Option<(RunId, Timestamp)>,
+    opened: Option<Opened>,
     effects: BTreeMap<EffectNumber, EffectEntry>,
     closed: Option<RunStatus>,
+    resumed: Vec<Timestamp>,
 }
 
 impl JournalState {
     /// The state after `record`. On error the state is as before.
     pub fn apply(&mut self, record: &Record) -> Result<(), IllegalRecord> {
         if let Record::Opened {
-            version, run, at, ..
+            version,
+            run,
+            pipeline,
+            file,
+            account,
+            region,
+            endpoint,
+            at,
+            invocation,
         } = record
         {
-            if self.run.is_some() {
+            if self.opened.is_some() {
                 return Err(IllegalRecord::OpenedTwice);
             }
             if *version > FORMAT_VERSION {
                 return Err(IllegalRecord::NewerFormat { found: *version });
             }
-            self.run = Some((run.clone(), *at));
+            self.opened = Some(Opened {
+                run: run.clone(),
+                pipeline: pipeline.clone(),
+                file: file.clone(),
+                account: account.clone(),
+                region: region.clone(),
+                endpoint: endpoint.clone(),
+                at: *at,
+                invocation: invocation.clone(),
+            });
             return Ok(());
         }
-        if self.run.is_none() {
+        if self.opened.is_none() {
             return Err(IllegalRecord::NotOpened);
         }
-        // What was left or kept may be removed later: undo is the one thing that can follow the closing record.
-        let undo = matches!(record, Record::Undone { .. } | Record::UndoFailed { .. });
-        if self.closed.is_some() && !undo {
+        // What was left or kept may be removed later, which changes how the run has ended; and a run that did not
+        // succeed may be taken up again.
+        let may_follow_the_end = matches!(
+            record,
+            Record::Undone { .. }
+                | Record::UndoFailed { .. }
+                | Record::Delivered { .. }
+                | Record::Resumed { .. }
+                | Record::Closed {
+                    status: RunStatus::Swept,
+                    ..
+                }
+        );
+        if self.closed.is_some() && !may_follow_the_end {
             return Err(IllegalRecord::AfterClose);
         }
         match record {
             Record::Opened { .. } => Ok(()),
+            Record::Resumed { at } => {
+                if self.closed == Some(RunStatus::Succeeded) {
+                    return Err(IllegalRecord::ResumedAfterSuccess);
+                }
+                self.closed = None;
+                self.resumed.push(*at);
+                Ok(())
+            }
             Record::Intent {
                 number,
                 cell,
@@ -183,12 +251,38 @@ impl JournalState {
 
     /// The run, once the journal is opened.
     pub fn run(&self) -> Option<&RunId> {
-        self.run.as_ref().map(|(run, _)| run)
+        self.opened.as_ref().map(|opened| &opened.run)
     }
 
     /// When the run started.
     pub fn started(&self) -> Option<Timestamp> {
-        self.run.as_ref().map(|(_, at)| *at)
+        self.opened.as_ref().map(|opened| opened.at)
+    }
+
+    /// What the opening record says; none if the journal holds no whole record.
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.as_ref()
+    }
+
+    /// When the run was taken up again, if it was.
+    pub fn resumed(&self) -> &[Timestamp] {
+        &self.resumed
+    }
+
+    /// All effects, in the order in which they were begun.
+    pub fn effects(&self) -> impl DoubleEndedIterator<Item = (EffectNumber, &EffectEntry)> {
+        self.effects.iter().map(|(number, entry)| (*number, entry))
+    }
+
+    /// The latest effect of `cell` that is `effect` and that has happened, or may have, and was not undone.
+    pub fn earlier(
+        &self,
+        cell: &CellName,
+        effect: &Effect,
+    ) -> Option<(EffectNumber, &EffectEntry)> {
+        self.effects().rev().find(|(_, entry)| {
+            entry.cell == *cell && entry.state.may_stand() && effect.is(&entry.effect)
+        })
     }
 
     /// How the run ended; none if it is still going, or died.
@@ -204,12 +298,7 @@ impl JournalState {
     /// What must be undone, latest first: everything that left or may have left something, but what is part of the
     /// result or kept.
     pub fn outstanding(&self) -> Vec<(EffectNumber, &EffectEntry)> {
-        self.remaining(|state| {
-            matches!(
-                state,
-                EffectState::InFlight | EffectState::Unknown | EffectState::Done(_)
-            )
-        })
+        self.remaining(EffectState::may_stand)
     }
 
     /// What stays for a person, latest first.

@@ -29,8 +29,6 @@ pub enum CacheDecision {
     Build {
         /// Why, in words.
         reason: String,
-        /// The tags by which the image is found later.
-        tags: Tags,
     },
 }
 
@@ -208,7 +206,6 @@ pub async fn decide(
 ) -> Result<CacheDecision, StepError> {
     let identified = identify(stage, &source.image_id, options.venue)?;
     let state = look_up(region, clock, stage, &identified, options).await?;
-    let tags = identified.tags;
     match state {
         CacheState::Hit(image) => {
             let age = image
@@ -220,10 +217,9 @@ pub async fn decide(
                 image: Box::new(image),
             })
         }
-        CacheState::Pending(image) => wait_for_other(clock, images, image, spec, tags).await,
+        CacheState::Pending(image) => wait_for_other(clock, images, image, spec).await,
         CacheState::Miss(reason) => Ok(CacheDecision::Build {
             reason: format!("builds: {reason}"),
-            tags,
         }),
     }
 }
@@ -234,7 +230,6 @@ async fn wait_for_other(
     images: &ImagePoller,
     image: Image,
     spec: &CellSpec,
-    tags: Tags,
 ) -> Result<CacheDecision, StepError> {
     let by = image.tags.get(tag::RUN).unwrap_or("another run").to_owned();
     let until = deadline(clock, spec.image.wait);
@@ -266,11 +261,9 @@ async fn wait_for_other(
         }),
         Err(WaitError::Impossible(why)) => Ok(CacheDecision::Build {
             reason: format!("builds: {id} of {by} came to nothing: {why}"),
-            tags,
         }),
         Err(WaitError::Deadline { .. }) => Ok(CacheDecision::Build {
             reason: format!("builds: {id} of {by} is still not complete"),
-            tags,
         }),
         Err(WaitError::Cloud(error)) => Err(error.into()),
     }

@@ -4,13 +4,16 @@ pub mod cache;
 pub mod source;
 
 use crate::failure::StepError;
+use crate::lifetime::shortage;
 use crate::options::{RunOptions, Venue};
 use crate::ports::Ports;
 use crate::run::{cell_name, cell_spec_for, plan_facts};
-use crate::spec::{AddressSpec, CellSpec};
+use crate::spec::{AddressChoice, AddressSpec, CellSpec, FallBack, PurchaseSpec};
+use crate::steps::candidates::find_subnets;
+use crate::steps::members;
 use cache::{CacheState, identify, look_up};
-use cloud::{AddressFilter, CallerIdentity, Image, Region};
-use pipeline::model::{Pipeline, Source, Stage};
+use cloud::{Address, CallerIdentity, Image, Region};
+use pipeline::model::{Pipeline, Source, Stage, TimeSpan};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -48,11 +51,23 @@ pub struct PlanRow {
     pub source_image: Option<String>,
     /// That image's name, or the stage that makes it.
     pub source_name: String,
-    /// The machine.
+    /// The instance type that is tried first.
     pub instance_type: String,
-    /// The Elastic IP's allocation, if it uses one.
+    /// All instance types, in the order they are tried.
+    pub instance_types: Vec<String>,
+    /// The subnets, in the order they are tried.
+    pub subnets: Vec<String>,
+    /// `on-demand`, `spot`, or `spot, else on-demand`.
+    pub purchase: String,
+    /// The most to pay for a spot instance, in US dollars per hour; none for the on-demand price.
+    pub spot_max_price: Option<String>,
+    /// After how long the instance terminates itself, as the pipeline has it: `4h`.
+    pub max_lifetime: String,
+    /// What a person should look at before running it.
+    pub warnings: Vec<String>,
+    /// The Elastic IP, if it uses one: `eipalloc-… (address)`, or `pool KEY=VALUE`.
     pub address: Option<String>,
-    /// `free`, or what it is bound to.
+    /// `free`, or what it is bound to; of a pool, how many are free: `2 of 3 free`.
     pub address_state: Option<String>,
     /// Provisioners that the rehearsal would skip.
     pub skipped: Vec<String>,
@@ -103,27 +118,26 @@ async fn plan_stage(
     let facts = plan_facts(ports.clock.now(), identity, options, stage, source.as_ref());
     let spec = cell_spec_for(&cell, &options.region, stage, &facts)?;
     let mut row = first_row(&spec, options);
+    // One subnet alone cannot be in several VPCs.
+    if spec.launch.subnets.len() > 1 {
+        find_subnets(region, &spec.launch.subnets).await?;
+    }
     match &spec.connect.address {
-        AddressSpec::Elastic { allocation, .. } => {
-            let addresses = region
-                .addresses(&AddressFilter::allocation(allocation))
-                .await?;
-            let address =
-                addresses
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| StepError::AddressUnknown {
-                        allocation: allocation.to_string(),
-                        region: region.name().to_string(),
-                    })?;
-            row.address = Some(format!("{} ({})", allocation, address.public_ip));
-            row.address_state = Some(match address.binding {
-                None => String::from("free"),
-                Some(binding) => match binding.instance_id {
-                    Some(id) => format!("bound to {id}"),
-                    None => String::from("bound to a network interface"),
-                },
+        AddressSpec::Elastic { choice, .. } => {
+            let addresses = members(region, choice).await?;
+            row.address = Some(match choice {
+                AddressChoice::One(allocation) => {
+                    let ips = addresses
+                        .iter()
+                        .map(|address| address.public_ip.to_string());
+                    format!("{allocation} ({})", ips.collect::<Vec<_>>().join(", "))
+                }
+                AddressChoice::Pool(tags) => {
+                    let tags = tags.iter().map(|(key, value)| format!("{key}={value}"));
+                    format!("pool {}", tags.collect::<Vec<_>>().join(" "))
+                }
             });
+            row.address_state = Some(address_state(choice, &addresses));
         }
         AddressSpec::Public | AddressSpec::Private => {}
     }
@@ -162,6 +176,25 @@ async fn plan_stage(
     Ok((row, image))
 }
 
+/// What the addresses to choose from are bound to.
+fn address_state(choice: &AddressChoice, addresses: &[Address]) -> String {
+    let bound: Vec<_> = addresses
+        .iter()
+        .filter_map(|address| address.binding.as_ref())
+        .collect();
+    match (choice, bound.first()) {
+        (AddressChoice::Pool(_), _) => {
+            let free = addresses.len() - bound.len();
+            format!("{free} of {} free", addresses.len())
+        }
+        (AddressChoice::One(_), None) => String::from("free"),
+        (AddressChoice::One(_), Some(binding)) => match &binding.instance_id {
+            Some(id) => format!("bound to {id}"),
+            None => String::from("bound to a network interface"),
+        },
+    }
+}
+
 fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
     let skipped = match options.venue {
         Venue::Aws => Vec::new(),
@@ -172,12 +205,37 @@ fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
             .map(|p| p.name.clone())
             .collect(),
     };
+    let (purchase, spot_max_price) = match &spec.launch.purchase {
+        PurchaseSpec::OnDemand => ("on-demand", None),
+        PurchaseSpec::Spot {
+            max_price,
+            fall_back: FallBack::None,
+        } => ("spot", max_price.clone()),
+        PurchaseSpec::Spot {
+            max_price,
+            fall_back: FallBack::OnDemand,
+        } => ("spot, else on-demand", max_price.clone()),
+    };
     PlanRow {
         stage: spec.cell.stage.clone(),
         cell: spec.cell.cell.clone(),
         region: spec.region.to_string(),
         image_name: spec.image.name.clone(),
-        instance_type: spec.launch.instance_type.clone(),
+        instance_type: spec.launch.machines.first().cloned().unwrap_or_default(),
+        instance_types: spec.launch.machines.clone(),
+        subnets: spec
+            .launch
+            .subnets
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        purchase: purchase.to_owned(),
+        spot_max_price,
+        max_lifetime: TimeSpan::from_secs(spec.launch.max_lifetime.as_secs()).to_string(),
+        warnings: shortage(spec)
+            .map(|short| short.to_string())
+            .into_iter()
+            .collect(),
         skipped,
         share: spec
             .image

@@ -141,13 +141,14 @@ pub(crate) fn cell_spec_for(
 
 fn launch(launch: &model::Launch, facts: &RunFacts) -> Result<LaunchSpec, StepError> {
     Ok(LaunchSpec {
-        instance_type: launch.instance_type.to_string(),
-        subnet: match &launch.subnet {
-            model::SubnetChoice::Id(id) => SubnetSpec::Id(id.as_str().into()),
-            model::SubnetChoice::DefaultVpc { zone } => SubnetSpec::DefaultVpc {
-                zone: zone.as_ref().map(ToString::to_string),
-            },
-        },
+        machines: launch
+            .instance_types
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        subnets: launch.subnets.iter().map(|s| subnet(&s.value)).collect(),
+        purchase: purchase(&launch.spot),
+        max_lifetime: launch.max_lifetime.get(),
         security_groups: launch
             .security_groups
             .iter()
@@ -167,6 +168,28 @@ fn launch(launch: &model::Launch, facts: &RunFacts) -> Result<LaunchSpec, StepEr
         public_ip: launch.public_ip,
         tags: rendered_tags(&launch.tags, "launch.tags", facts)?,
     })
+}
+
+fn subnet(choice: &model::SubnetChoice) -> SubnetSpec {
+    match choice {
+        model::SubnetChoice::Id(id) => SubnetSpec::Id(id.as_str().into()),
+        model::SubnetChoice::DefaultVpc { zone } => SubnetSpec::DefaultVpc {
+            zone: zone.as_ref().map(ToString::to_string),
+        },
+    }
+}
+
+fn purchase(spot: &model::Spot) -> PurchaseSpec {
+    match spot {
+        model::Spot::No => PurchaseSpec::OnDemand,
+        model::Spot::Yes(terms) => PurchaseSpec::Spot {
+            max_price: terms.max_price.as_ref().map(ToString::to_string),
+            fall_back: match terms.fall_back {
+                model::FallBack::OnDemand => FallBack::OnDemand,
+                model::FallBack::None => FallBack::None,
+            },
+        },
+    }
 }
 
 fn volumes(volumes: &[model::Volume]) -> Vec<EbsVolume> {
@@ -201,7 +224,12 @@ fn connect(connect: &model::Connect) -> ConnectSpec {
             model::Address::Public => AddressSpec::Public,
             model::Address::Private => AddressSpec::Private,
             model::Address::ElasticIp(elastic) => AddressSpec::Elastic {
-                allocation: elastic.allocation.as_str().into(),
+                choice: match &elastic.choice {
+                    model::ElasticIpChoice::One(allocation) => {
+                        AddressChoice::One(allocation.as_str().into())
+                    }
+                    model::ElasticIpChoice::Pool(tags) => AddressChoice::Pool(tags.clone()),
+                },
                 by: match elastic.bind {
                     model::Bind::UserData => AddressBinder::UserData,
                     model::Bind::Api => AddressBinder::Api,

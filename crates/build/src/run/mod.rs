@@ -9,15 +9,17 @@
 //! ```
 
 mod convert;
+mod leases;
 mod outputs;
+mod recovery;
 mod stage;
 
 use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::journal::{Journal, JournalReader, Opening, RunDirectory};
-use crate::lease::{release_lease, renew};
+use crate::journal::{Journal, JournalReader, Opened, Opening, RunDirectory};
+use crate::lease::Leases;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId};
 use crate::options::{RunOptions, Venue};
@@ -29,18 +31,43 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use pipeline::Loaded;
 use pipeline::model::{Pipeline, Source};
 use stage::{StageOutcome, run_stage};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 pub(crate) use convert::{cell_name, cell_spec_for, plan_facts};
 
-/// How often a held lease is renewed.
-const RENEW_EVERY: Duration = Duration::from_secs(30);
-
 /// Does one run, whatever happens to its end: the report says what is there, what failed and what is left.
 pub async fn run(
+    loaded: Arc<Loaded>,
+    run: RunId,
+    options: RunOptions,
+    ports: Ports,
+    cancellation: Cancellation,
+) -> Report {
+    conduct(Start::New, loaded, run, options, ports, cancellation).await
+}
+
+/// Goes on with a run whose process died, from the last effect that its journal says was finished.
+pub async fn resume(
+    loaded: Arc<Loaded>,
+    run: RunId,
+    options: RunOptions,
+    ports: Ports,
+    cancellation: Cancellation,
+) -> Report {
+    conduct(Start::Again, loaded, run, options, ports, cancellation).await
+}
+
+/// Whether a run begins, or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    New,
+    Again,
+}
+
+async fn conduct(
+    start: Start,
     loaded: Arc<Loaded>,
     run: RunId,
     options: RunOptions,
@@ -54,7 +81,16 @@ pub async fn run(
             .secrets()
             .map(pipeline::template::Secret::expose),
     );
-    let begun = begin(&loaded, &run, &options, &ports, &cancellation, mask.clone()).await;
+    let begun = begin(
+        start,
+        &loaded,
+        &run,
+        &options,
+        &ports,
+        &cancellation,
+        mask.clone(),
+    )
+    .await;
     let (context, identity) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -62,14 +98,51 @@ pub async fn run(
         }
     };
     let context = Arc::new(context);
-    let results = {
-        let stages = run_stages(pipeline, &context, &identity);
-        tokio::select! {
-            results = stages => results,
-            never = renew_leases(&context) => match never {},
-        }
+    let work = async {
+        let results = match leases::begin(&context, pipeline).await {
+            Ok(()) => {
+                let dead = recovery::find(&context, identity.account.as_str());
+                recovery::finish_available_images(&context, &dead).await;
+                let stages = run_stages(pipeline, &context, &identity);
+                let (results, ()) = futures::join!(stages, recovery::clear(&context, dead));
+                results
+            }
+            Err(error) => without_stages(&context, pipeline, error),
+        };
+        finish(pipeline, &context, results).await
     };
-    finish(pipeline, &context, results).await
+    // Also while the run clears up after itself: whoever takes it for dead would do the same at the same time.
+    tokio::select! {
+        report = work => report,
+        never = leases::keep_renewing(&context) => match never {},
+    }
+}
+
+/// What a run comes to that failed before its first stage.
+fn without_stages(context: &RunContext, pipeline: &Pipeline, error: StepError) -> Results {
+    let hint = error.hint();
+    let cell = CellName {
+        stage: pipeline.name.to_string(),
+        cell: context.options.region.to_string(),
+    };
+    let failure = CellFailure::new(cell, Step::Resolve, error);
+    let message = context.masked(&failure.message());
+    context.tell(Event::Failed {
+        cell: failure.cell.clone(),
+        step: failure.step,
+        error: message.clone(),
+        hint: hint.clone(),
+    });
+    Results {
+        failures: vec![ReportedFailure {
+            stage: failure.cell.stage,
+            cell: failure.cell.cell,
+            step: failure.step.name().to_owned(),
+            error: message,
+            hint,
+        }],
+        ..Results::default()
+    }
 }
 
 /// What the stages came to.
@@ -83,6 +156,7 @@ struct Results {
 }
 
 async fn begin(
+    start: Start,
     loaded: &Loaded,
     run: &RunId,
     options: &RunOptions,
@@ -101,15 +175,32 @@ async fn begin(
         rehearsal: options.venue == Venue::Rehearsal,
     });
     let directory = RunDirectory::of(&options.state_dir, run);
-    let started = ports.clock.now();
-    let opening = Opening {
-        pipeline: pipeline.name.to_string(),
-        file: loaded.file.display().to_string(),
-        account: identity.account.to_string(),
-        region: options.region.to_string(),
-        endpoint: options.endpoint.clone(),
+    let watch = ports.journal_watch.clone();
+    let (journal, started) = match start {
+        Start::New => {
+            let started = ports.clock.now();
+            let opening = Opening {
+                pipeline: pipeline.name.to_string(),
+                file: loaded.file.display().to_string(),
+                account: identity.account.to_string(),
+                region: options.region.to_string(),
+                endpoint: options.endpoint.clone(),
+                invocation: options.invocation.clone(),
+            };
+            let journal = Journal::create(&directory, run, opening, started, watch)?;
+            (journal, started)
+        }
+        Start::Again => {
+            let journal = Journal::reopen(&directory, run, watch)?;
+            let state = journal.state();
+            let opened = state.opened().ok_or(StepError::CannotGoOn {
+                why: String::from("its journal ends before its first record: nothing was begun"),
+            })?;
+            refuse_another_account(opened, &identity, options)?;
+            (journal, opened.at)
+        }
     };
-    let journal = Arc::new(Journal::create(&directory, run, opening, started)?);
+    let journal = Arc::new(journal);
     let region = ports.account.region(&options.region);
     let effects = Effects::new(
         run.clone(),
@@ -118,6 +209,9 @@ async fn begin(
         ports.account.clone(),
         options.endpoint.clone(),
     );
+    if start == Start::Again {
+        effects.resumed()?;
+    }
     let context = RunContext {
         options: options.clone(),
         effects,
@@ -126,12 +220,36 @@ async fn begin(
         directory,
         pipeline: pipeline.name.to_string(),
         started,
-        leases: Mutex::new(BTreeMap::new()),
+        leases: Leases::default(),
         instances: cloud::wait::instance_poller(region.clone(), ports.clock.clone()),
         images: cloud::wait::image_poller(region, ports.clock.clone()),
         ports: ports.clone(),
     };
     Ok((context, identity))
+}
+
+/// What a run made lies in one account, at one endpoint: with other credentials nothing of it would be found.
+fn refuse_another_account(
+    opened: &Opened,
+    identity: &CallerIdentity,
+    options: &RunOptions,
+) -> Result<(), StepError> {
+    let found = identity.account.as_str();
+    if opened.account == found && opened.endpoint == options.endpoint {
+        return Ok(());
+    }
+    let at = |endpoint: &Option<String>| {
+        endpoint
+            .as_ref()
+            .map(|url| format!(" at {url}"))
+            .unwrap_or_default()
+    };
+    Err(StepError::OtherAccount {
+        wanted: opened.account.clone(),
+        wanted_at: at(&opened.endpoint),
+        found: found.to_owned(),
+        found_at: at(&options.endpoint),
+    })
 }
 
 /// The report of a run that ended before it could create anything.
@@ -145,13 +263,21 @@ fn never_begun(
     error: StepError,
 ) -> Report {
     let hint = error.hint();
+    // A folder that cannot be written or another account's run are the caller's to mend.
+    let by_caller = matches!(
+        error,
+        StepError::Journal(_) | StepError::OtherAccount { .. } | StepError::CannotGoOn { .. }
+    );
     let cell = CellName {
         stage: pipeline.name.to_string(),
         cell: options.region.to_string(),
     };
     let failure = CellFailure::new(cell.clone(), Step::Resolve, error);
     let message = mask.apply(&failure.message()).into_owned();
-    let exit = exit_code(cancellation.requested(), true, false);
+    let exit = match exit_code(cancellation.requested(), true, false) {
+        ExitCode::Failed if by_caller => ExitCode::BadInput,
+        other => other,
+    };
     ports.observer.observe(&Event::Failed {
         cell: cell.clone(),
         step: Step::Resolve,
@@ -258,58 +384,9 @@ async fn run_stages(
     results
 }
 
-/// Renews the leases that the run holds, for as long as it is polled.
-async fn renew_leases(context: &RunContext) -> std::convert::Infallible {
-    let region = context.ports.account.region(&context.options.region);
-    loop {
-        context.ports.clock.sleep(RENEW_EVERY).await;
-        let held: Vec<_> = context
-            .leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect();
-        for mut lease in held {
-            // A renewal that fails is tried again in time: a holder counts as dead only after four misses.
-            if renew(region.as_ref(), &mut lease).await.is_err() {
-                continue;
-            }
-            let given_back = {
-                let mut leases = context
-                    .leases
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                match leases.get_mut(&lease.name) {
-                    Some(known) => {
-                        *known = lease.clone();
-                        false
-                    }
-                    None => true,
-                }
-            };
-            // Given back while it was renewed: the renewal has made it anew. If this fails, waiters take it over after
-            // two minutes.
-            if given_back
-                && let Err(error) =
-                    release_lease(region.as_ref(), &lease.name, context.effects.run()).await
-            {
-                let cell = CellName {
-                    stage: context.pipeline.clone(),
-                    cell: lease.name.clone(),
-                };
-                context.tell(Event::Warning {
-                    cell,
-                    text: error.to_string(),
-                });
-            }
-        }
-    }
-}
-
 async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Results) -> Report {
     // Cells undo after themselves; what is outstanding now belongs to none, or resisted and is tried once more.
-    let resisted = context.effects.unmake_all(None).await;
+    let resisted = leases::end(context).await;
     let mut left_behind = resisted;
     left_behind.retain(|resource| !resource.id.is_empty());
     let cancelled = results.cancelled.or(context.cancellation.requested());
@@ -351,6 +428,16 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
             error: message,
             hint: None,
         });
+    }
+    if let Some(why) = context.effects.unwritten() {
+        let cell = CellName {
+            stage: pipeline.name.to_string(),
+            cell: String::from("journal"),
+        };
+        let text = format!(
+            "what was removed could not be written down: {why} `qib runs` and `qib sweep` may look for it once more."
+        );
+        context.tell(Event::Warning { cell, text });
     }
     let report = make_report(&results, left_behind);
     if let Err(error) = context.effects.close(report.exit.status()) {

@@ -7,13 +7,15 @@ use crate::journal::{Effect, EffectState, Outcome};
 use crate::lease::image_folder;
 use crate::names::tag;
 use crate::options::OnFailure;
-use crate::plan::cache::{CacheDecision, decide};
+use crate::plan::cache::{CacheDecision, CacheState, Identified, decide, identify, look_up};
 use crate::plan::source::find_source;
 use crate::report::{LeftResource, ReportedImage, WayIn};
+use crate::resumption::{Point, Resumption, resumption};
+use crate::spec::CellSpec;
 use crate::steps::lease::{HeldLease, queue};
-use crate::steps::{self, CellContext, Progress, RunContext};
+use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
 use crate::way_in;
-use cloud::{CallerIdentity, ErrorKind, Image, Region, Tags};
+use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Region, Tags};
 use pipeline::model::{Cache, Source, Stage};
 use std::sync::Arc;
 
@@ -97,7 +99,27 @@ async fn find_or_build(
     ));
     let facts = facts_for(context, identity, &source);
     let spec = cell_spec(context, stage, &facts).map_err(fail)?;
+    if let Some(image) = delivered_before(context).await.map_err(fail)? {
+        context.note(format!(
+            "image {} was finished by an earlier process of this run",
+            image.image_id
+        ));
+        context.finish(Step::Resolve);
+        steps::share_cached(context, &image, &spec.image).await?;
+        let reported = reported(context, &image, false, skipped_of(&image));
+        return Ok((image, reported));
+    }
     let options = &context.run().options;
+    let identified = identify(stage, &source.image_id, options.venue).map_err(fail)?;
+    let from = Ingredients {
+        source: &source,
+        inputs: identified.key.as_str(),
+    };
+    let mut spec = spec;
+    spec.image.cache_tags = identified.tags.clone();
+    if let Some(built) = go_on(context, stage, &spec, from, &identified, progress).await? {
+        return Ok(built);
+    }
     let look = || {
         decide(
             context.region(),
@@ -111,16 +133,16 @@ async fn find_or_build(
     };
     let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
     let lease = match &decision {
-        CacheDecision::Build { tags, .. } => {
-            building_lease(context, stage, tags).await.map_err(fail)?
-        }
+        CacheDecision::Build { .. } => building_lease(context, stage, &identified.tags)
+            .await
+            .map_err(fail)?,
         CacheDecision::Reuse { .. } => None,
     };
     if lease.is_some() {
         // Whoever was before us in the line may have built it.
         decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
     }
-    let (spec, reason) = match decision {
+    let reason = match decision {
         CacheDecision::Reuse { image, reason } => {
             let image = *image;
             context.finish(Step::Resolve);
@@ -132,25 +154,28 @@ async fn find_or_build(
             });
             give_back(context, lease.as_ref()).await?;
             steps::share_cached(context, &image, &spec.image).await?;
-            let skipped = image
-                .tags
-                .get(tag::PARTLY_REHEARSED)
-                .map(|names| names.split(", ").map(str::to_owned).collect());
-            let reported = reported(context, &image, true, skipped.unwrap_or_default());
+            let reported = reported(context, &image, true, skipped_of(&image));
             return Ok((image, reported));
         }
-        CacheDecision::Build { reason, tags } => {
-            let mut spec = spec;
-            spec.image.cache_tags = tags;
-            (spec, reason)
-        }
+        CacheDecision::Build { reason } => reason,
     };
     context.note(reason);
     refuse_taken_name(context, &spec.image.name)
         .await
         .map_err(fail)?;
     context.finish(Step::Resolve);
-    let built = steps::build_cell(context, &spec, &source, progress).await?;
+    build(context, &spec, from, Point::Guest, lease, progress).await
+}
+
+async fn build(
+    context: &CellContext,
+    spec: &CellSpec,
+    from: Ingredients<'_>,
+    point: Point,
+    lease: Option<HeldLease>,
+    progress: &Progress,
+) -> Result<(Image, ReportedImage), CellFailure> {
+    let built = steps::build_cell(context, spec, from, point, progress).await?;
     give_back(context, lease.as_ref()).await?;
     context.run().tell(Event::Built {
         cell: context.cell().clone(),
@@ -159,6 +184,88 @@ async fn find_or_build(
     });
     let reported = reported(context, &built.image, false, built.skipped);
     Ok((built.image, reported))
+}
+
+/// Goes on where an earlier process of the run had come to. None if there is nothing to go on with: then what stood has
+/// been removed.
+async fn go_on(
+    context: &CellContext,
+    stage: &Stage,
+    spec: &CellSpec,
+    from: Ingredients<'_>,
+    identified: &Identified,
+    progress: &Progress,
+) -> Result<Option<(Image, ReportedImage)>, CellFailure> {
+    let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
+    let state = context.effects().state();
+    let why = match resumption(&state, context.cell(), &recipe(spec), from.inputs) {
+        Resumption::Fresh => return Ok(None),
+        Resumption::StartOver { why } => why,
+        Resumption::GoOn(point) => {
+            let lease = building_lease(context, stage, &identified.tags)
+                .await
+                .map_err(fail)?;
+            let options = &context.run().options;
+            let looked = look_up(
+                context.region(),
+                context.clock(),
+                stage,
+                identified,
+                options,
+            )
+            .await
+            .map_err(fail)?;
+            if let CacheState::Hit(image) = looked {
+                give_back(context, lease.as_ref()).await?;
+                format!("{} has been made by another run meanwhile", image.image_id)
+            } else {
+                context.note(point.describe());
+                context.finish(Step::Resolve);
+                match build(context, spec, from, point, lease, progress).await {
+                    Err(failure) if matches!(*failure.error, StepError::CannotGoOn { .. }) => {
+                        failure.error.to_string()
+                    }
+                    done => return done.map(Some),
+                }
+            }
+        }
+    };
+    context.note(format!(
+        "what an earlier process of this run had begun is thrown away: {why}"
+    ));
+    context.drop_leases().await;
+    let left = context.effects().unmake_all(Some(context.cell())).await;
+    if let Some(resource) = left.first() {
+        let why = format!(
+            "{} {} could not be removed: {}",
+            resource.kind, resource.id, resource.reason
+        );
+        return Err(fail(StepError::CannotGoOn { why }));
+    }
+    forget_keys(context).map_err(fail)?;
+    Ok(None)
+}
+
+/// The cell's image, if an earlier process of the run finished it.
+async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
+    let Some((id, _)) = context.effects().delivered(context.cell()) else {
+        return Ok(None);
+    };
+    let filter = cloud::ImageFilter {
+        image_ids: vec![id.as_str().into()],
+        ..cloud::ImageFilter::default()
+    };
+    let found = context.region().images(&filter).await?.into_iter().next();
+    Ok(found.filter(|image| image.state == ImageState::Available))
+}
+
+/// The provisioners that were skipped when the image was made.
+fn skipped_of(image: &Image) -> Vec<String> {
+    image
+        .tags
+        .get(tag::PARTLY_REHEARSED)
+        .map(|names| names.split(", ").map(str::to_owned).collect())
+        .unwrap_or_default()
 }
 
 fn reported(
@@ -246,7 +353,7 @@ async fn after_failure(
         step: Step::CleanUp,
     });
     // Renewing what is given back would claim it again.
-    context.drop_leases();
+    context.drop_leases().await;
     let left = context.effects().unmake_all(Some(context.cell())).await;
     if way_in.is_none()
         && let Err(error) = forget_keys(context)
@@ -317,10 +424,11 @@ async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
     };
     let tags = Tags::new().with(tag::KEPT, "keep-on-failure");
     let resources = [instance.to_string()];
-    let call = context.region().create_tags(&resources, &tags);
     if let Err(error) = context
         .effects()
-        .make(context.cell(), effect, call, |()| Outcome::Done)
+        .set(context.cell(), effect, async || {
+            context.region().create_tags(&resources, &tags).await
+        })
         .await
     {
         context.warn(format!(

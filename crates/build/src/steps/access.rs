@@ -3,11 +3,13 @@
 use super::context::CellContext;
 use crate::failure::StepError;
 use crate::guest::Identity;
-use crate::journal::{Effect, EffectNumber, JournalError, Outcome};
+use crate::journal::{Effect, JournalError};
 use crate::names::{resource_name, tag};
 use crate::spec::{CellSpec, HostKeySpec, KeySpec};
 use crate::undo::own;
-use cloud::{CloudError, ErrorKind};
+use crate::way_in;
+use cloud::{CloudError, ErrorKind, KeyPairId};
+use serde::{Deserialize, Serialize};
 use ssh::{KeyAlgorithm, KeyPair};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,41 +24,61 @@ pub(super) struct Access {
     pub login_key: Option<String>,
     /// The key pair's name in EC2, if EC2 hands the key to the guest.
     pub key_name: Option<String>,
-    /// The key pair in EC2.
-    pub key_pair: Option<EffectNumber>,
-    /// The host keys made for this cell (`host_key: inject`).
+    /// The host keys made for this cell (`host_key: inject`), to be put into the instance that is launched now; none if
+    /// it was launched before.
     pub host_keys: Vec<Arc<KeyPair>>,
-    /// The private key's file, once it is written.
+    /// Their public halves, by which the host proves who it is.
+    pub host_public: Vec<HostPublic>,
+    /// The private key's file; none if an agent holds the key.
     pub key_file: Option<PathBuf>,
+}
+
+/// The public half of a host key that was made for the cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HostPublic {
+    /// In OpenSSH's format.
+    pub key: String,
+    /// Its SHA-256 fingerprint.
+    pub fingerprint: String,
+}
+
+/// Whether the cell's instance is there already, launched by an earlier process of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instance {
+    /// It is to be launched: keys may be made.
+    ToBeLaunched,
+    /// It is there, and knows the keys that were made for it.
+    Launched,
 }
 
 /// Makes the keys, and the key pair in EC2 where EC2 is to hand the key to the guest.
 ///
+/// The login key and the host's public keys are in the cell's folder before anything knows them, so that a run that is
+/// taken up again still gets in. They go when the cell ends.
+///
 /// EC2's ImportKeyPair takes RSA and ed25519 only, so an ECDSA key goes in by user-data and the instance is launched
 /// without a key name. <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/create-key-pairs.html>
-pub(super) async fn prepare(context: &CellContext, spec: &CellSpec) -> Result<Access, StepError> {
-    let host_keys = match spec.connect.host_key {
-        // Both kinds: cloud-init removes every host key that it is not given, and a host in FIPS mode has no ed25519.
-        HostKeySpec::Inject => [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]
-            .map(|kind| Arc::new(KeyPair::generate(kind)))
-            .to_vec(),
-        HostKeySpec::Console
-        | HostKeySpec::AcceptFirst
-        | HostKeySpec::Fingerprint(_)
-        | HostKeySpec::KnownHosts(_) => Vec::new(),
-    };
-    let mut access = match &spec.connect.key {
+pub(super) async fn prepare(
+    context: &CellContext,
+    spec: &CellSpec,
+    instance: Instance,
+) -> Result<Access, StepError> {
+    let folder = context.run().directory.cell(context.cell())?;
+    let (host_keys, host_public) = host_keys(&folder, &spec.connect.host_key, instance)?;
+    let (identity, login_key, key_file) = match &spec.connect.key {
         KeySpec::Generated(algorithm) => {
-            let key = Arc::new(KeyPair::generate(*algorithm));
-            let login_key = Some(key.public_openssh());
-            Access {
-                identity: Identity::Key(key),
-                login_key,
-                key_name: None,
-                key_pair: None,
-                host_keys,
-                key_file: None,
-            }
+            let path = folder.join(way_in::LOGIN_KEY);
+            let key = match saved_key(&path, *algorithm)? {
+                Some(key) => key,
+                None if instance == Instance::Launched => {
+                    return Err(StepError::CannotGoOn {
+                        why: format!("its login key {} is gone", path.display()),
+                    });
+                }
+                None => new_key(context, &path, *algorithm).await?,
+            };
+            let public = key.public_openssh();
+            (Identity::Key(Arc::new(key)), Some(public), Some(path))
         }
         KeySpec::File(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| StepError::LocalFile {
@@ -65,17 +87,12 @@ pub(super) async fn prepare(context: &CellContext, spec: &CellSpec) -> Result<Ac
             })?;
             let key = KeyPair::from_openssh(&text)
                 .map_err(|error| StepError::Key(format!("{}: {error}", path.display())))?;
-            let key = Arc::new(key);
-            let login_key = Some(key.public_openssh());
-            let key_file = Some(path.clone());
-            Access {
-                identity: Identity::Key(key),
-                login_key,
-                key_name: None,
-                key_pair: None,
-                host_keys,
-                key_file,
-            }
+            let public = key.public_openssh();
+            (
+                Identity::Key(Arc::new(key)),
+                Some(public),
+                Some(path.clone()),
+            )
         }
         KeySpec::Agent => {
             let socket = context.run().options.agent_socket.clone().ok_or_else(|| {
@@ -90,15 +107,16 @@ pub(super) async fn prepare(context: &CellContext, spec: &CellSpec) -> Result<Ac
                 .agent_keys(&socket)
                 .await
                 .map_err(StepError::Key)?;
-            Access {
-                identity: Identity::Agent(socket),
-                login_key,
-                key_name: None,
-                key_pair: None,
-                host_keys,
-                key_file: None,
-            }
+            (Identity::Agent(socket), login_key, None)
         }
+    };
+    let mut access = Access {
+        identity,
+        login_key,
+        key_name: None,
+        host_keys,
+        host_public,
+        key_file,
     };
     let by_key_pair = access
         .login_key
@@ -106,25 +124,107 @@ pub(super) async fn prepare(context: &CellContext, spec: &CellSpec) -> Result<Ac
         .is_some_and(|key| key.starts_with("ssh-ed25519 ") || key.starts_with("ssh-rsa "));
     if let (true, Some(public)) = (by_key_pair, access.login_key.clone()) {
         let name = resource_name(context.run_id(), &spec.cell);
-        let effect = Effect::ImportKeyPair {
-            region: spec.region.clone(),
-            name: name.clone(),
-        };
-        let tags = spec.tags.clone().merged(&context.own_tags());
-        let made = context
-            .effects()
-            .make(
-                &spec.cell,
-                effect,
-                import(context, &name, &public, &tags),
-                |id| Outcome::KeyPair { id: id.clone() },
-            )
-            .await?;
-        context.note(format!("key pair {name} ({})", made.value));
+        if instance == Instance::ToBeLaunched {
+            import_key_pair(context, spec, &name, &public).await?;
+        }
         access.key_name = Some(name);
-        access.key_pair = Some(made.number);
     }
     Ok(access)
+}
+
+/// The host keys to put in, and their public halves.
+fn host_keys(
+    folder: &Path,
+    wanted: &HostKeySpec,
+    instance: Instance,
+) -> Result<(Vec<Arc<KeyPair>>, Vec<HostPublic>), StepError> {
+    match wanted {
+        HostKeySpec::Inject => {}
+        HostKeySpec::Console
+        | HostKeySpec::AcceptFirst
+        | HostKeySpec::Fingerprint(_)
+        | HostKeySpec::KnownHosts(_) => return Ok((Vec::new(), Vec::new())),
+    }
+    let path = folder.join(way_in::HOST_KEYS);
+    if instance == Instance::Launched {
+        let public = std::fs::read(&path)
+            .map_err(|error| error.to_string())
+            .and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()))
+            .map_err(|why| StepError::CannotGoOn {
+                why: format!("its host keys {} are gone: {why}", path.display()),
+            })?;
+        return Ok((Vec::new(), public));
+    }
+    // Both kinds: cloud-init removes every host key that it is not given, and a host in FIPS mode has no ed25519.
+    let keys = [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]
+        .map(|kind| Arc::new(KeyPair::generate(kind)))
+        .to_vec();
+    let public: Vec<HostPublic> = keys
+        .iter()
+        .map(|key| HostPublic {
+            key: key.public_openssh(),
+            fingerprint: key.fingerprint(),
+        })
+        .collect();
+    let text = serde_json::to_vec(&public).map_err(|error| StepError::LocalFile {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    write_private(&path, &text)?;
+    Ok((keys, public))
+}
+
+/// The login key that an earlier process of the run made; none if there is none, or it is of another kind.
+fn saved_key(path: &Path, algorithm: KeyAlgorithm) -> Result<Option<KeyPair>, StepError> {
+    match std::fs::read_to_string(path) {
+        // A file that was cut off by a crash is no key.
+        Ok(text) => Ok(KeyPair::from_openssh(&text)
+            .ok()
+            .filter(|key| key.algorithm() == algorithm)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StepError::LocalFile {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// A new login key, written down. A key pair of a lost key goes first: it has the name that the new one needs.
+async fn new_key(
+    context: &CellContext,
+    path: &Path,
+    algorithm: KeyAlgorithm,
+) -> Result<KeyPair, StepError> {
+    for number in context.standing(|effect| matches!(effect, Effect::ImportKeyPair { .. })) {
+        context.effects().unmake(number).await?;
+    }
+    let key = KeyPair::generate(algorithm);
+    write_private(path, key.private_openssh().expose().as_bytes())?;
+    Ok(key)
+}
+
+async fn import_key_pair(
+    context: &CellContext,
+    spec: &CellSpec,
+    name: &str,
+    public: &str,
+) -> Result<(), StepError> {
+    let effect = Effect::ImportKeyPair {
+        region: spec.region.clone(),
+        name: name.to_owned(),
+    };
+    let tags = spec.tags.clone().merged(&context.own_tags());
+    let made = context
+        .effects()
+        .make(
+            &spec.cell,
+            effect,
+            async || import(context, name, public, &tags).await,
+            async || find(context, name).await,
+        )
+        .await?;
+    context.note(format!("key pair {name} ({})", made.value));
+    Ok(())
 }
 
 /// Imports the key. A key pair of that name that carries the run's tag is the one of a lost reply.
@@ -133,36 +233,23 @@ async fn import(
     name: &str,
     public: &str,
     tags: &cloud::Tags,
-) -> Result<cloud::KeyPairId, CloudError> {
+) -> Result<KeyPairId, CloudError> {
     match context.region().import_key_pair(name, public, tags).await {
-        Err(error) if error.kind == ErrorKind::Duplicate => {
-            let found = context
-                .region()
-                .key_pairs(&own("key-name", name, context.run_id()))
-                .await?;
-            let ours = found
-                .into_iter()
-                .find(|pair| pair.tags.get(tag::RUN) == Some(context.run_id().as_str()));
-            ours.map(|pair| pair.key_pair_id).ok_or(error)
-        }
+        Err(error) if error.kind == ErrorKind::Duplicate => find(context, name).await?.ok_or(error),
         result => result,
     }
 }
 
-impl Access {
-    /// Writes the private key to the cell's folder, mode 0600, for a person to use. Gives its path; none if an agent
-    /// holds the key.
-    pub(super) fn write_key(&self, folder: &Path) -> Result<Option<PathBuf>, StepError> {
-        if self.key_file.is_some() {
-            return Ok(self.key_file.clone());
-        }
-        let Identity::Key(key) = &self.identity else {
-            return Ok(None);
-        };
-        let path = folder.join("id");
-        write_private(&path, key.private_openssh().expose().as_bytes())?;
-        Ok(Some(path))
-    }
+/// The run's own key pair of that name.
+async fn find(context: &CellContext, name: &str) -> Result<Option<KeyPairId>, CloudError> {
+    let found = context
+        .region()
+        .key_pairs(&own("key-name", name, context.run_id()))
+        .await?;
+    let ours = found
+        .into_iter()
+        .find(|pair| pair.tags.get(tag::RUN) == Some(context.run_id().as_str()));
+    Ok(ours.map(|pair| pair.key_pair_id))
 }
 
 /// Writes a file that only its owner can read, from the first byte on.

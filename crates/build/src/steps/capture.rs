@@ -4,7 +4,7 @@
 use super::access::Access;
 use super::connect::{GuestLink, LastLines};
 use super::context::CellContext;
-use super::group::{Groups, default_group};
+use super::group::default_group;
 use super::launch::{Launched, gone, wait_failed};
 use crate::event::Event;
 use crate::failure::StepError;
@@ -30,7 +30,7 @@ pub(super) async fn scrub(
     launched: &Launched,
     access: &Access,
 ) -> Result<(), StepError> {
-    let host_keys = if access.host_keys.is_empty() {
+    let host_keys = if access.host_public.is_empty() {
         "keep"
     } else {
         "remove"
@@ -52,6 +52,11 @@ pub(super) async fn scrub(
     };
     let mut output = LastLines::default();
     let session = link.ready(context, launched).await?;
+    let effect = Effect::Scrub {
+        region: context.region().name().clone(),
+        instance: launched.instance.instance_id.clone(),
+    };
+    let number = context.effects().announce(context.cell(), effect)?;
     let ended = context.race(session.run(&command, &mut output)).await?;
     let reason = match ended {
         Ok(CommandEnd::Exited(0)) => None,
@@ -69,32 +74,60 @@ pub(super) async fn scrub(
             last_lines: output.0,
         }),
         None => {
+            context
+                .effects()
+                .settle(number, &Ok(()), |()| Outcome::Done)?;
             link.close().await;
             Ok(())
         }
     }
 }
 
-/// Stops the instance, and removes its group and key pair, which nothing needs any more.
-pub(super) async fn stop(
-    context: &CellContext,
-    launched: &Launched,
-    subnet: &Subnet,
-    groups: &Groups,
-    access: &Access,
-) -> Result<(), StepError> {
+/// Stops the instance, and removes its group and key pair, which nothing needs any more. A one-time spot instance
+/// cannot be stopped: it is captured as it runs.
+pub(super) async fn stop(context: &CellContext, launched: &Launched) -> Result<(), StepError> {
     let region = context.region();
     let id = &launched.instance.instance_id;
-    let effect = Effect::StopInstance {
-        region: region.name().clone(),
-        instance: id.clone(),
-    };
-    context
-        .effects()
-        .make(context.cell(), effect, region.stop_instance(id), |()| {
-            Outcome::Done
-        })
-        .await?;
+    if launched.instance.purchase == Purchase::OnDemand {
+        let effect = Effect::StopInstance {
+            region: region.name().clone(),
+            instance: id.clone(),
+        };
+        context
+            .effects()
+            .set(context.cell(), effect, async || {
+                region.stop_instance(id).await
+            })
+            .await?;
+        wait_stopped(context, id).await?;
+    }
+    let own = context.standing(|effect| matches!(effect, Effect::CreateSecurityGroup { .. }));
+    if let (false, Some(vpc)) = (own.is_empty(), &launched.instance.vpc_id) {
+        // A group cannot go while an instance is in it, so the instance leaves it first: this way termination, which
+        // takes EC2 up to minutes, is off the path.
+        let replacement = vec![default_group(region, vpc).await?];
+        let effect = Effect::ReplaceGroups {
+            region: region.name().clone(),
+            instance: id.clone(),
+            groups: replacement.clone(),
+        };
+        context
+            .effects()
+            .set(context.cell(), effect, async || {
+                region.set_instance_groups(id, &replacement).await
+            })
+            .await?;
+        for number in own {
+            context.effects().unmake(number).await?;
+        }
+    }
+    for number in context.standing(|effect| matches!(effect, Effect::ImportKeyPair { .. })) {
+        context.effects().unmake(number).await?;
+    }
+    Ok(())
+}
+
+async fn wait_stopped(context: &CellContext, id: &InstanceId) -> Result<(), StepError> {
     let deadline = context.deadline(STOPPED_WITHIN);
     context
         .race(
@@ -110,29 +143,7 @@ pub(super) async fn stop(
                 }),
         )
         .await?
-        .map_err(|error| wait_failed(error, id, "stopped", STOPPED_WITHIN))?;
-
-    if let Some(own) = groups.own {
-        // A group cannot go while an instance is in it, so the instance leaves it first: this way termination, which
-        // takes EC2 up to minutes, is off the path.
-        let default = default_group(region, &subnet.vpc_id).await?;
-        let replacement = vec![default];
-        let effect = Effect::ReplaceGroups {
-            region: region.name().clone(),
-            instance: id.clone(),
-            groups: replacement.clone(),
-        };
-        let call = region.set_instance_groups(id, &replacement);
-        context
-            .effects()
-            .make(context.cell(), effect, call, |()| Outcome::Done)
-            .await?;
-        context.effects().unmake(own).await?;
-    }
-    if let Some(key_pair) = access.key_pair {
-        context.effects().unmake(key_pair).await?;
-    }
-    Ok(())
+        .map_err(|error| wait_failed(error, id, "stopped", STOPPED_WITHIN))
 }
 
 /// The image, and its effect in the journal.
@@ -166,7 +177,10 @@ pub(super) async fn create_image(
     }
     let request = ImageRequest {
         instance_id: launched.instance.instance_id.clone(),
-        capture: Capture::Stopped,
+        capture: match launched.instance.purchase {
+            Purchase::OnDemand => Capture::Stopped,
+            Purchase::Spot => Capture::Rebooting,
+        },
         name: spec.image.name.clone(),
         description: spec.image.description.clone(),
         volumes: spec.image.volumes.clone(),
@@ -180,9 +194,12 @@ pub(super) async fn create_image(
     };
     let made = context
         .effects()
-        .make(&spec.cell, effect, create(context, &request), |id| {
-            Outcome::Image { id: id.clone() }
-        })
+        .make(
+            &spec.cell,
+            effect,
+            async || create(context, &request).await,
+            async || find_own(context, &request.name).await,
+        )
         .await?;
     context.note(format!("image {} ({})", made.value, spec.image.name));
     let image = wait_available(context, spec, &made.value).await?;
@@ -196,16 +213,21 @@ pub(super) async fn create_image(
 async fn create(context: &CellContext, request: &ImageRequest) -> Result<ImageId, CloudError> {
     match context.region().create_image(request).await {
         Err(error) if error.kind == ErrorKind::Duplicate => {
-            let filter = ImageFilter {
-                owners: vec!["self".into()],
-                filters: crate::undo::own("name", &request.name, context.run_id()),
-                ..ImageFilter::default()
-            };
-            let ours = context.region().images(&filter).await?.into_iter().next();
-            ours.map(|image| image.image_id).ok_or(error)
+            find_own(context, &request.name).await?.ok_or(error)
         }
         result => result,
     }
+}
+
+/// The run's own image of that name.
+async fn find_own(context: &CellContext, name: &str) -> Result<Option<ImageId>, CloudError> {
+    let filter = ImageFilter {
+        owners: vec!["self".into()],
+        filters: crate::undo::own("name", name, context.run_id()),
+        ..ImageFilter::default()
+    };
+    let ours = context.region().images(&filter).await?.into_iter().next();
+    Ok(ours.map(|image| image.image_id))
 }
 
 async fn wait_available(

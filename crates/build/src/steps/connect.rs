@@ -15,7 +15,7 @@ use cloud::{InstanceFilter, InstanceState, Timestamp};
 use std::time::Duration;
 
 /// How long connecting may take where the pipeline does not say.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(5 * 60);
 /// The same for somebody who debugs and comes in from elsewhere.
 const DEBUG_CONNECT_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// How long one attempt may take.
@@ -213,9 +213,9 @@ async fn target(
     let host_keys = match &spec.connect.host_key {
         HostKeySpec::Inject => HostKeys::Pinned(
             access
-                .host_keys
+                .host_public
                 .iter()
-                .map(|key| key.public_openssh())
+                .map(|public| public.key.clone())
                 .collect(),
         ),
         HostKeySpec::Console => HostKeys::Pinned(console_keys(context, launched, deadline).await?),
@@ -315,17 +315,12 @@ fn way_in(
     };
     let host_fingerprints = match &target.host_keys {
         HostKeys::Pinned(_) => access
-            .host_keys
+            .host_public
             .iter()
-            .map(|key| key.fingerprint())
+            .map(|public| public.fingerprint.clone())
             .collect(),
         HostKeys::Fingerprint(fingerprint) => vec![fingerprint.clone()],
         HostKeys::KnownHosts(_) | HostKeys::AcceptFirst => Vec::new(),
-    };
-    let key_file = if context.run().options.keeps_keys() {
-        access.write_key(&folder)?
-    } else {
-        access.key_file.clone()
     };
     let way_in = WayIn {
         instance_id: launched.instance.instance_id.to_string(),
@@ -333,7 +328,10 @@ fn way_in(
         host: target.host.clone(),
         port: target.port,
         user: target.user.clone(),
-        key_file: key_file.map(|path| path.display().to_string()),
+        key_file: access
+            .key_file
+            .as_ref()
+            .map(|path| path.display().to_string()),
         known_hosts,
         host_fingerprints,
     };

@@ -4,25 +4,17 @@ use crate::cancel::Cancellation;
 use crate::effects::Effects;
 use crate::event::{Event, OutputStream, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::journal::{Effect, RunDirectory};
-use crate::lease::Lease;
+use crate::journal::{Effect, EffectNumber, RunDirectory};
+use crate::lease::Leases;
+use crate::lifetime;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId, tag};
 use crate::options::RunOptions;
 use crate::ports::Ports;
 use cloud::wait::{ImagePoller, InstancePoller};
-use cloud::{Clock, CloudError, ErrorKind, InstanceId, Region, Tags, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use cloud::{Clock, CloudError, InstanceId, Region, Tags, Timestamp};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// How long resources of a run may be taken for its own: what `qib:expires` says.
-const LIFETIME: Duration = Duration::from_secs(4 * 3600);
-
-/// How long EC2 may take until something that was just made shows in all its calls.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
-/// The pause between two looks at it.
-const VISIBILITY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What all cells of a run share.
 pub struct RunContext {
@@ -42,8 +34,8 @@ pub struct RunContext {
     pub pipeline: String,
     /// When the run started.
     pub started: Timestamp,
-    /// The leases that the run holds now, to be renewed.
-    pub leases: Mutex<BTreeMap<String, Lease>>,
+    /// The leases of the run, to be renewed.
+    pub leases: Leases,
     /// Waits on instances of the region, shared by all cells.
     pub instances: InstancePoller,
     /// Waits on images of the region, shared by all cells.
@@ -95,18 +87,56 @@ impl RunContext {
     }
 }
 
+/// How long the cell's instance lives.
+struct Life {
+    max_lifetime: Duration,
+    end: OnceLock<Timestamp>,
+}
+
+impl Life {
+    const fn of(max_lifetime: Duration) -> Self {
+        Self {
+            max_lifetime,
+            end: OnceLock::new(),
+        }
+    }
+}
+
 /// What the steps of one cell have at hand.
 #[derive(Clone)]
 pub struct CellContext {
     run: Arc<RunContext>,
     cell: CellName,
     region: Arc<dyn Region>,
+    life: Arc<Life>,
 }
 
 impl CellContext {
     /// The context of `cell`, which builds in `region`.
     pub fn new(run: Arc<RunContext>, cell: CellName, region: Arc<dyn Region>) -> Self {
-        Self { run, cell, region }
+        Self {
+            run,
+            cell,
+            region,
+            life: Arc::new(Life::of(lifetime::DEFAULT)),
+        }
+    }
+
+    /// The same for a cell whose instance lives for `max_lifetime`, from the moment its end is first asked for.
+    pub fn living_for(&self, max_lifetime: Duration) -> Self {
+        Self {
+            life: Arc::new(Life::of(max_lifetime)),
+            ..self.clone()
+        }
+    }
+
+    /// When the cell's instance terminates itself. Fixed by the first call, which is the launch's.
+    pub fn end_of_life(&self) -> Timestamp {
+        *self.life.end.get_or_init(|| self.end_from_now())
+    }
+
+    fn end_from_now(&self) -> Timestamp {
+        cloud::clock::after(self.clock().now(), self.life.max_lifetime)
     }
 
     /// The run.
@@ -197,19 +227,11 @@ impl CellContext {
 
     /// Does `call` on something that was just made, again while EC2 does not see it everywhere yet.
     /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
-    pub async fn until_visible<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, CloudError>
+    pub async fn until_visible<T, F>(&self, call: impl FnMut() -> F) -> Result<T, CloudError>
     where
         F: Future<Output = Result<T, CloudError>>,
     {
-        let until = self.deadline(VISIBLE_WITHIN);
-        loop {
-            match call().await {
-                Err(error) if error.kind == ErrorKind::NotFound && self.clock().now() < until => {
-                    self.clock().sleep(VISIBILITY_PAUSE).await;
-                }
-                result => return result,
-            }
-        }
+        cloud::retry::until_visible(self.clock(), call).await
     }
 
     /// Lets `duration` pass, unless the run is to stop.
@@ -222,18 +244,35 @@ impl CellContext {
         cloud::wait::deadline(self.clock(), allowed)
     }
 
-    /// The tags that everything of this cell carries from birth.
+    /// The tags that everything of this cell carries from birth. Before the launch, `qib:expires` is what it would be for
+    /// a launch now: a key pair or a group is then not outlived by the instance by more than the steps between them take.
     pub fn own_tags(&self) -> Tags {
-        let expires = cloud::clock::after(self.run.started, LIFETIME);
-        Tags::new()
+        let fixed = self.life.end.get().copied();
+        let expires = fixed.unwrap_or_else(|| self.end_from_now());
+        let tags = Tags::new()
             .with(tag::RUN, self.run_id().as_str())
             .with(tag::PIPELINE, self.run.pipeline.as_str())
             .with(tag::STAGE, self.cell.stage.as_str())
             .with(tag::CELL, self.cell.cell.as_str())
-            .with(
-                tag::EXPIRES,
-                expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            )
+            .with(tag::EXPIRES, lifetime::tag_value(expires));
+        if self.run.leases.are_none() {
+            tags.with(tag::LEASE, tag::LEASE_NONE)
+        } else {
+            tags
+        }
+    }
+
+    /// The cell's effects that have happened, or may have, and were not undone, latest first.
+    pub fn standing(&self, wanted: impl Fn(&Effect) -> bool) -> Vec<EffectNumber> {
+        let state = self.effects().state();
+        state
+            .effects()
+            .rev()
+            .filter(|(_, entry)| {
+                entry.cell == self.cell && entry.state.may_stand() && wanted(&entry.effect)
+            })
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// The end of the instance's console, for messages; empty if there is none.
@@ -251,32 +290,14 @@ impl CellContext {
             .collect()
     }
 
-    /// Remembers a lease, so that it is renewed.
-    pub fn hold_lease(&self, lease: Lease) {
-        self.run
-            .leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(lease.name.clone(), lease);
-    }
-
-    /// Forgets all leases of the cell: they are about to be given back.
-    pub fn drop_leases(&self) {
+    /// Renews the leases of the cell no more: they are about to be given back.
+    pub async fn drop_leases(&self) {
         for (_, entry) in self.effects().state().outstanding() {
             if let (true, Effect::ClaimLease { name, .. }) =
                 (entry.cell == self.cell, &entry.effect)
             {
-                self.drop_lease(name);
+                self.run.leases.let_go(name).await;
             }
         }
-    }
-
-    /// Forgets a lease that was given back.
-    pub fn drop_lease(&self, name: &str) {
-        self.run
-            .leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
     }
 }

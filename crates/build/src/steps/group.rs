@@ -2,7 +2,7 @@
 
 use super::context::CellContext;
 use crate::failure::StepError;
-use crate::journal::{Effect, EffectNumber, Outcome};
+use crate::journal::Effect;
 use crate::names::{resource_name, tag};
 use crate::options::Debugging;
 use crate::spec::{CellSpec, SshFrom, SubnetSpec};
@@ -11,22 +11,6 @@ use cloud::{CloudError, ErrorKind, IngressRule, Region, SecurityGroupId, Subnet,
 
 /// Where the guest's SSH server listens, as the group sees it: `connect.port` is only where one dials.
 const SSH_PORT: u16 = 22;
-
-/// The instance's groups.
-pub(super) struct Groups {
-    /// What the instance is launched with.
-    pub ids: Vec<SecurityGroupId>,
-    /// The one made for this cell, if the pipeline gives none.
-    pub own: Option<EffectNumber>,
-}
-
-/// Finds the subnet that the pipeline means.
-pub(super) async fn find_subnet(
-    context: &CellContext,
-    wanted: &SubnetSpec,
-) -> Result<Subnet, StepError> {
-    subnet_in(context.region(), wanted).await
-}
 
 /// Finds the subnet that the pipeline means in `region`.
 pub async fn subnet_in(region: &dyn Region, wanted: &SubnetSpec) -> Result<Subnet, StepError> {
@@ -63,13 +47,10 @@ pub async fn subnet_in(region: &dyn Region, wanted: &SubnetSpec) -> Result<Subne
 pub(super) async fn prepare(
     context: &CellContext,
     spec: &CellSpec,
-    subnet: &Subnet,
-) -> Result<Groups, StepError> {
+    vpc: &VpcId,
+) -> Result<Vec<SecurityGroupId>, StepError> {
     if !spec.launch.security_groups.is_empty() {
-        return Ok(Groups {
-            ids: spec.launch.security_groups.clone(),
-            own: None,
-        });
+        return Ok(spec.launch.security_groups.clone());
     }
     let mut from = match &spec.launch.ssh_from {
         SshFrom::Caller => {
@@ -91,15 +72,15 @@ pub(super) async fn prepare(
     let effect = Effect::CreateSecurityGroup {
         region: spec.region.clone(),
         name: name.clone(),
-        vpc: subnet.vpc_id.clone(),
+        vpc: vpc.clone(),
     };
     let made = context
         .effects()
         .make(
             &spec.cell,
             effect,
-            create(context, &name, &subnet.vpc_id, spec),
-            |id| Outcome::SecurityGroup { id: id.clone() },
+            async || create(context, &name, vpc, spec).await,
+            async || find_own(context, &name).await,
         )
         .await?;
     let rule = IngressRule {
@@ -113,21 +94,20 @@ pub(super) async fn prepare(
         from: from.clone(),
     };
     // A group that was just made may not show everywhere yet.
-    let authorize =
-        context.until_visible(|| context.region().authorize_ingress(&made.value, &rule));
     context
         .effects()
-        .make(&spec.cell, effect, authorize, |()| Outcome::Done)
+        .set(&spec.cell, effect, async || {
+            context
+                .until_visible(|| context.region().authorize_ingress(&made.value, &rule))
+                .await
+        })
         .await?;
     context.note(format!(
         "security group {} lets SSH in from {}",
         made.value,
         from.join(", ")
     ));
-    Ok(Groups {
-        ids: vec![made.value],
-        own: Some(made.number),
-    })
+    Ok(vec![made.value])
 }
 
 /// Creates the group. A group of that name that carries the run's tag is the one of a lost reply.
@@ -149,17 +129,25 @@ async fn create(
         .await
     {
         Err(error) if error.kind == ErrorKind::Duplicate => {
-            let found = context
-                .region()
-                .security_groups(&own("group-name", name, context.run_id()))
-                .await?;
-            let ours = found
-                .into_iter()
-                .find(|group| group.tags.get(tag::RUN) == Some(context.run_id().as_str()));
-            ours.map(|group| group.group_id).ok_or(error)
+            find_own(context, name).await?.ok_or(error)
         }
         result => result,
     }
+}
+
+/// The run's own group of that name.
+async fn find_own(
+    context: &CellContext,
+    name: &str,
+) -> Result<Option<SecurityGroupId>, CloudError> {
+    let found = context
+        .region()
+        .security_groups(&own("group-name", name, context.run_id()))
+        .await?;
+    let ours = found
+        .into_iter()
+        .find(|group| group.tags.get(tag::RUN) == Some(context.run_id().as_str()));
+    Ok(ours.map(|group| group.group_id))
 }
 
 /// The VPC's default group, to which the stopped instance is moved so that its own can go.

@@ -1,11 +1,12 @@
 //! Launching the instance.
 
 use super::access::Access;
+use super::candidates::{Candidate, candidates};
 use super::context::CellContext;
-use super::group::Groups;
 use crate::failure::StepError;
-use crate::journal::{Effect, EffectNumber, Outcome};
+use crate::journal::{Effect, EffectNumber};
 use crate::spec::CellSpec;
+use crate::undo::own;
 use cloud::wait::{Verdict, WaitError};
 use cloud::*;
 use sha2::{Digest, Sha256};
@@ -24,14 +25,14 @@ pub(super) struct Launched {
     pub instance: Instance,
 }
 
-/// Launches the instance and waits until it runs.
+/// Launches the instance and waits until it runs. Where there is no machine to be had, the next candidate is tried.
 pub(super) async fn launch(
     context: &CellContext,
     spec: &CellSpec,
     source: &Image,
-    subnet: &Subnet,
+    subnets: &[Subnet],
     access: &Access,
-    groups: &Groups,
+    groups: &[SecurityGroupId],
     user_data: Vec<u8>,
 ) -> Result<Launched, StepError> {
     let tags = spec
@@ -41,57 +42,151 @@ pub(super) async fn launch(
         .merged(&context.own_tags());
     let name = format!("qib {} {}", context.run().pipeline, spec.cell.stage);
     let instance_tags = Tags::new().with("Name", name).merged(&tags);
-    let mut request = LaunchRequest {
-        client_token: String::new(),
-        image_id: source.image_id.clone(),
-        instance_type: spec.launch.instance_type.clone(),
-        placement: Placement {
-            subnet_id: subnet.subnet_id.clone(),
-            availability_zone: subnet.availability_zone.clone(),
-        },
-        public_ip: spec.launch.public_ip,
-        security_groups: groups.ids.clone(),
-        key_name: access.key_name.clone(),
-        instance_profile: spec.launch.instance_profile.clone(),
-        user_data,
-        volumes: spec.launch.volumes.clone(),
-        ebs_optimized: spec.launch.ebs_optimized,
-        purchase: Purchase::OnDemand,
-        spot_max_price: None,
-        guest_shutdown: GuestShutdown::Stop,
-        tags: TagSpecification {
-            instance: instance_tags,
-            volume: tags.clone(),
-            network_interface: tags,
-        },
+    let mut tried = Vec::new();
+    for candidate in candidates(&spec.launch, subnets) {
+        let mut request = LaunchRequest {
+            client_token: String::new(),
+            image_id: source.image_id.clone(),
+            instance_type: candidate.instance_type.to_owned(),
+            placement: Placement {
+                subnet_id: candidate.subnet.subnet_id.clone(),
+                availability_zone: candidate.subnet.availability_zone.clone(),
+            },
+            public_ip: spec.launch.public_ip,
+            security_groups: groups.to_vec(),
+            key_name: access.key_name.clone(),
+            instance_profile: spec.launch.instance_profile.clone(),
+            user_data: user_data.clone(),
+            volumes: spec.launch.volumes.clone(),
+            ebs_optimized: spec.launch.ebs_optimized,
+            purchase: candidate.purchase,
+            spot_max_price: candidate.spot_max_price.map(str::to_owned),
+            // The dead-man timer in the guest shuts it down when nobody else has ended it.
+            guest_shutdown: GuestShutdown::Terminate,
+            tags: TagSpecification {
+                instance: instance_tags.clone(),
+                volume: tags.clone(),
+                network_interface: tags.clone(),
+            },
+        };
+        request.client_token = client_token(context, &request);
+        let what = describe(&candidate);
+        match run(context, spec, &request, &what).await {
+            Ok(launched) => return Ok(launched),
+            Err(error) => match unavailable(&error) {
+                Some(why) => {
+                    context.note(format!("no {what}: {why}"));
+                    tried.push(format!("{what}: {why}"));
+                }
+                None => return Err(error),
+            },
+        }
+    }
+    Err(StepError::NoCapacity { tried })
+}
+
+fn describe(candidate: &Candidate<'_>) -> String {
+    let purchase = match candidate.purchase {
+        Purchase::OnDemand => "",
+        Purchase::Spot => " spot",
     };
-    request.client_token = client_token(context, &request);
+    format!(
+        "{}{purchase} in {}",
+        candidate.instance_type, candidate.subnet.availability_zone
+    )
+}
+
+/// Why this machine is not to be had here and now while another may be; none if the failure is of another kind.
+///
+/// The codes are those of <https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html>, and the state reason
+/// is one of <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>.
+fn unavailable(error: &StepError) -> Option<String> {
+    const ELSEWHERE: &[&str] = &[
+        "InsufficientFreeAddressesInSubnet",
+        "InstanceLimitExceeded",
+        "MaxSpotInstanceCountExceeded",
+        "SpotMaxPriceTooLow",
+        // The instance type does not exist in this zone.
+        "Unsupported",
+        "VcpuLimitExceeded",
+    ];
+    match error {
+        StepError::Cloud(error)
+            if error.kind == ErrorKind::Capacity || ELSEWHERE.contains(&error.code.as_str()) =>
+        {
+            Some(error.to_string())
+        }
+        StepError::InstanceGone {
+            reason: Some(reason),
+            ..
+        } if reason.contains("InsufficientInstanceCapacity") => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// Launches one candidate.
+async fn run(
+    context: &CellContext,
+    spec: &CellSpec,
+    request: &LaunchRequest,
+    what: &str,
+) -> Result<Launched, StepError> {
     let effect = Effect::LaunchInstance {
         region: spec.region.clone(),
         client_token: request.client_token.clone(),
-        source_image: source.image_id.clone(),
+        source_image: request.image_id.clone(),
+        recipe: recipe(spec),
     };
     // The group or the key pair that were just made may not show to RunInstances yet.
-    let call = context.until_visible(|| context.region().run_instance(&request));
+    let call = async || {
+        let instance = context
+            .until_visible(|| context.region().run_instance(request))
+            .await?;
+        Ok(instance.instance_id)
+    };
+    let filter = InstanceFilter {
+        filters: own("client-token", &request.client_token, context.run_id()),
+        ..InstanceFilter::default()
+    };
+    let find = async || {
+        let found = context.region().instances(&filter).await?;
+        Ok(found
+            .into_iter()
+            .next()
+            .map(|instance| instance.instance_id))
+    };
     let made = context
         .effects()
-        .make(&spec.cell, effect, call, |instance| Outcome::Instance {
-            id: instance.instance_id.clone(),
-        })
+        .make(&spec.cell, effect, call, find)
         .await?;
-    let id = made.value.instance_id.clone();
-    context.note(format!(
-        "instance {id} ({}) in {}",
-        spec.launch.instance_type, subnet.availability_zone
-    ));
+    context.note(format!("instance {} ({what})", made.value));
+    match wait_running(context, &made.value).await {
+        Ok(instance) => Ok(Launched {
+            effect: made.number,
+            instance,
+        }),
+        Err(error) => {
+            // It came to nothing: the next candidate is not to find it standing.
+            if unavailable(&error).is_some() {
+                context.effects().unmake(made.number).await?;
+            }
+            Err(error)
+        }
+    }
+}
 
+/// Waits until the instance runs.
+pub(super) async fn wait_running(
+    context: &CellContext,
+    id: &InstanceId,
+) -> Result<Instance, StepError> {
     let deadline = context.deadline(RUNNING_WITHIN);
     let running = context
         .race(
             context
                 .run()
                 .instances
-                .wait(&id, deadline, |seen| match seen {
+                .wait(id, deadline, |seen| match seen {
                     Some(instance) if instance.state == InstanceState::Running => {
                         Verdict::Done(instance.clone())
                     }
@@ -102,11 +197,17 @@ pub(super) async fn launch(
                 }),
         )
         .await?;
-    let instance = running.map_err(|error| wait_failed(error, &id, "running", RUNNING_WITHIN))?;
-    Ok(Launched {
-        effect: made.number,
-        instance,
-    })
+    running.map_err(|error| wait_failed(error, id, "running", RUNNING_WITHIN))
+}
+
+/// A hash of what the pipeline says about the launch and the way in: an instance that was launched by the same recipe
+/// is the one that would be launched now.
+pub(crate) fn recipe(spec: &CellSpec) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{:?}\n{:?}", spec.launch, spec.connect));
+    let mut text = hex::encode(hash.finalize());
+    text.truncate(32);
+    text
 }
 
 /// Hash of run, cell, step and all parameters: new whenever a parameter changes.

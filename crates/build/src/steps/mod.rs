@@ -3,14 +3,18 @@
 //! ```text
 //!  lease address ─▶ key pair ─▶ group ─▶ launch ─▶ bind address ─▶ connect ─▶ provision ─▶ scrub
 //!                                                                                            │
-//!  terminate ◀─ share ◀─ complete ◀─ create image ◀─ group and key gone ◀─ stop ◀─ free address
+//!  share ◀─ terminate ◀─ complete ◀─ create image ◀─ group and key gone ◀─ stop ◀─ free address
 //! ```
 //!
 //! A step announces each of its effects to the journal. Whatever happens, the journal knows what has to be undone; the
-//! steps themselves never clean up after a failure.
+//! steps themselves never clean up after a failure. A run that is taken up again enters at the [`Point`] that it had
+//! reached; each effect that was done already gives its result without being done again.
 
 mod access;
 mod address;
+mod address_queue;
+mod adopt;
+pub mod candidates;
 mod capture;
 mod connect;
 mod context;
@@ -21,13 +25,20 @@ mod provision;
 mod publish;
 pub(crate) mod user_data_parts;
 
+pub(crate) use address_queue::members;
+pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
+pub(crate) use launch::recipe;
 
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
+use crate::journal::Effect;
+use crate::lifetime;
 use crate::report::WayIn;
+use crate::resumption::Point;
 use crate::spec::{AddressSpec, CellSpec};
 use cloud::Image;
+use launch::Launched;
 use std::sync::Mutex;
 
 /// What the cell's build has come to, for whoever has to clean up or keep after it.
@@ -53,24 +64,66 @@ impl Progress {
     }
 }
 
-/// Builds a cell from `source`: from nothing to a complete, shared image. On failure the journal knows what is there.
+/// What a cell is built from, besides its spec.
+#[derive(Clone, Copy, Debug)]
+pub struct Ingredients<'a> {
+    /// The image it starts from.
+    pub source: &'a Image,
+    /// The cache key of what is done to it.
+    pub inputs: &'a str,
+}
+
+/// Builds a cell: from `point` to a complete, shared image. On failure the journal knows what is there.
 pub async fn build_cell(
     context: &CellContext,
     spec: &CellSpec,
-    source: &Image,
+    from: Ingredients<'_>,
+    point: Point,
     progress: &Progress,
 ) -> Result<BuiltImage, CellFailure> {
+    let context = &context.living_for(spec.launch.max_lifetime);
+    if let Some(shortage) = lifetime::shortage(spec) {
+        context.warn(shortage.to_string());
+    }
+    let (launched, skipped) = match point {
+        Point::Guest | Point::Provisioned { .. } => {
+            prepare_guest(context, spec, from, point, progress).await?
+        }
+        Point::Scrubbed { skipped } | Point::Captured { skipped } => {
+            let launched = adopt::captured_instance(context)
+                .await
+                .map_err(|error| CellFailure::new(spec.cell.clone(), Step::Launch, error))?;
+            (launched, skipped)
+        }
+    };
+    let image = capture_guest(context, spec, from, &launched, &skipped).await?;
+    Ok(BuiltImage { image, skipped })
+}
+
+/// From nothing to a guest that is ready to be captured. Gives the instance, and the provisioners that were skipped.
+async fn prepare_guest(
+    context: &CellContext,
+    spec: &CellSpec,
+    from: Ingredients<'_>,
+    point: Point,
+    progress: &Progress,
+) -> Result<(Launched, Vec<String>), CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     let elastic = match &spec.connect.address {
         AddressSpec::Elastic {
-            allocation,
+            choice,
             by,
             timeout,
             wait,
         } => {
             context.begin(Step::LeaseAddress)?;
-            let claimed = address::claim(context, allocation, *by, *timeout, *wait)
+            let terms = address_queue::Terms {
+                by: *by,
+                timeout: *timeout,
+                wait: *wait,
+            };
+            let claimed = address_queue::claim(context, choice, terms)
                 .await
                 .map_err(fail(Step::LeaseAddress))?;
             context.finish(Step::LeaseAddress);
@@ -78,38 +131,30 @@ pub async fn build_cell(
         }
         AddressSpec::Public | AddressSpec::Private => None,
     };
+    let adopted = adopt::running_instance(context)
+        .await
+        .map_err(fail(Step::Launch))?;
 
     context.begin(Step::KeyPair)?;
-    let access = access::prepare(context, spec)
+    let instance = match adopted {
+        Some(_) => access::Instance::Launched,
+        None => access::Instance::ToBeLaunched,
+    };
+    let access = access::prepare(context, spec, instance)
         .await
         .map_err(fail(Step::KeyPair))?;
     context.finish(Step::KeyPair);
 
-    context.begin(Step::SecurityGroup)?;
-    let subnet = group::find_subnet(context, &spec.launch.subnet)
-        .await
-        .map_err(fail(Step::SecurityGroup))?;
-    let group = group::prepare(context, spec, &subnet)
-        .await
-        .map_err(fail(Step::SecurityGroup))?;
-    context.finish(Step::SecurityGroup);
+    let launched = match adopted {
+        Some(launched) => launched,
+        None => launch_guest(context, spec, from.source, &access, elastic.as_ref()).await?,
+    };
 
-    context.begin(Step::Launch)?;
-    let user_data = user_data_parts::compose_for(context, spec, &access, elastic.as_ref())
-        .map_err(fail(Step::Launch))?;
-    let launched = launch::launch(context, spec, source, &subnet, &access, &group, user_data)
-        .await
-        .map_err(fail(Step::Launch))?;
-    context.finish(Step::Launch);
-
-    let mut bound = None;
     if let Some(elastic) = &elastic {
         context.begin(Step::BindAddress)?;
-        bound = Some(
-            address::bind(context, elastic, &launched)
-                .await
-                .map_err(fail(Step::BindAddress))?,
-        );
+        address::bind(context, elastic, &launched)
+            .await
+            .map_err(fail(Step::BindAddress))?;
         context.finish(Step::BindAddress);
     }
 
@@ -126,34 +171,98 @@ pub async fn build_cell(
     .map_err(fail(Step::Connect))?;
     context.finish(Step::Connect);
 
-    context.begin(Step::Provision)?;
-    let skipped = provision::provision(context, spec, &mut link, &launched)
-        .await
-        .map_err(fail(Step::Provision))?;
-    context.finish(Step::Provision);
+    let skipped = match point {
+        Point::Provisioned { skipped } => skipped,
+        Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
+            context.begin(Step::Provision)?;
+            let skipped = provision::provision(context, spec, &mut link, &launched, from.inputs)
+                .await
+                .map_err(fail(Step::Provision))?;
+            context.finish(Step::Provision);
+            skipped
+        }
+    };
 
     context.begin(Step::Scrub)?;
     capture::scrub(context, link, &launched, &access)
         .await
         .map_err(fail(Step::Scrub))?;
     context.finish(Step::Scrub);
+    Ok((launched, skipped))
+}
 
-    if let (Some(elastic), Some(bound)) = (&elastic, bound) {
+/// The group and the instance.
+async fn launch_guest(
+    context: &CellContext,
+    spec: &CellSpec,
+    source: &Image,
+    access: &access::Access,
+    elastic: Option<&address::ElasticAddress>,
+) -> Result<Launched, CellFailure> {
+    let fail =
+        |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
+    context.begin(Step::SecurityGroup)?;
+    let subnets = candidates::find_subnets(context.region(), &spec.launch.subnets)
+        .await
+        .map_err(fail(Step::SecurityGroup))?;
+    let vpc = subnets
+        .first()
+        .map(|subnet| subnet.vpc_id.clone())
+        .ok_or_else(|| {
+            fail(Step::SecurityGroup)(StepError::NoSubnet {
+                region: spec.region.to_string(),
+                wanted: String::from("launch.subnets"),
+            })
+        })?;
+    let groups = group::prepare(context, spec, &vpc)
+        .await
+        .map_err(fail(Step::SecurityGroup))?;
+    context.finish(Step::SecurityGroup);
+
+    context.begin(Step::Launch)?;
+    let user_data =
+        user_data_parts::compose_for(context, spec, access, elastic).map_err(fail(Step::Launch))?;
+    if let Some(elastic) = elastic {
+        elastic.check(context).map_err(fail(Step::Launch))?;
+    }
+    let launched = launch::launch(context, spec, source, &subnets, access, &groups, user_data)
+        .await
+        .map_err(fail(Step::Launch))?;
+    context.finish(Step::Launch);
+    Ok(launched)
+}
+
+/// From a guest that is ready to be captured to a complete, shared image. What else stands of the cell is found in the
+/// journal, so that it makes no difference which process made it.
+async fn capture_guest(
+    context: &CellContext,
+    spec: &CellSpec,
+    from: Ingredients<'_>,
+    launched: &Launched,
+    skipped: &[String],
+) -> Result<Image, CellFailure> {
+    let fail =
+        |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
+    if !context
+        .standing(|effect| matches!(effect, Effect::BindAddress { .. }))
+        .is_empty()
+        || lease::holds_address(context)
+    {
         context.begin(Step::FreeAddress)?;
-        address::free(context, elastic, bound)
+        address::free(context)
             .await
             .map_err(fail(Step::FreeAddress))?;
         context.finish(Step::FreeAddress);
     }
 
     context.begin(Step::Stop)?;
-    capture::stop(context, &launched, &subnet, &group, &access)
+    capture::stop(context, launched)
         .await
         .map_err(fail(Step::Stop))?;
     context.finish(Step::Stop);
 
     context.begin(Step::CreateImage)?;
-    let captured = capture::create_image(context, spec, source, &launched, &skipped)
+    let captured = capture::create_image(context, spec, from.source, launched, skipped)
         .await
         .map_err(fail(Step::CreateImage))?;
     context.finish(Step::CreateImage);
@@ -180,10 +289,7 @@ pub async fn build_cell(
             .map_err(fail(Step::Share))?;
         context.finish(Step::Share);
     }
-    Ok(BuiltImage {
-        image: captured.image,
-        skipped,
-    })
+    Ok(captured.image)
 }
 
 /// Shares an image that was found rather than built, so that a cache hit has the same effect as a build.

@@ -6,6 +6,7 @@ use super::launch::Launched;
 use crate::event::{Event, OutputStream};
 use crate::failure::StepError;
 use crate::guest::{CommandEnd, GuestCommand, GuestSession, Output, Script, SessionError};
+use crate::journal::{Effect, Outcome};
 use crate::mask::PieceMask;
 use crate::options::Venue;
 use crate::spec::{ActionSpec, CellSpec, ProvisionerSpec, RunSpec, UploadContent, UploadSpec};
@@ -16,6 +17,36 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs all provisioners. Gives the names of those that a rehearsal skipped.
 pub(super) async fn provision(
+    context: &CellContext,
+    spec: &CellSpec,
+    link: &mut GuestLink,
+    launched: &Launched,
+    inputs: &str,
+) -> Result<Vec<String>, StepError> {
+    let effect = Effect::Provision {
+        region: context.region().name().clone(),
+        instance: launched.instance.instance_id.clone(),
+        inputs: inputs.to_owned(),
+    };
+    let number = context.effects().announce(context.cell(), effect)?;
+    match run_all(context, spec, link, launched).await {
+        Ok(skipped) => {
+            let outcome = Outcome::Provisioned {
+                skipped: skipped.clone(),
+            };
+            context.effects().settle(number, &Ok(()), |()| outcome)?;
+            Ok(skipped)
+        }
+        Err(error) => {
+            // Not the error itself: a provisioner's output may be in it.
+            let why = String::from("it failed, or was given up");
+            context.effects().refused(number, why)?;
+            Err(error)
+        }
+    }
+}
+
+async fn run_all(
     context: &CellContext,
     spec: &CellSpec,
     link: &mut GuestLink,

@@ -3,7 +3,7 @@
 use super::capture::Captured;
 use super::context::CellContext;
 use crate::failure::StepError;
-use crate::journal::{Effect, Outcome};
+use crate::journal::Effect;
 use crate::names::tag;
 use crate::spec::ImageSpec;
 use cloud::{Image, Tags};
@@ -17,10 +17,13 @@ pub(super) async fn complete(context: &CellContext, captured: &Captured) -> Resu
     };
     let resources = [id.to_string()];
     let tags = Tags::new().with(tag::COMPLETE, "true");
-    let call = context.until_visible(|| context.region().create_tags(&resources, &tags));
     context
         .effects()
-        .make(context.cell(), effect, call, |()| Outcome::Done)
+        .set(context.cell(), effect, async || {
+            context
+                .until_visible(|| context.region().create_tags(&resources, &tags))
+                .await
+        })
         .await?;
     context.effects().deliver(captured.effect)?;
     Ok(())
@@ -40,7 +43,7 @@ pub(super) async fn share(
         image: id.clone(),
         accounts: accounts.iter().map(ToString::to_string).collect(),
     };
-    let call = async {
+    let call = async || {
         if spec.share_snapshots {
             for snapshot in &image.snapshots {
                 context.region().share_snapshot(snapshot, accounts).await?;
@@ -48,10 +51,7 @@ pub(super) async fn share(
         }
         context.region().share_image(id, accounts).await
     };
-    let made = context
-        .effects()
-        .make(context.cell(), effect, call, |()| Outcome::Done)
-        .await;
+    let made = context.effects().set(context.cell(), effect, call).await;
     match made {
         Ok(_) => {
             let names: Vec<&str> = accounts.iter().map(cloud::AccountId::as_str).collect();

@@ -8,6 +8,7 @@ use crate::journal::AddressBinder;
 use crate::options::GuestEndpoint;
 use crate::spec::CellSpec;
 use crate::user_data::{LIMIT_BYTES, Part, PartKind, compose};
+use cloud::Timestamp;
 use ssh::{KeyAlgorithm, KeyPair};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use std::time::Duration;
 
 /// The script that binds the Elastic IP; its header lists the placeholders.
 const BIND_ADDRESS: &str = include_str!("../../../../cloud-init/bind-address.sh");
+
+/// The script that ends the instance when its time has come; its header lists the placeholders.
+const LIFETIME: &str = include_str!("../../../../cloud-init/lifetime.sh");
 
 /// The host keys as cloud-config.
 const HOST_KEYS: &str = include_str!("../../../../cloud-init/host-keys.yaml");
@@ -29,6 +33,10 @@ pub(crate) struct Ingredients<'a> {
     pub endpoint: &'a GuestEndpoint,
     /// The Elastic IP that the instance binds by itself: allocation, address, and how long it may take.
     pub binding: Option<(&'a str, Ipv4Addr, Duration)>,
+    /// When this is put together.
+    pub rendered: Timestamp,
+    /// When the instance terminates itself.
+    pub end_of_life: Timestamp,
     /// The user's own part.
     pub users_part: Option<&'a [u8]>,
     /// Host keys to put in.
@@ -37,7 +45,7 @@ pub(crate) struct Ingredients<'a> {
     pub login_key: Option<&'a str>,
 }
 
-/// The cell's user-data, compressed; empty if there is nothing to tell.
+/// The cell's user-data, compressed.
 pub(super) fn compose_for(
     context: &CellContext,
     spec: &CellSpec,
@@ -56,6 +64,8 @@ pub(super) fn compose_for(
                     address.timeout,
                 )
             }),
+        rendered: context.clock().now(),
+        end_of_life: context.end_of_life(),
         users_part: spec.launch.user_data.as_deref(),
         host_keys: &access.host_keys,
         login_key: access
@@ -75,6 +85,11 @@ pub(crate) fn compose_parts(ingredients: &Ingredients<'_>) -> Result<Vec<u8>, St
             content: script.into_bytes(),
         });
     }
+    // After the binding, which everything that connects waits for.
+    parts.push(Part {
+        kind: PartKind::Boothook,
+        content: lifetime_script(ingredients).into_bytes(),
+    });
     if let Some(content) = ingredients.users_part {
         // The pipeline's check has seen to it that cloud-init knows the part.
         let kind = PartKind::of(content).unwrap_or(PartKind::ShellScript);
@@ -121,6 +136,16 @@ fn bind_script(
         .replace("@@DEADLINE_SECONDS@@", &within.as_secs().to_string())
 }
 
+fn lifetime_script(ingredients: &Ingredients<'_>) -> String {
+    let script = LIFETIME
+        .replace("@@END@@", &ingredients.end_of_life.as_second().to_string())
+        .replace(
+            "@@RENDERED@@",
+            &ingredients.rendered.as_second().to_string(),
+        );
+    without_comments(&script)
+}
+
 /// The partition of a region, and the domain of its endpoints.
 /// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
 fn partition_of(region: &str) -> (&'static str, &'static str) {
@@ -160,11 +185,122 @@ fn cloud_configs(ingredients: &Ingredients<'_>) -> Vec<String> {
 }
 
 /// The comments of our own files are for those who read the files: user-data has 16 KiB.
-fn without_comments(config: &str) -> String {
-    let mut lines = config.lines();
+fn without_comments(text: &str) -> String {
+    let mut lines = text.lines();
     let first = lines.next().into_iter();
     first
-        .chain(lines.filter(|line| !line.starts_with('#')))
+        .chain(lines.filter(|line| !line.trim_start().starts_with('#')))
         .map(|line| format!("{line}\n"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use std::io::Read;
+
+    const ENDPOINT: GuestEndpoint = GuestEndpoint::Regional;
+
+    /// Everything that qib itself can put in, and a user's part.
+    fn ingredients<'a>(host_keys: &'a [Arc<KeyPair>], login_key: &'a str) -> Ingredients<'a> {
+        Ingredients {
+            region: "ap-southeast-1",
+            endpoint: &ENDPOINT,
+            binding: Some((
+                "eipalloc-0123456789abcdef0",
+                Ipv4Addr::new(198, 51, 100, 7),
+                Duration::from_secs(300),
+            )),
+            rendered: "2027-01-15T08:00:00Z".parse().unwrap(),
+            end_of_life: "2027-01-15T12:00:00.7Z".parse().unwrap(),
+            users_part: Some(b"#!/bin/sh\necho the user's own\n"),
+            host_keys,
+            login_key: Some(login_key),
+        }
+    }
+
+    fn composed(ingredients: &Ingredients<'_>) -> (usize, String) {
+        let user_data = compose_parts(ingredients).unwrap();
+        let mut text = String::new();
+        GzDecoder::new(user_data.as_slice())
+            .read_to_string(&mut text)
+            .unwrap();
+        (user_data.len(), text)
+    }
+
+    #[test]
+    fn the_binding_comes_first_then_the_timer_then_the_users_part() {
+        let (_, text) = composed(&ingredients(&[], "ssh-ed25519 AAAA"));
+        let places: Vec<usize> = [
+            "ALLOCATION='eipalloc-0123456789abcdef0'",
+            "END='1800014400'\nRENDERED='1800000000'",
+            "echo the user's own",
+            "ssh-ed25519 AAAA",
+        ]
+        .iter()
+        .map(|wanted| text.find(wanted).unwrap_or_else(|| panic!("no {wanted}")))
+        .collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(!text.contains("='@@"), "a placeholder is left");
+    }
+
+    #[test]
+    fn an_instance_without_an_elastic_ip_ends_as_well() {
+        let bare = Ingredients {
+            binding: None,
+            users_part: None,
+            login_key: None,
+            ..ingredients(&[], "")
+        };
+        let (_, text) = composed(&bare);
+        assert!(text.contains("Content-Type: text/cloud-boothook"));
+        assert!(text.contains("END='1800014400'"));
+    }
+
+    #[test]
+    fn most_of_the_limit_is_left_to_the_user() {
+        let host_keys = [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]
+            .map(|kind| Arc::new(KeyPair::generate(kind)));
+        let login = KeyPair::generate(KeyAlgorithm::EcdsaP256).public_openssh();
+        let (size, _) = composed(&ingredients(&host_keys, &login));
+        assert!(size < LIMIT_BYTES * 6 / 10, "{size} bytes");
+    }
+
+    #[test]
+    fn only_whole_lines_of_comment_are_left_out() {
+        let script = without_comments(LIFETIME);
+        assert!(script.starts_with("#!/bin/sh\n"));
+        assert!(
+            !script
+                .lines()
+                .skip(1)
+                .any(|line| line.trim_start().starts_with('#'))
+        );
+        // What is left is what the tests in cloud-init/tests have run, line by line.
+        let code = LIFETIME
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        assert_eq!(
+            script.lines().skip(1).collect::<Vec<_>>(),
+            code.collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn the_scripts_agree_on_where_the_end_stands() {
+        let extend = include_str!("../../../../cloud-init/extend-lifetime.sh");
+        let scrub = include_str!("../../../../cloud-init/scrub.sh");
+        for path in [
+            "/run/qib/lifetime",
+            "/run/qib/watcher",
+            "/var/lib/cloud/instance/qib-lifetime",
+        ] {
+            assert!(LIFETIME.contains(&format!("={path}\n")), "{path}");
+            assert!(extend.contains(path), "{path}");
+        }
+        for left in ["/run/qib", "/qib-lifetime", "/var/log/qib-lifetime.log"] {
+            assert!(scrub.contains(left), "{left} is left in the image");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What holds for any number of waiters that come, go and are cancelled at any time, with any faults in between.
 
-use crate::simulation::{Cloud, Fault, Id, Moment, Resource, State, run, timestamp};
+use crate::simulation::{Cloud, Fault, Id, Resource, State};
+use crate::virtual_clock::{Moment, run, timestamp};
 use cloud::ErrorKind;
 use cloud::wait::{LONGEST_POLL_INTERVAL, POLL_INTERVAL, Verdict, WaitError};
 use futures::future::{Either, select};

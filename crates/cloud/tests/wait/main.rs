@@ -3,3 +3,5 @@
 mod any_schedule;
 mod rules;
 mod simulation;
+#[path = "../support/virtual_clock.rs"]
+mod virtual_clock;

@@ -1,6 +1,7 @@
 //! One rule of waiting each.
 
-use crate::simulation::{Cloud, Fault, Id, Moment, Resource, State, run, timestamp};
+use crate::simulation::{Cloud, Fault, Id, Resource, State};
+use crate::virtual_clock::{Moment, run, timestamp};
 use cloud::ErrorKind;
 use cloud::wait::{BatchPoller, LONGEST_POLL_INTERVAL, Verdict, WaitError};
 use futures::future::{Either, select};
@@ -129,6 +130,24 @@ fn a_deadline_ends_a_wait_on_time_and_says_what_was_last_seen() {
     };
     assert_eq!(error.kind, ErrorKind::Throttled);
     assert!((60_500..60_600).contains(end), "{end}");
+}
+
+#[test]
+fn an_answer_that_never_comes_keeps_neither_leader_nor_followers() {
+    let mut cloud = Cloud::new([(1, from_start(0)), (2, from_start(0))], Vec::new());
+    Arc::get_mut(&mut cloud).unwrap().latency = 10 * HOUR;
+    let ended = outcomes(&cloud, &[(1, 0, HOUR), (2, 10, 60_000), (2, 10, 10_000)]);
+    let ends: Vec<Moment> = ended.iter().map(|(_, (end, _))| *end).collect();
+    assert_eq!(ends, [40_000, 90_000, HOUR + 30_000]);
+    for (_, (_, outcome)) in &ended {
+        let Err(WaitError::Deadline {
+            last_error: Some(error),
+        }) = outcome
+        else {
+            panic!("{outcome:?}");
+        };
+        assert!(error.message.contains("no answer"), "{error}");
+    }
 }
 
 #[test]

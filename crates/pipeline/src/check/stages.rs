@@ -103,16 +103,33 @@ pub(super) fn details(stage: &Stage) -> Vec<Fault> {
     let accounts = &stage.image.share.accounts;
     repeated(accounts, "account", &mut faults);
     repeated(&stage.launch.security_groups, "security group", &mut faults);
+    repeated(&stage.launch.instance_types, "instance type", &mut faults);
+    repeated_as(
+        &stage.launch.subnets,
+        "subnet",
+        |s| s.to_string(),
+        &mut faults,
+    );
     faults
 }
 
 fn repeated<T: Ord + std::fmt::Debug>(items: &[Located<T>], what: &str, faults: &mut Vec<Fault>) {
+    repeated_as(items, what, |item| format!("{item:?}"), faults);
+}
+
+fn repeated_as<T: Ord>(
+    items: &[Located<T>],
+    what: &str,
+    show: fn(&T) -> String,
+    faults: &mut Vec<Fault>,
+) {
     let mut seen = BTreeSet::new();
     for item in items {
         if !seen.insert(&item.value) {
+            let item_text = show(&item.value);
             faults.push(Fault::new(
                 item.span,
-                format!("the {what} {item:?} stands here twice"),
+                format!("the {what} {item_text} stands here twice"),
             ));
         }
     }

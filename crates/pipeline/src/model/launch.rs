@@ -1,8 +1,8 @@
 //! The instance to build on.
 
 use super::{
-    Cidr, InstanceProfileName, InstanceType, Located, SecurityGroupId, SubnetId, Tags,
-    UserDataFile, Volume, ZoneLetter,
+    Cidr, InstanceProfileName, InstanceType, Lifetime, Located, SecurityGroupId, Spot, SubnetId,
+    Tags, UserDataFile, Volume, ZoneLetter,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -11,44 +11,138 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The instance to build on. (EC2 API, RunInstances.)
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "LaunchFile")]
 pub struct Launch {
-    /// The instance type, for example `m5.xlarge`.
-    pub instance_type: Located<InstanceType>,
-    /// Where in the network the instance goes. Without it: the default subnet of the default VPC, in a zone of EC2's
-    /// choice.
-    #[serde(default)]
-    pub subnet: SubnetChoice,
+    /// The instance types, the preferred one first; at least one. A later one is taken when EC2 has no capacity for those
+    /// before it.
+    pub instance_types: Vec<Located<InstanceType>>,
+    /// Where in the network the instance may go, the preferred place first; at least one.
+    pub subnets: Vec<Located<SubnetChoice>>,
+    /// Whether the instance is bought as a spot instance.
+    pub spot: Spot,
+    /// After how long the instance terminates itself.
+    pub max_lifetime: Lifetime,
     /// Security groups to use. Without any, qib makes one for the run that lets in SSH from `ssh_from` only.
-    #[serde(default)]
     pub security_groups: Vec<Located<SecurityGroupId>>,
     /// The instance profile whose role the instance has.
     pub instance_profile: Option<Located<InstanceProfileName>>,
     /// Block devices of the instance, and of the image unless `image.volumes` says otherwise.
-    #[serde(default)]
     pub volumes: Vec<Volume>,
     /// Who may reach the instance's SSH port, when qib makes the security group.
-    #[serde(default)]
     pub ssh_from: SshFrom,
-    /// A file of your own user-data (a script, cloud-config or MIME multipart), relative to the pipeline's file.
-    /// qib's own parts run before it.
+    /// A file of the user's own user-data.
     pub user_data: Option<UserDataFile>,
     /// Whether the instance is EBS-optimised. Without it the instance type decides.
     pub ebs_optimized: Option<bool>,
     /// Whether the instance gets a public address of its own at launch (`AssociatePublicIpAddress`).
-    #[serde(default = "yes")]
     pub public_ip: bool,
-    /// The way out that an instance without a public address has: a NAT, or VPC endpoints. qib cannot see it, and
-    /// binding an Elastic IP from user-data needs one.
+    /// The way out that an instance without a public address has.
     pub egress: Option<Egress>,
     /// Tags for the instance and its volumes, besides the stage's.
-    #[serde(default)]
     pub tags: Tags,
+}
+
+/// The instance to build on: exactly one of `instance_type` and `instance_types`, and at most one of `subnet` and
+/// `subnets`. (EC2 API, RunInstances.)
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Launch")]
+pub(crate) struct LaunchFile {
+    /// The instance type, for example `m5.xlarge`. Either this or `instance_types` is required.
+    instance_type: Option<Located<InstanceType>>,
+    /// Several instance types, the preferred one first. When EC2 has no capacity for one in any of the subnets, the next
+    /// is tried.
+    #[schemars(length(min = 1))]
+    instance_types: Option<Vec<Located<InstanceType>>>,
+    /// Where in the network the instance goes. Without it: the default subnet of the default VPC, in a zone of EC2's
+    /// choice.
+    subnet: Option<Located<SubnetChoice>>,
+    /// Several subnets of one VPC, the preferred one first. When EC2 has no capacity for an instance type in one, the
+    /// next is tried.
+    #[schemars(length(min = 1))]
+    subnets: Option<Vec<Located<SubnetChoice>>>,
+    /// Whether to buy spare capacity, which costs less and which EC2 may take back at any time. `true` stands for all
+    /// the defaults.
+    #[serde(default)]
+    spot: Spot,
+    /// After how long the instance terminates itself, whatever has become of qib: at least `10m`. It must leave room for
+    /// connecting, provisioning and the image. `qib runs extend` lengthens the life of a kept instance.
+    #[serde(default)]
+    max_lifetime: Lifetime,
+    /// Security groups to use. Without any, qib makes one for the run that lets in SSH from `ssh_from` only.
+    #[serde(default)]
+    security_groups: Vec<Located<SecurityGroupId>>,
+    /// The instance profile whose role the instance has.
+    instance_profile: Option<Located<InstanceProfileName>>,
+    /// Block devices of the instance, and of the image unless `image.volumes` says otherwise.
+    #[serde(default)]
+    volumes: Vec<Volume>,
+    /// Who may reach the instance's SSH port, when qib makes the security group.
+    #[serde(default)]
+    ssh_from: SshFrom,
+    /// A file of your own user-data (a script, cloud-config or MIME multipart), relative to the pipeline's file.
+    /// qib's own parts run before it.
+    user_data: Option<UserDataFile>,
+    /// Whether the instance is EBS-optimised. Without it the instance type decides.
+    ebs_optimized: Option<bool>,
+    /// Whether the instance gets a public address of its own at launch (`AssociatePublicIpAddress`).
+    #[serde(default = "yes")]
+    public_ip: bool,
+    /// The way out that an instance without a public address has: a NAT, or VPC endpoints. qib cannot see it, and
+    /// binding an Elastic IP from user-data needs one.
+    egress: Option<Egress>,
+    /// Tags for the instance and its volumes, besides the stage's.
+    #[serde(default)]
+    tags: Tags,
 }
 
 const fn yes() -> bool {
     true
+}
+
+impl TryFrom<LaunchFile> for Launch {
+    type Error = &'static str;
+
+    fn try_from(file: LaunchFile) -> Result<Self, Self::Error> {
+        let instance_types = match (file.instance_type, file.instance_types) {
+            (Some(only), None) => vec![only],
+            (None, Some(several)) if several.is_empty() => return Err("`instance_types` is empty"),
+            (None, Some(several)) => several,
+            _ => return Err("`launch` has exactly one of `instance_type` and `instance_types`"),
+        };
+        let subnets = match (file.subnet, file.subnets) {
+            (None, None) => vec![Located::default()],
+            (Some(only), None) => vec![only],
+            (None, Some(several)) if several.is_empty() => return Err("`subnets` is empty"),
+            (None, Some(several)) => several,
+            (Some(_), Some(_)) => return Err("`launch` has at most one of `subnet` and `subnets`"),
+        };
+        Ok(Self {
+            instance_types,
+            subnets,
+            spot: file.spot,
+            max_lifetime: file.max_lifetime,
+            security_groups: file.security_groups,
+            instance_profile: file.instance_profile,
+            volumes: file.volumes,
+            ssh_from: file.ssh_from,
+            user_data: file.user_data,
+            ebs_optimized: file.ebs_optimized,
+            public_ip: file.public_ip,
+            egress: file.egress,
+            tags: file.tags,
+        })
+    }
+}
+
+impl JsonSchema for Launch {
+    fn schema_name() -> Cow<'static, str> {
+        "Launch".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        LaunchFile::json_schema(generator)
+    }
 }
 
 /// How an instance without a public address reaches the world.
@@ -62,7 +156,7 @@ pub enum Egress {
 }
 
 /// Where in the network an instance goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SubnetChoice {
     /// This subnet.
     Id(SubnetId),
@@ -76,6 +170,18 @@ pub enum SubnetChoice {
 impl Default for SubnetChoice {
     fn default() -> Self {
         Self::DefaultVpc { zone: None }
+    }
+}
+
+impl fmt::Display for SubnetChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::DefaultVpc { zone: None } => f.write_str("{ default_vpc: true }"),
+            Self::DefaultVpc { zone: Some(zone) } => {
+                write!(f, "{{ default_vpc: true, zone: {zone} }}")
+            }
+        }
     }
 }
 

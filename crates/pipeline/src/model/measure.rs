@@ -147,6 +147,66 @@ impl JsonSchema for TimeSpan {
     }
 }
 
+/// How long an instance lives before it terminates itself: at least ten minutes, four hours unless something is said.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Lifetime(TimeSpan);
+
+impl Lifetime {
+    /// The shortest life: booting and connecting alone may take most of it.
+    const SHORTEST: TimeSpan = TimeSpan::from_secs(10 * 60);
+
+    /// Checks a lifetime.
+    ///
+    /// # Errors
+    /// When it is under ten minutes.
+    pub fn new(span: TimeSpan) -> Result<Self, String> {
+        if span >= Self::SHORTEST {
+            Ok(Self(span))
+        } else {
+            Err(format!(
+                "an instance lives at least {}, not {span}",
+                Self::SHORTEST
+            ))
+        }
+    }
+
+    /// The length as the standard library has it.
+    pub const fn get(self) -> Duration {
+        self.0.get()
+    }
+}
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Self(TimeSpan::from_secs(4 * 3_600))
+    }
+}
+
+impl fmt::Display for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lifetime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(TimeSpan::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Lifetime {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        TimeSpan::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        TimeSpan::json_schema(generator)
+    }
+}
+
 /// A file's permission bits, written in octal: `"0644"`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileMode(u32);

@@ -13,24 +13,26 @@ mod measure;
 mod pipeline;
 mod provision;
 mod source;
+mod spot;
 mod stage;
 mod text;
 mod variables;
 mod volume;
 
-pub use address::{Address, Bind, ElasticIp};
+pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
 pub use files::{LocalFile, ScriptFile, UserDataFile};
 pub use image::{Image, Share};
 pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
 pub use located::Located;
-pub use measure::{Cidr, FileMode, Gib, TimeSpan};
+pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
 pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
 pub use provision::{Commands, Need, Provisioner, Run, Upload, UploadSource};
 pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
+pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Recipe, Stage, Stages};
 pub use text::{
-    AccountId, AllocationId, DeviceName, EnvName, Fingerprint, HostName, ImageId,
+    AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HostName, ImageId,
     InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
     StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
 };

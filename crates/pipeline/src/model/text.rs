@@ -143,6 +143,18 @@ text!(
     }
 );
 text!(
+    /// A price per hour in US dollars, as EC2 takes it: `0.12`. EC2 refuses less than 0.001.
+    /// (EC2 API, SpotMarketOptions, `MaxPrice`.)
+    DollarsPerHour, "^[0-9]{1,6}(\\.[0-9]{1,6})?$", "a price in US dollars per hour such as \"0.12\", at least 0.001",
+    |t| {
+        let (whole, part) = t.split_once('.').unwrap_or((t, "0"));
+        let digits = |text: &str| (1..=6).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        // A thousandth shows within the first three digits after the point, if not before it.
+        let thousandth = whole.bytes().chain(part.bytes().take(3)).any(|digit| digit != b'0');
+        digits(whole) && digits(part) && thousandth
+    }
+);
+text!(
     /// A region's name such as `us-east-2`.
     Region, "^[a-z]{2}(-[a-z]+)+-[0-9]+$", "a region such as us-east-2",
     |t| {

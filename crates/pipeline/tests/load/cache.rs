@@ -29,6 +29,11 @@ fn what_does_not_decide_the_content_does_not_change_the_key() {
     for (from, to) in [
         ("t3.micro", "m5.large"),
         (
+            "instance_type: t3.micro",
+            "instance_types: [m5.large, t3.micro]\n      subnets: [subnet-0a, { default_vpc: true, zone: b }]\n      \
+             spot: { max_price: '0.12' }\n      max_lifetime: 2h",
+        ),
+        (
             "user: ec2-user",
             "user: ec2-user, pty: true, timeout: 1h, key: ecdsa-p256",
         ),

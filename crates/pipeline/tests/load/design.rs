@@ -2,8 +2,8 @@
 
 use crate::memory::{Memory, Setup};
 use pipeline::model::{
-    Address, Bind, Cache, Commands, LoginKey, Need, OutputFormat, Pick, Provisioner, Source,
-    SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
+    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputFormat, Pick,
+    Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
 };
 use pipeline::template::RunFacts;
 use pipeline::{StageOrder, stage_order};
@@ -55,7 +55,7 @@ fn the_base_stage_means_what_it_says() {
         other => panic!("{other:?}"),
     }
     assert!(
-        matches!(&base.launch.subnet, SubnetChoice::DefaultVpc { zone: Some(zone) } if zone.as_str() == "c")
+        matches!(&base.launch.subnets[0].value, SubnetChoice::DefaultVpc { zone: Some(zone) } if zone.as_str() == "c")
     );
     assert_eq!(base.launch.ssh_from, SshFrom::Caller);
     assert_eq!(base.launch.volumes[0].kind, Some(VolumeType::Gp3));
@@ -65,10 +65,10 @@ fn the_base_stage_means_what_it_says() {
     assert!(base.connect.pty);
     match &base.connect.address.value {
         Address::ElasticIp(ip) => {
-            assert_eq!(
-                (ip.allocation.as_str(), ip.bind),
-                ("eipalloc-0local", Bind::UserData)
+            assert!(
+                matches!(&ip.choice, ElasticIpChoice::One(id) if id.as_str() == "eipalloc-0local")
             );
+            assert_eq!(ip.bind, Bind::UserData);
         }
         other => panic!("{other:?}"),
     }

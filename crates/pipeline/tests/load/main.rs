@@ -4,5 +4,6 @@ mod bad_input;
 mod bounds;
 mod cache;
 mod design;
+mod launch;
 mod memory;
 mod variables;

@@ -1,6 +1,6 @@
 //! Why a command was not done: one message that says what, why and what next.
 
-use crate::edge::environment::NoHome;
+use crate::edge::environment::BadEnvironment;
 use crate::render::style::{Palette, Role};
 use build::failure::StepError;
 use build::report::ExitCode;
@@ -130,8 +130,8 @@ impl From<DaemonError> for CommandError {
     }
 }
 
-impl From<NoHome> for CommandError {
-    fn from(error: NoHome) -> Self {
+impl From<BadEnvironment> for CommandError {
+    fn from(error: BadEnvironment) -> Self {
         Self::bad_input(error.to_string())
     }
 }

@@ -119,6 +119,7 @@ mod tests {
             agent_socket: None,
             caller_address_url: None,
             ec2_endpoint: None,
+            crash_at: None,
         }
     }
 

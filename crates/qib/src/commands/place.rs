@@ -3,11 +3,14 @@
 use super::error::CommandError;
 use crate::args::account::AccountArgs;
 use crate::edge::caller_address::{DEFAULT_SERVICE, EchoService, ThisMachine};
+use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
 use crate::render::summary::GuestLimits;
 use aws::{AwsAccount, AwsOptions, StaticCredentials};
+use build::journal::Invocation;
 use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::CallerAddress;
+use cloud::retry::Retrying;
 use cloud::{Account, RegionName};
 use emulator::daemon::Status;
 use std::path::Path;
@@ -71,6 +74,7 @@ impl Place {
             rebuild: rebuild.iter().cloned().collect(),
             agent_socket: environment.agent_socket.clone(),
             state_dir: environment.state_dir.clone(),
+            invocation: Invocation::default(),
         }
     }
 
@@ -92,7 +96,7 @@ impl Place {
         let account = AwsAccount::connect(options).await?;
         Ok(Self {
             region: account.default_region().clone(),
-            account: Arc::new(account),
+            account: with_repeats(account),
             venue: Venue::Aws,
             endpoint: environment.ec2_endpoint.clone(),
             // Who names an endpoint for the whole environment means the EC2 that the instances are in as well.
@@ -129,7 +133,7 @@ impl Place {
         let rootless = status.guest_mode.as_deref() == Some("rootless");
         Ok(Self {
             region: account.default_region().clone(),
-            account: Arc::new(account),
+            account: with_repeats(account),
             venue: Venue::Rehearsal,
             endpoint: Some(endpoint.clone()),
             guest_endpoint: GuestEndpoint::Fixed(endpoint),
@@ -142,6 +146,12 @@ impl Place {
             },
         })
     }
+}
+
+/// The account that runs use: nothing beneath or above it repeats a call.
+fn with_repeats(account: AwsAccount) -> Arc<dyn Account> {
+    let retrying = Retrying::new(Arc::new(account), Arc::new(SystemClock), rand::random());
+    Arc::new(retrying)
 }
 
 /// Starts the local EC2 of `dir` unless it runs.

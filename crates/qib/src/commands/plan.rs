@@ -50,6 +50,7 @@ pub async fn plan(
         guests: Arc::new(build::ssh_access::SshAccess::default()),
         caller_address: place.caller_address,
         observer: Arc::new(Nobody),
+        journal_watch: None,
     };
     let plan = build::plan::plan(&loaded.pipeline, &options, &ports).await?;
     if args.json {

@@ -1,5 +1,6 @@
 //! The environment: read once, in here, and passed on.
 
+use super::crash_point::CrashPoint;
 use etcetera::BaseStrategy;
 use std::path::PathBuf;
 
@@ -18,19 +19,29 @@ pub struct Environment {
     pub caller_address_url: Option<String>,
     /// The EC2 endpoint that the AWS environment names instead of AWS's own.
     pub ec2_endpoint: Option<String>,
+    /// QIB_CRASH_AT: where the process kills itself, in tests.
+    pub crash_at: Option<CrashPoint>,
 }
 
-/// The folders cannot be told.
+/// The environment cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no home folder to keep state in: set HOME, or QIB_STATE_DIR and QIB_LOCAL_DIR")]
-pub struct NoHome;
+pub enum BadEnvironment {
+    /// The folders cannot be told.
+    #[error(
+        "there is no home folder to keep state in: set HOME, or QIB_STATE_DIR and QIB_LOCAL_DIR"
+    )]
+    NoHome,
+    /// QIB_CRASH_AT is malformed.
+    #[error("{0}")]
+    CrashPoint(String),
+}
 
 impl Environment {
     /// The environment of this process.
     ///
     /// # Errors
-    /// If a folder is neither named nor can be derived from the user's home.
-    pub fn read() -> Result<Self, NoHome> {
+    /// If a folder is neither named nor can be derived from the user's home, or a variable is malformed.
+    pub fn read() -> Result<Self, BadEnvironment> {
         let strategy = etcetera::choose_base_strategy().ok();
         let named = |name: &str| {
             std::env::var_os(name)
@@ -38,7 +49,7 @@ impl Environment {
                 .map(PathBuf::from)
         };
         let state = || {
-            let strategy = strategy.as_ref().ok_or(NoHome)?;
+            let strategy = strategy.as_ref().ok_or(BadEnvironment::NoHome)?;
             // Where a system has no folder for state, such as macOS's own layout, its folder for data.
             Ok(strategy
                 .state_dir()
@@ -55,6 +66,9 @@ impl Environment {
                 .map(|strategy| strategy.home_dir().to_owned()),
             agent_socket: named("SSH_AUTH_SOCK"),
             caller_address_url: text("QIB_CALLER_ADDRESS_URL"),
+            crash_at: text("QIB_CRASH_AT")
+                .map(|point| point.parse().map_err(BadEnvironment::CrashPoint))
+                .transpose()?,
             ec2_endpoint: text("AWS_ENDPOINT_URL_EC2").or_else(|| text("AWS_ENDPOINT_URL")),
         })
     }

@@ -2,5 +2,6 @@
 
 pub mod caller_address;
 pub mod clock;
+pub mod crash_point;
 pub mod environment;
 pub mod signals;

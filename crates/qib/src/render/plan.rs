@@ -52,7 +52,16 @@ fn block(row: &PlanRow, palette: Palette) -> Vec<String> {
         Some(id) => fact("source", &format!("{id} ({})", row.source_name)),
         None => fact("source", &row.source_name),
     }
-    fact("machine", &row.instance_type);
+    fact("machine", &row.instance_types.join(", else "));
+    fact("subnet", &row.subnets.join(", else "));
+    match &row.spot_max_price {
+        Some(price) => fact(
+            "purchase",
+            &format!("{}, at most {price} USD per hour", row.purchase),
+        ),
+        None => fact("purchase", &row.purchase),
+    }
+    fact("lifetime", &row.max_lifetime);
     if let Some(address) = &row.address {
         fact(
             "address",
@@ -66,6 +75,10 @@ fn block(row: &PlanRow, palette: Palette) -> Vec<String> {
     }
     fact("share", &row.share.join(", "));
     fact("skipped", &row.skipped.join(", "));
+    for warning in &row.warnings {
+        let text = palette.paint(Role::Warning, warning);
+        lines.push(format!("  {:<9} {text}", "warning"));
+    }
     lines
 }
 
@@ -83,6 +96,10 @@ mod tests {
             image_name: format!("quay-{stage}"),
             source_name: "RHEL-8.7".into(),
             instance_type: "m5.xlarge".into(),
+            instance_types: vec!["m5.xlarge".into()],
+            subnets: vec!["default_vpc: true, zone: c".into()],
+            purchase: "on-demand".into(),
+            max_lifetime: "4h".into(),
             ..PlanRow::default()
         }
     }
@@ -100,6 +117,11 @@ mod tests {
             address_state: Some("free".into()),
             skipped: vec!["packages".into(), "mirror".into()],
             share: vec!["111122223333".into()],
+            instance_types: vec!["m5.xlarge".into(), "m6i.xlarge".into()],
+            subnets: vec!["subnet-0a".into(), "subnet-0b".into()],
+            purchase: "spot, else on-demand".into(),
+            spot_max_price: Some("0.12".into()),
+            warnings: vec!["the instance terminates itself after 4h".into()],
             ..row("ocp", "build")
         };
         let plan = Plan {

@@ -17,6 +17,7 @@ fn opened() -> Record {
         region: "us-east-2".into(),
         endpoint: None,
         at: at(),
+        invocation: Invocation::default(),
     }
 }
 
@@ -40,7 +41,8 @@ fn effects() -> impl Strategy<Value = Effect> {
         Just(Effect::LaunchInstance {
             region: region(),
             client_token: "t".into(),
-            source_image: "ami-1".into()
+            source_image: "ami-1".into(),
+            recipe: "r".into()
         }),
         Just(Effect::StopInstance {
             region: region(),

@@ -1,0 +1,250 @@
+//! Runs of the same pipeline that died on this host: the next run finishes the images that they had begun to make, and
+//! removes everything else.
+//!
+//! ```text
+//!   journal not locked, and not all of it undone ─▶ locked by this run
+//!        │
+//!        ├─ image available ─▶ marked as complete, before this run looks for images
+//!        ├─ image pending ───▶ waited for, then marked ┐
+//!        └─ all else ────────▶ undone                  ┴─▶ journal closed as `swept`     while this run builds
+//! ```
+//!
+//! An image that CreateImage was called for is as good as any: its guest had been provisioned and scrubbed, and what it
+//! was made from stands in its tags from birth. Only the mark lacks.
+
+use crate::effects::Effects;
+use crate::event::Event;
+use crate::failure::StepError;
+use crate::journal::{
+    Effect, EffectNumber, Journal, JournalError, JournalLock, JournalReader, JournalState,
+    Recorded, RunDirectory, RunStatus,
+};
+use crate::names::{CellName, RunId, tag};
+use crate::options::RunOptions;
+use crate::steps::RunContext;
+use crate::undo::own;
+use crate::way_in;
+use cloud::wait::{Verdict, deadline};
+use cloud::{Image, ImageFilter, ImageId, ImageState, Tags};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long to wait for a dead run's image.
+const IMAGE_WITHIN: Duration = Duration::from_secs(60 * 60);
+
+/// A dead run whose journal this process holds now.
+pub(super) struct DeadRun {
+    run: RunId,
+    directory: RunDirectory,
+    effects: Effects,
+}
+
+/// The dead runs of this pipeline, in the same account and place. A journal that cannot be read is told of, and left.
+pub(super) fn find(context: &RunContext, account: &str) -> Vec<DeadRun> {
+    let options = &context.options;
+    let all = match RunDirectory::all(&options.state_dir) {
+        Ok(all) => all,
+        Err(error) => {
+            tell(context, "journals", error.to_string());
+            return Vec::new();
+        }
+    };
+    let mut dead = Vec::new();
+    for (run, directory) in all {
+        if run == *context.effects.run() || directory.lock_state() != JournalLock::Free {
+            continue;
+        }
+        let journal = JournalReader::read(&directory).and_then(|state| {
+            if is_ours(&state, context, options, account) {
+                Journal::reopen(&directory, &run, None).map(Some)
+            } else {
+                Ok(None)
+            }
+        });
+        match journal {
+            Ok(Some(journal)) => {
+                let effects = Effects::new(
+                    run.clone(),
+                    Arc::new(journal),
+                    context.ports.clock.clone(),
+                    context.ports.account.clone(),
+                    options.endpoint.clone(),
+                );
+                dead.push(DeadRun {
+                    run,
+                    directory,
+                    effects,
+                });
+            }
+            // Another process was faster.
+            Ok(None) | Err(JournalError::Alive { .. }) => {}
+            Err(error) => tell(context, run.as_str(), error.to_string()),
+        }
+    }
+    dead
+}
+
+fn is_ours(
+    state: &JournalState,
+    context: &RunContext,
+    options: &RunOptions,
+    account: &str,
+) -> bool {
+    state.opened().is_some_and(|opened| {
+        opened.pipeline == context.pipeline
+            && opened.account == account
+            && opened.endpoint == options.endpoint
+            && !state.outstanding().is_empty()
+    })
+}
+
+/// Marks the images of dead runs that are available, so that this run finds them.
+pub(super) async fn finish_available_images(context: &RunContext, dead: &[DeadRun]) {
+    for run in dead {
+        for (number, image) in run.images(context).await {
+            if image.state == ImageState::Available
+                && let Err(error) = run.complete(number, &image.image_id).await
+            {
+                tell(context, run.run.as_str(), error.to_string());
+            }
+        }
+    }
+}
+
+/// Finishes what can be finished of dead runs, and removes the rest.
+pub(super) async fn clear(context: &RunContext, dead: Vec<DeadRun>) {
+    futures::future::join_all(dead.into_iter().map(|run| clear_one(context, run))).await;
+}
+
+async fn clear_one(context: &RunContext, dead: DeadRun) {
+    let state = dead.effects.state();
+    let held: Vec<String> = state
+        .outstanding()
+        .into_iter()
+        .filter(|(_, entry)| !matches!(entry.effect, Effect::ClaimLease { .. }))
+        .map(|(_, entry)| {
+            let left = crate::undo::left_resource(&entry.effect, &entry.state, String::new(), None);
+            format!("{} {}", left.kind, left.id)
+        })
+        .collect();
+    if !held.is_empty() {
+        tell(
+            context,
+            dead.run.as_str(),
+            format!("this run died; removing what it left: {}", held.join(", ")),
+        );
+    }
+    for (number, image) in dead.images(context).await {
+        if image.state != ImageState::Pending {
+            continue;
+        }
+        match dead.wait(context, &image.image_id).await {
+            Ok(true) => {
+                if let Err(error) = dead.complete(number, &image.image_id).await {
+                    tell(context, dead.run.as_str(), error.to_string());
+                }
+            }
+            Ok(false) => {}
+            // This run is to stop: the dead one's image stays as it is, for whoever comes next.
+            Err(_) => return,
+        }
+    }
+    let left = dead.effects.unmake_all(None).await;
+    for resource in &left {
+        tell(
+            context,
+            dead.run.as_str(),
+            format!(
+                "{} {} could not be removed: {}. To remove it: {}",
+                resource.kind, resource.id, resource.reason, resource.remove_with
+            ),
+        );
+    }
+    if !left.is_empty() {
+        return;
+    }
+    if let Err(error) = dead.effects.close(RunStatus::Swept) {
+        tell(context, dead.run.as_str(), error.to_string());
+    }
+    if let Err(error) = way_in::forget_run(&dead.directory) {
+        tell(context, dead.run.as_str(), error.to_string());
+    }
+}
+
+impl DeadRun {
+    /// The images that the run had begun to make and that are there.
+    async fn images(&self, context: &RunContext) -> Vec<(EffectNumber, Image)> {
+        let state = self.effects.state();
+        let mut images = Vec::new();
+        for (number, entry) in state.outstanding() {
+            let Effect::CreateImage { region, name, .. } = &entry.effect else {
+                continue;
+            };
+            let filters = match entry.state.outcome().and_then(ImageId::recorded) {
+                Some(id) => vec![("image-id".to_owned(), vec![id.to_string()])],
+                None => own("name", name, &self.run),
+            };
+            let filter = ImageFilter {
+                owners: vec!["self".into()],
+                filters,
+                ..ImageFilter::default()
+            };
+            match context.ports.account.region(region).images(&filter).await {
+                Ok(found) => images.extend(found.into_iter().map(|image| (number, image))),
+                Err(error) => tell(context, self.run.as_str(), error.to_string()),
+            }
+        }
+        images
+    }
+
+    /// Waits until the image is available, or is seen never to be. Errs if this run is to stop.
+    async fn wait(&self, context: &RunContext, image: &ImageId) -> Result<bool, StepError> {
+        let until = deadline(context.ports.clock.as_ref(), IMAGE_WITHIN);
+        let waited = context
+            .cancellation
+            .race(context.images.wait(image, until, |seen| match seen {
+                Some(image) => match &image.state {
+                    ImageState::Available => Verdict::Done(()),
+                    ImageState::Pending | ImageState::Other(_) => Verdict::Wait,
+                    ImageState::Failed | ImageState::Gone => Verdict::Impossible(()),
+                },
+                None => Verdict::Wait,
+            }))
+            .await?;
+        Ok(waited.is_ok())
+    }
+
+    /// Marks the image as complete: it is part of the dead run's result.
+    async fn complete(&self, number: EffectNumber, image: &ImageId) -> Result<(), StepError> {
+        let state = self.effects.state();
+        let Some(entry) = state.effect(number) else {
+            return Ok(());
+        };
+        let region = self.effects.region(entry.effect.region());
+        let effect = Effect::MarkComplete {
+            region: entry.effect.region().clone(),
+            image: image.clone(),
+        };
+        let tags = Tags::new().with(tag::COMPLETE, "true");
+        let resources = [image.to_string()];
+        self.effects
+            .set(&entry.cell, effect, async || {
+                region.create_tags(&resources, &tags).await
+            })
+            .await?;
+        if entry.state.outcome().is_none() {
+            self.effects
+                .settle(number, &Ok(image.clone()), ImageId::outcome)?;
+        }
+        self.effects.deliver(number)?;
+        Ok(())
+    }
+}
+
+fn tell(context: &RunContext, run: &str, text: String) {
+    let cell = CellName {
+        stage: context.pipeline.clone(),
+        cell: run.to_owned(),
+    };
+    context.tell(Event::Warning { cell, text });
+}

@@ -1,0 +1,254 @@
+//! An account whose every call ends as the test has put ready, and a log of the attempts.
+
+use crate::virtual_clock::{Moment, VirtualClock};
+use async_trait::async_trait;
+use cloud::port::Result;
+use cloud::*;
+use std::sync::{Arc, Mutex};
+
+/// How one attempt ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Ok,
+    Error(ErrorKind),
+    /// Never.
+    Hangs,
+}
+
+/// One attempt: how long it takes, in milliseconds, and how it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    pub takes: Moment,
+    pub end: End,
+}
+
+impl Attempt {
+    pub fn ok() -> Self {
+        Self {
+            takes: 20,
+            end: End::Ok,
+        }
+    }
+
+    pub fn error(kind: ErrorKind) -> Self {
+        Self {
+            takes: 20,
+            end: End::Error(kind),
+        }
+    }
+}
+
+/// The account.
+pub struct Scripted {
+    pub clock: VirtualClock,
+    name: RegionName,
+    /// What each attempt does; the last one stands for all that follow.
+    script: Vec<Attempt>,
+    /// When each attempt began, and which call it was.
+    attempts: Mutex<Vec<(Moment, &'static str)>>,
+}
+
+impl Scripted {
+    pub fn new(script: Vec<Attempt>) -> Arc<Self> {
+        Arc::new(Self {
+            clock: VirtualClock::default(),
+            name: RegionName::from("us-east-2"),
+            script,
+            attempts: Mutex::default(),
+        })
+    }
+
+    /// The region, with repeats.
+    pub fn region(self: &Arc<Self>) -> Arc<dyn Region> {
+        self.account().region(&self.name)
+    }
+
+    /// The account, with repeats.
+    pub fn account(self: &Arc<Self>) -> retry::Retrying {
+        let account = Arc::new(Handle(self.clone()));
+        retry::Retrying::new(account, Arc::new(self.clock.clone()), 42)
+    }
+
+    /// When each attempt began.
+    pub fn attempts(&self) -> Vec<Moment> {
+        self.calls().into_iter().map(|(began, _)| began).collect()
+    }
+
+    /// The attempts, each with its call.
+    pub fn calls(&self) -> Vec<(Moment, &'static str)> {
+        self.attempts.lock().unwrap().clone()
+    }
+
+    async fn call<T>(&self, operation: &'static str, value: T) -> Result<T> {
+        let number = {
+            let mut attempts = self.attempts.lock().unwrap();
+            attempts.push((self.clock.moment(), operation));
+            attempts.len() - 1
+        };
+        let attempt = self.script[number.min(self.script.len() - 1)];
+        self.clock.until(self.clock.moment() + attempt.takes).await;
+        match attempt.end {
+            End::Ok => Ok(value),
+            End::Error(kind) => Err(error(operation, kind)),
+            End::Hangs => std::future::pending().await,
+        }
+    }
+}
+
+pub fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
+    CloudError {
+        operation,
+        resource: None,
+        kind,
+        code: "AsWritten".to_owned(),
+        message: "as the test wants it".to_owned(),
+        request_id: None,
+    }
+}
+
+struct Handle(Arc<Scripted>);
+
+type Filters<'a> = &'a [(String, Vec<String>)];
+
+#[async_trait]
+impl Account for Handle {
+    async fn caller_identity(&self) -> Result<CallerIdentity> {
+        let identity = CallerIdentity {
+            account: AccountId::from("123456789012"),
+            arn: String::new(),
+        };
+        self.0.call("GetCallerIdentity", identity).await
+    }
+
+    async fn credentials_expiry(&self) -> Result<Option<Timestamp>> {
+        self.0.call("credentials", None).await
+    }
+
+    fn region(&self, _: &RegionName) -> Arc<dyn Region> {
+        Arc::new(Handle(self.0.clone()))
+    }
+}
+
+#[async_trait]
+impl Region for Handle {
+    fn name(&self) -> &RegionName {
+        &self.0.name
+    }
+    async fn images(&self, _: &ImageFilter) -> Result<Vec<Image>> {
+        self.0.call("DescribeImages", Vec::new()).await
+    }
+    async fn create_image(&self, _: &ImageRequest) -> Result<ImageId> {
+        self.0.call("CreateImage", "ami-1".into()).await
+    }
+    async fn deregister_image(&self, _: &ImageId) -> Result<()> {
+        self.0.call("DeregisterImage", ()).await
+    }
+    async fn share_image(&self, _: &ImageId, _: &[AccountId]) -> Result<()> {
+        self.0.call("ModifyImageAttribute", ()).await
+    }
+    async fn snapshots(&self, _: Filters<'_>) -> Result<Vec<Snapshot>> {
+        self.0.call("DescribeSnapshots", Vec::new()).await
+    }
+    async fn delete_snapshot(&self, _: &SnapshotId) -> Result<()> {
+        self.0.call("DeleteSnapshot", ()).await
+    }
+    async fn share_snapshot(&self, _: &SnapshotId, _: &[AccountId]) -> Result<()> {
+        self.0.call("ModifySnapshotAttribute", ()).await
+    }
+    async fn volumes(&self, _: Filters<'_>) -> Result<Vec<Volume>> {
+        self.0.call("DescribeVolumes", Vec::new()).await
+    }
+    async fn delete_volume(&self, _: &VolumeId) -> Result<()> {
+        self.0.call("DeleteVolume", ()).await
+    }
+    async fn subnets(&self, _: Filters<'_>) -> Result<Vec<Subnet>> {
+        self.0.call("DescribeSubnets", Vec::new()).await
+    }
+    async fn security_groups(&self, _: Filters<'_>) -> Result<Vec<SecurityGroup>> {
+        self.0.call("DescribeSecurityGroups", Vec::new()).await
+    }
+    async fn create_security_group(
+        &self,
+        _: &str,
+        _: &str,
+        _: &VpcId,
+        _: &Tags,
+    ) -> Result<SecurityGroupId> {
+        self.0.call("CreateSecurityGroup", "sg-1".into()).await
+    }
+    async fn authorize_ingress(&self, _: &SecurityGroupId, _: &IngressRule) -> Result<()> {
+        self.0.call("AuthorizeSecurityGroupIngress", ()).await
+    }
+    async fn delete_security_group(&self, _: &SecurityGroupId) -> Result<()> {
+        self.0.call("DeleteSecurityGroup", ()).await
+    }
+    async fn key_pairs(&self, _: Filters<'_>) -> Result<Vec<KeyPairDescription>> {
+        self.0.call("DescribeKeyPairs", Vec::new()).await
+    }
+    async fn import_key_pair(&self, _: &str, _: &str, _: &Tags) -> Result<KeyPairId> {
+        self.0.call("ImportKeyPair", "key-1".into()).await
+    }
+    async fn delete_key_pair(&self, _: &KeyPairId) -> Result<()> {
+        self.0.call("DeleteKeyPair", ()).await
+    }
+    async fn addresses(&self, _: &AddressFilter) -> Result<Vec<Address>> {
+        self.0.call("DescribeAddresses", Vec::new()).await
+    }
+    async fn associate_address(&self, _: &AllocationId, _: &InstanceId) -> Result<AssociationId> {
+        self.0.call("AssociateAddress", "eipassoc-1".into()).await
+    }
+    async fn disassociate_address(&self, _: &AssociationId) -> Result<()> {
+        self.0.call("DisassociateAddress", ()).await
+    }
+    async fn run_instance(&self, _: &LaunchRequest) -> Result<Instance> {
+        let instance = Instance {
+            instance_id: "i-1".into(),
+            state: InstanceState::Pending,
+            state_reason: None,
+            image_id: None,
+            public_ip: None,
+            private_ip: None,
+            vpc_id: None,
+            security_groups: Vec::new(),
+            launched: None,
+            key_name: None,
+            tags: Tags::new(),
+            purchase: Purchase::OnDemand,
+        };
+        self.0.call("RunInstances", instance).await
+    }
+    async fn instances(&self, _: &InstanceFilter) -> Result<Vec<Instance>> {
+        self.0.call("DescribeInstances", Vec::new()).await
+    }
+    async fn set_instance_groups(&self, _: &InstanceId, _: &[SecurityGroupId]) -> Result<()> {
+        self.0.call("ModifyInstanceAttribute", ()).await
+    }
+    async fn stop_instance(&self, _: &InstanceId) -> Result<()> {
+        self.0.call("StopInstances", ()).await
+    }
+    async fn terminate_instance(&self, _: &InstanceId) -> Result<()> {
+        self.0.call("TerminateInstances", ()).await
+    }
+    async fn console_output(&self, _: &InstanceId) -> Result<String> {
+        self.0.call("GetConsoleOutput", String::new()).await
+    }
+    async fn create_tags(&self, _: &[String], _: &Tags) -> Result<()> {
+        self.0.call("CreateTags", ()).await
+    }
+    async fn parameter(&self, _: &str) -> Result<Option<Parameter>> {
+        self.0.call("GetParameter", None).await
+    }
+    async fn parameters_below(&self, _: &str, _: Depth) -> Result<Vec<Parameter>> {
+        self.0.call("GetParametersByPath", Vec::new()).await
+    }
+    async fn put_parameter(&self, _: &str, _: &str, write: ParameterWrite) -> Result<i64> {
+        let operation = match write {
+            ParameterWrite::CreateOnly => "PutParameter, new",
+            ParameterWrite::Overwrite => "PutParameter, over",
+        };
+        self.0.call(operation, 1).await
+    }
+    async fn delete_parameter(&self, _: &str) -> Result<()> {
+        self.0.call("DeleteParameter", ()).await
+    }
+}

@@ -1,0 +1,29 @@
+//! `qib runs resume`.
+
+use super::variables::VariableArgs;
+use clap::Args;
+
+/// Goes on with a run that died, from the last thing that it finished.
+///
+/// The pipeline is read again from the file it was run from, with the same arguments. An image that was being made is
+/// waited for; an instance in which no provisioner had begun is used; one in which provisioners had begun is thrown away,
+/// since none is ever run twice. A run that failed or was interrupted is begun anew under the same name.
+#[derive(Args, Debug)]
+pub struct ResumeArgs {
+    /// The run: `r-` and eight characters. `qib runs ls` lists them.
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Values besides those that the run was given, or instead of them. Secret ones were not kept and have to be given
+    /// again.
+    #[command(flatten)]
+    pub variables: VariableArgs,
+    /// The profile of the AWS configuration files to take credentials from. Without it: the one that the run was given.
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Keeps the instance of a stage that fails, with its key and security group, and prints the way in.
+    #[arg(long)]
+    pub keep_on_failure: bool,
+    /// Prints one JSON object per line on stdout for everything that happens; the last one has the result.
+    #[arg(long)]
+    pub json: bool,
+}
