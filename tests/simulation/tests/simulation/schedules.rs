@@ -1,7 +1,7 @@
 //! Random schedules of the two-stage run: faults, a kill, a signal and sick instances, all at once; then what a person
 //! would do next. What fails is shrunk to the least that fails.
 
-use crate::cases::{Settings, Tally, Watched, simulate};
+use crate::cases::{Settings, Tally, run_all, simulate};
 use crate::fault::{Crash, Fault, FaultKind};
 use crate::machines::Ailment;
 use crate::process::{End, Known, Orders, Verb, conduct};
@@ -10,8 +10,8 @@ use crate::verdict::Verdict;
 use crate::world::World;
 use build::names::RunId;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use std::cell::Cell;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
@@ -156,24 +156,33 @@ fn random_schedules() {
     };
     let tally = Tally::new("random schedules");
     println!("seed {}, {} schedules", settings.seed, settings.cases);
-    let watched = Watched::default();
-    watched.guarded(|| {
-        std::thread::scope(|scope| {
-            for half in 0..2 {
-                let (extent, tally, watched) = (&extent, &tally, &watched);
-                let cases = settings.cases / 2 + u32::from(half == 0) * (settings.cases % 2);
-                scope.spawn(move || {
-                    try_many(extent, settings.seed * 2 + half, cases, tally, watched)
-                });
-            }
-        });
-    });
+    let cases: Vec<Case> = (0..settings.cases)
+        .map(|number| Case {
+            seed: settings.seed,
+            number,
+        })
+        .collect();
+    run_all(&tally, &cases, |case| try_one(&extent, case));
     tally.close();
 }
 
-fn try_many(extent: &Extent, seed: u64, cases: u32, tally: &Tally, watched: &Watched) {
+/// One schedule, known by its seed.
+struct Case {
+    seed: u64,
+    number: u32,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}, schedule {}", self.seed, self.number)
+    }
+}
+
+/// Tries a schedule; one that fails is shrunk, and the least that fails is what counts.
+fn try_one(extent: &Extent, case: &Case) -> Verdict {
     let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[..8].copy_from_slice(&case.seed.to_le_bytes());
+    bytes[8..12].copy_from_slice(&case.number.to_le_bytes());
     let config = Config {
         cases: 1,
         max_shrink_iters: SHRINKS,
@@ -181,29 +190,26 @@ fn try_many(extent: &Extent, seed: u64, cases: u32, tally: &Tally, watched: &Wat
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(config, rng);
-    let strategy = schedules(extent);
-    let try_one = |schedule: &Schedule| {
-        let label = schedule.to_string();
-        watched.during(&label, || simulate(one(schedule)))
-    };
-    for _ in 0..cases {
-        let first = Cell::new(true);
-        let outcome = runner.run(&strategy, |schedule| {
-            let verdict = try_one(&schedule);
-            if first.replace(false) && verdict.is_good() {
-                tally.add(&schedule.to_string(), &verdict);
-            }
-            prop_assert!(verdict.is_good(), "{}", verdict.text());
-            Ok(())
-        });
-        match outcome {
-            Ok(()) => {}
-            Err(TestError::Fail(_, schedule)) => {
-                tally.add(&format!("seed {seed}: {schedule}"), &try_one(&schedule));
-            }
-            Err(TestError::Abort(why)) => panic!("{why}"),
+    let least = RefCell::new(Verdict::default());
+    let outcome = TestRunner::new_with_rng(config, rng).run(&schedules(extent), |schedule| {
+        let verdict = simulate(one(&schedule));
+        if verdict.is_good() {
+            return Ok(());
         }
+        // The last that failed is the least.
+        *least.borrow_mut() = Verdict {
+            others: [
+                verdict.others.clone(),
+                vec![format!("schedule: {schedule}")],
+            ]
+            .concat(),
+            ..verdict
+        };
+        Err(TestCaseError::fail("see the verdict"))
+    });
+    match outcome {
+        Ok(()) | Err(TestError::Fail(..)) => least.into_inner(),
+        Err(TestError::Abort(why)) => panic!("{why}"),
     }
 }
 

@@ -221,7 +221,11 @@ impl Transport for Wire {
         let broken = |when: &str| ConnectionBroken(format!("simulated: reset {when} the effect"));
         let refusal = |code: &'static str, status| {
             let error = ApiError::new(code, "simulated").with_status(status);
-            service.failure(&error, "00000000-0000-4000-8000-000000000000")
+            service.failure(
+                &error,
+                "00000000-0000-4000-8000-000000000000",
+                self.clock.now(),
+            )
         };
         let reply = match fault {
             Some(FaultKind::Throttle) => match service {
