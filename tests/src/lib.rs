@@ -18,6 +18,7 @@
 )]
 
 pub mod ended;
+pub mod faults;
 pub mod holdings;
 pub mod local_ec2;
 pub mod one_stage;

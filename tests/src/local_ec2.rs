@@ -184,12 +184,18 @@ impl LocalEc2 {
     /// What the account holds.
     #[track_caller]
     pub fn holdings(&self) -> Holdings {
+        Holdings::read(&self.python(holdings::LOOK).exits(0))
+    }
+
+    /// Runs a Python script that has boto3, pointed here by `qib local env`, with the region as its argument.
+    #[track_caller]
+    pub fn python(&self, script: &str) -> Ended {
         let mut command = self.program("sh");
         command
             .args(["-euc", "eval \"$(qib local env)\"\nexec \"$@\"", "sh"])
             .arg(places::python())
-            .args(["-c", holdings::LOOK, REGION]);
-        Holdings::read(&Running::start(command).end().exits(0))
+            .args(["-c", script, REGION]);
+        Running::start(command).end()
     }
 }
 

@@ -3,8 +3,10 @@
 use crate::cancel::Cancelled;
 use crate::event::Step;
 use crate::journal::JournalError;
+use crate::lease::Lost;
 use crate::names::CellName;
-use cloud::CloudError;
+use crate::spec::AddressChoice;
+use cloud::{CloudError, RegionName};
 use std::time::Duration;
 
 /// Why a step failed.
@@ -69,6 +71,14 @@ pub enum StepError {
         holder: String,
         waited: Duration,
         free_with: String,
+    },
+    #[error("no Elastic IP in {region} carries the {tags}")]
+    EmptyPool { tags: String, region: String },
+    #[error("the lease of {what} was lost ({lease}): {lost}; another run may use it by now")]
+    LeaseLost {
+        what: String,
+        lease: String,
+        lost: Lost,
     },
     #[error("the address was not bound: {reason}")]
     AddressNotBound { reason: String, log: Vec<String> },
@@ -158,6 +168,27 @@ impl From<Cancelled> for StepError {
 }
 
 impl StepError {
+    /// There is no address of this choice in `region`.
+    pub fn from_choice(choice: &AddressChoice, region: &RegionName) -> Self {
+        let region = region.to_string();
+        match choice {
+            AddressChoice::One(allocation) => Self::AddressUnknown {
+                allocation: allocation.to_string(),
+                region,
+            },
+            AddressChoice::Pool(tags) => {
+                let tags: Vec<String> = tags
+                    .iter()
+                    .map(|(key, value)| format!("tag {key}={value}"))
+                    .collect();
+                Self::EmptyPool {
+                    tags: tags.join(" and the "),
+                    region,
+                }
+            }
+        }
+    }
+
     /// What the reader can do.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -183,6 +214,12 @@ impl StepError {
             }
             Self::AddressUnknown { .. } => {
                 "`aws ec2 describe-addresses` lists the allocations of the region."
+            }
+            Self::EmptyPool { .. } => {
+                "Tag the addresses of the pool: `aws ec2 create-tags --resources eipalloc-… --tags Key=…,Value=…`."
+            }
+            Self::LeaseLost { .. } => {
+                "SSM could not be reached from here for two minutes, or this machine slept. Run again: it stands in line anew."
             }
             Self::AddressHeld { free_with, .. } => return Some(format!("To free it: {free_with}")),
             Self::AddressNotBound { .. } => {

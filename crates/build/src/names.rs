@@ -77,9 +77,11 @@ pub mod tag {
     pub const CELL: &str = "qib:cell";
     /// When the resource may be taken for abandoned, RFC 3339.
     pub const EXPIRES: &str = "qib:expires";
-    /// On everything of a run that could not write a lease: `none`. Seen from elsewhere, such a run cannot be told from a
-    /// dead one.
+    /// On everything of a run that could not write a lease: [`LEASE_NONE`]. Seen from elsewhere, such a run cannot be
+    /// told from a dead one.
     pub const LEASE: &str = "qib:lease";
+    /// The value of [`LEASE`].
+    pub const LEASE_NONE: &str = "none";
     /// On an image: the hash of all that decides its content.
     pub const CACHE_KEY: &str = "qib:cache-key";
     /// On an image: the image it was built from.

@@ -5,7 +5,7 @@ use crate::failure::StepError;
 use crate::options::GuestEndpoint;
 use crate::steps::user_data_parts::{Ingredients, compose_parts};
 use cloud::Timestamp;
-use pipeline::model::{Address, Bind, HostKey, LoginKey, Provisioner, Stage};
+use pipeline::model::{Address, Bind, ElasticIpChoice, HostKey, LoginKey, Provisioner, Stage};
 use pipeline::template::RunFacts;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
@@ -13,8 +13,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest region's name there is, and the address with the most digits: what a run fills in is no longer.
+/// The longest region's name and allocation there are, and the address with the most digits: what a run fills in is no longer.
 const LONGEST_REGION: &str = "ap-southeast-1";
+const LONGEST_ALLOCATION: &str = "eipalloc-00000000000000000";
 const LONGEST_ADDRESS: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 255);
 
 /// Everything that is wrong with `loaded` and can be told without an account. `now` stands for the run's time.
@@ -83,7 +84,10 @@ fn user_data_problem(loaded: &Loaded, stage: &Stage, now: Timestamp) -> Option<P
     };
     let binding = match &stage.connect.address.value {
         Address::ElasticIp(elastic) if elastic.bind == Bind::UserData => Some((
-            elastic.allocation.as_str(),
+            match &elastic.choice {
+                ElasticIpChoice::One(allocation) => allocation.as_str(),
+                ElasticIpChoice::Pool(_) => LONGEST_ALLOCATION,
+            },
             LONGEST_ADDRESS,
             Duration::from_secs(elastic.timeout.get().as_secs()),
         )),

@@ -2,6 +2,7 @@
 
 use crate::names::CellName;
 use cloud::{AccountId, AllocationId, EbsVolume, RegionName, SecurityGroupId, SubnetId, Tags};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,10 +28,6 @@ pub struct CellSpec {
 /// How a cell's instance is launched.
 #[derive(Clone, Debug)]
 pub struct LaunchSpec {
-    /// The first of `machines`.
-    pub instance_type: String,
-    /// The first of `subnets`.
-    pub subnet: SubnetSpec,
     /// Instance types, the preferred one first; at least one.
     pub machines: Vec<String>,
     /// Where it may go, the preferred place first; at least one.
@@ -158,7 +155,7 @@ pub enum AddressSpec {
     /// An Elastic IP.
     Elastic {
         /// Which.
-        allocation: AllocationId,
+        choice: AddressChoice,
         /// Who binds it.
         by: crate::journal::AddressBinder,
         /// How long binding may take.
@@ -166,6 +163,15 @@ pub enum AddressSpec {
         /// How long to wait for an address that something else holds.
         wait: Duration,
     },
+}
+
+/// Which Elastic IP a cell uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressChoice {
+    /// This one.
+    One(AllocationId),
+    /// Whichever is free first of those that carry all of these tags.
+    Pool(BTreeMap<String, String>),
 }
 
 /// Whether cloud-init is waited for.

@@ -4,7 +4,6 @@
 //! carries: a client token, or a name that is unique to the run and has the run's tag.
 
 use crate::journal::{Effect, EffectState, Outcome};
-use crate::lease::release_lease;
 use crate::names::{CellName, RunId, tag};
 use crate::report::LeftResource;
 use backon::BackoffBuilder;
@@ -87,9 +86,8 @@ async fn remove(
 ) -> Result<(), CloudError> {
     let outcome = state.outcome();
     match effect {
-        Effect::ClaimLease { name, .. } => {
-            retried(clock, || release_lease(region, name, run)).await
-        }
+        // The name is the run's own: nobody else's lease can be meant.
+        Effect::ClaimLease { name, .. } => retried(clock, || region.delete_parameter(name)).await,
         Effect::ImportKeyPair { name, .. } => {
             let filters = match outcome {
                 Some(Outcome::KeyPair { id }) => by_id("key-pair-id", id),

@@ -21,9 +21,9 @@ use cloud::{Clock, Image, ImageState, LaunchRequest, Placement, TagSpecification
 use fake::account::{FakeAccount, Fault};
 use fake::guest::{Behaviour, FakeGuests};
 use fake::{Home, Recorder, VirtualClock};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 struct Stage {
@@ -87,7 +87,7 @@ fn stage(behaviour: Behaviour) -> Stage {
         directory: directory.clone(),
         pipeline: "test".into(),
         started: clock.now(),
-        leases: Mutex::new(BTreeMap::new()),
+        leases: build::lease::Leases::default(),
         instances: cloud::wait::instance_poller(region.clone(), clock.clone()),
         images: cloud::wait::image_poller(region.clone(), clock),
         ports,
@@ -116,10 +116,6 @@ fn spec(address: AddressSpec) -> CellSpec {
         },
         region: "us-east-2".into(),
         launch: LaunchSpec {
-            instance_type: "m5.xlarge".into(),
-            subnet: SubnetSpec::DefaultVpc {
-                zone: Some("c".into()),
-            },
             machines: vec!["m5.xlarge".into()],
             subnets: vec![SubnetSpec::DefaultVpc {
                 zone: Some("c".into()),
@@ -178,7 +174,7 @@ fn spec(address: AddressSpec) -> CellSpec {
 
 fn elastic() -> AddressSpec {
     AddressSpec::Elastic {
-        allocation: "eipalloc-1".into(),
+        choice: AddressChoice::One("eipalloc-1".into()),
         by: AddressBinder::UserData,
         timeout: Duration::from_secs(120),
         wait: Duration::from_secs(600),

@@ -19,8 +19,11 @@ use std::time::Duration;
 struct Guest {
     answer: Result<(CommandEnd, &'static str), SessionError>,
     refuses: Option<OpenError>,
-    asked: Arc<Mutex<Vec<(GuestTarget, Option<GuestCommand>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
+
+/// One connection, and what was run in it.
+type Asked = (GuestTarget, Option<GuestCommand>);
 
 impl Guest {
     fn new(code: u32, prints: &'static str) -> Self {

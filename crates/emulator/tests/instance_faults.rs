@@ -75,6 +75,11 @@ async fn the_next_two_launches_fail_and_the_third_does_not() {
         &ec2,
         r#"{"instance_never_runs": {"value": true, "instances": {"next": 2}}}"#,
     );
+    // A start is no launch: it is neither hit nor counted.
+    ec2.ec2("StopInstances", &[("InstanceId.1", &before)]).ok();
+    ec2.state(&before, "stopped").await;
+    ec2.ec2("StartInstances", &[("InstanceId.1", &before)]).ok();
+    ec2.state(&before, "running").await;
     for _ in 0..2 {
         let id = launch(&ec2, &[]);
         let gone = ec2.state(&id, "terminated").await;
@@ -85,10 +90,6 @@ async fn the_next_two_launches_fail_and_the_third_does_not() {
         assert!(!ec2.guests.runs(&id));
     }
     ec2.running(&[]).await;
-    ec2.ec2("StopInstances", &[("InstanceId.1", &before)]).ok();
-    ec2.state(&before, "stopped").await;
-    ec2.ec2("StartInstances", &[("InstanceId.1", &before)]).ok();
-    ec2.state(&before, "running").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,6 +206,29 @@ async fn a_spot_instance_is_told_before_it_is_taken_back() {
     let other = ec2.running(&[]).await;
     tokio::time::sleep(Duration::from_millis(1700)).await;
     assert_eq!(state(&ec2, &other), "running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_to_end_one_run_of_an_instance_does_not_end_the_next() {
+    let ec2 = LocalEc2::new();
+    set(
+        &ec2,
+        r#"{"instance_terminated_after_ms": 500, "spot_interruption": {"after_ms": 500}}"#,
+    );
+    let id = ec2.running(&[]).await;
+    set(&ec2, "{}");
+    let notice = || {
+        ec2.guests
+            .imds(&id, "GET", "/latest/meta-data/spot/instance-action", &[])
+    };
+    eventually("the notice", || notice().0 == 200).await;
+    ec2.ec2("StopInstances", &[("InstanceId.1", &id)]).ok();
+    ec2.state(&id, "stopped").await;
+    ec2.ec2("StartInstances", &[("InstanceId.1", &id)]).ok();
+    ec2.state(&id, "running").await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(state(&ec2, &id), "running");
+    assert_eq!(notice().0, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

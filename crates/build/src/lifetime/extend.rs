@@ -55,7 +55,7 @@ pub enum ExtendError {
     Tag {
         instance: String,
         end: String,
-        source: CloudError,
+        source: Box<CloudError>,
     },
 }
 
@@ -89,7 +89,7 @@ pub async fn extend(
         .map_err(|source| ExtendError::Tag {
             instance: way_in.instance_id.clone(),
             end: tag_value(end),
-            source,
+            source: Box::new(source),
         })
 }
 

@@ -88,8 +88,6 @@ mod tests {
             },
             region: "us-east-2".into(),
             launch: LaunchSpec {
-                instance_type: "t3.micro".into(),
-                subnet: SubnetSpec::DefaultVpc { zone: None },
                 machines: vec!["t3.micro".into()],
                 subnets: vec![SubnetSpec::DefaultVpc { zone: None }],
                 purchase: PurchaseSpec::OnDemand,
@@ -173,7 +171,7 @@ mod tests {
         stage.connect.timeout = None;
         assert_eq!(shortage(&stage), None);
         stage.connect.address = AddressSpec::Elastic {
-            allocation: "eipalloc-1".into(),
+            choice: AddressChoice::One("eipalloc-1".into()),
             by: AddressBinder::Api,
             timeout: MINUTE * 10,
             // Waiting for the address comes before the launch.

@@ -8,10 +8,11 @@ use crate::lifetime::shortage;
 use crate::options::{RunOptions, Venue};
 use crate::ports::Ports;
 use crate::run::{cell_name, cell_spec_for, plan_facts};
-use crate::spec::{AddressSpec, CellSpec, FallBack, PurchaseSpec};
+use crate::spec::{AddressChoice, AddressSpec, CellSpec, FallBack, PurchaseSpec};
 use crate::steps::candidates::find_subnets;
+use crate::steps::members;
 use cache::{CacheState, identify, look_up};
-use cloud::{AddressFilter, CallerIdentity, Image, Region};
+use cloud::{Address, CallerIdentity, Image, Region};
 use pipeline::model::{Pipeline, Source, Stage, TimeSpan};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -64,9 +65,9 @@ pub struct PlanRow {
     pub max_lifetime: String,
     /// What a person should look at before running it.
     pub warnings: Vec<String>,
-    /// The Elastic IP's allocation, if it uses one.
+    /// The Elastic IP, if it uses one: `eipalloc-… (address)`, or `pool KEY=VALUE`.
     pub address: Option<String>,
-    /// `free`, or what it is bound to.
+    /// `free`, or what it is bound to; of a pool, how many are free: `2 of 3 free`.
     pub address_state: Option<String>,
     /// Provisioners that the rehearsal would skip.
     pub skipped: Vec<String>,
@@ -122,26 +123,21 @@ async fn plan_stage(
         find_subnets(region, &spec.launch.subnets).await?;
     }
     match &spec.connect.address {
-        AddressSpec::Elastic { allocation, .. } => {
-            let addresses = region
-                .addresses(&AddressFilter::allocation(allocation))
-                .await?;
-            let address =
-                addresses
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| StepError::AddressUnknown {
-                        allocation: allocation.to_string(),
-                        region: region.name().to_string(),
-                    })?;
-            row.address = Some(format!("{} ({})", allocation, address.public_ip));
-            row.address_state = Some(match address.binding {
-                None => String::from("free"),
-                Some(binding) => match binding.instance_id {
-                    Some(id) => format!("bound to {id}"),
-                    None => String::from("bound to a network interface"),
-                },
+        AddressSpec::Elastic { choice, .. } => {
+            let addresses = members(region, choice).await?;
+            row.address = Some(match choice {
+                AddressChoice::One(allocation) => {
+                    let ips = addresses
+                        .iter()
+                        .map(|address| address.public_ip.to_string());
+                    format!("{allocation} ({})", ips.collect::<Vec<_>>().join(", "))
+                }
+                AddressChoice::Pool(tags) => {
+                    let tags = tags.iter().map(|(key, value)| format!("{key}={value}"));
+                    format!("pool {}", tags.collect::<Vec<_>>().join(" "))
+                }
             });
+            row.address_state = Some(address_state(choice, &addresses));
         }
         AddressSpec::Public | AddressSpec::Private => {}
     }
@@ -178,6 +174,25 @@ async fn plan_stage(
         }
     };
     Ok((row, image))
+}
+
+/// What the addresses to choose from are bound to.
+fn address_state(choice: &AddressChoice, addresses: &[Address]) -> String {
+    let bound: Vec<_> = addresses
+        .iter()
+        .filter_map(|address| address.binding.as_ref())
+        .collect();
+    match (choice, bound.first()) {
+        (AddressChoice::Pool(_), _) => {
+            let free = addresses.len() - bound.len();
+            format!("{free} of {} free", addresses.len())
+        }
+        (AddressChoice::One(_), None) => String::from("free"),
+        (AddressChoice::One(_), Some(binding)) => match &binding.instance_id {
+            Some(id) => format!("bound to {id}"),
+            None => String::from("bound to a network interface"),
+        },
+    }
 }
 
 fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {

@@ -140,20 +140,13 @@ pub(crate) fn cell_spec_for(
 }
 
 fn launch(launch: &model::Launch, facts: &RunFacts) -> Result<LaunchSpec, StepError> {
-    let machines: Vec<String> = launch
-        .instance_types
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let subnets: Vec<SubnetSpec> = launch.subnets.iter().map(|s| subnet(&s.value)).collect();
     Ok(LaunchSpec {
-        instance_type: machines.first().cloned().unwrap_or_default(),
-        subnet: subnets
-            .first()
-            .cloned()
-            .unwrap_or(SubnetSpec::DefaultVpc { zone: None }),
-        machines,
-        subnets,
+        machines: launch
+            .instance_types
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        subnets: launch.subnets.iter().map(|s| subnet(&s.value)).collect(),
         purchase: purchase(&launch.spot),
         max_lifetime: launch.max_lifetime.get(),
         security_groups: launch
@@ -231,7 +224,12 @@ fn connect(connect: &model::Connect) -> ConnectSpec {
             model::Address::Public => AddressSpec::Public,
             model::Address::Private => AddressSpec::Private,
             model::Address::ElasticIp(elastic) => AddressSpec::Elastic {
-                allocation: elastic.allocation.as_str().into(),
+                choice: match &elastic.choice {
+                    model::ElasticIpChoice::One(allocation) => {
+                        AddressChoice::One(allocation.as_str().into())
+                    }
+                    model::ElasticIpChoice::Pool(tags) => AddressChoice::Pool(tags.clone()),
+                },
                 by: match elastic.bind {
                     model::Bind::UserData => AddressBinder::UserData,
                     model::Bind::Api => AddressBinder::Api,

@@ -9,6 +9,7 @@
 //! ```
 
 mod convert;
+mod leases;
 mod outputs;
 mod recovery;
 mod stage;
@@ -18,7 +19,7 @@ use crate::effects::Effects;
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Journal, JournalReader, Opened, Opening, RunDirectory};
-use crate::lease::{release_lease, renew};
+use crate::lease::Leases;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId};
 use crate::options::{RunOptions, Venue};
@@ -30,15 +31,11 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use pipeline::Loaded;
 use pipeline::model::{Pipeline, Source};
 use stage::{StageOutcome, run_stage};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 pub(crate) use convert::{cell_name, cell_spec_for, plan_facts};
-
-/// How often a held lease is renewed.
-const RENEW_EVERY: Duration = Duration::from_secs(30);
 
 /// Does one run, whatever happens to its end: the report says what is there, what failed and what is left.
 pub async fn run(
@@ -101,20 +98,51 @@ async fn conduct(
         }
     };
     let context = Arc::new(context);
-    let dead = recovery::find(&context, identity.account.as_str());
-    recovery::finish_available_images(&context, &dead).await;
-    let results = {
-        let stages = async {
-            let stages = run_stages(pipeline, &context, &identity);
-            let (results, ()) = futures::join!(stages, recovery::clear(&context, dead));
-            results
+    let work = async {
+        let results = match leases::begin(&context, pipeline).await {
+            Ok(()) => {
+                let dead = recovery::find(&context, identity.account.as_str());
+                recovery::finish_available_images(&context, &dead).await;
+                let stages = run_stages(pipeline, &context, &identity);
+                let (results, ()) = futures::join!(stages, recovery::clear(&context, dead));
+                results
+            }
+            Err(error) => without_stages(&context, pipeline, error),
         };
-        tokio::select! {
-            results = stages => results,
-            never = renew_leases(&context) => match never {},
-        }
+        finish(pipeline, &context, results).await
     };
-    finish(pipeline, &context, results).await
+    // Also while the run clears up after itself: whoever takes it for dead would do the same at the same time.
+    tokio::select! {
+        report = work => report,
+        never = leases::keep_renewing(&context) => match never {},
+    }
+}
+
+/// What a run comes to that failed before its first stage.
+fn without_stages(context: &RunContext, pipeline: &Pipeline, error: StepError) -> Results {
+    let hint = error.hint();
+    let cell = CellName {
+        stage: pipeline.name.to_string(),
+        cell: context.options.region.to_string(),
+    };
+    let failure = CellFailure::new(cell, Step::Resolve, error);
+    let message = context.masked(&failure.message());
+    context.tell(Event::Failed {
+        cell: failure.cell.clone(),
+        step: failure.step,
+        error: message.clone(),
+        hint: hint.clone(),
+    });
+    Results {
+        failures: vec![ReportedFailure {
+            stage: failure.cell.stage,
+            cell: failure.cell.cell,
+            step: failure.step.name().to_owned(),
+            error: message,
+            hint,
+        }],
+        ..Results::default()
+    }
 }
 
 /// What the stages came to.
@@ -192,7 +220,7 @@ async fn begin(
         directory,
         pipeline: pipeline.name.to_string(),
         started,
-        leases: Mutex::new(BTreeMap::new()),
+        leases: Leases::default(),
         instances: cloud::wait::instance_poller(region.clone(), ports.clock.clone()),
         images: cloud::wait::image_poller(region, ports.clock.clone()),
         ports: ports.clone(),
@@ -356,58 +384,9 @@ async fn run_stages(
     results
 }
 
-/// Renews the leases that the run holds, for as long as it is polled.
-async fn renew_leases(context: &RunContext) -> std::convert::Infallible {
-    let region = context.ports.account.region(&context.options.region);
-    loop {
-        context.ports.clock.sleep(RENEW_EVERY).await;
-        let held: Vec<_> = context
-            .leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect();
-        for mut lease in held {
-            // A renewal that fails is tried again in time: a holder counts as dead only after four misses.
-            if renew(region.as_ref(), &mut lease).await.is_err() {
-                continue;
-            }
-            let given_back = {
-                let mut leases = context
-                    .leases
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                match leases.get_mut(&lease.name) {
-                    Some(known) => {
-                        *known = lease.clone();
-                        false
-                    }
-                    None => true,
-                }
-            };
-            // Given back while it was renewed: the renewal has made it anew. If this fails, waiters take it over after
-            // two minutes.
-            if given_back
-                && let Err(error) =
-                    release_lease(region.as_ref(), &lease.name, context.effects.run()).await
-            {
-                let cell = CellName {
-                    stage: context.pipeline.clone(),
-                    cell: lease.name.clone(),
-                };
-                context.tell(Event::Warning {
-                    cell,
-                    text: error.to_string(),
-                });
-            }
-        }
-    }
-}
-
 async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Results) -> Report {
     // Cells undo after themselves; what is outstanding now belongs to none, or resisted and is tried once more.
-    let resisted = context.effects.unmake_all(None).await;
+    let resisted = leases::end(context).await;
     let mut left_behind = resisted;
     left_behind.retain(|resource| !resource.id.is_empty());
     let cancelled = results.cancelled.or(context.cancellation.requested());

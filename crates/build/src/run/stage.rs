@@ -233,7 +233,7 @@ async fn go_on(
     context.note(format!(
         "what an earlier process of this run had begun is thrown away: {why}"
     ));
-    context.drop_leases();
+    context.drop_leases().await;
     let left = context.effects().unmake_all(Some(context.cell())).await;
     if let Some(resource) = left.first() {
         let why = format!(
@@ -353,7 +353,7 @@ async fn after_failure(
         step: Step::CleanUp,
     });
     // Renewing what is given back would claim it again.
-    context.drop_leases();
+    context.drop_leases().await;
     let left = context.effects().unmake_all(Some(context.cell())).await;
     if way_in.is_none()
         && let Err(error) = forget_keys(context)

@@ -1,13 +1,12 @@
-//! The Elastic IP: claimed before anything is launched, bound by the instance or by qib, watched, and freed as soon as
-//! SSH is no longer needed.
+//! The Elastic IP, once it is leased: bound by the instance or by qib, watched, and freed as soon as SSH is no longer
+//! needed.
 
+use super::address_queue::describe;
 use super::context::CellContext;
 use super::launch::Launched;
-use super::lease::{queue, say_now_and_then};
+use super::lease::HeldLease;
 use crate::failure::StepError;
 use crate::journal::{AddressBinder, Effect, Recorded};
-use crate::lease::address_folder;
-use crate::names::tag;
 use cloud::*;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -28,117 +27,15 @@ pub(super) struct ElasticAddress {
     pub by: AddressBinder,
     /// How long binding may take.
     pub timeout: Duration,
+    /// Its lease.
+    pub lease: HeldLease,
 }
 
-/// Waits in line for the address, then leases it.
-pub(super) async fn claim(
-    context: &CellContext,
-    allocation: &AllocationId,
-    by: AddressBinder,
-    timeout: Duration,
-    wait: Duration,
-) -> Result<ElasticAddress, StepError> {
-    let known = describe(context, allocation).await?;
-    let folder = address_folder(allocation.as_str());
-    let what = format!("{} ({allocation})", known.public_ip);
-    queue(context, &folder, &what).await?;
-    let address = ElasticAddress {
-        allocation: allocation.clone(),
-        public_ip: known.public_ip,
-        by,
-        timeout,
-    };
-    wait_until_free(context, &address, wait).await?;
-    context.note(format!(
-        "Elastic IP {} ({}) is ours",
-        address.public_ip, address.allocation
-    ));
-    Ok(address)
-}
-
-async fn describe(context: &CellContext, allocation: &AllocationId) -> Result<Address, StepError> {
-    let unknown = || StepError::AddressUnknown {
-        allocation: allocation.to_string(),
-        region: context.region().name().to_string(),
-    };
-    match context
-        .region()
-        .addresses(&AddressFilter::allocation(allocation))
-        .await
-    {
-        Ok(addresses) => addresses.into_iter().next().ok_or_else(unknown),
-        Err(error) if error.kind == ErrorKind::NotFound => Err(unknown()),
-        Err(error) => Err(error.into()),
+impl ElasticAddress {
+    /// Errs if the lease of the address was lost. To be asked before the address is used.
+    pub fn check(&self, context: &CellContext) -> Result<(), StepError> {
+        self.lease.check(context)
     }
-}
-
-/// With the lease in hand, the address may still be bound: to a kept instance, or to something that is not qib's.
-async fn wait_until_free(
-    context: &CellContext,
-    address: &ElasticAddress,
-    wait: Duration,
-) -> Result<(), StepError> {
-    let deadline = context.deadline(wait);
-    let mut said = None;
-    loop {
-        let Some(binding) = describe(context, &address.allocation).await?.binding else {
-            return Ok(());
-        };
-        let holder = holder(context, &binding).await?;
-        if context.clock().now() >= deadline {
-            let region = context.region().name();
-            let endpoint = context
-                .run()
-                .options
-                .endpoint
-                .as_ref()
-                .map(|url| format!(" --endpoint-url {url}"))
-                .unwrap_or_default();
-            return Err(StepError::AddressHeld {
-                allocation: address.allocation.to_string(),
-                address: address.public_ip.to_string(),
-                holder,
-                waited: wait,
-                free_with: format!(
-                    "aws --region {region}{endpoint} ec2 disassociate-address --association-id {}",
-                    binding.association_id
-                ),
-            });
-        }
-        say_now_and_then(
-            context,
-            &mut said,
-            format!(
-                "{} is bound to {holder}; waiting until it is free, {wait:?} at most",
-                address.public_ip
-            ),
-        );
-        context.pause(LOOK_EVERY).await?;
-    }
-}
-
-/// What holds the address, in words.
-async fn holder(context: &CellContext, binding: &AddressBinding) -> Result<String, StepError> {
-    let Some(id) = &binding.instance_id else {
-        return Ok(String::from(
-            "a network interface that is not an instance's",
-        ));
-    };
-    let filter = InstanceFilter {
-        instance_ids: vec![id.clone()],
-        ..InstanceFilter::default()
-    };
-    let instances = context.region().instances(&filter).await?;
-    let tags = instances
-        .into_iter()
-        .next()
-        .map(|instance| instance.tags)
-        .unwrap_or_default();
-    Ok(match (tags.get(tag::RUN), tags.get(tag::KEPT)) {
-        (Some(run), Some(_)) => format!("instance {id}, which run {run} kept"),
-        (Some(run), None) => format!("instance {id} of run {run}"),
-        (None, _) => format!("instance {id}, which is not qib's"),
-    })
 }
 
 /// Sees to it that the address is bound to the cell's instance. Success is DescribeAddresses showing our own instance
@@ -148,6 +45,7 @@ pub(super) async fn bind(
     address: &ElasticAddress,
     launched: &Launched,
 ) -> Result<(), StepError> {
+    address.check(context)?;
     let instance = &launched.instance.instance_id;
     let effect = Effect::BindAddress {
         region: context.region().name().clone(),
@@ -220,6 +118,7 @@ async fn watch(
 ) -> Result<AssociationId, StepError> {
     let deadline = context.deadline(address.timeout);
     loop {
+        address.check(context)?;
         let seen = context.race(look(context, address, instance)).await??;
         if let Some(association) = seen {
             return Ok(association);

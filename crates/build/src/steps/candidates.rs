@@ -125,8 +125,6 @@ mod tests {
 
     fn launch(machines: &[&str], purchase: PurchaseSpec) -> LaunchSpec {
         LaunchSpec {
-            instance_type: machines[0].to_owned(),
-            subnet: SubnetSpec::DefaultVpc { zone: None },
             machines: machines.iter().map(|&machine| machine.to_owned()).collect(),
             subnets: Vec::new(),
             purchase,

@@ -5,7 +5,7 @@ use crate::effects::Effects;
 use crate::event::{Event, OutputStream, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Effect, EffectNumber, RunDirectory};
-use crate::lease::Lease;
+use crate::lease::Leases;
 use crate::lifetime;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId, tag};
@@ -13,8 +13,7 @@ use crate::options::RunOptions;
 use crate::ports::Ports;
 use cloud::wait::{ImagePoller, InstancePoller};
 use cloud::{Clock, CloudError, InstanceId, Region, Tags, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What all cells of a run share.
@@ -35,8 +34,8 @@ pub struct RunContext {
     pub pipeline: String,
     /// When the run started.
     pub started: Timestamp,
-    /// The leases that the run holds now, to be renewed.
-    pub leases: Mutex<BTreeMap<String, Lease>>,
+    /// The leases of the run, to be renewed.
+    pub leases: Leases,
     /// Waits on instances of the region, shared by all cells.
     pub instances: InstancePoller,
     /// Waits on images of the region, shared by all cells.
@@ -250,12 +249,17 @@ impl CellContext {
     pub fn own_tags(&self) -> Tags {
         let fixed = self.life.end.get().copied();
         let expires = fixed.unwrap_or_else(|| self.end_from_now());
-        Tags::new()
+        let tags = Tags::new()
             .with(tag::RUN, self.run_id().as_str())
             .with(tag::PIPELINE, self.run.pipeline.as_str())
             .with(tag::STAGE, self.cell.stage.as_str())
             .with(tag::CELL, self.cell.cell.as_str())
-            .with(tag::EXPIRES, lifetime::tag_value(expires))
+            .with(tag::EXPIRES, lifetime::tag_value(expires));
+        if self.run.leases.are_none() {
+            tags.with(tag::LEASE, tag::LEASE_NONE)
+        } else {
+            tags
+        }
     }
 
     /// The cell's effects that have happened, or may have, and were not undone, latest first.
@@ -286,32 +290,14 @@ impl CellContext {
             .collect()
     }
 
-    /// Remembers a lease, so that it is renewed.
-    pub fn hold_lease(&self, lease: Lease) {
-        self.run
-            .leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(lease.name.clone(), lease);
-    }
-
-    /// Forgets all leases of the cell: they are about to be given back.
-    pub fn drop_leases(&self) {
+    /// Renews the leases of the cell no more: they are about to be given back.
+    pub async fn drop_leases(&self) {
         for (_, entry) in self.effects().state().outstanding() {
             if let (true, Effect::ClaimLease { name, .. }) =
                 (entry.cell == self.cell, &entry.effect)
             {
-                self.drop_lease(name);
+                self.run.leases.let_go(name).await;
             }
         }
-    }
-
-    /// Forgets a lease that was given back.
-    pub fn drop_lease(&self, name: &str) {
-        self.run
-            .leases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
     }
 }

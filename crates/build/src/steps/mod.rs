@@ -12,6 +12,7 @@
 
 mod access;
 mod address;
+mod address_queue;
 mod adopt;
 pub mod candidates;
 mod capture;
@@ -24,6 +25,7 @@ mod provision;
 mod publish;
 pub(crate) mod user_data_parts;
 
+pub(crate) use address_queue::members;
 pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
 pub(crate) use launch::recipe;
@@ -110,13 +112,18 @@ async fn prepare_guest(
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     let elastic = match &spec.connect.address {
         AddressSpec::Elastic {
-            allocation,
+            choice,
             by,
             timeout,
             wait,
         } => {
             context.begin(Step::LeaseAddress)?;
-            let claimed = address::claim(context, allocation, *by, *timeout, *wait)
+            let terms = address_queue::Terms {
+                by: *by,
+                timeout: *timeout,
+                wait: *wait,
+            };
+            let claimed = address_queue::claim(context, choice, terms)
                 .await
                 .map_err(fail(Step::LeaseAddress))?;
             context.finish(Step::LeaseAddress);
@@ -215,6 +222,9 @@ async fn launch_guest(
     context.begin(Step::Launch)?;
     let user_data =
         user_data_parts::compose_for(context, spec, access, elastic).map_err(fail(Step::Launch))?;
+    if let Some(elastic) = elastic {
+        elastic.check(context).map_err(fail(Step::Launch))?;
+    }
     let launched = launch::launch(context, spec, source, &subnets, access, &groups, user_data)
         .await
         .map_err(fail(Step::Launch))?;

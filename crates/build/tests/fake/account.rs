@@ -16,6 +16,14 @@ pub enum Fault {
     LostReply,
 }
 
+/// A parameter as the service keeps it.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub value: String,
+    pub version: i64,
+    pub at: Option<Timestamp>,
+}
+
 #[derive(Default)]
 pub struct Store {
     pub instances: BTreeMap<String, Instance>,
@@ -25,7 +33,9 @@ pub struct Store {
     pub images: BTreeMap<String, Image>,
     pub snapshots: BTreeMap<String, Snapshot>,
     pub addresses: BTreeMap<String, Address>,
-    pub parameters: BTreeMap<String, (String, i64)>,
+    pub parameters: BTreeMap<String, Written>,
+    /// The service's clock; without one, parameters never age.
+    pub clock: Option<Arc<dyn Clock>>,
     pub shared: Vec<String>,
     pub console: String,
     /// Instances bind the address that was leased, as their user-data would.
@@ -135,6 +145,21 @@ fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
 
 fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
     fault.map_or(Ok(value), Err)
+}
+
+/// A parameter as it is described, with its age by the service's clock.
+fn shown(store: &Store, name: &str, written: &Written) -> Parameter {
+    let now = store.clock.as_ref().map(|clock| clock.now());
+    let age = match (written.at, now) {
+        (Some(at), Some(now)) => cloud::clock::between(at, now),
+        _ => Duration::ZERO,
+    };
+    Parameter {
+        name: name.into(),
+        value: written.value.clone(),
+        version: written.version,
+        age,
+    }
 }
 
 fn fits(tags: &Tags, filters: &[(String, Vec<String>)], named: &[(&str, &str)]) -> bool {
@@ -676,37 +701,23 @@ impl Region for FakeAccount {
 
     async fn parameter(&self, name: &str) -> Result<Option<Parameter>, CloudError> {
         self.call("GetParameter")?;
-        Ok(self
-            .store()
-            .parameters
-            .get(name)
-            .map(|(value, version)| Parameter {
-                name: name.into(),
-                value: value.clone(),
-                version: *version,
-                age: Duration::ZERO,
-            }))
+        let store = self.store();
+        Ok(store.parameters.get(name).map(|w| shown(&store, name, w)))
     }
 
     async fn parameters_below(
         &self,
         path: &str,
-        _depth: Depth,
+        depth: Depth,
     ) -> Result<Vec<Parameter>, CloudError> {
         self.call("GetParametersByPath")?;
         let store = self.store();
-        let below = store
-            .parameters
-            .iter()
-            .filter(|(name, _)| name.starts_with(&format!("{path}/")));
-        Ok(below
-            .map(|(name, (value, version))| Parameter {
-                name: name.clone(),
-                value: value.clone(),
-                version: *version,
-                age: Duration::ZERO,
-            })
-            .collect())
+        let below = store.parameters.iter().filter(|(name, _)| {
+            name.strip_prefix(path)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|rest| depth == Depth::All || !rest.contains('/'))
+        });
+        Ok(below.map(|(name, w)| shown(&store, name, w)).collect())
     }
 
     async fn put_parameter(
@@ -717,18 +728,18 @@ impl Region for FakeAccount {
     ) -> Result<i64, CloudError> {
         let fault = self.call("PutParameter")?;
         let mut store = self.store();
-        let version = store
-            .parameters
-            .get(name)
-            .map_or(0, |(_, version)| *version);
-        if version > 0 && write == ParameterWrite::CreateOnly {
+        let version = store.parameters.get(name).map_or(0, |w| w.version) + 1;
+        if version > 1 && write == ParameterWrite::CreateOnly {
             return Err(error("PutParameter", ErrorKind::Duplicate));
         }
-        store
-            .parameters
-            .insert(name.into(), (value.into(), version + 1));
+        let written = Written {
+            value: value.into(),
+            version,
+            at: store.clock.as_ref().map(|clock| clock.now()),
+        };
+        store.parameters.insert(name.into(), written);
         drop(store);
-        lost(version + 1, fault)
+        lost(version, fault)
     }
 
     async fn delete_parameter(&self, name: &str) -> Result<(), CloudError> {

@@ -208,9 +208,11 @@ fn new_user_namespace(mode: GuestMode) -> Result<OwnedFd, String> {
     match sys::fork().map_err(failed("fork a holder for"))? {
         Forked::Child => {
             drop(ready_read);
-            let code = match sys::unshare(UnshareFlags::NEWUSER) {
-                Ok(()) => b'y',
-                Err(_) => b'n',
+            // Should the launcher be killed in the middle of this, nobody else would end it.
+            let bound = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+            let code = match (bound, sys::unshare(UnshareFlags::NEWUSER)) {
+                (Ok(()), Ok(())) => b'y',
+                (_, _) => b'n',
             };
             let _ = rustix::io::write(&ready_write, &[code]);
             loop {

@@ -19,7 +19,7 @@ mod text;
 mod variables;
 mod volume;
 
-pub use address::{Address, Bind, ElasticIp};
+pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
 pub use files::{LocalFile, ScriptFile, UserDataFile};
 pub use image::{Image, Share};

@@ -2,8 +2,8 @@
 
 use crate::memory::{Memory, Setup};
 use pipeline::model::{
-    Address, Bind, Cache, Commands, LoginKey, Need, OutputFormat, Pick, Provisioner, Source,
-    SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
+    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputFormat, Pick,
+    Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
 };
 use pipeline::template::RunFacts;
 use pipeline::{StageOrder, stage_order};
@@ -65,10 +65,10 @@ fn the_base_stage_means_what_it_says() {
     assert!(base.connect.pty);
     match &base.connect.address.value {
         Address::ElasticIp(ip) => {
-            assert_eq!(
-                (ip.allocation.as_str(), ip.bind),
-                ("eipalloc-0local", Bind::UserData)
+            assert!(
+                matches!(&ip.choice, ElasticIpChoice::One(id) if id.as_str() == "eipalloc-0local")
             );
+            assert_eq!(ip.bind, Bind::UserData);
         }
         other => panic!("{other:?}"),
     }
