@@ -1,5 +1,10 @@
 //! An instance ends by itself, without qib: its timer runs in the guest, and its shutdown terminates it.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the wait for an instance to end has a deadline"
+)]
+
 use end_to_end::{Config, Ended, LocalEc2, OneStage};
 use std::time::{Duration, Instant};
 
@@ -65,8 +70,15 @@ fn a_kept_instance_terminates_itself_at_the_end_that_its_tag_says() {
     );
     let left: u64 = left.parse().unwrap_or_else(|_| panic!("{left}{ended}"));
     assert!((6900..=7200).contains(&left), "{left} s left{ended}");
-    let watcher = in_guest(&ec2, &run, "kill -0 $(cat /run/qib/watcher) 2>&1; cat /var/log/qib-lifetime.log");
-    assert!(watcher.contains(&format!("this instance ends at {tag}")), "{watcher}{ended}");
+    let watcher = in_guest(
+        &ec2,
+        &run,
+        "kill -0 $(cat /run/qib/watcher) 2>&1; cat /var/log/qib-lifetime.log",
+    );
+    assert!(
+        watcher.contains(&format!("this instance ends at {tag}")),
+        "{watcher}{ended}"
+    );
     assert_eq!(asked_of_ec2(&ec2, &instance, "State.Name"), "running");
 
     in_guest(

@@ -5,6 +5,7 @@ use crate::client_settings;
 use crate::credentials::RenewedCredentials;
 use crate::options::{AwsOptions, ConnectError};
 use crate::region::AwsRegion;
+use crate::transport::WireOptions;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use cloud::{Account, AccountId, CallerIdentity, CloudError, Region, RegionName, Timestamp};
@@ -40,6 +41,21 @@ impl AwsAccount {
             settings,
             credentials,
             default_region,
+            regions: Mutex::default(),
+        })
+    }
+
+    /// An account that is reached otherwise than over a socket. Makes no call.
+    ///
+    /// # Errors
+    /// None that is known of: it is given all that [`connect`](Self::connect) has to find.
+    pub fn over(options: &WireOptions) -> Result<Self, ConnectError> {
+        let (settings, credentials) = client_settings::over(options)?;
+        Ok(Self {
+            sts: aws_sdk_sts::Client::new(&settings),
+            settings,
+            credentials,
+            default_region: options.region.clone(),
             regions: Mutex::default(),
         })
     }

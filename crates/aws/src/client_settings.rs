@@ -3,6 +3,7 @@
 use crate::credentials::RenewedCredentials;
 use crate::options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
 use crate::profile::NamedProfile;
+use crate::transport::{Client, Time, WireOptions};
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
@@ -32,8 +33,12 @@ pub(crate) async fn settings(
         Some(credentials) => local(options, credentials)?,
         None => aws(options).await?,
     };
-    let provider = config.credentials_provider();
-    let credentials = RenewedCredentials::of(provider.ok_or(ConnectError::NoCredentials)?);
+    finished(config).ok_or(ConnectError::NoCredentials)
+}
+
+/// What all have in common; none if there are no credentials.
+fn finished(config: SdkConfig) -> Option<(SdkConfig, RenewedCredentials)> {
+    let credentials = RenewedCredentials::of(config.credentials_provider()?);
     let settings = config
         .into_builder()
         // The only retry layer is above the port.
@@ -42,7 +47,7 @@ pub(crate) async fn settings(
         // They are kept by themselves: the SDK's cache could not be told that they have expired.
         .identity_cache(IdentityCache::no_cache())
         .build();
-    Ok((settings, credentials))
+    Some((settings, credentials))
 }
 
 /// Everything from `options`: a rehearsal must come out the same whatever the machine's AWS configuration is, and must
@@ -72,6 +77,28 @@ fn local(options: &AwsOptions, credentials: &StaticCredentials) -> Result<SdkCon
         .http_client(Builder::new().build_http())
         .timeout_config(timeouts(&options.timeouts))
         .build())
+}
+
+/// Everything from `options`; nothing goes over a socket.
+pub(crate) fn over(options: &WireOptions) -> Result<(SdkConfig, RenewedCredentials), ConnectError> {
+    let credentials = Credentials::new(
+        &options.credentials.access_key_id,
+        &options.credentials.secret_access_key,
+        options.credentials.session_token.clone(),
+        None,
+        "given",
+    );
+    let config = SdkConfig::builder()
+        .behavior_version(behaviour())
+        .region(Region::new(options.region.as_str().to_owned()))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        // Only its form matters: the host is signed, and nobody resolves it.
+        .endpoint_url("http://127.0.0.1")
+        .http_client(Client(options.transport.clone()))
+        .time_source(Time(options.clock.clone()))
+        .timeout_config(timeouts(&options.timeouts))
+        .build();
+    finished(config).ok_or(ConnectError::NoCredentials)
 }
 
 /// What the AWS CLI would use: environment, profiles, SSO, assumed roles, credential processes, container and instance

@@ -40,7 +40,11 @@ mod service_date;
 mod snapshots;
 mod subnets;
 mod tagging;
+mod transport;
 mod volumes;
 
 pub use account::AwsAccount;
 pub use options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
+pub use transport::{
+    ConnectionBroken, Transport, WireCredentials, WireOptions, WireReply, WireRequest,
+};

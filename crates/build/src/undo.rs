@@ -157,7 +157,7 @@ pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)>
 }
 
 /// Terminates, and looks that EC2 has begun to.
-async fn terminate(region: &dyn Region, id: &InstanceId) -> Result<(), CloudError> {
+pub(crate) async fn terminate(region: &dyn Region, id: &InstanceId) -> Result<(), CloudError> {
     region.terminate_instance(id).await?;
     let filter = InstanceFilter {
         instance_ids: vec![id.clone()],
@@ -252,11 +252,23 @@ where
 }
 
 /// Repeats `call` while it fails in a way that passes or something still uses the resource, until [`UNDO_TIME`].
-async fn retried<F>(clock: &dyn Clock, mut call: impl FnMut() -> F) -> Result<(), CloudError>
+async fn retried<F>(clock: &dyn Clock, call: impl FnMut() -> F) -> Result<(), CloudError>
 where
     F: Future<Output = Result<(), CloudError>>,
 {
-    let until = deadline(clock, UNDO_TIME);
+    retried_within(clock, UNDO_TIME, call).await
+}
+
+/// The same for as long as `allowed`. What is not found counts as removed.
+pub(crate) async fn retried_within<F>(
+    clock: &dyn Clock,
+    allowed: Duration,
+    mut call: impl FnMut() -> F,
+) -> Result<(), CloudError>
+where
+    F: Future<Output = Result<(), CloudError>>,
+{
+    let until = deadline(clock, allowed);
     let mut unanswered_since = None;
     let mut pauses = backon::ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))

@@ -70,6 +70,11 @@ pub fn forget_run(directory: &RunDirectory) -> Result<(), WayInError> {
 
 /// The way into `wanted`, a run or an instance.
 pub fn find(state_dir: &Path, wanted: &str) -> Result<WayIn, WayInError> {
+    find_with_run(state_dir, wanted).map(|(_, way_in)| way_in)
+}
+
+/// The same with the run that keeps the instance.
+pub fn find_with_run(state_dir: &Path, wanted: &str) -> Result<(RunId, WayIn), WayInError> {
     let mut all = Vec::new();
     for (run, directory) in RunDirectory::all(state_dir)? {
         for way_in in of_run(&directory)? {
@@ -77,10 +82,10 @@ pub fn find(state_dir: &Path, wanted: &str) -> Result<WayIn, WayInError> {
         }
     }
     let run = RunId::parse(wanted);
-    let mut fitting: Vec<WayIn> = all
+    let mut fitting: Vec<(RunId, WayIn)> = all
         .iter()
         .filter(|(of, way_in)| run.as_ref() == Some(of) || way_in.instance_id == wanted)
-        .map(|(_, way_in)| way_in.clone())
+        .cloned()
         .collect();
     match fitting.len() {
         1 => Ok(fitting.remove(0)),
@@ -102,7 +107,7 @@ pub fn find(state_dir: &Path, wanted: &str) -> Result<WayIn, WayInError> {
         _ => {
             let instances: Vec<&str> = fitting
                 .iter()
-                .map(|way_in| way_in.instance_id.as_str())
+                .map(|(_, way_in)| way_in.instance_id.as_str())
                 .collect();
             Err(WayInError::Several {
                 run: wanted.to_owned(),

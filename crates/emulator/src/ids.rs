@@ -80,6 +80,7 @@ id!(/** A key pair: `key-…`. */ KeyPairId, "key", "InvalidKeyPair.Malformed");
 id!(/** A network interface: `eni-…`. */ InterfaceId, "eni", "InvalidNetworkInterfaceId.Malformed");
 id!(/** A network interface's attachment: `eni-attach-…`. */ InterfaceAttachmentId, "eni-attach", "InvalidAttachmentID.Malformed");
 id!(/** A reservation, the group of instances that one RunInstances made: `r-…`. */ ReservationId, "r", "InvalidReservationID.Malformed");
+id!(/** A spot request: `sir-…`. */ SpotRequestId, "sir", "InvalidSpotInstanceRequestID.Malformed");
 id!(/** An instance profile's association: `iip-assoc-…`. */ ProfileAssociationId, "iip-assoc", "InvalidAssociationID.Malformed");
 id!(/** A frozen disk layer. EC2 has no such id: it stands for the blocks behind a snapshot. */ LayerId, "layer", "InvalidSnapshotID.Malformed");
 

@@ -13,6 +13,7 @@
 //! | [`imds`] | the metadata service of each instance |
 //! | [`network`] | public addresses and who reaches them |
 //! | [`daemon`] | the background process |
+//! | [`clock`] | what time it is: the system's, or a simulation's |
 //! | [`config`], [`faults`], [`instance_faults`] | how it behaves, and what is to go wrong |
 // An edge crate: the clock, waiting, the environment and processes are its business.
 #![allow(clippy::disallowed_methods)]
@@ -20,6 +21,7 @@
 pub mod account;
 pub mod api;
 pub mod catalogue;
+pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod engine;

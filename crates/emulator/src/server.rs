@@ -1,12 +1,21 @@
 //! HTTP: the API, for callers on the host and for guests.
+//!
+//! | path | for whom |
+//! |---|---|
+//! | `/_local/faults` | who is on the host and has the account's secret ([`control`]) |
+//! | all others | the API, for callers on the host and in guests |
 
-use crate::api::protocol::HttpRequest;
+mod connection;
+mod control;
+
+use crate::api::protocol::{Delivery, HttpReply, HttpRequest};
 use crate::engine::Engine;
 use crate::runtime::RuntimeError;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Response, StatusCode, header};
+use connection::{Cut, Severable};
 use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -14,9 +23,24 @@ use tokio::task::JoinHandle;
 /// Longest request: EC2's largest parameters are user-data of 16 KiB and lists of a thousand ids.
 const MOST_BODY: usize = 4 << 20;
 
-/// The API as an HTTP service.
-pub fn router(engine: Arc<Engine>) -> Router {
-    Router::new().fallback(answer).with_state(engine)
+/// Serves the API to callers on the host until the task is dropped.
+///
+/// # Errors
+/// None that is known: a connection that cannot be accepted is tried again.
+pub async fn serve(listener: tokio::net::TcpListener, engine: Arc<Engine>) -> std::io::Result<()> {
+    let service = Router::new()
+        .route(control::FAULTS, control::faults())
+        .fallback(answer)
+        .with_state(engine);
+    serve_severable(listener, service).await
+}
+
+async fn serve_severable(
+    listener: tokio::net::TcpListener,
+    service: Router,
+) -> std::io::Result<()> {
+    let service = service.into_make_service_with_connect_info::<Cut>();
+    axum::serve(Severable(listener), service).await
 }
 
 /// Serves the API on a listener that lives in a guest's network namespace.
@@ -27,7 +51,17 @@ pub(crate) fn serve_guest(
     listener: TcpListener,
     engine: Arc<Engine>,
 ) -> Result<JoinHandle<()>, RuntimeError> {
-    spawn(listener, router(engine), "the API")
+    let listener = ready(listener, "the API")?;
+    // A guest has no business with faults, whatever it knows.
+    let service = Router::new()
+        .route(control::FAULTS, control::nothing())
+        .fallback(answer)
+        .with_state(engine);
+    Ok(tokio::spawn(async move {
+        if let Err(e) = serve_severable(listener, service).await {
+            tracing::error!("serving the API to a guest ended: {e}");
+        }
+    }))
 }
 
 /// Serves `service` on `listener` until the task is aborted.
@@ -36,10 +70,7 @@ pub(crate) fn spawn(
     service: Router,
     what: &'static str,
 ) -> Result<JoinHandle<()>, RuntimeError> {
-    let unusable =
-        |e: std::io::Error| RuntimeError(format!("cannot serve {what} to the guest: {e}"));
-    listener.set_nonblocking(true).map_err(unusable)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(unusable)?;
+    let listener = ready(listener, what)?;
     Ok(tokio::spawn(async move {
         if let Err(e) = axum::serve(listener, service).await {
             tracing::error!("serving {what} to a guest ended: {e}");
@@ -47,7 +78,18 @@ pub(crate) fn spawn(
     }))
 }
 
-async fn answer(State(engine): State<Arc<Engine>>, request: Request) -> Response<Body> {
+fn ready(listener: TcpListener, what: &str) -> Result<tokio::net::TcpListener, RuntimeError> {
+    let unusable =
+        |e: std::io::Error| RuntimeError(format!("cannot serve {what} to the guest: {e}"));
+    listener.set_nonblocking(true).map_err(unusable)?;
+    tokio::net::TcpListener::from_std(listener).map_err(unusable)
+}
+
+async fn answer(
+    State(engine): State<Arc<Engine>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: Request,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = match to_bytes(body, MOST_BODY).await {
         Ok(body) => body.to_vec(),
@@ -73,16 +115,31 @@ async fn answer(State(engine): State<Arc<Engine>>, request: Request) -> Response
     };
     // The account is written to a file before the answer goes out.
     match tokio::task::spawn_blocking(move || engine.handle(&request)).await {
-        Ok(reply) => Response::builder()
-            .status(reply.status)
-            .header(header::CONTENT_TYPE, reply.content_type)
-            .body(Body::from(reply.body))
-            .unwrap_or_else(|e| plain(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())),
+        Ok(reply) => deliver(reply, &cut).await,
         Err(e) => plain(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("the local EC2 failed on this request: {e}"),
         ),
     }
+}
+
+/// The answer, or the end of the connection in its place: nothing of what this returns is written then.
+async fn deliver(reply: HttpReply, cut: &Cut) -> Response<Body> {
+    match reply.delivery {
+        Delivery::Sent => {}
+        Delivery::Dropped => cut.now(),
+        Delivery::Withheld(hold) => {
+            // Ends early, with the connection, if the client gives up.
+            tokio::time::sleep(hold).await;
+            cut.now();
+        }
+    }
+    Response::builder()
+        .status(reply.status)
+        .header(header::CONTENT_TYPE, reply.content_type)
+        .header(header::DATE, reply.http_date())
+        .body(Body::from(reply.body))
+        .unwrap_or_else(|e| plain(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
 }
 
 /// An answer of plain text.

@@ -75,7 +75,7 @@ async fn the_network() {
 async fn refusals() {
     let ec2 = LocalEc2::new();
     insta::assert_snapshot!(plain(&ec2.ec2("RunInstances", &[])));
-    insta::assert_snapshot!(plain(&ec2.sts("AssumeRole")));
+    insta::assert_snapshot!(plain(&ec2.sts("GetFederationToken")));
     insta::assert_snapshot!(plain(
         &ec2.ssm("GetParameter", &serde_json::json!({ "Name": "a" }))
     ));

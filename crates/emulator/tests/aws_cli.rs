@@ -30,8 +30,7 @@ impl Cli {
         let ec2 = LocalEc2::new();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let service = emulator::server::router(ec2.engine.clone());
-        tokio::spawn(async move { axum::serve(listener, service).await });
+        tokio::spawn(emulator::server::serve(listener, ec2.engine.clone()));
         Some(Self {
             program,
             endpoint,
@@ -51,11 +50,30 @@ impl Cli {
             .env("AWS_DEFAULT_REGION", "us-east-2")
             .env("AWS_ACCESS_KEY_ID", &self.ec2.key.access_key)
             .env("AWS_SECRET_ACCESS_KEY", &self.ec2.key.secret)
+            .envs(self.ec2.key.token.iter().map(|t| ("AWS_SESSION_TOKEN", t)))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_MAX_ATTEMPTS", "1");
         tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap()
+    }
+
+    /// The same CLI with the credentials that an answer of STS holds.
+    fn with_credentials(&self, answer: &Value) -> Self {
+        let of = |name: &str| text(&answer["Credentials"][name]);
+        Self {
+            program: self.program.clone(),
+            endpoint: self.endpoint.clone(),
+            ec2: self.ec2.as_caller(support::Credentials {
+                access_key: of("AccessKeyId"),
+                secret: of("SecretAccessKey"),
+                token: Some(of("SessionToken")),
+            }),
+        }
+    }
+
+    fn faults(&self, faults: &str) {
+        std::fs::write(self.ec2.path().join("faults.json"), faults).unwrap();
     }
 
     /// Runs a command that must succeed; its JSON.
@@ -320,4 +338,101 @@ async fn key_pairs_and_parameters() {
     );
     aws.json("ssm describe-parameters").await;
     aws.json("ssm delete-parameter --name /images/base").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spot_instances_and_their_requests() {
+    let Some(aws) = Cli::new().await else { return };
+    let image = aws.ec2.image();
+    let made = aws
+        .json(&format!(
+            "ec2 run-instances --image-id {image} --instance-type m5.xlarge \
+             --instance-market-options MarketType=spot,SpotOptions={{MaxPrice=0.1,SpotInstanceType=one-time,InstanceInterruptionBehavior=terminate}} \
+             --tag-specifications ResourceType=spot-instances-request,Tags=[{{Key=k,Value=v}}]"
+        ))
+        .await;
+    let instance = &made["Instances"][0];
+    assert_eq!(instance["InstanceLifecycle"], "spot");
+    let (id, sir) = (
+        text(&instance["InstanceId"]),
+        text(&instance["SpotInstanceRequestId"]),
+    );
+    aws.ec2.state(&id, "running").await;
+    let shown = aws
+        .json("ec2 describe-spot-instance-requests --filters Name=tag:k,Values=v")
+        .await;
+    let request = &shown["SpotInstanceRequests"][0];
+    assert_eq!(request["SpotInstanceRequestId"], sir.as_str());
+    assert_eq!(request["State"], "active");
+    assert_eq!(request["Status"]["Code"], "fulfilled");
+    assert_eq!(request["LaunchSpecification"]["InstanceType"], "m5.xlarge");
+    let stop = aws
+        .refused(&format!("ec2 stop-instances --instance-ids {id}"))
+        .await;
+    assert!(stop.contains("(UnsupportedOperation)"), "{stop}");
+    let cancelled = aws
+        .json(&format!(
+            "ec2 cancel-spot-instance-requests --spot-instance-request-ids {sir}"
+        ))
+        .await;
+    assert_eq!(
+        cancelled["CancelledSpotInstanceRequests"][0]["State"],
+        "cancelled"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_reach_the_person() {
+    let Some(aws) = Cli::new().await else { return };
+    for kind in ["drop-before", "drop-after"] {
+        aws.faults(&format!(
+            r#"{{"actions":[{{"action":"DescribeVpcs","kind":"{kind}"}}]}}"#
+        ));
+        let closed = aws.refused("ec2 describe-vpcs").await;
+        assert!(closed.contains("Connection was closed"), "{closed}");
+    }
+    aws.faults(
+        r#"{"actions":[{"action":"DescribeVpcs","kind":"timeout","effect":"none","hold_ms":20000}]}"#,
+    );
+    let silent = aws.refused("ec2 describe-vpcs --cli-read-timeout 1").await;
+    assert!(silent.contains("Read timeout"), "{silent}");
+    aws.faults(r#"{"actions":[{"action":"*","kind":"throttle"}]}"#);
+    let throttled = aws.refused("ec2 describe-vpcs").await;
+    assert!(throttled.contains("(RequestLimitExceeded)"), "{throttled}");
+    let throttled = aws.refused("ssm get-parameter --name a").await;
+    assert!(throttled.contains("(ThrottlingException)"), "{throttled}");
+    aws.faults(r#"{"capacity":[{"zone":"us-east-2a"}]}"#);
+    let image = aws.ec2.image();
+    let full = aws
+        .refused(&format!(
+            "ec2 run-instances --image-id {image} --instance-type m5.large --placement AvailabilityZone=us-east-2a"
+        ))
+        .await;
+    assert!(
+        full.contains("(InsufficientInstanceCapacity)") && full.contains("us-east-2b, us-east-2c"),
+        "{full}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions() {
+    let Some(aws) = Cli::new().await else { return };
+    let session = aws.with_credentials(&aws.json("sts get-session-token").await);
+    session.json("ec2 describe-vpcs").await;
+    let assumed = aws
+        .json("sts assume-role --role-arn arn:aws:iam::123456789012:role/administrator --role-session-name night")
+        .await;
+    assert!(text(&assumed["AssumedRoleUser"]["Arn"]).ends_with("assumed-role/administrator/night"));
+    let role = aws.with_credentials(&assumed);
+    let identity = role.json("sts get-caller-identity").await;
+    assert_eq!(identity["Arn"], assumed["AssumedRoleUser"]["Arn"]);
+    aws.faults(r#"{"expire_sessions":true}"#);
+    for (command, code) in [
+        ("ec2 describe-vpcs", "(RequestExpired)"),
+        ("ssm get-parameter --name a", "(ExpiredTokenException)"),
+        ("sts get-caller-identity", "(ExpiredToken)"),
+    ] {
+        let refused = role.refused(command).await;
+        assert!(refused.contains(code), "{refused}");
+    }
 }

@@ -84,7 +84,7 @@ async fn unknown_actions_and_versions() {
         ec2.ssm("SendCommand", &json!({})).code(),
         "UnknownOperationException"
     );
-    assert_eq!(ec2.sts("AssumeRole").code(), "InvalidAction");
+    assert_eq!(ec2.sts("GetFederationToken").code(), "InvalidAction");
     assert_eq!(
         ec2.in_region("moon-west-1")
             .ec2("DescribeRegions", &[])

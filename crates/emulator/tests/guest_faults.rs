@@ -297,8 +297,7 @@ fn serve(dir: &Path, port: u16) -> ExitCode {
         let listener = tokio::net::TcpListener::bind(served.endpoint)
             .await
             .unwrap();
-        let service = emulator::server::router(engine);
-        axum::serve(listener, service).await.unwrap();
+        emulator::server::serve(listener, engine).await.unwrap();
     });
     ExitCode::SUCCESS
 }

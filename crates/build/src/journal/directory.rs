@@ -57,6 +57,14 @@ impl RunDirectory {
         }
     }
 
+    /// Holds the journal of a run that is over, whatever stands in it, so that nobody takes the run up again meanwhile;
+    /// none if there is no journal, or somebody else holds it.
+    pub fn hold(&self) -> Option<File> {
+        let file = File::open(self.0.join(FILE_NAME)).ok()?;
+        file.try_lock().ok()?;
+        Some(file)
+    }
+
     /// Every run that has a folder below the state folder, in no order.
     pub fn all(state_dir: &Path) -> Result<Vec<(RunId, RunDirectory)>, JournalError> {
         let path = state_dir.join("runs");

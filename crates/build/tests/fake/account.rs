@@ -48,6 +48,12 @@ pub struct Store {
     /// What RunInstances was asked for.
     pub launches: Vec<LaunchRequest>,
     pub faults: Vec<(&'static str, Fault)>,
+    /// Calls that are refused every time.
+    pub denied: Vec<&'static str>,
+    /// Addresses and the instances that they were bound to, in order.
+    pub bound: Vec<(String, String)>,
+    /// How many addresses were bound at once.
+    pub most_bound: usize,
     next: u64,
 }
 
@@ -117,6 +123,9 @@ impl FakeAccount {
     fn call(&self, operation: &'static str) -> Result<Option<CloudError>, CloudError> {
         let mut store = self.store();
         store.calls.push(operation);
+        if store.denied.contains(&operation) {
+            return Err(error(operation, ErrorKind::AccessDenied));
+        }
         let position = store.faults.iter().position(|(of, _)| *of == operation);
         match position.map(|at| store.faults.remove(at).1) {
             None => Ok(None),
@@ -541,11 +550,15 @@ impl Region for FakeAccount {
         if address.binding.is_some() {
             return Err(error("AssociateAddress", ErrorKind::AddressInUse));
         }
-        let id = AssociationId::from("eipassoc-2");
+        let id = AssociationId::new(format!("eipassoc-{instance}"));
         address.binding = Some(AddressBinding {
             association_id: id.clone(),
             instance_id: Some(instance.clone()),
         });
+        let bound = (allocation.to_string(), instance.to_string());
+        store.bound.push(bound);
+        let now = store.addresses.values().filter(|a| a.binding.is_some());
+        store.most_bound = store.most_bound.max(now.count());
         drop(store);
         lost(id, fault)
     }

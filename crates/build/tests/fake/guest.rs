@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use build::event::OutputStream;
 use build::guest::*;
+use cloud::Clock;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct FakeGuests {
     pub behaviour: Behaviour,
     /// What was run and uploaded, in order.
     pub done: Arc<Mutex<Vec<String>>>,
+    /// How long each script takes.
+    pub works: Option<(Arc<dyn Clock>, Duration)>,
 }
 
 #[async_trait]
@@ -46,6 +49,7 @@ impl GuestAccess for FakeGuests {
                 behaviour: self.behaviour.clone(),
                 closed: Mutex::new(false),
                 done: self.done.clone(),
+                works: self.works.clone(),
             })),
         }
     }
@@ -59,6 +63,7 @@ struct FakeSession {
     behaviour: Behaviour,
     closed: Mutex<bool>,
     done: Arc<Mutex<Vec<String>>>,
+    works: Option<(Arc<dyn Clock>, Duration)>,
 }
 
 #[async_trait]
@@ -78,6 +83,9 @@ impl GuestSession for FakeSession {
     ) -> Result<CommandEnd, SessionError> {
         let name = &command.script.name;
         self.done.lock().unwrap().push(format!("run {name}"));
+        if let Some((clock, duration)) = &self.works {
+            clock.sleep(*duration).await;
+        }
         if self.behaviour.breaks_in.as_ref() == Some(name) {
             return Err(SessionError::ConnectionLost(String::from("reset by peer")));
         }

@@ -4,7 +4,7 @@ use super::lifecycle::InstanceState;
 use super::tags::Tags;
 use crate::ids::{
     GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, LayerId,
-    ProfileAssociationId, ReservationId, SubnetId, VolumeId, VpcId,
+    ProfileAssociationId, ReservationId, SpotRequestId, SubnetId, VolumeId, VpcId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,9 @@ pub struct Instance {
     pub layers: Vec<LayerId>,
     /// The user that the image's cloud-init sets up.
     pub default_user: String,
+    /// The spot request that it fulfils, if it is a spot instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<SpotRequestId>,
     /// Who carries out user-data.
     pub agent: crate::guest::BootAgent,
     /// When AWS takes it back, once that has been told.

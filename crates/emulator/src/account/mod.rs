@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod network;
 pub mod parameter;
 pub mod region;
+pub mod spot;
 pub mod tags;
 
 use crate::ids::{AllocationId, InstanceId, LayerId};

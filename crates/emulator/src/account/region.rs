@@ -7,10 +7,11 @@ use super::network::{
     Address, Association, Cidr, Direction, GroupRule, Peer, SecurityGroup, Subnet, Traffic, Vpc,
 };
 use super::parameter::Parameter;
+use super::spot::SpotRequest;
 use super::tags::Tags;
 use crate::ids::{
     AllocationId, GroupId, GroupRuleId, ImageId, InstanceId, KeyPairId, ReservationId, SnapshotId,
-    SubnetId, VolumeId, VpcId,
+    SpotRequestId, SubnetId, VolumeId, VpcId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ pub struct Region {
     pub snapshots: BTreeMap<SnapshotId, Snapshot>,
     /// Own images.
     pub images: BTreeMap<ImageId, Image>,
+    /// Spot requests, each for as long as its instance is remembered.
+    #[serde(default)]
+    pub spot_requests: BTreeMap<SpotRequestId, SpotRequest>,
     /// SSM parameters.
     pub parameters: BTreeMap<String, Parameter>,
     /// What each ClientToken was used for, by `Action token`.
@@ -105,6 +109,7 @@ impl Region {
             volumes: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             images: BTreeMap::new(),
+            spot_requests: BTreeMap::new(),
             parameters: BTreeMap::new(),
             client_tokens: BTreeMap::new(),
         }
@@ -230,6 +235,11 @@ impl Region {
             "eipalloc" => by(&mut self.addresses, AllocationId::parse(id).ok(), |a| {
                 &mut a.tags
             }),
+            "sir" => by(
+                &mut self.spot_requests,
+                SpotRequestId::parse(id).ok(),
+                |r| &mut r.tags,
+            ),
             "vpc" => (self.vpc.id.as_str() == id).then_some(&mut self.vpc.tags),
             "eni" => self
                 .instances
@@ -302,6 +312,11 @@ impl Region {
             self.addresses
                 .values()
                 .map(|a| (a.allocation.as_str(), "elastic-ip", &a.tags)),
+        );
+        all.extend(
+            self.spot_requests
+                .values()
+                .map(|r| (r.id.as_str(), "spot-instances-request", &r.tags)),
         );
         all
     }

@@ -1,11 +1,10 @@
 //! Who sends a request, and what they may do.
 
-use crate::account::iam::{self, InstanceProfile};
+use super::session::{self, BadToken, SessionCredentials};
+use crate::account::iam::{self, InstanceProfile, May, Role};
 use crate::account::{ACCOUNT_ID, Account};
 use crate::api::error::ApiError;
-use crate::api::sigv4::hmac;
 use crate::ids::InstanceId;
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -21,21 +20,15 @@ pub enum Caller {
         /// Its profile.
         profile: &'static InstanceProfile,
     },
-}
-
-/// Temporary credentials of an instance profile.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SessionCredentials {
-    /// `ASIA…`.
-    pub access_key: String,
-    /// Its secret.
-    pub secret: String,
-    /// The session token.
-    pub token: String,
-    /// When they were made.
-    pub issued: Timestamp,
-    /// When they end.
-    pub expires: Timestamp,
+    /// The account's user with temporary credentials of GetSessionToken: may do everything.
+    Session,
+    /// Somebody with temporary credentials of AssumeRole: may do what the role allows.
+    Role {
+        /// The role.
+        role: Role,
+        /// The session's name.
+        session: String,
+    },
 }
 
 /// How long an instance profile's credentials last.
@@ -45,7 +38,11 @@ impl Caller {
     /// Its ARN, as GetCallerIdentity gives it.
     pub fn arn(&self) -> String {
         match self {
-            Self::Account => format!("arn:aws:iam::{ACCOUNT_ID}:user/local"),
+            Self::Account | Self::Session => format!("arn:aws:iam::{ACCOUNT_ID}:user/local"),
+            Self::Role { role, session } => format!(
+                "arn:aws:sts::{ACCOUNT_ID}:assumed-role/{}/{session}",
+                role.name
+            ),
             Self::Guest { instance, profile } => format!(
                 "arn:aws:sts::{ACCOUNT_ID}:assumed-role/{}/{instance}",
                 profile.name
@@ -56,7 +53,8 @@ impl Caller {
     /// Its user id, as GetCallerIdentity gives it.
     pub fn user_id(&self) -> String {
         match self {
-            Self::Account => "AIDALOCALEC2USER".to_owned(),
+            Self::Account | Self::Session => "AIDALOCALEC2USER".to_owned(),
+            Self::Role { role, session } => format!("{}:{session}", role.id(ACCOUNT_ID)),
             Self::Guest { instance, profile } => {
                 format!(
                     "{}:{instance}",
@@ -72,10 +70,15 @@ impl Caller {
     /// `UnauthorizedOperation` (HTTP 403), worded as EC2 does, see
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
     pub fn check_may(&self, action: &str) -> Result<(), ApiError> {
-        match self {
-            Self::Account => Ok(()),
-            Self::Guest { profile, .. } if profile.may.contains(&action) => Ok(()),
-            Self::Guest { .. } => Err(ApiError::new(
+        let may = match self {
+            Self::Account | Self::Session => May::Everything,
+            Self::Guest { profile, .. } => May::Only(profile.may),
+            Self::Role { role, .. } => role.may,
+        };
+        match may {
+            May::Everything => Ok(()),
+            May::Only(actions) if actions.contains(&action) => Ok(()),
+            May::Only(_) => Err(ApiError::new(
                 "UnauthorizedOperation",
                 format!(
                     "You are not authorized to perform this operation. User: {} is not authorized to perform: {action} because no \
@@ -99,59 +102,28 @@ pub fn session_credentials(
     let hour = now.as_second() - now.as_second().rem_euclid(3600);
     let issued = Timestamp::from_second(hour).unwrap_or(now);
     let expires = issued.checked_add(LIFETIME).unwrap_or(now);
-    derive(account, instance, profile.name, issued, expires)
+    session::derive(account, &body(instance, profile.name), issued, expires)
 }
 
-/// The credentials that a session token belongs to, and who holds them.
+fn body(instance: &InstanceId, profile: &str) -> String {
+    format!("{instance}|{profile}")
+}
+
+/// The caller that an instance profile's session token is for, if the holder still has the profile. `body` is the token's.
 ///
 /// # Errors
-/// If the token was not made here or has ended (`None`: EC2's codes for that depend on the protocol).
-pub fn session_of_token(
-    account: &Account,
-    token: &str,
-    now: Timestamp,
-) -> Option<(SessionCredentials, Caller)> {
-    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    let mut parts = text.split('|');
-    let (instance, profile, issued, expires) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let instance = InstanceId::parse(instance).ok()?;
-    let profile = iam::profile(profile)?;
-    let issued = Timestamp::from_second(issued.parse().ok()?).ok()?;
-    let expires = Timestamp::from_second(expires.parse().ok()?).ok()?;
-    let credentials = derive(account, &instance, profile.name, issued, expires);
-    let (_, holder) = account.find_instance(&instance)?;
-    let holds = holder.holds_disk()
-        && holder
-            .profile
-            .as_ref()
-            .is_some_and(|p| p.name == profile.name);
-    (credentials.token == token && now < expires && holds)
-        .then_some((credentials, Caller::Guest { instance, profile }))
-}
-
-fn derive(
-    account: &Account,
-    instance: &InstanceId,
-    profile: &str,
-    issued: Timestamp,
-    expires: Timestamp,
-) -> SessionCredentials {
-    let root = account.key.session_secret.as_bytes();
-    let body = format!(
-        "{instance}|{profile}|{}|{}",
-        issued.as_second(),
-        expires.as_second()
-    );
-    let seal = hmac(root, format!("token|{body}").as_bytes());
-    let token = BASE64_URL_SAFE_NO_PAD.encode(format!("{body}|{}", hex::encode(seal)));
-    let id = hex::encode_upper(&hmac(root, format!("id|{body}").as_bytes())[..8]);
-    let secret = hex::encode(&hmac(root, format!("secret|{body}").as_bytes())[..20]);
-    SessionCredentials {
-        access_key: format!("ASIA{id}"),
-        secret,
-        token,
-        issued,
-        expires,
-    }
+/// [`BadToken::Unknown`].
+pub fn guest(account: &Account, body: &str) -> Result<Caller, BadToken> {
+    let find = || {
+        let (instance, profile) = body.split_once('|')?;
+        let (instance, profile) = (InstanceId::parse(instance).ok()?, iam::profile(profile)?);
+        let (_, holder) = account.find_instance(&instance)?;
+        let holds = holder.holds_disk()
+            && holder
+                .profile
+                .as_ref()
+                .is_some_and(|p| p.name == profile.name);
+        holds.then_some(Caller::Guest { instance, profile })
+    };
+    find().ok_or(BadToken::Unknown)
 }

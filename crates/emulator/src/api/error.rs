@@ -2,6 +2,7 @@
 //!
 //! Codes and their meaning: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>.
 
+use super::protocol::Service;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -71,6 +72,20 @@ impl ApiError {
     /// Parameters that exclude each other.
     pub fn combination(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterCombination", message)
+    }
+
+    /// One request too many, in each service's own words:
+    /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>,
+    /// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>,
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html>.
+    pub fn throttled(service: Service) -> Self {
+        match service {
+            Service::Ec2 => {
+                Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503)
+            }
+            Service::Sts => Self::new("Throttling", "Rate exceeded"),
+            Service::Ssm => Self::new("ThrottlingException", "Rate exceeded"),
+        }
     }
 
     /// Credentials that are not known (HTTP 401), as EC2 words it.

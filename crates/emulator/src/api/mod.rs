@@ -7,6 +7,7 @@ pub mod caller;
 pub mod ec2;
 pub mod error;
 pub mod protocol;
+pub mod session;
 pub mod sigv4;
 pub mod ssm;
 pub mod sts;
@@ -18,12 +19,18 @@ use crate::account::tags::Tags;
 use crate::catalogue::Catalogue;
 use crate::config::Timing;
 use crate::faults::Faults;
+use crate::faults::service::{CapacityRequest, NoCapacity};
 use crate::guest::StopKind;
 use crate::ids::{ImageId, InstanceId, LayerId};
 use crate::instance_faults::{Making, Subject};
 use caller::Caller;
+use error::ApiError;
 use jiff::Timestamp;
 use std::time::Duration;
+
+/// Finds a zone with capacity; an error of its own if the faults cannot be read.
+pub type Capacity<'a> =
+    dyn Fn(&CapacityRequest<'_>) -> Result<Result<String, NoCapacity>, ApiError> + 'a;
 
 /// What an action has to go by.
 pub struct Cx<'a> {
@@ -41,6 +48,8 @@ pub struct Cx<'a> {
     pub catalogue: &'a Catalogue,
     /// What is to go wrong.
     pub faults: &'a Faults,
+    /// Finds a zone with capacity for a launch.
+    pub capacity: &'a Capacity<'a>,
     /// Reads the end of an instance's console.
     pub console: &'a dyn Fn(&InstanceId) -> std::io::Result<Vec<u8>>,
     /// What has to be done in the world once the account is written down.

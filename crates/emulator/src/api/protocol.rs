@@ -2,6 +2,8 @@
 
 use super::error::ApiError;
 use super::sigv4::SignedRequest;
+use jiff::Timestamp;
+use std::time::Duration;
 
 /// A request as it came in.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,28 @@ pub struct HttpReply {
     pub content_type: &'static str,
     /// The body.
     pub body: String,
+    /// The service's time, for the header `Date`.
+    pub date: Timestamp,
+    /// Whether the client gets it.
+    pub delivery: Delivery,
+}
+
+/// Whether the client gets an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It does.
+    Sent,
+    /// The connection is closed instead.
+    Dropped,
+    /// It hears nothing for so long, then the connection is closed.
+    Withheld(Duration),
+}
+
+impl HttpReply {
+    /// The header `Date`, see <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>.
+    pub fn http_date(&self) -> String {
+        self.date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
 }
 
 /// How a service words its answers.
@@ -72,8 +96,14 @@ impl HttpRequest {
 }
 
 impl Service {
-    /// An answer to an action that was carried out.
-    pub fn success(self, action: &str, content: &str, request_id: &str) -> HttpReply {
+    /// An answer to an action that was carried out, given at `date`.
+    pub fn success(
+        self,
+        action: &str,
+        content: &str,
+        request_id: &str,
+        date: Timestamp,
+    ) -> HttpReply {
         let body = match self {
             Self::Ec2 => format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
@@ -89,12 +119,14 @@ impl Service {
             status: 200,
             content_type: self.content_type(),
             body,
+            date,
+            delivery: Delivery::Sent,
         }
     }
 
-    /// An answer to an action that was refused, see
+    /// An answer, given at `date`, to an action that was refused, see
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html#error-response-format>.
-    pub fn failure(self, error: &ApiError, request_id: &str) -> HttpReply {
+    pub fn failure(self, error: &ApiError, request_id: &str, date: Timestamp) -> HttpReply {
         let mut x = super::ec2::xml::Xml::new();
         let body = match self {
             Self::Ec2 => {
@@ -130,6 +162,8 @@ impl Service {
             status: error.status(),
             content_type: self.content_type(),
             body,
+            date,
+            delivery: Delivery::Sent,
         }
     }
 

@@ -6,9 +6,21 @@ use super::Cx;
 use super::error::ApiError;
 use crate::account::ACCOUNT_ID;
 use crate::account::parameter::Parameter;
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+/// Every action there is.
+pub const ACTIONS: [&str; 7] = [
+    "DeleteParameter",
+    "DeleteParameters",
+    "DescribeParameters",
+    "GetParameter",
+    "GetParameters",
+    "GetParametersByPath",
+    "PutParameter",
+];
 
 /// Whether an action may change something.
 pub fn writes(action: &str) -> bool {
@@ -128,16 +140,33 @@ fn fifty() -> usize {
     50
 }
 
-fn show(p: &Parameter, region: &str) -> Value {
-    json!({
-        "Name": p.name, "Type": p.kind, "Value": p.value, "Version": p.version, "DataType": p.data_type,
-        "LastModifiedDate": seconds(p), "ARN": arn(&p.name, region),
-    })
+/// Who shows parameters: a region, by its own clock.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    region: &'a str,
+    skew: SignedDuration,
 }
 
-/// Times are seconds with a fraction in JSON 1.1.
-fn seconds(p: &Parameter) -> f64 {
-    p.modified.as_millisecond() as f64 / 1000.0
+impl<'a> Shown<'a> {
+    fn by(cx: &Cx<'a>) -> Self {
+        Self {
+            region: cx.region,
+            skew: cx.faults.clock_skew(),
+        }
+    }
+
+    fn value(self, p: &Parameter) -> Value {
+        json!({
+            "Name": p.name, "Type": p.kind, "Value": p.value, "Version": p.version, "DataType": p.data_type,
+            "LastModifiedDate": self.seconds(p), "ARN": arn(&p.name, self.region),
+        })
+    }
+
+    /// Times are seconds with a fraction in JSON 1.1.
+    fn seconds(self, p: &Parameter) -> f64 {
+        let shown = p.modified.checked_add(self.skew).unwrap_or(p.modified);
+        shown.as_millisecond() as f64 / 1000.0
+    }
 }
 
 fn arn(name: &str, region: &str) -> String {
@@ -148,23 +177,23 @@ fn arn(name: &str, region: &str) -> String {
 }
 
 fn get_one(request: &GetParameter, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
-    let region = cx.region;
+    let shown = Shown::by(cx);
     let parameter = cx
         .region()
         .parameters
         .get(&request.name)
         .ok_or_else(|| not_found(&request.name))?;
-    Ok(json!({ "Parameter": show(parameter, region) }))
+    Ok(json!({ "Parameter": shown.value(parameter) }))
 }
 
 fn get_many(request: &GetParameters, cx: &mut Cx<'_>) -> Value {
-    let region = cx.region;
+    let shown = Shown::by(cx);
     let parameters = &cx.region().parameters;
     let found: Vec<Value> = request
         .names
         .iter()
         .filter_map(|n| parameters.get(n))
-        .map(|p| show(p, region))
+        .map(|p| shown.value(p))
         .collect();
     let invalid: Vec<&String> = request
         .names
@@ -180,7 +209,7 @@ fn by_path(request: &ByPath, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
         return Err(ApiError::new("ValidationException", message));
     }
     check_page(request.max_results, 10)?;
-    let region = cx.region;
+    let shown = Shown::by(cx);
     let below = format!("{}/", request.path.trim_end_matches('/'));
     let all = cx.region().parameters.values();
     let inside = all.filter(|p| {
@@ -190,14 +219,14 @@ fn by_path(request: &ByPath, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
     });
     let (page, next) = cut(inside, request.max_results, request.next_token.as_deref());
     Ok(with_token(
-        json!({ "Parameters": page.iter().map(|p| show(p, region)).collect::<Vec<_>>() }),
+        json!({ "Parameters": page.iter().map(|p| shown.value(p)).collect::<Vec<_>>() }),
         next,
     ))
 }
 
 fn describe(request: &Describe, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
     check_page(request.max_results, 50)?;
-    let region = cx.region;
+    let seen = Shown::by(cx);
     let (page, next) = cut(
         cx.region().parameters.values(),
         request.max_results,
@@ -207,9 +236,9 @@ fn describe(request: &Describe, cx: &mut Cx<'_>) -> Result<Value, ApiError> {
         .iter()
         .map(|p| {
             json!({
-                "Name": p.name, "Type": p.kind, "Version": p.version, "DataType": p.data_type, "LastModifiedDate": seconds(p),
+                "Name": p.name, "Type": p.kind, "Version": p.version, "DataType": p.data_type, "LastModifiedDate": seen.seconds(p),
                 "LastModifiedUser": p.modified_by, "Description": p.description.as_deref().unwrap_or_default(), "Tier": "Standard",
-                "ARN": arn(&p.name, region), "Policies": [],
+                "ARN": arn(&p.name, seen.region), "Policies": [],
             })
         })
         .collect();

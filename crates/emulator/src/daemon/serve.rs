@@ -13,8 +13,9 @@ use crate::{files, server};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 /// Where guests' SSH servers are reached if port 22 cannot be had.
 const OTHER_SSH_PORTS: std::ops::Range<u16> = 2222..2322;
@@ -85,7 +86,7 @@ async fn run(
     engine.resume();
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(DaemonError::io("listen on 127.0.0.1", dir))?;
-    let serving = tokio::spawn(axum::serve(listener, server::router(engine.clone())).into_future());
+    let serving = tokio::spawn(server::serve(listener, engine.clone()));
     ready();
     tokio::select! {
         _ = terminate.recv() => tracing::info!("told to end"),
@@ -114,12 +115,8 @@ async fn idle(engine: &Arc<Engine>, after: Duration) {
     let mut busy_until = Instant::now();
     loop {
         let last = (*activity.borrow()).max(busy_until);
-        tokio::time::sleep_until(
-            (last + after)
-                .min(Instant::now() + Duration::from_secs(10))
-                .into(),
-        )
-        .await;
+        tokio::time::sleep_until((last + after).min(Instant::now() + Duration::from_secs(10)))
+            .await;
         engine.forget_terminated();
         if engine.account().has_live_instances() {
             busy_until = Instant::now();

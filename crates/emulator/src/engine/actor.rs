@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 /// What an instance's task is told.
 #[derive(Clone, Debug)]
@@ -149,12 +148,13 @@ impl Actor {
 
     /// Applies an event of the guest's own. An event that the state no longer allows was overtaken by a request.
     fn turn(&self, event: LifeEvent, reason: Option<StateReason>) -> Option<InstanceState> {
+        let now = self.engine.clock.now();
         self.engine.update(|account| {
             let instance = account.find_instance_mut(&self.id)?;
             let next = instance.state.after(event).ok()?;
             if next != instance.state {
                 instance.state = next;
-                instance.since = Timestamp::now();
+                instance.since = now;
             }
             if let Some(reason) = reason {
                 instance.transition_reason.clone_from(&reason.message);
@@ -174,7 +174,7 @@ impl Actor {
     }
 
     async fn boot(&mut self) {
-        let begun = Instant::now();
+        let begun = self.engine.clock.instant();
         let state = self.state();
         if self.live.is_some()
             || !matches!(state, Some(InstanceState::Pending | InstanceState::Running))
@@ -331,7 +331,7 @@ impl Actor {
     }
 
     async fn halt(&mut self, kind: StopKind) {
-        let begun = Instant::now();
+        let begun = self.engine.clock.instant();
         self.end_guest(kind).await;
         let least = match self.state() {
             Some(InstanceState::Stopping) => self.engine.timing.stopping,

@@ -1,11 +1,21 @@
 //! From a signature to a caller.
 
 use crate::account::{Account, REGIONS};
-use crate::api::caller::{Caller, session_of_token};
+use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::protocol::{HttpRequest, Service};
+use crate::api::session::{self, BadToken, Expiry};
 use crate::api::sigv4::BadSignature;
 use jiff::Timestamp;
+
+/// What time it is, to those who check credentials.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// What signatures are checked by: the service's clock as clients see it, which may be off.
+    pub signatures: Timestamp,
+    /// What sessions end by.
+    pub sessions: Expiry,
+}
 
 /// The caller, and the region the request was signed for.
 ///
@@ -16,7 +26,7 @@ pub fn authenticate(
     account: &Account,
     service: Service,
     request: &HttpRequest,
-    now: Timestamp,
+    clocks: Clocks,
 ) -> Result<(Caller, String), ApiError> {
     let signed = request.signed();
     let claim = signed.claim().map_err(|e| refusal(service, &e))?;
@@ -50,8 +60,8 @@ pub fn authenticate(
         None if claim.access_key == account.key.id => (account.key.secret.clone(), Caller::Account),
         None => return Err(unknown_key(service)),
         Some(token) => {
-            let (credentials, caller) =
-                session_of_token(account, token, now).ok_or_else(|| unknown_key(service))?;
+            let (credentials, caller) = session::of_token(account, token, clocks.sessions)
+                .map_err(|e| bad_token(service, e))?;
             if credentials.access_key != claim.access_key {
                 return Err(unknown_key(service));
             }
@@ -59,9 +69,27 @@ pub fn authenticate(
         }
     };
     signed
-        .verify(&claim, &secret, now)
+        .verify(&claim, &secret, clocks.signatures)
         .map_err(|e| refusal(service, &e))?;
     Ok((caller, claim.region))
+}
+
+/// An expired session has a code of its own in each service, so that a client knows to get another:
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>,
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>,
+/// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html>.
+fn bad_token(service: Service, why: BadToken) -> ApiError {
+    let message = "The security token included in the request is expired";
+    match (why, service) {
+        (BadToken::Unknown, _) => unknown_key(service),
+        (BadToken::Expired, Service::Ec2) => {
+            ApiError::new("RequestExpired", "Request has expired.")
+        }
+        (BadToken::Expired, Service::Sts) => {
+            ApiError::new("ExpiredToken", message).with_status(403)
+        }
+        (BadToken::Expired, Service::Ssm) => ApiError::new("ExpiredTokenException", message),
+    }
 }
 
 fn unknown_key(service: Service) -> ApiError {

@@ -62,7 +62,7 @@ impl Run {
     /// Has the metadata service say when the end comes.
     fn tell(&self, left: Duration) {
         self.engine.update(|account| {
-            let at = Timestamp::now().checked_add(left).ok()?;
+            let at = self.engine.clock().now().checked_add(left).ok()?;
             self.instance(account)?.interruption = Some(at);
             Some(())
         });
@@ -72,7 +72,7 @@ impl Run {
         let turned = self.engine.update(|account| {
             let instance = self.instance(account)?;
             instance.state = instance.state.after(LifeEvent::Terminate).ok()?;
-            instance.since = Timestamp::now();
+            instance.since = self.engine.clock().now();
             instance.transition_reason.clone_from(&reason.message);
             instance.state_reason = Some(reason);
             release(account, &self.id);

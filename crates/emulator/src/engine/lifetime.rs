@@ -10,7 +10,6 @@ use crate::faults::Faults;
 use crate::guest::StopKind;
 use crate::ids::{InstanceId, LayerId};
 use crate::instance_faults::ImageFaults;
-use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -40,7 +39,7 @@ impl Engine {
 
     /// How long until each binding of an address is due that has no effect yet.
     fn coming_bindings(&self) -> Vec<Duration> {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let account = self.account();
         let addresses = account.regions.values().flat_map(|r| r.addresses.values());
         addresses
@@ -98,7 +97,7 @@ impl Engine {
         layer: &LayerId,
         outcome: Result<(), String>,
     ) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let mut layers = Vec::new();
         let mut images = ImageFaults::default();
         if let Some(instance) = account.find_instance_mut(instance) {
@@ -135,7 +134,7 @@ impl Engine {
 
     /// Forgets terminated instances that have been shown long enough.
     pub fn forget_terminated(self: &Arc<Self>) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let due = |i: &Instance| {
             i.state == InstanceState::Terminated
                 && now.duration_since(i.since).unsigned_abs() >= self.timing.terminated_shown
@@ -150,6 +149,10 @@ impl Engine {
             self.update(|account| {
                 for region in account.regions.values_mut() {
                     region.instances.retain(|_, i| !due(i));
+                    let instances = &region.instances;
+                    region
+                        .spot_requests
+                        .retain(|_, r| instances.contains_key(&r.instance));
                 }
             });
             let engine = self.clone();

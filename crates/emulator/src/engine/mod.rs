@@ -1,17 +1,20 @@
 //! The local EC2 at work: requests change the account, the world follows it.
 //!
 //! ```text
-//!  request ─► authenticate ─► admit (throttle, faults) ─► action on the account ─► write down ─► settle (log) ─► answer
+//!  request ─► admit (signature, throttle) ─► faults ─► action on the account ─► write down ─► settle (log) ─► answer
 //!                                                                                      │
 //!                                                     effects ─► one actor per instance ─► guest
 //!                                                                                      └─► network (public addresses)
 //! ```
 
 mod actor;
+pub mod address_log;
 mod authenticate;
+mod history;
 mod interruption;
 mod layers;
 mod lifetime;
+mod request;
 pub mod request_log;
 mod store;
 mod throttle;
@@ -19,29 +22,27 @@ mod throttle;
 pub use store::{Store, StoreError};
 
 use crate::account::Account;
-use crate::api::caller::Caller;
-use crate::api::ec2::Access;
-use crate::api::ec2::params::Params;
-use crate::api::error::ApiError;
-use crate::api::protocol::{HttpReply, HttpRequest, Service};
-use crate::api::{Cx, Effect, ec2, ssm, sts};
+use crate::api::sigv4::hmac;
+use crate::api::{Effect, ec2};
 use crate::catalogue::Catalogue;
+use crate::clock::Clock;
 use crate::config::{EmulatorConfig, Timing};
 use crate::faults::{FaultFile, Faults};
 use crate::ids::{InstanceId, LayerId};
 use crate::instance_faults::FaultsOf;
-use crate::network::{Barrier, PublicNetwork};
+use crate::network::{Barrier, Doors, PublicNetwork};
 use crate::runtime::{Guest, GuestRuntime};
 use actor::Actors;
-use jiff::Timestamp;
-use request_log::{RequestLog, RequestRecord};
+use address_log::{AddressLog, Bindings, bindings};
+use history::History;
+use request_log::RequestLog;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use throttle::Buckets;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A local EC2 cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +69,30 @@ pub struct Served {
     pub ssh_port: u16,
 }
 
+/// What a local EC2 is set in, besides its folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// What time it is.
+    pub clock: Clock,
+    /// How its guests' public addresses are served.
+    pub doors: Doors,
+    /// Where the account is remembered.
+    pub memory: Memory,
+}
+
+/// Where a local EC2 remembers its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// In its folder's state file, written after every change.
+    OnDisk,
+    /// In the process alone: it ends with it.
+    OfTheProcess,
+}
+
 /// A local EC2.
 pub struct Engine {
     dir: PathBuf,
+    clock: Clock,
     timing: Timing,
     served: Served,
     runtime: Arc<dyn GuestRuntime>,
@@ -83,6 +105,8 @@ pub struct Engine {
     faults: Arc<FaultFile>,
     buckets: Buckets,
     log: RequestLog,
+    address_log: AddressLog,
+    history: History,
     /// Held while layers are moved or removed.
     layers: tokio::sync::Mutex<()>,
     activity: watch::Sender<Instant>,
@@ -100,9 +124,34 @@ impl Engine {
         account: Account,
         served: Served,
     ) -> Result<Arc<Self>, StartError> {
+        let surroundings = Surroundings {
+            clock: Clock::System,
+            doors: Doors::Open(Barrier::of_this_host()),
+            memory: Memory::OnDisk,
+        };
+        Self::within(surroundings, dir, config, runtime, account, served)
+    }
+
+    /// The same in other surroundings than a daemon's, such as a simulation's.
+    ///
+    /// # Errors
+    /// If its files cannot be opened.
+    pub fn within(
+        surroundings: Surroundings,
+        dir: &Path,
+        config: &EmulatorConfig,
+        runtime: Arc<dyn GuestRuntime>,
+        account: Account,
+        served: Served,
+    ) -> Result<Arc<Self>, StartError> {
+        let clock = surroundings.clock;
         let file = |path: &str| dir.join(path);
         let log = RequestLog::open(dir).map_err(|source| StartError::File {
             path: file("requests.jsonl"),
+            source,
+        })?;
+        let address_log = AddressLog::open(dir).map_err(|source| StartError::File {
+            path: file("addresses.jsonl"),
             source,
         })?;
         for name in ["instances", "layers"] {
@@ -114,10 +163,14 @@ impl Engine {
         }
         let timing = config.delays.timing();
         let faults = Arc::new(FaultFile::new(dir));
-        let store = Store::new(dir);
+        let store = match surroundings.memory {
+            Memory::OnDisk => Store::new(dir),
+            Memory::OfTheProcess => Store::forgetful(),
+        };
         store.save(&account)?;
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
+            clock,
             timing,
             served,
             catalogue: Catalogue::new(runtime.content_id()),
@@ -129,131 +182,17 @@ impl Engine {
             network: PublicNetwork::new(
                 served.ssh_port,
                 config.firewall,
-                Barrier::of_this_host(),
+                surroundings.doors,
                 faults.clone(),
             ),
             faults,
             buckets: Buckets::new(timing.throttle),
             log,
+            address_log,
+            history: History::default(),
             layers: tokio::sync::Mutex::default(),
-            activity: watch::Sender::new(Instant::now()),
+            activity: watch::Sender::new(clock.instant()),
         }))
-    }
-
-    /// Answers a request. Blocks for as long as the state file takes to write.
-    pub fn handle(self: &Arc<Self>, request: &HttpRequest) -> HttpReply {
-        self.activity.send_replace(Instant::now());
-        let id = request_id();
-        let service = request.service();
-        let mut seen = Seen::default();
-        let outcome = self.attempt(service, request, &mut seen);
-        let outcome = self.settle(service, &id, &seen, outcome);
-        match outcome {
-            Ok(content) => service.success(&seen.action, &content, &id),
-            Err(error) => service.failure(&error, &id),
-        }
-    }
-
-    fn attempt(
-        self: &Arc<Self>,
-        service: Service,
-        request: &HttpRequest,
-        seen: &mut Seen,
-    ) -> Result<String, ApiError> {
-        let call = Call::read(service, request)?;
-        seen.action.clone_from(&call.action);
-        let (caller, region) =
-            authenticate::authenticate(&self.account(), service, request, Timestamp::now())?;
-        seen.caller = caller.arn();
-        seen.region.clone_from(&region);
-        let access = call.access(service)?;
-        caller
-            .check_may(&format!("{}:{}", service.name(), call.action))
-            .or_else(|e| match service {
-                // Everybody may ask who they are.
-                Service::Sts => Ok(()),
-                _ => Err(e),
-            })?;
-        let faults = self.admit(&region, &call.action, access)?;
-        self.carry_out(service, &call, &caller, &region, access, &faults)
-    }
-
-    /// The one place that every request passes before it has any effect.
-    fn admit(&self, region: &str, action: &str, access: Access) -> Result<Faults, ApiError> {
-        self.buckets.take(region, action, access, Instant::now())?;
-        self.faults.refuse(action)?;
-        self.faults.now()
-    }
-
-    /// The one place that every request passes after it has had its effect, before it is answered.
-    fn settle(
-        &self,
-        service: Service,
-        id: &str,
-        seen: &Seen,
-        outcome: Result<String, ApiError>,
-    ) -> Result<String, ApiError> {
-        let record = RequestRecord {
-            time: Timestamp::now(),
-            id: id.to_owned(),
-            service: service.name().to_owned(),
-            region: seen.region.clone(),
-            caller: seen.caller.clone(),
-            action: seen.action.clone(),
-            code: outcome.as_ref().err().map(|e| e.code().to_owned()),
-        };
-        if let Err(e) = self.log.add(&record) {
-            tracing::error!("cannot write the request log: {e}");
-        }
-        outcome
-    }
-
-    fn carry_out(
-        self: &Arc<Self>,
-        service: Service,
-        call: &Call,
-        caller: &Caller,
-        region: &str,
-        access: Access,
-        faults: &Faults,
-    ) -> Result<String, ApiError> {
-        let console = |id: &InstanceId| self.console_tail(id);
-        let mut account = self.account();
-        let before = (access == Access::Write).then(|| account.clone());
-        let mut cx = Cx {
-            account: &mut account,
-            region,
-            caller,
-            now: Timestamp::now(),
-            timing: &self.timing,
-            catalogue: &self.catalogue,
-            faults,
-            console: &console,
-            effects: Vec::new(),
-        };
-        let outcome = call.run(service, &mut cx);
-        let effects = std::mem::take(&mut cx.effects);
-        let outcome = match (outcome, access) {
-            (Ok(content), Access::Write) => {
-                self.store.save(&account).map(|()| content).map_err(|e| {
-                    tracing::error!("{e}");
-                    ApiError::new("InternalError", e.to_string()).with_status(500)
-                })
-            }
-            (outcome, _) => outcome,
-        };
-        match (&outcome, before) {
-            (Err(_), Some(before)) => *account = before,
-            (Ok(_), Some(_)) => {
-                self.refresh_network(&account, faults);
-                drop(account);
-                for effect in effects {
-                    self.start_effect(effect);
-                }
-            }
-            (_, None) => {}
-        }
-        outcome
     }
 
     fn start_effect(self: &Arc<Self>, effect: Effect) {
@@ -287,9 +226,10 @@ impl Engine {
         let engine = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
+            let now = engine.clock.now();
             engine.update(|account| {
                 for region in account.regions.values_mut() {
-                    region.bind_due(Timestamp::now());
+                    region.bind_due(now);
                 }
             });
         });
@@ -308,12 +248,41 @@ impl Engine {
     fn update<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
         let faults = self.faults.now().unwrap_or_default();
         let mut account = self.account();
+        let bound = bindings(&account);
+        let lag = faults.stale_reads;
+        let before = (!lag.is_zero()).then(|| account.clone());
         let result = change(&mut account);
         if let Err(e) = self.store.save(&account) {
             tracing::error!("{e}");
         }
+        if let Some(before) = before {
+            self.history.changed(&before, lag, self.clock.instant());
+        }
+        self.note_bindings(&bound, &account, "guest");
         self.refresh_network(&account, &faults);
         result
+    }
+
+    /// Writes down which Elastic IPs a change has moved.
+    fn note_bindings(&self, before: &Bindings, account: &Account, cause: &str) {
+        let after = bindings(account);
+        if let Err(e) = self
+            .address_log
+            .add(before, &after, self.clock.now(), cause)
+        {
+            tracing::error!("cannot write the log of addresses: {e}");
+        }
+    }
+
+    /// What is to go wrong, for those who set it.
+    pub(crate) fn faults(&self) -> &FaultFile {
+        &self.faults
+    }
+
+    /// Whether `secret` is the account's own. Takes as long for a wrong one as for the right one.
+    pub(crate) fn is_accounts_secret(&self, secret: &str) -> bool {
+        let sealed = |text: &str| hmac(b"compared", text.as_bytes());
+        sealed(secret) == sealed(&self.account().key.secret)
     }
 
     fn refresh_network(&self, account: &Account, faults: &Faults) {
@@ -323,6 +292,11 @@ impl Engine {
     /// The account. A panic elsewhere leaves it as it was after the last whole change, so it is still good.
     pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What time it is here.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// What the account holds, for looking at.
@@ -383,107 +357,4 @@ impl Engine {
         file.take(ec2::console::MOST_BYTES).read_to_end(&mut tail)?;
         Ok(tail)
     }
-}
-
-/// What is known of a request, for the log.
-#[derive(Default)]
-struct Seen {
-    action: String,
-    caller: String,
-    region: String,
-}
-
-/// A request whose action is known.
-struct Call {
-    action: String,
-    params: Params,
-    body: Vec<u8>,
-}
-
-impl Call {
-    fn read(service: Service, request: &HttpRequest) -> Result<Self, ApiError> {
-        if service == Service::Ssm {
-            let target = request.header("x-amz-target").unwrap_or_default();
-            let action = target
-                .strip_prefix("AmazonSSM.")
-                .unwrap_or_default()
-                .to_owned();
-            return Ok(Self {
-                action,
-                params: Params::new([]),
-                body: request.body.clone(),
-            });
-        }
-        let form = if request.method == "GET" {
-            request.query.as_bytes()
-        } else {
-            &request.body
-        };
-        let params = Params::new(form_urlencoded::parse(form).into_owned());
-        let action = params.top().text("Action").filter(|a| !a.is_empty());
-        let action = action
-            .ok_or_else(|| {
-                ApiError::new(
-                    "MissingAction",
-                    "The request is missing an action or a required parameter.",
-                )
-            })?
-            .to_owned();
-        Ok(Self {
-            action,
-            params,
-            body: Vec::new(),
-        })
-    }
-
-    fn access(&self, service: Service) -> Result<Access, ApiError> {
-        match service {
-            Service::Ec2 => {
-                let version = self.params.top().text("Version");
-                let entry = ec2::find(&self.action).filter(|_| version == Some(ec2::VERSION));
-                entry.map(|e| e.access).ok_or_else(|| {
-                    ApiError::new(
-                        "InvalidAction",
-                        format!(
-                            "The action {} is not valid for this web service.",
-                            self.action
-                        ),
-                    )
-                })
-            }
-            Service::Ssm if ssm::writes(&self.action) => Ok(Access::Write),
-            Service::Ssm | Service::Sts => Ok(Access::Read),
-        }
-    }
-
-    fn run(&self, service: Service, cx: &mut Cx<'_>) -> Result<String, ApiError> {
-        match service {
-            Service::Ec2 => match ec2::find(&self.action) {
-                Some(entry) => (entry.run)(&self.params, cx).map(ec2::xml::Xml::into_text),
-                None => Err(ApiError::new(
-                    "InvalidAction",
-                    format!(
-                        "The action {} is not valid for this web service.",
-                        self.action
-                    ),
-                )),
-            },
-            Service::Sts => sts::run(&self.action, &self.params, cx).map(ec2::xml::Xml::into_text),
-            Service::Ssm => ssm::run(&self.action, &self.body, cx).map(|v| v.to_string()),
-        }
-    }
-}
-
-/// A request id in the form of AWS's: a random UUID.
-fn request_id() -> String {
-    let bytes: [u8; 16] = rand::random();
-    let text = hex::encode(bytes);
-    format!(
-        "{}-{}-4{}-8{}-{}",
-        &text[..8],
-        &text[8..12],
-        &text[13..16],
-        &text[17..20],
-        &text[20..]
-    )
 }

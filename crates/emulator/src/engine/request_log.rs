@@ -25,8 +25,14 @@ pub struct RequestRecord {
     pub caller: String,
     /// Such as `RunInstances`.
     pub action: String,
-    /// The error's code; none if it was carried out.
+    /// The error's code; none if there was no error.
     pub code: Option<String>,
+    /// The fault that was applied, such as `drop-after`; none if none was.
+    #[serde(default)]
+    pub fault: Option<String>,
+    /// Whether the action was carried out.
+    #[serde(default)]
+    pub effect: bool,
 }
 
 /// The log being written.

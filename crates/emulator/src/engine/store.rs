@@ -33,15 +33,21 @@ pub enum StoreError {
 /// Where the account is written down.
 #[derive(Clone, Debug)]
 pub struct Store {
-    path: PathBuf,
+    /// None if the account is not written down.
+    path: Option<PathBuf>,
 }
 
 impl Store {
     /// The state file of a local EC2's folder.
     pub fn new(dir: &Path) -> Self {
         Self {
-            path: dir.join("state.json"),
+            path: Some(dir.join("state.json")),
         }
+    }
+
+    /// No file: every account read from it is a new one, and writing does nothing.
+    pub fn forgetful() -> Self {
+        Self { path: None }
     }
 
     /// Reads the account; a new one if there is no file.
@@ -49,19 +55,22 @@ impl Store {
     /// # Errors
     /// If the file cannot be read or was written by another version.
     pub fn load(&self) -> Result<Account, StoreError> {
-        let text = match std::fs::read(&self.path) {
+        let Some(path) = &self.path else {
+            return Ok(Account::new());
+        };
+        let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Account::new()),
             Err(source) => {
                 return Err(StoreError::Io {
                     doing: "read",
-                    path: self.path.clone(),
+                    path: path.clone(),
                     source,
                 });
             }
         };
         let foreign = |why: String| StoreError::Foreign {
-            path: self.path.clone(),
+            path: path.clone(),
             why,
         };
         let value: serde_json::Value =
@@ -78,13 +87,16 @@ impl Store {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, account: &Account) -> Result<(), StoreError> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
         let io = |source| StoreError::Io {
             doing: "write",
-            path: self.path.clone(),
+            path: path.clone(),
             source,
         };
         let text = serde_json::to_vec(account).map_err(|e| io(e.into()))?;
-        files::replace(&self.path, &text).map_err(io)
+        files::replace(path, &text).map_err(io)
     }
 }
 
@@ -105,6 +117,14 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_forgetful_store_leaves_no_file() {
+        let store = Store::forgetful();
+        let account = store.load().unwrap();
+        store.save(&account).unwrap();
+        assert_ne!(store.load().unwrap().key.secret, account.key.secret);
     }
 
     #[test]

@@ -5,10 +5,12 @@
 
 use crate::api::ec2::Access;
 use crate::api::error::ApiError;
+use crate::api::protocol::Service;
 use crate::config::Throttle;
+use crate::faults::service::{BucketRule, ThrottleFault};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// The buckets.
 #[derive(Debug)]
@@ -19,8 +21,23 @@ pub struct Buckets {
 
 #[derive(Debug)]
 struct Bucket {
+    /// A bucket whose rule has changed is a new one, and full.
+    rule: BucketRule,
     tokens: f64,
     filled: Instant,
+}
+
+/// A request that wants a token.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The service that would refuse it.
+    pub service: Service,
+    /// Its region.
+    pub region: &'a str,
+    /// Its action.
+    pub action: &'a str,
+    /// Whether it can change anything.
+    pub access: Access,
 }
 
 impl Buckets {
@@ -32,40 +49,52 @@ impl Buckets {
         }
     }
 
-    /// Takes a token.
+    /// Takes a token. The rules of `fault` go before the own ones.
     ///
     /// # Errors
-    /// `RequestLimitExceeded` if there is none.
+    /// The service's refusal if there is none.
     pub fn take(
         &self,
-        region: &str,
-        action: &str,
-        access: Access,
+        wanted: Wanted<'_>,
+        fault: &ThrottleFault,
         now: Instant,
     ) -> Result<(), ApiError> {
-        let Some(rules) = self.rules else {
+        let own = || self.rules.map(|rules| own_rule(rules, wanted.access));
+        let Some(rule) = fault.rule(wanted.action).or_else(own) else {
             return Ok(());
         };
-        let (burst, rate) = match access {
-            Access::Read => (rules.read_burst, rules.read_rate),
-            Access::Write => (rules.write_burst, rules.write_rate),
+        let full = || Bucket {
+            rule,
+            tokens: f64::from(rule.burst),
+            filled: now,
         };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (region.to_owned(), action.to_owned());
-        let bucket = buckets.entry(key).or_insert(Bucket {
-            tokens: f64::from(burst),
-            filled: now,
-        });
+        let key = (wanted.region.to_owned(), wanted.action.to_owned());
+        let bucket = buckets.entry(key).or_insert_with(full);
+        if bucket.rule != rule {
+            *bucket = full();
+        }
         let since = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        bucket.tokens = (bucket.tokens + since * f64::from(rate)).min(f64::from(burst));
+        bucket.tokens = (bucket.tokens + since * f64::from(rule.rate)).min(f64::from(rule.burst));
         bucket.filled = now;
         if bucket.tokens < 1.0 {
-            return Err(
-                ApiError::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
-            );
+            return Err(ApiError::throttled(wanted.service));
         }
         bucket.tokens -= 1.0;
         Ok(())
+    }
+}
+
+fn own_rule(rules: Throttle, access: Access) -> BucketRule {
+    match access {
+        Access::Read => BucketRule {
+            burst: rules.read_burst,
+            rate: rules.read_rate,
+        },
+        Access::Write => BucketRule {
+            burst: rules.write_burst,
+            rate: rules.write_rate,
+        },
     }
 }
 
@@ -73,6 +102,15 @@ impl Buckets {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    fn read(action: &str) -> Wanted<'_> {
+        Wanted {
+            service: Service::Ec2,
+            region: "us-east-2",
+            action,
+            access: Access::Read,
+        }
+    }
 
     #[test]
     fn a_burst_then_the_rate_for_each_action_by_itself() {
@@ -83,14 +121,9 @@ mod tests {
             write_rate: 1,
         }));
         let start = Instant::now();
-        let take = |action, after| {
-            buckets.take(
-                "us-east-2",
-                action,
-                Access::Read,
-                start + Duration::from_millis(after),
-            )
-        };
+        let none = ThrottleFault::default();
+        let take =
+            |action, after| buckets.take(read(action), &none, start + Duration::from_millis(after));
         for _ in 0..3 {
             take("DescribeImages", 0).unwrap();
         }
@@ -108,9 +141,24 @@ mod tests {
     fn without_rules_nothing_is_refused() {
         let buckets = Buckets::new(None);
         for _ in 0..10_000 {
-            buckets
-                .take("r", "a", Access::Write, Instant::now())
-                .unwrap();
+            let none = ThrottleFault::default();
+            buckets.take(read("a"), &none, Instant::now()).unwrap();
         }
+    }
+
+    #[test]
+    fn a_faults_rule_goes_before_the_own_one_while_it_is_in_force() {
+        let buckets = Buckets::new(None);
+        let fault: ThrottleFault =
+            serde_json::from_str(r#"{"DescribeImages":{"burst":1,"rate":0}}"#).unwrap();
+        let now = Instant::now();
+        buckets.take(read("DescribeImages"), &fault, now).unwrap();
+        let later = now + Duration::from_secs(3600);
+        buckets
+            .take(read("DescribeImages"), &fault, later)
+            .unwrap_err();
+        buckets.take(read("DescribeTags"), &fault, later).unwrap();
+        let none = ThrottleFault::default();
+        buckets.take(read("DescribeImages"), &none, later).unwrap();
     }
 }

@@ -55,7 +55,7 @@ async fn answer(State(service): State<Service>, request: Request) -> Response<Bo
         request.method(),
         request.uri().path(),
         request.headers(),
-        Timestamp::now(),
+        service.engine.clock().now(),
     )
 }
 

@@ -32,9 +32,18 @@ use tokio::task::JoinHandle;
 pub struct PublicNetwork {
     ssh_port: u16,
     firewall: bool,
-    barrier: Barrier,
+    doors: Doors,
     connections: Arc<Connections>,
     addresses: Mutex<BTreeMap<Ipv4Addr, Address>>,
+}
+
+/// How public addresses are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doors {
+    /// Each has a listening socket, and this keeps callers out.
+    Open(Barrier),
+    /// Not at all: nobody calls. [`exposures`] still tells who would reach what.
+    None,
 }
 
 /// Counts each instance's connections, for faults that are for the first so many.
@@ -108,11 +117,11 @@ impl Drop for Address {
 
 impl PublicNetwork {
     /// No addresses yet.
-    pub fn new(ssh_port: u16, firewall: bool, barrier: Barrier, faults: Arc<FaultFile>) -> Self {
+    pub fn new(ssh_port: u16, firewall: bool, doors: Doors, faults: Arc<FaultFile>) -> Self {
         Self {
             ssh_port,
             firewall,
-            barrier,
+            doors,
             connections: Arc::new(Connections {
                 faults,
                 made: Mutex::default(),
@@ -128,6 +137,9 @@ impl PublicNetwork {
         faults: &Faults,
         guest: impl Fn(&InstanceId) -> Option<Arc<dyn Guest>>,
     ) {
+        let Doors::Open(barrier) = self.doors else {
+            return;
+        };
         let wanted = exposures(account, self.firewall);
         let mut addresses = self
             .addresses
@@ -160,7 +172,7 @@ impl PublicNetwork {
                 Some(address) => address.change(inside),
                 None => Address::open(
                     SocketAddrV4::new(ip, self.ssh_port),
-                    self.barrier,
+                    barrier,
                     inside,
                     self.connections.clone(),
                 )

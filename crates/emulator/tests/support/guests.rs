@@ -23,6 +23,7 @@ pub struct MemoryGuests {
 struct Running {
     spec: GuestSpec,
     imds: SocketAddr,
+    endpoint: SocketAddr,
     exited: watch::Sender<Option<GuestExit>>,
 }
 
@@ -46,6 +47,11 @@ impl MemoryGuests {
     pub fn exit(&self, id: &str, how: GuestExit) {
         let gone = self.running.lock().unwrap().remove(id).unwrap();
         gone.exited.send_replace(Some(how));
+    }
+
+    /// Where the API is served to an instance.
+    pub fn endpoint(&self, id: &str) -> SocketAddr {
+        self.running.lock().unwrap()[id].endpoint
     }
 
     /// Asks an instance's metadata service: status and body.
@@ -135,9 +141,11 @@ impl GuestRuntime for MemoryGuests {
             .unwrap();
         writeln!(console, "{} is up", spec.instance_id).unwrap();
         let imds = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
         let exited = watch::Sender::new(None);
         let running = Running {
             imds: imds.local_addr().unwrap(),
+            endpoint: endpoint.local_addr().unwrap(),
             exited: exited.clone(),
             spec: spec.clone(),
         };
@@ -151,7 +159,7 @@ impl GuestRuntime for MemoryGuests {
         };
         Ok(StartedGuest {
             imds,
-            endpoint: TcpListener::bind("127.0.0.1:0").unwrap(),
+            endpoint,
             guest: Arc::new(guest),
         })
     }

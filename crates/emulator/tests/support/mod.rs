@@ -3,6 +3,7 @@
 
 mod guests;
 mod signing;
+pub mod wire;
 
 pub use guests::MemoryGuests;
 pub use signing::Credentials;

@@ -17,7 +17,8 @@ pub struct AccountArgs {
     pub profile: Option<String>,
 }
 
-fn region(text: &str) -> Result<RegionName, String> {
+/// A region's name.
+pub(super) fn region(text: &str) -> Result<RegionName, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !text.is_empty() && text.chars().all(fits) {
         Ok(RegionName::new(text))

@@ -9,6 +9,7 @@ pub mod resume;
 pub mod run;
 pub mod runs;
 pub mod ssh;
+pub mod sweep;
 pub mod validate;
 pub mod variables;
 
@@ -59,6 +60,7 @@ pub enum Command {
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
     Runs(runs::RunsArgs),
+    Sweep(sweep::SweepArgs),
     Ssh(ssh::SshArgs),
     Local(local::LocalArgs),
     Completions(completions::CompletionsArgs),
@@ -105,7 +107,6 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(args).is_err(), "{args:?}");
         }
-        assert!(Cli::try_parse_from(["qib", "sweep"]).is_err());
     }
 
     #[test]
@@ -116,6 +117,12 @@ mod tests {
             &["qib", "run", "--debug-from", "laptop", "x.yaml"],
             &["qib", "images", "ls", "--tag", "only-a-key"],
             &["qib", "run", "--region", "", "x.yaml"],
+            &["qib", "sweep", "--region", "Ohio"],
+            &["qib", "sweep", "--run", "i-0123456789abcdef0"],
+            &["qib", "sweep", "--local", "--profile", "x"],
+            &["qib", "runs", "show", "r-short"],
+            &["qib", "runs", "extend", "r-0a1b2c3d"],
+            &["qib", "runs", "extend", "r-0a1b2c3d", "--by", "soon"],
         ] {
             let error = Cli::try_parse_from(args).expect_err("must be refused");
             assert_eq!(error.exit_code(), 2, "{args:?}");

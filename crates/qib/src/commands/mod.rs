@@ -11,11 +11,12 @@ pub mod place;
 pub mod plan;
 pub mod resume;
 pub mod run;
+pub mod runs;
 pub mod ssh;
+pub mod sweep;
 pub mod terminal;
 pub mod validate;
 
-use crate::args::runs::RunsCommand;
 use crate::args::{Cli, Command};
 use crate::edge::environment::Environment;
 use error::CommandError;
@@ -35,9 +36,8 @@ pub async fn execute(
         Command::Plan(args) => plan::plan(args, environment, terminal).await,
         Command::Validate(args) => validate::validate(&args, environment, terminal),
         Command::Images(args) => images::images(args, environment, terminal).await,
-        Command::Runs(args) => match args.command {
-            RunsCommand::Resume(args) => resume::resume(args, environment, terminal).await,
-        },
+        Command::Runs(args) => runs::runs(args, environment, terminal).await,
+        Command::Sweep(args) => sweep::sweep(&args, environment, terminal).await,
         Command::Ssh(args) => ssh::ssh(&args, environment),
         Command::Local(args) => local::local(&args, environment, terminal),
         Command::Completions(args) => completions::completions(&args, terminal),

@@ -1,5 +1,6 @@
 //! The list of images for people.
 
+use super::age::age;
 use super::table::columns;
 use build::images::ImageRow;
 use build::names::tag;
@@ -48,20 +49,6 @@ fn state(image: &ImageRow) -> String {
     state
 }
 
-/// How old something is, in its largest unit.
-fn age(created: Option<&str>, now: Timestamp) -> String {
-    let Some(created) = created.and_then(|text| text.parse::<Timestamp>().ok()) else {
-        return String::from("?");
-    };
-    let seconds = cloud::clock::between(created, now).as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,23 +56,6 @@ mod tests {
 
     fn now() -> Timestamp {
         Timestamp::constant(1_800_000_000, 0)
-    }
-
-    #[test]
-    fn ages_have_one_unit() {
-        let ago = |seconds: i64| {
-            age(
-                Some(&Timestamp::constant(1_800_000_000 - seconds, 0).to_string()),
-                now(),
-            )
-        };
-        assert_eq!(ago(5), "5 s");
-        assert_eq!(ago(60), "1 min");
-        assert_eq!(ago(7_200), "2 h");
-        assert_eq!(ago(86_400 * 30), "30 d");
-        // A clock behind EC2's.
-        assert_eq!(ago(-5), "0 s");
-        assert_eq!(age(None, now()), "?");
     }
 
     #[test]

@@ -6,18 +6,21 @@
 //!   report ─▶ summary ─▶ stdout (images), stderr (all else)
 //! ```
 
+pub mod age;
 pub mod control;
 pub mod images;
 pub mod json;
 pub mod live;
 pub mod plain;
 pub mod plan;
+pub mod runs;
 #[cfg(test)]
 pub mod sample;
 pub mod screen;
 pub mod stopwatch;
 pub mod style;
 pub mod summary;
+pub mod sweep;
 pub mod table;
 pub mod wording;
 

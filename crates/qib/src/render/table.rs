@@ -15,6 +15,19 @@ pub fn columns<R: Into<Row>>(header: impl Into<Row>, rows: impl IntoIterator<Ite
     table.trim_fmt()
 }
 
+/// The same without a header.
+pub fn rows<R: Into<Row>>(rows: impl IntoIterator<Item = R>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::columns;

@@ -5,7 +5,7 @@
 use super::instances::{existing, ids, not_found};
 use super::params::Scope;
 use super::xml::Xml;
-use super::{Action, done, instance_view};
+use super::{Action, done, instance_view, spot};
 use crate::account::instance::{Instance, StateReason};
 use crate::account::lifecycle::{InstanceState, LifeEvent};
 use crate::api::error::ApiError;
@@ -137,6 +137,11 @@ impl Action for StopInstances {
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         check(cx, &self.ids, LifeEvent::Stop, "stopped")?;
+        for id in &self.ids {
+            if existing(cx, id)?.spot.is_some() {
+                return Err(spot::cannot_stop(id));
+            }
+        }
         let mut changed = Vec::new();
         for id in self.ids {
             let now = cx.now;

@@ -77,6 +77,10 @@ fn instance(x: &mut Xml, region: &Region, i: &Instance) {
         .put("rootDeviceType", "ebs")
         .put("rootDeviceName", &i.root_device);
     devices(x, i);
+    if let Some(request) = &i.spot {
+        x.put("instanceLifecycle", "spot")
+            .put("spotInstanceRequestId", request);
+    }
     x.put("virtualizationType", "hvm")
         .put("clientToken", &i.client_token);
     write_tags(x, &i.tags);

@@ -84,7 +84,7 @@ pub(crate) struct DescribeInstances {
     page: Page,
 }
 
-const FILTERS: [&str; 39] = [
+const FILTERS: [&str; 41] = [
     "architecture",
     "association.allocation-id",
     "association.public-ip",
@@ -99,6 +99,7 @@ const FILTERS: [&str; 39] = [
     "iam-instance-profile.name",
     "image-id",
     "instance-id",
+    "instance-lifecycle",
     "instance-state-code",
     "instance-state-name",
     "instance-type",
@@ -118,6 +119,7 @@ const FILTERS: [&str; 39] = [
     "reservation-id",
     "root-device-name",
     "root-device-type",
+    "spot-instance-request-id",
     "state-reason-code",
     "subnet-id",
     "tenancy",
@@ -189,6 +191,8 @@ fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
         "iam-instance-profile.arn" => optional(profile().map(|p| p.arn(ACCOUNT_ID))),
         "iam-instance-profile.name" => optional(profile().map(|p| p.name.to_owned())),
         "image-id" => vec![i.image.to_string()],
+        // "spot | scheduled | capacity-block"; an on-demand instance has none.
+        "instance-lifecycle" => optional(i.spot.as_ref().map(|_| "spot".to_owned())),
         "instance-state-code" => vec![i.state.code().to_string()],
         "instance-state-name" => vec![i.state.name().to_owned()],
         "instance-type" => vec![i.instance_type.clone()],
@@ -214,6 +218,7 @@ fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
         "reservation-id" => vec![i.reservation.to_string()],
         "root-device-name" => vec![i.root_device.clone()],
         "root-device-type" => vec!["ebs".to_owned()],
+        "spot-instance-request-id" => optional(i.spot.as_ref().map(ToString::to_string)),
         "state-reason-code" => optional(i.state_reason.as_ref().map(|r| r.code.clone())),
         "tenancy" => vec!["default".to_owned()],
         "virtualization-type" => vec!["hvm".to_owned()],

@@ -27,6 +27,7 @@ pub mod security_groups;
 pub mod security_rules;
 pub mod security_rules_view;
 pub mod snapshots;
+pub mod spot;
 pub mod tag_specs;
 pub mod tags;
 pub mod volumes;
@@ -129,6 +130,8 @@ pub static ACTIONS: &[Entry] = &[
     write::<image_attributes::EnableImageDeprecation>("EnableImageDeprecation"),
     write::<image_attributes::ModifyImageAttribute>("ModifyImageAttribute"),
     write::<image_attributes::ResetImageAttribute>("ResetImageAttribute"),
+    write::<spot::CancelSpotInstanceRequests>("CancelSpotInstanceRequests"),
+    read::<spot::DescribeSpotInstanceRequests>("DescribeSpotInstanceRequests"),
     write::<image_copy::CopyImage>("CopyImage"),
     write::<image_creation::CreateImage>("CreateImage"),
     write::<image_creation::RegisterImage>("RegisterImage"),

@@ -9,6 +9,7 @@ use super::network::subnet_not_found;
 use super::params::Scope;
 use super::security_groups::not_found as group_not_found;
 use super::snapshots;
+use super::spot::{self, SpotLaunch};
 use super::tag_specs::TagSpecs;
 use super::xml::Xml;
 use super::{Action, images, instance_view, key_pairs};
@@ -21,11 +22,14 @@ use crate::account::instance::{
 use crate::account::instance_types::{self, InstanceType};
 use crate::account::lifecycle::InstanceState;
 use crate::account::network::Subnet;
+use crate::account::region::Region;
+use crate::account::spot::SpotRequest;
 use crate::api::error::ApiError;
 use crate::api::{Cx, Effect};
+use crate::faults::service::{CapacityRequest, NoCapacity, Purchase};
 use crate::ids::{
     GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, ProfileAssociationId,
-    ReservationId, VolumeId,
+    ReservationId, SpotRequestId, VolumeId,
 };
 use std::net::Ipv4Addr;
 
@@ -44,6 +48,7 @@ pub(crate) struct RunInstances {
     ebs_optimized: bool,
     disable_api_termination: bool,
     devices: Vec<DeviceRequest>,
+    spot: Option<SpotLaunch>,
     tags: TagSpecs,
     token: Option<ClientToken>,
 }
@@ -74,6 +79,9 @@ impl Action for RunInstances {
         }
         let placement = p.inside("Placement");
         placement.word("Tenancy", &["default"])?;
+        let spot = spot::launch(&p.inside("InstanceMarketOptions"))?;
+        let mut taggable = vec!["instance", "volume", "network-interface"];
+        taggable.extend(spot.as_ref().map(|_| "spot-instances-request"));
         Ok(Self {
             image: ImageId::parse(p.required("ImageId")?)?,
             least,
@@ -89,7 +97,8 @@ impl Action for RunInstances {
             ebs_optimized: p.flag("EbsOptimized")?.unwrap_or(instance_type.nitro),
             disable_api_termination: p.flag("DisableApiTermination")?.unwrap_or(false),
             devices: block_devices::parse(p)?,
-            tags: TagSpecs::parse(p, &["instance", "volume", "network-interface"])?,
+            spot,
+            tags: TagSpecs::parse(p, &taggable)?,
             token: ClientToken::parse(p)?,
         })
     }
@@ -186,10 +195,16 @@ impl RunInstances {
         }))
     }
 
-    /// The subnet and groups. Without a subnet it is the default one of the zone, or of any zone.
+    /// The subnet and groups. Without a subnet it is the default one of the zone, or of any zone that has capacity.
     fn place(&self, cx: &mut Cx<'_>) -> Result<(Subnet, Vec<GroupId>), ApiError> {
-        let region = &*cx.region();
-        let subnet = match (&self.network.subnet, &self.zone) {
+        let asked = self.subnet(cx.region())?.cloned();
+        let subnet = self.with_capacity(cx, asked)?;
+        Ok((subnet, self.groups(cx.region())?))
+    }
+
+    /// The subnet that the request names, by itself or by its zone.
+    fn subnet<'r>(&self, region: &'r Region) -> Result<Option<&'r Subnet>, ApiError> {
+        match (&self.network.subnet, &self.zone) {
             (Some(id), zone) => {
                 let subnet = region.subnets.get(id).ok_or_else(|| subnet_not_found(id))?;
                 if zone.as_ref().is_some_and(|z| *z != subnet.zone) {
@@ -197,29 +212,48 @@ impl RunInstances {
                         "The specified subnet does not belong to the specified availability zone.";
                     return Err(ApiError::combination(message));
                 }
-                subnet
+                Ok(Some(subnet))
             }
-            (None, Some(zone)) => region
-                .subnets
-                .values()
-                .find(|s| s.zone == *zone)
-                .ok_or_else(|| {
+            (None, Some(zone)) => {
+                let subnet = region.subnets.values().find(|s| s.zone == *zone);
+                let invalid = || {
                     ApiError::new(
                         "InvalidParameterValue",
                         format!("Invalid availability zone: [{zone}]"),
                     )
-                })?,
-            (None, None) => region
-                .subnets
-                .values()
-                .min_by_key(|s| &s.zone)
-                .ok_or_else(|| {
-                    ApiError::new(
-                        "MissingInput",
-                        "No subnets found for the default VPC. Please specify a subnet.",
-                    )
-                })?,
+                };
+                subnet.map(Some).ok_or_else(invalid)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The subnet asked for if its zone has capacity, else one of a zone that has.
+    fn with_capacity(&self, cx: &mut Cx<'_>, asked: Option<Subnet>) -> Result<Subnet, ApiError> {
+        let capacity = cx.capacity;
+        let region = &*cx.region();
+        let mut zones: Vec<&str> = region.subnets.values().map(|s| s.zone.as_str()).collect();
+        zones.sort_unstable();
+        let request = CapacityRequest {
+            instance_type: self.instance_type.name,
+            purchase: match self.spot {
+                Some(_) => Purchase::Spot,
+                None => Purchase::OnDemand,
+            },
+            zones: &zones,
+            asked: asked.as_ref().map(|s| s.zone.as_str()),
         };
+        let zone = capacity(&request)?.map_err(|e| no_capacity(&request, &e))?;
+        let any = || region.subnets.values().find(|s| s.zone == zone).cloned();
+        asked.or_else(any).ok_or_else(|| {
+            ApiError::new(
+                "MissingInput",
+                "No subnets found for the default VPC. Please specify a subnet.",
+            )
+        })
+    }
+
+    fn groups(&self, region: &Region) -> Result<Vec<GroupId>, ApiError> {
         let mut groups = Vec::new();
         for id in &self.network.groups {
             groups.push(
@@ -245,7 +279,7 @@ impl RunInstances {
         if groups.is_empty() {
             groups.extend(region.default_group().map(|g| g.id.clone()));
         }
-        Ok((subnet.clone(), groups))
+        Ok(groups)
     }
 
     /// How many fit: as many as asked, or at least the least.
@@ -321,6 +355,17 @@ impl RunInstances {
             });
             region.volumes.insert(volume.id.clone(), volume);
         }
+        let spot = self.spot.as_ref().map(|asked| SpotRequest {
+            id: SpotRequestId::random(),
+            instance: id.clone(),
+            created: now,
+            cancelled: None,
+            max_price: asked.max_price.clone(),
+            image: plan.image.id.clone(),
+            instance_type: self.instance_type.name.to_owned(),
+            zone: plan.subnet.zone.clone(),
+            tags: self.tags.of("spot-instances-request"),
+        });
         let interface = Interface {
             id: InterfaceId::random(),
             attachment: InterfaceAttachmentId::random(),
@@ -361,7 +406,11 @@ impl RunInstances {
                 id: ProfileAssociationId::random(),
                 name: p.name.to_owned(),
             }),
-            shutdown_behavior: self.shutdown_behavior,
+            // A one-time spot instance cannot be stopped, so a shutdown from inside can only end it.
+            shutdown_behavior: match &spot {
+                Some(_) => ShutdownBehavior::Terminate,
+                None => self.shutdown_behavior,
+            },
             metadata: MetadataOptions {
                 // An image with ImdsSupport=v2.0 makes tokens required unless the request says otherwise.
                 tokens_required: self.metadata.tokens_required || plan.image.imds_support.is_some(),
@@ -375,14 +424,46 @@ impl RunInstances {
             volumes,
             layers: plan.layers.to_vec(),
             default_user: plan.image.default_user.clone(),
+            spot: spot.as_ref().map(|r| r.id.clone()),
             agent: plan.image.agent,
             interruption: None,
             tags: self.tags.of("instance"),
         };
+        region.spot_requests.extend(spot.map(|r| (r.id.clone(), r)));
         region.instances.insert(id.clone(), instance);
         cx.effects.push(Effect::Boot(id));
         Ok(())
     }
+}
+
+/// EC2's words for want of capacity, a server's error, see
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html#troubleshooting-launch-capacity>.
+fn no_capacity(request: &CapacityRequest<'_>, found: &NoCapacity) -> ApiError {
+    let name = request.instance_type;
+    let message = match (request.purchase, request.asked) {
+        (Purchase::Spot, _) => {
+            "There is no Spot capacity available that matches your request.".to_owned()
+        }
+        (Purchase::OnDemand, None) => format!(
+            "We currently do not have sufficient {name} capacity in the Availability Zones you requested. Our system will \
+             be working on provisioning additional capacity."
+        ),
+        (Purchase::OnDemand, Some(zone)) => {
+            let mut message = format!(
+                "We currently do not have sufficient {name} capacity in the Availability Zone you requested ({zone}). Our \
+                 system will be working on provisioning additional capacity."
+            );
+            if !found.elsewhere.is_empty() {
+                message.push_str(&format!(
+                    " You can currently get {name} capacity by not specifying an Availability Zone in your request or \
+                     choosing {}.",
+                    found.elsewhere.join(", ")
+                ));
+            }
+            message
+        }
+    };
+    ApiError::new("InsufficientInstanceCapacity", message).with_status(500)
 }
 
 /// Most instances of a region that are not terminated: each is a real guest on this machine.

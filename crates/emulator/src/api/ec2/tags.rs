@@ -49,6 +49,7 @@ fn not_found(id: &str) -> ApiError {
         "vpc" => known("InvalidVpcID.NotFound", "vpc"),
         "key" => known("InvalidKeyPair.NotFound", "key pair"),
         "eipalloc" => known("InvalidAllocationID.NotFound", "allocation"),
+        "sir" => super::spot::not_found(id),
         "eni" => known("InvalidNetworkInterfaceID.NotFound", "networkInterface"),
         _ => ApiError::new("InvalidID", format!("The ID '{id}' is not valid")),
     }

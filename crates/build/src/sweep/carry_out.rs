@@ -1,0 +1,250 @@
+//! Carrying out a plan: what may still go goes, and what shows meanwhile goes as well.
+
+use super::remove::{Handled, Remover};
+use super::rule::{Finding, Judged, Standing, Thing, Verdict};
+use super::settle::{Held, settle};
+use super::{Sweep, SweepError, SweepPlan, look_holding};
+use crate::names::{CellName, RunId};
+use crate::report::LeftResource;
+use cloud::RegionName;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a sweep tells of its work, as it happens.
+#[derive(Clone, Debug)]
+pub enum SweepProgress<'a> {
+    /// It is being removed.
+    Removing(&'a Finding),
+    /// It is gone.
+    Removed(&'a Finding),
+    /// It is still there.
+    NotRemoved(&'a Finding, &'a str),
+    /// The run has come to life since the plan was made, so that its things stay.
+    Spared(&'a RunId, &'a str),
+}
+
+/// Watches a sweep.
+pub trait SweepWatch: Send + Sync {
+    /// Is told of what happens; must not block for long.
+    fn progress(&self, progress: &SweepProgress<'_>);
+}
+
+/// What became of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stays.
+    Kept {
+        /// Why.
+        reason: String,
+    },
+    /// It is gone.
+    Removed {
+        /// Why it was removed.
+        reason: String,
+    },
+    /// It is still there.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a sweep came to.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// Everything that was judged, and what became of it.
+    pub outcomes: Vec<(Finding, Standing, Outcome)>,
+    /// What journals say may still be there and could not be removed, by run.
+    pub unsettled: Vec<(RunId, LeftResource)>,
+    /// Why it is not known whether something new showed meanwhile, if so.
+    pub not_looked_again: Option<SweepError>,
+}
+
+impl Carried {
+    /// Whether everything that was to go is gone, as far as can be told.
+    pub fn is_complete(&self) -> bool {
+        let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed { .. });
+        self.unsettled.is_empty()
+            && self.not_looked_again.is_none()
+            && !self.outcomes.iter().any(|(_, _, outcome)| failed(outcome))
+    }
+
+    /// What is still there although it was to go.
+    pub fn left(&self, endpoint: Option<&str>) -> Vec<LeftResource> {
+        let failed = self
+            .outcomes
+            .iter()
+            .filter_map(|(finding, _, outcome)| match outcome {
+                Outcome::Failed { reason } => {
+                    Some(super::lines::left(finding, reason.clone(), endpoint))
+                }
+                Outcome::Kept { .. } | Outcome::Removed { .. } => None,
+            });
+        let unsettled = self.unsettled.iter().map(|(_, left)| left.clone());
+        failed.chain(unsettled).collect()
+    }
+}
+
+/// Removes what `plan` lets go and still may go. Changes nothing of runs that the plan does not let go.
+///
+/// # Errors
+/// If it cannot be looked once more before anything is removed; then nothing was.
+pub async fn carry_out(
+    sweep: &Sweep,
+    plan: SweepPlan,
+    watch: &dyn SweepWatch,
+) -> Result<Carried, SweepError> {
+    let runs: BTreeSet<RunId> = plan
+        .removals()
+        .map(|finding| finding.origin.run.clone())
+        .collect();
+    let held = Held::take(sweep, &runs);
+    // Time may have passed since the plan was made and shown.
+    let mut now = look_holding(sweep, &held).await?;
+    let spared = spared(&runs, &now);
+    for (run, reason) in &spared {
+        watch.progress(&SweepProgress::Spared(run, reason));
+    }
+    let mut seen = Seen::default();
+    seen.take_in(plan);
+    seen.take_in(now.clone());
+    let remover = Remover::new(sweep, watch);
+    let goes = |finding: &&Finding| runs.contains(&finding.origin.run);
+    let mut not_looked_again = None;
+    // A call of the dead process may still have been under way: what it makes shows later.
+    loop {
+        let new: Vec<Finding> = now
+            .removals()
+            .filter(goes)
+            .filter(|finding| !comes_last(&finding.thing) && remover.handled(finding).is_none())
+            .cloned()
+            .collect();
+        if new.is_empty() {
+            break;
+        }
+        remover.remove_all(new).await;
+        match look_holding(sweep, &held).await {
+            Ok(look) => {
+                seen.take_in(look.clone());
+                now = look;
+            }
+            Err(error) => {
+                not_looked_again = Some(error);
+                break;
+            }
+        }
+    }
+    let mut unsettled = Vec::new();
+    if not_looked_again.is_none() {
+        let stays = kept_cells(&now);
+        for finding in now.removals().filter(goes) {
+            if let Thing::Journal(run) = &finding.thing {
+                let left = settle(sweep, run, &held, &remover.gone(), &stays).await;
+                let how = match &left {
+                    Ok(left) if left.is_empty() => Handled::Gone,
+                    Ok(left) => Handled::Resisted(format!(
+                        "{} of what it names could not be removed",
+                        left.len()
+                    )),
+                    Err(error) => Handled::Resisted(error.clone()),
+                };
+                remover.note(finding, how);
+                unsettled.extend(left.into_iter().flatten().map(|one| (run.clone(), one)));
+            }
+        }
+        let leases = now.removals().filter(goes);
+        let leases = leases.filter(|finding| matches!(finding.thing, Thing::RunLease(_)));
+        remover.remove_all(leases.cloned().collect()).await;
+    }
+    Ok(Carried {
+        outcomes: seen.outcomes(&remover),
+        unsettled,
+        not_looked_again,
+    })
+}
+
+/// Whether it goes only when all else of its run is gone.
+fn comes_last(thing: &Thing) -> bool {
+    matches!(thing, Thing::RunLease(_) | Thing::Journal(_))
+}
+
+/// Runs that were to be swept and of which nothing goes any more, with the reason.
+fn spared(runs: &BTreeSet<RunId>, now: &SweepPlan) -> BTreeMap<RunId, String> {
+    let mut spared = BTreeMap::new();
+    for one in &now.judged {
+        let run = &one.finding.origin.run;
+        let goes = |other: &Finding| other.origin.run == *run;
+        if let (Standing::Aid, Verdict::Keep { reason }) = (one.standing, &one.verdict)
+            && runs.contains(run)
+            && !now.removals().any(goes)
+        {
+            spared.entry(run.clone()).or_insert_with(|| reason.clone());
+        }
+    }
+    spared
+}
+
+/// Cells in which something stays for a person.
+fn kept_cells(plan: &SweepPlan) -> BTreeSet<(RunId, CellName)> {
+    let kept = plan
+        .judged
+        .iter()
+        .filter(|one| one.standing == Standing::Kept);
+    kept.filter_map(|one| {
+        let origin = &one.finding.origin;
+        Some((origin.run.clone(), origin.cell.clone()?))
+    })
+    .collect()
+}
+
+/// Everything that was seen, in the order of the plan, with what was last said of it.
+#[derive(Default)]
+struct Seen {
+    latest: BTreeMap<Key, Judged>,
+    /// What the last look showed.
+    showing: BTreeSet<Key>,
+}
+
+type Key = (RunId, RegionName, Thing);
+
+impl Seen {
+    fn take_in(&mut self, plan: SweepPlan) {
+        self.showing.clear();
+        for one in plan.judged {
+            let finding = &one.finding;
+            let key = (
+                finding.origin.run.clone(),
+                finding.region.clone(),
+                finding.thing.clone(),
+            );
+            self.showing.insert(key.clone());
+            self.latest.insert(key, one);
+        }
+    }
+
+    fn outcomes(self, remover: &Remover<'_>) -> Vec<(Finding, Standing, Outcome)> {
+        let showing = self.showing;
+        self.latest
+            .into_iter()
+            .map(|(key, one)| {
+                let outcome = match (remover.handled(&one.finding), one.verdict) {
+                    (
+                        Some(Handled::Gone),
+                        Verdict::Remove { reason } | Verdict::Keep { reason },
+                    ) => Outcome::Removed { reason },
+                    (Some(Handled::Stays(reason)), _) | (None, Verdict::Keep { reason }) => {
+                        Outcome::Kept { reason }
+                    }
+                    (Some(Handled::Resisted(reason)), _) => Outcome::Failed { reason },
+                    // It went by itself, as volumes go with their instance.
+                    (None, Verdict::Remove { reason }) if !showing.contains(&key) => {
+                        Outcome::Removed { reason }
+                    }
+                    (None, Verdict::Remove { .. }) => Outcome::Failed {
+                        reason: String::from("the sweep ended before it came to it"),
+                    },
+                };
+                (one.finding, one.standing, outcome)
+            })
+            .collect()
+    }
+}

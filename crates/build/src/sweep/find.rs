@@ -1,0 +1,97 @@
+//! Looking at a region: what carries qib's tags, and what it takes to judge it.
+
+use crate::lease::{self, LeaseRecord};
+use crate::names::tag;
+use cloud::*;
+
+/// What a region holds.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The region.
+    pub region: RegionName,
+    /// Instances with qib's tag.
+    pub instances: Vec<Instance>,
+    /// Volumes with qib's tag.
+    pub volumes: Vec<Volume>,
+    /// Key pairs with qib's tag.
+    pub key_pairs: Vec<KeyPairDescription>,
+    /// Security groups with qib's tag.
+    pub groups: Vec<SecurityGroup>,
+    /// All images of the account: also one without any tag keeps its snapshots.
+    pub images: Vec<Image>,
+    /// Snapshots with qib's tag.
+    pub snapshots: Vec<Snapshot>,
+    /// All Elastic IPs: they are never qib's own, but may be bound to an instance of its.
+    pub addresses: Vec<Address>,
+    /// All leases, or why these credentials may not read them.
+    pub leases: Result<Vec<LeaseRecord>, String>,
+}
+
+/// Looks. The leases are read last: a run writes its lease before it makes anything, so that everything seen here had
+/// its run's lease before.
+pub(super) async fn observe(region: &dyn Region) -> Result<Observed, CloudError> {
+    let tagged = vec![("tag-key".to_owned(), vec![tag::RUN.to_owned()])];
+    let instances = InstanceFilter {
+        filters: tagged.clone(),
+        ..InstanceFilter::default()
+    };
+    let images = ImageFilter {
+        owners: vec!["self".into()],
+        ..ImageFilter::default()
+    };
+    let addresses = AddressFilter::default();
+    let (instances, volumes, key_pairs, groups, images, snapshots, addresses) = futures::try_join!(
+        region.instances(&instances),
+        region.volumes(&tagged),
+        region.key_pairs(&tagged),
+        region.security_groups(&tagged),
+        region.images(&images),
+        region.snapshots(&tagged),
+        region.addresses(&addresses),
+    )?;
+    Ok(Observed {
+        region: region.name().clone(),
+        instances,
+        volumes,
+        key_pairs,
+        groups,
+        images,
+        snapshots,
+        addresses,
+        leases: leases(region).await?,
+    })
+}
+
+/// The region's leases; inside, why these credentials may not read them.
+pub(super) async fn leases(
+    region: &dyn Region,
+) -> Result<Result<Vec<LeaseRecord>, String>, CloudError> {
+    match lease::all(region).await {
+        Ok(leases) => Ok(Ok(leases)),
+        Err(error) if error.kind == ErrorKind::AccessDenied => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+impl Observed {
+    /// The leases, as far as they can be read.
+    pub(super) fn leases(&self) -> Vec<LeaseRecord> {
+        self.leases.clone().unwrap_or_default()
+    }
+
+    /// The tags of everything.
+    pub(super) fn all_tags(&self) -> impl Iterator<Item = &Tags> {
+        let instances = self.instances.iter().map(|one| &one.tags);
+        let volumes = self.volumes.iter().map(|one| &one.tags);
+        let pairs = self.key_pairs.iter().map(|one| &one.tags);
+        let groups = self.groups.iter().map(|one| &one.tags);
+        let images = self.images.iter().map(|one| &one.tags);
+        let snapshots = self.snapshots.iter().map(|one| &one.tags);
+        instances
+            .chain(volumes)
+            .chain(pairs)
+            .chain(groups)
+            .chain(images)
+            .chain(snapshots)
+    }
+}

@@ -1,0 +1,133 @@
+//! This machine's journals of swept runs: held while the sweep works, and brought up to date when it is done.
+
+use super::Sweep;
+use super::rule::Thing;
+use crate::effects::Effects;
+use crate::journal::{
+    Effect, EffectEntry, EffectNumber, Journal, Outcome, Record, RunDirectory, RunStatus,
+};
+use crate::names::{CellName, RunId};
+use crate::report::LeftResource;
+use crate::{undo, way_in};
+use futures::future::join_all;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::sync::Arc;
+
+/// The journals that the sweep holds, so that nobody takes up a run that is being swept.
+#[derive(Default)]
+pub(super) struct Held(BTreeMap<RunId, Hold>);
+
+enum Hold {
+    Journal(Arc<Journal>),
+    /// It cannot be read; held nevertheless, for as long as the file is open.
+    Unreadable(
+        #[allow(dead_code, reason = "the open file is the lock")] File,
+        String,
+    ),
+}
+
+impl Held {
+    /// Takes what it gets of the journals of `runs`. What another process holds is that process's: its run lives.
+    pub(super) fn take(sweep: &Sweep, runs: &BTreeSet<RunId>) -> Self {
+        let hold = |run: &RunId| {
+            let directory = RunDirectory::of(&sweep.state_dir, run);
+            let hold = match Journal::reopen(&directory, run, None) {
+                Ok(journal) => Hold::Journal(Arc::new(journal)),
+                Err(error) => Hold::Unreadable(directory.hold()?, error.to_string()),
+            };
+            Some((run.clone(), hold))
+        };
+        Self(runs.iter().filter_map(hold).collect())
+    }
+
+    /// Whether the sweep holds the journal of `run`.
+    pub(super) fn has(&self, run: &RunId) -> bool {
+        self.0.contains_key(run)
+    }
+}
+
+/// Brings the journal of `run` up to date: what the sweep removed is noted, what else may still be there is looked up
+/// and removed, and a run that died is closed as swept. Gives what could not be removed; errs if the journal cannot be
+/// read or written.
+///
+/// A sweep finds by tag what shows. The journal knows also of calls that were begun a moment before the process died,
+/// and what they make may show only after a while.
+pub(super) async fn settle(
+    sweep: &Sweep,
+    run: &RunId,
+    held: &Held,
+    gone: &BTreeSet<Thing>,
+    kept_cells: &BTreeSet<(RunId, CellName)>,
+) -> Result<Vec<LeftResource>, String> {
+    let journal = match held.0.get(run) {
+        Some(Hold::Journal(journal)) => journal,
+        Some(Hold::Unreadable(_, why)) => return Err(why.clone()),
+        None => return Err(String::from("another process has taken its journal")),
+    };
+    let effects = Effects::new(
+        run.clone(),
+        journal.clone(),
+        sweep.clock.clone(),
+        sweep.account.clone(),
+        sweep.endpoint.clone(),
+    );
+    let state = journal.state();
+    let stays = |entry: &EffectEntry| kept_cells.contains(&(run.clone(), entry.cell.clone()));
+    let kept = state.kept();
+    let (kept, going): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(_, entry)| stays(entry));
+    let mut open: Vec<(EffectNumber, &EffectEntry)> = Vec::new();
+    for (number, entry) in state.outstanding().into_iter().chain(going) {
+        if is_gone(entry, gone) {
+            journal
+                .append(&Record::Undone { number })
+                .map_err(|error| error.to_string())?;
+        } else {
+            open.push((number, entry));
+        }
+    }
+    // Each may have to be looked for a while; none depends on another but by EC2's own rules, which are waited for.
+    let tried = join_all(open.iter().map(|(number, _)| effects.unmake(*number))).await;
+    let mut left = Vec::new();
+    for ((_, entry), result) in open.iter().zip(tried) {
+        if let Err(error) = result {
+            left.push(undo::left_resource(
+                &entry.effect,
+                &entry.state,
+                error.to_string(),
+                sweep.endpoint.as_deref(),
+            ));
+        }
+    }
+    if let Some(why) = effects.unwritten() {
+        return Err(why);
+    }
+    if left.is_empty() && matches!(state.closed(), None | Some(RunStatus::LeftBehind)) {
+        journal
+            .close(RunStatus::Swept, sweep.clock.now())
+            .map_err(|error| error.to_string())?;
+    }
+    if left.is_empty() && kept.is_empty() {
+        let directory = RunDirectory::of(&sweep.state_dir, run);
+        way_in::forget_run(&directory).map_err(|error| error.to_string())?;
+    }
+    Ok(left)
+}
+
+/// Whether what the effect made is among what the sweep has removed.
+fn is_gone(entry: &EffectEntry, gone: &BTreeSet<Thing>) -> bool {
+    if let Effect::ClaimLease { name, .. } = &entry.effect {
+        return gone.contains(&Thing::Ticket(name.clone()))
+            || gone.contains(&Thing::RunLease(name.clone()));
+    }
+    let thing = match entry.state.outcome() {
+        Some(Outcome::Instance { id }) => Thing::Instance(id.clone()),
+        Some(Outcome::Image { id }) => Thing::Image(id.clone()),
+        Some(Outcome::KeyPair { id }) => Thing::KeyPair(id.clone()),
+        Some(Outcome::SecurityGroup { id }) => Thing::SecurityGroup(id.clone()),
+        Some(Outcome::Association { .. } | Outcome::Done | Outcome::Provisioned { .. }) | None => {
+            return false;
+        }
+    };
+    gone.contains(&thing)
+}
