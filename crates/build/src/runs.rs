@@ -94,6 +94,8 @@ pub struct RunRow {
     pub region: String,
     /// The account.
     pub account: String,
+    /// Whether it is a run in the local EC2.
+    pub local: bool,
     /// The endpoint, if it is not AWS's own.
     pub endpoint: Option<String>,
     /// What it has in the account besides finished images, by kind and id: what it works with, what is kept, or what it
@@ -197,6 +199,7 @@ fn row(run: &RunId, lock: JournalLock, journal: Result<&JournalState, &JournalEr
         started: opened.map(|opened| opened.at.to_string()),
         region: of(opened.map(|opened| &opened.region)),
         account: of(opened.map(|opened| &opened.account)),
+        local: opened.is_some_and(|opened| opened.invocation.local),
         endpoint: opened.and_then(|opened| opened.endpoint.clone()),
         holds: journal.map(holds).unwrap_or_default(),
         error: match journal {

@@ -198,7 +198,8 @@ pub async fn free_address(
     Ok(())
 }
 
-/// Deletes the snapshots that CreateImage made for the cell: they carry the run's and the cell's tags from birth.
+/// Deletes the snapshots that CreateImage made for the cell: they carry the run's and the cell's tags from birth. Those
+/// of an image that is complete stay: an earlier try of the cell may have come to one.
 async fn delete_snapshots(
     region: &dyn Region,
     run: &RunId,
@@ -209,7 +210,23 @@ async fn delete_snapshots(
         (format!("tag:{}", tag::STAGE), vec![cell.stage.clone()]),
         (format!("tag:{}", tag::CELL), vec![cell.cell.clone()]),
     ];
-    for snapshot in region.snapshots(&filters).await? {
+    let snapshots = region.snapshots(&filters).await?;
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    let complete = ImageFilter {
+        owners: vec!["self".into()],
+        filters: own("tag-key", tag::COMPLETE, run),
+        ..ImageFilter::default()
+    };
+    let complete = region.images(&complete).await?;
+    let is_used = |snapshot: &Snapshot| {
+        complete.iter().any(|image| {
+            image.tags.get(tag::COMPLETE).is_some()
+                && image.snapshots.contains(&snapshot.snapshot_id)
+        })
+    };
+    for snapshot in snapshots.iter().filter(|snapshot| !is_used(snapshot)) {
         region.delete_snapshot(&snapshot.snapshot_id).await?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use cloud::wait::{InstancePoller, Verdict, deadline, instance_poller};
 use cloud::*;
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -39,6 +39,15 @@ pub(super) struct Remover<'a> {
     pollers: BTreeMap<RegionName, InstancePoller>,
     calls: Semaphore,
     handled: Mutex<BTreeMap<(RegionName, Thing), Handled>>,
+    gone: Mutex<Gone>,
+}
+
+/// What is gone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gone {
+    pub(super) things: BTreeSet<Thing>,
+    /// The names of those that have one, by kind: a journal may know no more than that.
+    pub(super) names: BTreeSet<(&'static str, String)>,
 }
 
 impl<'a> Remover<'a> {
@@ -53,6 +62,7 @@ impl<'a> Remover<'a> {
             pollers: sweep.regions.iter().map(poller).collect(),
             calls: Semaphore::new(CALLS_AT_ONCE),
             handled: Mutex::default(),
+            gone: Mutex::default(),
         }
     }
 
@@ -72,39 +82,46 @@ impl<'a> Remover<'a> {
         let region = self.sweep.account.region(&region);
         findings.sort_by(|a, b| a.thing.cmp(&b.thing));
         let mut patience = FREE_WITHIN;
+        let mut an_image_stays = false;
         for kind in findings.chunk_by(|a, b| a.thing.kind() == b.thing.kind()) {
-            let removals = kind
-                .iter()
-                .map(|finding| self.remove(region.as_ref(), finding, patience));
-            let resisted = join_all(removals).await.contains(&false);
-            if resisted
+            if an_image_stays
                 && matches!(
                     kind,
                     [
                         Finding {
-                            thing: Thing::Instance(_),
+                            thing: Thing::Snapshot(_),
                             ..
                         },
                         ..
                     ]
                 )
             {
-                // What hangs on the instance is not free before it is.
-                patience = Duration::ZERO;
+                // Which of them are its own, the next look tells.
+                continue;
+            }
+            let removals = kind
+                .iter()
+                .map(|finding| self.remove(region.as_ref(), finding, patience));
+            for (finding, handled) in kind.iter().zip(join_all(removals).await) {
+                match (&finding.thing, handled) {
+                    // What hangs on the instance is not free before it is.
+                    (Thing::Instance(_), Handled::Resisted(_)) => patience = Duration::ZERO,
+                    (Thing::Image(_), Handled::Stays(_)) => an_image_stays = true,
+                    _ => {}
+                }
             }
         }
     }
 
-    /// Removes one thing. Gives whether it did not resist.
-    async fn remove(&self, region: &dyn Region, finding: &Finding, patience: Duration) -> bool {
+    /// Removes one thing.
+    async fn remove(&self, region: &dyn Region, finding: &Finding, patience: Duration) -> Handled {
         self.watch.progress(&SweepProgress::Removing(finding));
         let handled = match self.try_to(region, &finding.thing, patience).await {
             Ok(handled) => handled,
             Err(reason) => Handled::Resisted(reason),
         };
-        let resisted = matches!(handled, Handled::Resisted(_));
-        self.note(finding, handled);
-        !resisted
+        self.note(finding, handled.clone());
+        handled
     }
 
     async fn try_to(
@@ -226,6 +243,12 @@ impl<'a> Remover<'a> {
                 SweepProgress::NotRemoved(finding, reason)
             }
         });
+        if handled == Handled::Gone {
+            let mut gone = self.lock_gone();
+            gone.things.insert(finding.thing.clone());
+            gone.names
+                .insert((finding.thing.kind(), finding.name.clone()));
+        }
         self.lock()
             .insert((finding.region.clone(), finding.thing.clone()), handled);
     }
@@ -238,15 +261,15 @@ impl<'a> Remover<'a> {
     }
 
     /// Everything that is gone.
-    pub(super) fn gone(&self) -> BTreeSet<Thing> {
-        self.lock()
-            .iter()
-            .filter(|(_, handled)| **handled == Handled::Gone)
-            .map(|((_, thing), _)| thing.clone())
-            .collect()
+    pub(super) fn gone(&self) -> Gone {
+        self.lock_gone().clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(RegionName, Thing), Handled>> {
+    fn lock_gone(&self) -> MutexGuard<'_, Gone> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(RegionName, Thing), Handled>> {
         // Nothing that can panic happens while it is held.
         self.handled.lock().unwrap_or_else(PoisonError::into_inner)
     }

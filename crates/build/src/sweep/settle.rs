@@ -1,6 +1,7 @@
 //! This machine's journals of swept runs: held while the sweep works, and brought up to date when it is done.
 
 use super::Sweep;
+use super::remove::Gone;
 use super::rule::Thing;
 use crate::effects::Effects;
 use crate::journal::{
@@ -57,7 +58,7 @@ pub(super) async fn settle(
     sweep: &Sweep,
     run: &RunId,
     held: &Held,
-    gone: &BTreeSet<Thing>,
+    gone: &Gone,
     kept_cells: &BTreeSet<(RunId, CellName)>,
 ) -> Result<Vec<LeftResource>, String> {
     let journal = match held.0.get(run) {
@@ -114,20 +115,23 @@ pub(super) async fn settle(
     Ok(left)
 }
 
-/// Whether what the effect made is among what the sweep has removed.
-fn is_gone(entry: &EffectEntry, gone: &BTreeSet<Thing>) -> bool {
-    if let Effect::ClaimLease { name, .. } = &entry.effect {
-        return gone.contains(&Thing::Ticket(name.clone()))
-            || gone.contains(&Thing::RunLease(name.clone()));
-    }
-    let thing = match entry.state.outcome() {
-        Some(Outcome::Instance { id }) => Thing::Instance(id.clone()),
-        Some(Outcome::Image { id }) => Thing::Image(id.clone()),
-        Some(Outcome::KeyPair { id }) => Thing::KeyPair(id.clone()),
-        Some(Outcome::SecurityGroup { id }) => Thing::SecurityGroup(id.clone()),
-        Some(Outcome::Association { .. } | Outcome::Done | Outcome::Provisioned { .. }) | None => {
-            return false;
+/// Whether what the effect made is among what the sweep has removed: by its id, or where the journal does not know that,
+/// by the name that the run gave it.
+fn is_gone(entry: &EffectEntry, gone: &Gone) -> bool {
+    let named = |kind, name: &String| gone.names.contains(&(kind, name.clone()));
+    let thing = match (&entry.effect, entry.state.outcome()) {
+        (Effect::ClaimLease { name, .. }, _) => {
+            return gone.things.contains(&Thing::Ticket(name.clone()))
+                || gone.things.contains(&Thing::RunLease(name.clone()));
         }
+        (_, Some(Outcome::Instance { id })) => Thing::Instance(id.clone()),
+        (_, Some(Outcome::Image { id })) => Thing::Image(id.clone()),
+        (_, Some(Outcome::KeyPair { id })) => Thing::KeyPair(id.clone()),
+        (_, Some(Outcome::SecurityGroup { id })) => Thing::SecurityGroup(id.clone()),
+        (Effect::CreateImage { name, .. }, None) => return named("image", name),
+        (Effect::ImportKeyPair { name, .. }, None) => return named("key-pair", name),
+        (Effect::CreateSecurityGroup { name, .. }, None) => return named("security-group", name),
+        _ => return false,
     };
-    gone.contains(&thing)
+    gone.things.contains(&thing)
 }

@@ -10,6 +10,7 @@ pub mod age;
 pub mod control;
 pub mod images;
 pub mod json;
+pub mod lease;
 pub mod live;
 pub mod plain;
 pub mod plan;

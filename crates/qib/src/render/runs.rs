@@ -1,6 +1,7 @@
 //! Runs for people: the list, and one in full.
 
 use super::age::age;
+use super::lease::lease_in_words;
 use super::style::{Palette, Role};
 use super::table::{columns, rows};
 use build::runs::{EffectRow, RunDetail, RunRow, RunState};
@@ -27,7 +28,11 @@ fn row(run: &RunRow, now: Timestamp) -> [String; 6] {
 }
 
 fn holds(run: &RunRow) -> String {
-    let mut named: Vec<String> = run.holds.iter().take(NAMED).cloned().collect();
+    let words = |held: &String| match held.strip_prefix("lease ") {
+        Some(name) => format!("lease {}", lease_in_words(name)),
+        None => held.clone(),
+    };
+    let mut named: Vec<String> = run.holds.iter().take(NAMED).map(words).collect();
     if let Some(more @ 1..) = run.holds.len().checked_sub(NAMED) {
         named.push(format!("{more} more"));
     }
@@ -53,7 +58,8 @@ pub fn runs_hint(runs: &[RunRow]) -> Option<String> {
 }
 
 fn sweep_command(run: &RunRow) -> String {
-    format!("qib sweep --region {}", run.region)
+    let local = if run.local { " --local" } else { "" };
+    format!("qib sweep{local} --region {}", run.region)
 }
 
 /// One run in full.
@@ -122,6 +128,7 @@ fn effect(effect: &EffectRow) -> [String; 6] {
         effect.state.to_owned(),
         match &effect.id {
             Some(id) => format!("{id} ({})", effect.subject),
+            None if effect.effect == "claim-lease" => lease_in_words(&effect.subject),
             None => effect.subject.clone(),
         },
     ]
@@ -152,6 +159,7 @@ mod tests {
             started: Some(Timestamp::constant(1_799_990_000, 5).to_string()),
             region: "us-east-2".into(),
             account: "123456789012".into(),
+            local: false,
             endpoint: None,
             holds: holds.iter().map(|one| (*one).to_owned()).collect(),
             error: None,
@@ -162,9 +170,9 @@ mod tests {
     fn a_table_for_people() {
         let dead = [
             "instance i-0aaa",
+            "lease /qib/leases/address/eipalloc-1/1790000000000-r-01234561-base-us-east-2",
             "security-group sg-0bbb",
             "key-pair key-0ccc",
-            "lease /qib/leases/run/r-01234561",
         ];
         let unreadable = RunRow {
             pipeline: String::new(),

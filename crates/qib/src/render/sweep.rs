@@ -1,6 +1,7 @@
 //! A sweep for people: a block for each run, with what goes and what stays, and why.
 
 use super::age::age;
+use super::lease::lease_in_words;
 use super::style::{Palette, Role};
 use super::table::rows;
 use build::sweep::{Finding, Standing, SweepProgress, SweepRow};
@@ -67,6 +68,13 @@ fn block(of_run: &[&SweepRow], now: Timestamp, palette: Palette) -> String {
             );
         }
     }
+    let can_go_on = |row: &&&SweepRow| row.kind == "journal" && row.action == "remove";
+    if let Some(journal) = of_run.iter().find(can_go_on) {
+        lines.push(format!(
+            "  `qib runs resume {}` goes on with it instead, if it is not to go.",
+            journal.run
+        ));
+    }
     lines.join("\n")
 }
 
@@ -81,12 +89,16 @@ fn cells(row: &SweepRow, now: Timestamp) -> [String; 5] {
         .as_ref()
         .map(|created| age(Some(created), now))
         .unwrap_or_default();
-    let id = if row.kind == "journal" {
-        String::from("on this machine")
-    } else {
-        row.id.clone()
-    };
-    [row.kind.clone(), id, cell, age, row.name.clone()]
+    [row.kind.clone(), named(row), cell, age, row.name.clone()]
+}
+
+/// What to call it in a table: its id, where that says anything to people.
+fn named(row: &SweepRow) -> String {
+    match row.kind.as_str() {
+        "journal" => String::from("on this machine"),
+        "lease" => lease_in_words(&row.id),
+        _ => row.id.clone(),
+    }
 }
 
 /// What the rows come to, in a sentence. `again` is the command that removes it.
@@ -131,6 +143,7 @@ pub fn progress_line(progress: &SweepProgress<'_>) -> (String, Option<Role>, Str
         let (kind, id) = (finding.thing.kind(), finding.thing.id());
         match kind {
             "journal" => String::from("the journal on this machine"),
+            "lease" => format!("lease {} in {}", lease_in_words(id), finding.region),
             _ => format!("{kind} {id} in {}", finding.region),
         }
     };
@@ -139,11 +152,14 @@ pub fn progress_line(progress: &SweepProgress<'_>) -> (String, Option<Role>, Str
         SweepProgress::Removing(finding) => {
             (run(finding), None, format!("removing {}", thing(finding)))
         }
-        SweepProgress::Removed(finding) => (
-            run(finding),
-            Some(Role::Dim),
-            format!("gone: {}", thing(finding)),
-        ),
+        SweepProgress::Removed(finding) => {
+            let verb = match finding.thing.kind() {
+                "journal" => "closed",
+                _ => "gone",
+            };
+            let text = format!("{verb}: {}", thing(finding));
+            (run(finding), Some(Role::Dim), text)
+        }
         SweepProgress::NotRemoved(finding, why) => (
             run(finding),
             Some(Role::Warning),
@@ -202,6 +218,7 @@ mod tests {
         };
         let planned = [
             row("r-01234561", "remove", "instance", "i-0aaa", dead),
+            row("r-01234561", "remove", "journal", "r-01234561", dead),
             SweepRow {
                 name: "qib-r-01234561-base-us-east-2".into(),
                 created: None,
@@ -209,6 +226,20 @@ mod tests {
             },
             lease,
             row("r-01234562", "keep", "instance", "i-0ccc", lives),
+            row(
+                "r-01234562",
+                "keep",
+                "lease",
+                "/qib/leases/image/0123456789abcdef/1790000000000-r-01234562-base-us-east-2",
+                lives,
+            ),
+            row(
+                "r-01234562",
+                "keep",
+                "lease",
+                "/qib/leases/address/eipalloc-1/1790000000000-r-01234562-base-us-east-2",
+                lives,
+            ),
             result("image", "ami-0ddd"),
             result("snapshot", "snap-0eee"),
             result("snapshot", "snap-0fff"),
