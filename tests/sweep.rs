@@ -237,8 +237,15 @@ fn what_is_not_qibs_and_what_is_complete_is_never_touched() {
     let ec2 = LocalEc2::new(Config::QUICK);
     let file = ec2.pipeline(OneStage::default().text());
     let built = ec2.run(&file).exits(0);
-    ec2.aws(&["ec2", "create-key-pair", "--key-name", "somebodys"])
-        .exits(0);
+    ec2.aws(&[
+        "ec2",
+        "create-key-pair",
+        "--key-name",
+        "somebodys",
+        "--key-type",
+        "ed25519",
+    ])
+    .exits(0);
     ec2.aws(&[
         "ec2",
         "create-security-group",
@@ -371,7 +378,7 @@ fn runs_are_listed_newest_first_with_their_state_and_shown_with_each_effect() {
         "{listed}"
     );
     let holds = rows[0]["holds"].to_string();
-    for kind in ["instance i-", "security-group sg-", "key-pair key-"] {
+    for kind in ["instance i-", "security-group sg-", "key-pair qib-"] {
         assert!(holds.contains(kind), "{kind} in {holds}");
     }
     let error = rows[4]["error"].as_str().unwrap_or_default();
