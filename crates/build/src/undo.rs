@@ -120,7 +120,8 @@ async fn remove(
                 ..InstanceFilter::default()
             };
             let found = looked_up(clock, || region.instances(&filter)).await?;
-            for instance in found {
+            // One that is ending already was told to by a process that died before it wrote that down.
+            for instance in found.iter().filter(|found| !found.state.is_ending()) {
                 retried(clock, || terminate(region, &instance.instance_id)).await?;
             }
             Ok(())
