@@ -252,7 +252,7 @@ fn what_is_not_qibs_and_what_is_complete_is_never_touched() {
         "--group-name",
         "somebodys",
         "--description",
-        "somebody's",
+        "somebody else",
     ])
     .exits(0);
     let image = built.image("one")["image_id"].clone();

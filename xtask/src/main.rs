@@ -3,6 +3,7 @@
 //! ```text
 //!   check   formatting, lints, licences and advisories, generated documentation
 //!   test    check, then every test: of the crates, then end to end
+//!   faults  the fault matrices, and their table
 //!   docs    writes docs/reference.md and docs/pipeline.schema.json
 //!   bench   the figures: a run's time and calls, validate's time and memory
 //! ```
@@ -20,6 +21,7 @@ mod debian;
 mod deny;
 mod docs;
 mod emulator;
+mod faults;
 mod python;
 mod rusage;
 mod test;
@@ -43,6 +45,8 @@ enum Task {
     Check,
     /// Installs what the tests need, then runs `check` and every test.
     Test(test::Options),
+    /// Crashes, faults, random schedules and queues, in a simulation and with the real binary; prints one table.
+    Faults(faults::Options),
     /// Writes docs/reference.md and docs/pipeline.schema.json from the pipeline's types.
     Docs,
     /// Measures a one-stage run on the local EC2, and `qib validate`.
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Check => check::check(),
         Task::Test(options) => test::test(&options),
+        Task::Faults(options) => faults::faults(&options),
         Task::Docs => docs::write(),
         Task::Bench(options) => bench::bench(&options),
     };

@@ -86,6 +86,7 @@ pub fn test(options: &Options) -> Result<(), Failure> {
 
     let wanted: Vec<&Executable> = executables
         .iter()
+        .filter(|executable| executable.package == Package::EndToEnd)
         .filter(|executable| options.files.is_empty() || options.files.contains(&executable.name))
         .collect();
     if wanted.is_empty() {
@@ -148,14 +149,51 @@ impl Phases {
     }
 }
 
-/// One file of end-to-end tests, compiled.
-struct Executable {
-    name: String,
+/// Whose test it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Package {
+    /// `tests/`: the real binary.
+    EndToEnd,
+    /// `tests/simulation/`: everything in one process.
+    Simulation,
+}
+
+impl Package {
+    /// Its folder in the checkout.
+    fn folder(self) -> PathBuf {
+        let tests = tree::root().join("tests");
+        match self {
+            Self::EndToEnd => tests,
+            Self::Simulation => tests.join("simulation"),
+        }
+    }
+}
+
+/// One file of tests, compiled.
+pub struct Executable {
+    /// Whose.
+    pub package: Package,
+    /// Its name, without a path.
+    pub name: String,
     path: PathBuf,
 }
 
-/// Builds everything once, in the dev profile, and returns the end-to-end tests.
-fn build() -> Result<Vec<Executable>, Failure> {
+impl Executable {
+    /// The program, with what its tests need to find.
+    pub fn program(&self) -> Program {
+        Program::new(&self.path)
+            .current_dir(&self.package.folder())
+            .env("QIB_BIN", tree::qib())
+            .env("QIB_TEST_TREE", tree::root())
+            .env("QIB_TEST_PYTHON", python::interpreter())
+    }
+}
+
+/// Builds everything once, in the dev profile, and returns the end-to-end tests and the simulation.
+///
+/// # Errors
+/// If it does not compile.
+pub fn build() -> Result<Vec<Executable>, Failure> {
     let build = [
         "build",
         "--workspace",
@@ -174,7 +212,7 @@ fn build() -> Result<Vec<Executable>, Failure> {
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {
             let line = line.map_err(|error| failed("reading what cargo build says", &error))?;
-            executables.extend(end_to_end_executable(&line));
+            executables.extend(test_executable(&line));
         }
     }
     let status = child
@@ -187,17 +225,17 @@ fn build() -> Result<Vec<Executable>, Failure> {
     Ok(executables)
 }
 
-/// Reads one of cargo's messages: a compiled file of end-to-end tests, or none.
-fn end_to_end_executable(message: &str) -> Option<Executable> {
+/// Reads one of cargo's messages: a compiled file of tests of these packages, or none.
+fn test_executable(message: &str) -> Option<Executable> {
     let message: Value = serde_json::from_str(message).ok()?;
     let manifest = Path::new(message["manifest_path"].as_str()?);
-    let is_ours = message["reason"] == "compiler-artifact"
-        && manifest == tree::root().join("tests").join("Cargo.toml")
+    let is_test = message["reason"] == "compiler-artifact"
         && message["target"]["kind"] == serde_json::json!(["test"]);
-    if !is_ours {
-        return None;
-    }
+    let package = [Package::EndToEnd, Package::Simulation]
+        .into_iter()
+        .find(|package| is_test && manifest == package.folder().join("Cargo.toml"))?;
     Some(Executable {
+        package,
         name: message["target"]["name"].as_str()?.to_owned(),
         path: PathBuf::from(message["executable"].as_str()?),
     })
@@ -230,11 +268,7 @@ fn end_to_end(executables: &[&Executable], who: Who<'_>) -> Result<Vec<String>, 
         }
         eprintln!("\n=== end to end, {label}: {}", executable.name);
         let program = match &who {
-            Who::Here { .. } => Program::new(&executable.path)
-                .current_dir(&tree::root().join("tests"))
-                .env("QIB_BIN", tree::qib())
-                .env("QIB_TEST_TREE", tree::root())
-                .env("QIB_TEST_PYTHON", python::interpreter()),
+            Who::Here { .. } => executable.program(),
             Who::User { user, place } => user.program(place, &executable.path)?,
         };
         // Each test has a local EC2 of its own and mostly waits for programs to start: four at once keep two cores busy.
@@ -256,7 +290,7 @@ fn own_user_id() -> Result<u32, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GUEST_SCRIPTS, end_to_end_executable, tree};
+    use super::{GUEST_SCRIPTS, Package, test_executable, tree};
 
     fn message(manifest: &str, kind: &str) -> String {
         serde_json::json!({
@@ -283,10 +317,15 @@ mod tests {
 
     #[test]
     fn only_the_end_to_end_crates_test_targets_count() {
-        let ours = end_to_end_executable(&message("tests/Cargo.toml", "test")).expect("it is one");
-        assert_eq!(ours.name, "main_job");
-        assert!(end_to_end_executable(&message("tests/Cargo.toml", "lib")).is_none());
-        assert!(end_to_end_executable(&message("crates/ssh/Cargo.toml", "test")).is_none());
-        assert!(end_to_end_executable("not JSON").is_none());
+        let ours = test_executable(&message("tests/Cargo.toml", "test")).expect("it is one");
+        assert_eq!(
+            (ours.package, ours.name.as_str()),
+            (Package::EndToEnd, "main_job")
+        );
+        let simulated = test_executable(&message("tests/simulation/Cargo.toml", "test"));
+        assert_eq!(simulated.expect("it is one").package, Package::Simulation);
+        assert!(test_executable(&message("tests/Cargo.toml", "lib")).is_none());
+        assert!(test_executable(&message("crates/ssh/Cargo.toml", "test")).is_none());
+        assert!(test_executable("not JSON").is_none());
     }
 }

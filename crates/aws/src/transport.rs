@@ -1,6 +1,6 @@
 //! Another way to AWS than a socket: how a simulation puts its own EC2, and its own time, behind the real SDK.
 //!
-//! Everything above the connection is the SDK as it always is: serialisation, signatures, retries, the timeouts of
+//! Everything above the connection is the SDK as it always is: serialisation, signatures, the timeouts of
 //! attempts and operations, and the classification of what comes back.
 
 use crate::options::Timeouts;

@@ -12,8 +12,10 @@ pub const REPORT_VARIABLE: &str = "QIB_FAULTS_REPORT";
 pub const SEED_VARIABLE: &str = "QIB_FAULTS_SEED";
 /// How many random schedules are tried.
 pub const CASES_VARIABLE: &str = "QIB_FAULTS_CASES";
-/// `1`: every call with every fault, not only some calls of each action.
-pub const WHOLE_VARIABLE: &str = "QIB_FAULTS_WHOLE";
+/// How much is tried: [`WHOLE`], or what is bounded.
+pub const FORM_VARIABLE: &str = "QIB_FAULTS";
+/// Every call with every fault, not only some calls of each action, and more queues.
+pub const WHOLE: &str = "whole";
 
 /// What one matrix came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

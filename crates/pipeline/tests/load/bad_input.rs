@@ -1,6 +1,7 @@
 //! Every bad input and its answer: file, line, column, caret, hint.
 
 use crate::memory::{Memory, Setup};
+use pipeline::model::{Address, ElasticIpChoice};
 
 /// A small pipeline that loads, for breaking one thing at a time.
 pub const GOOD: &str = "\
@@ -54,6 +55,18 @@ fn the_good_pipeline_loads() {
             .get(),
         8
     );
+}
+
+#[test]
+fn a_pool_of_addresses_is_named_by_its_tag() {
+    let pool = "{ user: ec2-user, address: { elastic_ip: { tag: { Purpose: \"${{ vars.size }}\" } }, bind: api } }";
+    let text = GOOD.replace("{ user: ec2-user }", pool);
+    let loaded = setup().load(&text).map_err(|e| e.to_string()).unwrap();
+    let Address::ElasticIp(elastic) = &loaded.pipeline.stages[0].connect.address.value else {
+        panic!("no Elastic IP");
+    };
+    let tags = [("Purpose".to_owned(), "8".to_owned())].into();
+    assert_eq!(elastic.choice, ElasticIpChoice::Pool(tags));
 }
 
 macro_rules! answers {
@@ -129,6 +142,8 @@ answers! {
     no_public_address_to_connect_to: "instance_type: t3.micro" => "instance_type: t3.micro\n      public_ip: false";
     inject_without_cloud_init: "{ user: ec2-user }" => "{ user: ec2-user, wait_cloud_init: false }";
     address_instead_of_allocation: "{ user: ec2-user }" => "{ user: ec2-user, address: { elastic_ip: 203.0.113.7 } }";
+    address_pool_without_tag: "{ user: ec2-user }" => "{ user: ec2-user, address: { elastic_ip: { tag: {} }, bind: api } }";
+    address_pool_with_another_key: "{ user: ec2-user }" => "{ user: ec2-user, address: { elastic_ip: { tags: { Purpose: builders } }, bind: api } }";
     key_word: "{ user: ec2-user }" => "{ user: ec2-user, key: rsa }";
     duration: "{ user: ec2-user }" => "{ user: ec2-user, timeout: 6 minutes }";
     account: "\"demo-${{ run.id }}\"" => "\"demo-${{ run.id }}\", share: { accounts: [12345] }";

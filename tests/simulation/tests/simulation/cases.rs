@@ -1,7 +1,7 @@
 //! Running many cases: each on a runtime and a clock of its own, two at a time, with a row of the table at the end.
 
 use crate::verdict::Verdict;
-use simulation::{CASES_VARIABLE, REPORT_VARIABLE, Row, SEED_VARIABLE, WHOLE_VARIABLE};
+use simulation::{CASES_VARIABLE, FORM_VARIABLE, REPORT_VARIABLE, Row, SEED_VARIABLE, WHOLE};
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Mutex;
@@ -36,7 +36,7 @@ impl Settings {
         Self {
             seed: number(SEED_VARIABLE).unwrap_or(1),
             cases: number(CASES_VARIABLE).map_or(cases, |n| u32::try_from(n).unwrap_or(u32::MAX)),
-            whole: number(WHOLE_VARIABLE) == Some(1),
+            whole: std::env::var(FORM_VARIABLE).is_ok_and(|form| form == WHOLE),
         }
     }
 }

@@ -114,17 +114,6 @@ impl Machines {
     }
 }
 
-impl Machines {
-    /// Whether a provisioner began on an instance that was never scrubbed.
-    pub fn half_provisioned(&self) -> bool {
-        let disks = self.disks.lock().unwrap();
-        disks.values().any(|marks| {
-            marks.iter().any(|mark| matches!(mark, Mark::Began(_)))
-                && !marks.contains(&Mark::Scrubbed)
-        })
-    }
-}
-
 /// User-data as cloud-init would see it.
 pub fn plain_text(data: &[u8]) -> String {
     let mut text = Vec::new();

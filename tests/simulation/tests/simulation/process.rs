@@ -196,14 +196,7 @@ fn lines(path: &Path) -> Vec<String> {
         .map(|line| {
             let record: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
             let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-            let kind = word(&record["record"]);
-            let effect = record["effect"].as_object().and_then(|e| {
-                let named = ["effect", "kind", "type"]
-                    .iter()
-                    .find_map(|key| e.get(*key));
-                named.map(word).or_else(|| e.keys().next().cloned())
-            });
-            let effect = effect.unwrap_or_default();
+            let (kind, effect) = (word(&record["record"]), word(&record["effect"]));
             let number = record["number"].as_u64();
             let number = number.map(|n| format!(" {n}")).unwrap_or_default();
             format!("{kind}{number} {effect}").trim_end().to_owned()

@@ -5,6 +5,8 @@ use crate::machines::plain_text;
 use crate::process::{End, Past};
 use crate::world::{SECRET, World};
 use build::report::ExitCode;
+use emulator::engine::address_log::{self, AddressChange};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What was wrong with a case, by kind. Nothing is the only good one.
@@ -97,7 +99,26 @@ impl Verdict {
         self.leaks.extend(left.difference(&whole).cloned());
         self.doubles
             .extend(world.machines.wrongs.lock().unwrap().iter().cloned());
-        self.doubles.extend(world.made().stolen());
+        self.of_addresses(&world.folder().join("ec2"));
+    }
+
+    /// No instance lost its address to another: who held what is in the local EC2's own log.
+    fn of_addresses(&mut self, folder: &Path) {
+        let records = address_log::read(folder).expect("the log of addresses can be read");
+        let mut holders: BTreeMap<&str, &str> = BTreeMap::new();
+        for record in &records {
+            let (address, instance) = (record.allocation.as_str(), record.instance.as_str());
+            let wrong = match record.what {
+                AddressChange::Bound => holders.insert(address, instance).is_some(),
+                AddressChange::Freed => {
+                    holders.remove(address) != Some(instance) || record.cause == "AssociateAddress"
+                }
+            };
+            if wrong {
+                self.doubles
+                    .push(format!("two instances had {address}: {record:?}"));
+            }
+        }
     }
 
     /// Looks at the account after a run of the two-stage pipeline that succeeded.
@@ -110,6 +131,8 @@ impl Verdict {
                 self.doubles.push(what);
             }
         }
+        // The instances that they opened are gone.
+        self.of_files(&world.folder().join("hosts"), "PRIVATE KEY");
     }
 
     /// Looks for the secret in everything that was written, told, tagged or handed to an instance.
@@ -123,7 +146,7 @@ impl Verdict {
                 self.secrets.push("a private key was told".to_owned());
             }
         }
-        self.of_files(world.folder());
+        self.of_files(world.folder(), SECRET);
         let account = world.engine.snapshot();
         for region in account.regions.values() {
             for instance in region.instances.values() {
@@ -139,17 +162,17 @@ impl Verdict {
         }
     }
 
-    fn of_files(&mut self, folder: &Path) {
+    fn of_files(&mut self, folder: &Path, secret: &str) {
         for entry in std::fs::read_dir(folder).expect("a folder of the simulation") {
             let entry = entry.expect("an entry of a folder");
             let path = entry.path();
             if entry.file_type().expect("its type").is_dir() {
-                self.of_files(&path);
+                self.of_files(&path, secret);
                 continue;
             }
             let content = std::fs::read(&path).expect("a file of the simulation");
             let content = String::from_utf8_lossy(&content);
-            if content.contains(SECRET) {
+            if content.contains(secret) {
                 self.secrets.push(path.display().to_string());
             }
         }

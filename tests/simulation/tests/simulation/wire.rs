@@ -26,8 +26,6 @@ pub fn crash_now() -> ! {
 #[derive(Default)]
 pub struct Made {
     ids: Mutex<BTreeMap<String, BTreeSet<String>>>,
-    /// Addresses that were bound to an instance while another had them.
-    stolen: Mutex<Vec<String>>,
 }
 
 impl Made {
@@ -38,33 +36,6 @@ impl Made {
             .unwrap()
             .get(action)
             .map_or(0, BTreeSet::len)
-    }
-
-    /// Addresses that were taken from one instance for another.
-    pub fn stolen(&self) -> Vec<String> {
-        self.stolen.lock().unwrap().clone()
-    }
-
-    /// Looks whether an AssociateAddress took an address away from somebody.
-    fn watch(&self, before: &Account, after: &Account) {
-        for (name, region) in &after.regions {
-            for (allocation, address) in &region.addresses {
-                let had = before
-                    .regions
-                    .get(name)
-                    .and_then(|r| r.addresses.get(allocation))
-                    .and_then(|a| a.association.as_ref());
-                if let (Some(had), Some(has)) = (had, &address.association)
-                    && had.instance != has.instance
-                {
-                    let what = format!(
-                        "{allocation} went from {} to {} while it was bound",
-                        had.instance, has.instance
-                    );
-                    self.stolen.lock().unwrap().push(what);
-                }
-            }
-        }
     }
 
     fn note(&self, action: &str, reply: &HttpReply) {
@@ -156,12 +127,6 @@ impl Wire {
         self.state.lock().unwrap().calls.clone()
     }
 
-    /// As a server writes it, see <https://www.rfc-editor.org/rfc/rfc9110#name-date>.
-    fn date(&self) -> String {
-        let now = self.clock.now();
-        now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-    }
-
     /// Counts the call; gives its number over all, and the fault that hits it.
     fn count(&self, action: &str) -> (u32, Option<FaultKind>) {
         let mut state = self.state.lock().unwrap();
@@ -197,12 +162,8 @@ impl Wire {
         if writes && remembers {
             self.state.lock().unwrap().before = Some(self.engine.snapshot());
         }
-        let bound = (action == "ec2:AssociateAddress").then(|| self.engine.snapshot());
         let reply = self.engine.handle(request);
         self.made.note(action, &reply);
-        if let Some(before) = bound {
-            self.made.watch(&before, &self.engine.snapshot());
-        }
         reply
     }
 }
@@ -264,7 +225,7 @@ impl Transport for Wire {
             status: reply.status,
             headers: vec![
                 ("content-type".to_owned(), reply.content_type.to_owned()),
-                ("date".to_owned(), self.date()),
+                ("date".to_owned(), reply.http_date()),
             ],
             body: reply.body.into_bytes(),
         })
