@@ -1,9 +1,9 @@
-//! Whether the credentials outlive the run's timeouts. Pure, but for asking when they end.
+//! Whether the credentials outlive the run's timeouts.
 
 use crate::event::Event;
 use crate::names::CellName;
 use crate::steps::{CONNECT_WITHIN, RunContext};
-use cloud::Timestamp;
+use cloud::credentials::Shortfall;
 use pipeline::model::{Address, Commands, Pipeline, Provisioner, Source, Stage, TimeSpan};
 use std::time::Duration;
 
@@ -11,31 +11,20 @@ use std::time::Duration;
 /// the run goes on; whether that will work is not known beforehand, so it is only a warning.
 pub(super) async fn warn_if_short(context: &RunContext, pipeline: &Pipeline) {
     // Whoever cannot say when the credentials end says nothing.
-    let Ok(Some(end)) = context.ports.account.credentials_expiry().await else {
+    let Ok(end) = context.ports.account.credentials_expiry().await else {
         return;
     };
-    if let Some(text) = shortage(pipeline, context.ports.clock.now(), end) {
+    let now = context.ports.clock.now();
+    if let Some(shortfall) = Shortfall::of(end, now, longest(pipeline)) {
         let cell = CellName {
             stage: context.pipeline.clone(),
             cell: String::from("credentials"),
         };
-        context.tell(Event::Warning { cell, text });
+        context.tell(Event::Warning {
+            cell,
+            text: shortfall.to_string(),
+        });
     }
-}
-
-/// What is to be said about credentials that end at `end`; none if the run's timeouts end before.
-fn shortage(pipeline: &Pipeline, now: Timestamp, end: Timestamp) -> Option<String> {
-    let left = cloud::clock::between(now, end);
-    let needed = longest(pipeline);
-    let span = |duration: Duration| TimeSpan::from_secs(duration.as_secs());
-    (needed > left).then(|| {
-        format!(
-            "these credentials end in {} ({end:.0}), and the pipeline's timeouts add up to {}: unless they can be renewed \
-             meanwhile, what the run has made by then can be removed only with new ones (`qib sweep`)",
-            span(left),
-            span(needed),
-        )
-    })
 }
 
 /// The longest time that the stages may take by their own timeouts, one after the other where one starts from another.
@@ -125,14 +114,5 @@ stages:
     #[test]
     fn stages_that_follow_each_other_add_up() {
         assert_eq!(longest(&pipeline()), Duration::from_secs(3 * 3600));
-    }
-
-    #[test]
-    fn credentials_that_end_before_the_timeouts_are_told_of() {
-        let now = Timestamp::constant(1_800_000_000, 0);
-        let after = |hours: i64| Timestamp::constant(1_800_000_000 + hours * 3600, 0);
-        assert_eq!(shortage(&pipeline(), now, after(4)), None);
-        let told = shortage(&pipeline(), now, after(1)).unwrap();
-        assert!(told.contains("end in 1h") && told.contains("3h"), "{told}");
     }
 }

@@ -180,16 +180,14 @@ fn resumed(world: &World, case: &Case, first: &Past, second: &Past, verdict: &mu
     }
 }
 
-/// Whether the journal ends between the intent to provision and the record that the instance is ready to be captured.
+/// Whether the journal ends in the middle of provisioning, or of removing qib's traces: neither is done twice on one
+/// instance.
 fn was_in_provisioning(journal: &[String]) -> bool {
-    let Some(begun) = journal.iter().rposition(|r| r.ends_with(" provision")) else {
-        return false;
-    };
-    let scrub = journal[begun..]
-        .iter()
-        .find_map(|record| record.strip_prefix("intent ")?.strip_suffix(" scrub"));
-    let Some(number) = scrub else {
-        return true;
-    };
-    !journal.contains(&format!("succeeded {number}"))
+    journal.iter().any(|record| {
+        let number = record.strip_prefix("intent ").and_then(|rest| {
+            rest.strip_suffix(" provision")
+                .or_else(|| rest.strip_suffix(" scrub"))
+        });
+        number.is_some_and(|number| !journal.contains(&format!("succeeded {number}")))
+    })
 }
