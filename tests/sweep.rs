@@ -252,13 +252,20 @@ fn what_is_not_qibs_and_what_is_complete_is_never_touched() {
         "--group-name",
         "somebodys",
         "--description",
-        "somebody's",
+        "somebody else",
     ])
     .exits(0);
     let image = built.image("one")["image_id"].clone();
     let image = image.as_str().expect("an id");
     let launched = ec2
-        .aws(&["ec2", "run-instances", "--image-id", image, "--count", "1"])
+        .aws(&[
+            "ec2",
+            "run-instances",
+            "--image-id",
+            image,
+            "--instance-type",
+            "t3.small",
+        ])
         .exits(0);
     let instance = launched.json()["Instances"][0]["InstanceId"].clone();
     let instance = instance.as_str().expect("an id");
