@@ -25,7 +25,8 @@ use cloud::{Account, Clock, CloudError, ErrorKind, Region, RegionName};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often a call that gets no answer is made, with a look before each repetition.
+/// How often a call that makes something and gets no answer is made, with a look before each repetition. The port does
+/// not repeat such a call.
 const TRIES: u32 = 4;
 /// The pause before it is made again; doubled each time.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -131,6 +132,11 @@ impl Effects {
                 return Ok(Made { number, value });
             }
         }
+        // With a client token the port has repeated it already.
+        let most = match &effect {
+            Effect::LaunchInstance { .. } => 1,
+            _ => TRIES,
+        };
         let mut tries = 0;
         loop {
             let number = self.announce(cell, effect.clone())?;
@@ -139,12 +145,14 @@ impl Effects {
             tries += 1;
             match result {
                 Ok(value) => return Ok(Made { number, value }),
-                Err(error) if error.kind == ErrorKind::Transient && tries < TRIES => {
+                Err(error) if error.kind == ErrorKind::Transient => {
                     if let Some(value) = self.look(number, &mut find).await? {
                         return Ok(Made { number, value });
                     }
+                    if tries >= most {
+                        return Err(error.into());
+                    }
                 }
-                // Whether the last try had its effect is left open: undo looks.
                 Err(error) => return Err(error.into()),
             }
             self.clock.sleep(PAUSE * 2_u32.pow(tries)).await;
@@ -167,21 +175,11 @@ impl Effects {
             }
             self.refused(number, AGAIN.to_owned())?;
         }
-        let mut tries = 0;
-        loop {
-            let number = self.announce(cell, effect.clone())?;
-            let result = call().await;
-            self.settle(number, &result, |()| Outcome::Done)?;
-            tries += 1;
-            match result {
-                Ok(()) => return Ok(Made { number, value: () }),
-                Err(error) if error.kind == ErrorKind::Transient && tries < TRIES => {
-                    self.refused(number, AGAIN.to_owned())?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-            self.clock.sleep(PAUSE * 2_u32.pow(tries)).await;
-        }
+        let number = self.announce(cell, effect)?;
+        let result = call().await;
+        self.settle(number, &result, |()| Outcome::Done)?;
+        result?;
+        Ok(Made { number, value: () })
     }
 
     /// Finds out what became of effect `number`, and records it.
@@ -275,19 +273,29 @@ impl Effects {
     }
 
     /// Undoes everything outstanding of `cell` (of all cells if none is given), latest first. Gives what could not be
-    /// removed.
+    /// removed, after [`undo::UNDO_ALL_TIME`] at the latest.
     pub async fn unmake_all(&self, cell: Option<&CellName>) -> Vec<LeftResource> {
         let state = self.journal.state();
+        let until = cloud::wait::deadline(self.clock.as_ref(), undo::UNDO_ALL_TIME);
         let mut left = Vec::new();
         for (number, entry) in state.outstanding() {
             if cell.is_some_and(|cell| entry.cell != *cell) {
                 continue;
             }
-            if let Err(error) = self.unmake(number).await {
+            let allowed = cloud::clock::between(self.clock.now(), until);
+            let undone = tokio::select! {
+                biased;
+                undone = self.unmake(number) => undone.map_err(|error| error.to_string()),
+                () = self.clock.sleep(allowed) => Err(format!(
+                    "the clean-up did not come to its end within {:?}",
+                    undo::UNDO_ALL_TIME
+                )),
+            };
+            if let Err(why) = undone {
                 left.push(undo::left_resource(
                     &entry.effect,
                     &entry.state,
-                    error.to_string(),
+                    why,
                     self.endpoint.as_deref(),
                 ));
             }

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// How long the undo of one effect may take: deleting a group has to wait for an instance to be gone, which EC2 takes
 /// minutes over at worst.
 pub const UNDO_TIME: Duration = Duration::from_secs(10 * 60);
-/// How long EC2 may give no answer at all until an undo is given up: better a list of what is left than silence.
-pub const UNANSWERED_TIME: Duration = Duration::from_secs(60);
+/// How long the undo of all that a run made may take. What is left then is named, with the command that removes it.
+pub const UNDO_ALL_TIME: Duration = Duration::from_secs(30 * 60);
 /// How long to look for something until it counts as gone. EC2 is eventually consistent: what was made a moment ago, or
 /// by a call whose reply was lost, may show late. <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
 pub const LOOK_TIME: Duration = Duration::from_secs(15);
@@ -120,7 +120,8 @@ async fn remove(
                 ..InstanceFilter::default()
             };
             let found = looked_up(clock, || region.instances(&filter)).await?;
-            for instance in found {
+            // One that is ending already was told to by a process that died before it wrote that down.
+            for instance in found.iter().filter(|found| !found.state.is_ending()) {
                 retried(clock, || terminate(region, &instance.instance_id)).await?;
             }
             Ok(())
@@ -167,7 +168,8 @@ pub(crate) async fn terminate(region: &dyn Region, id: &InstanceId) -> Result<()
         Some(instance) if !instance.state.is_ending() => Err(CloudError {
             operation: "TerminateInstances",
             resource: Some(id.to_string()),
-            kind: ErrorKind::Transient,
+            // It is looked at again until it is.
+            kind: ErrorKind::WrongState,
             code: String::new(),
             message: format!(
                 "EC2 took the call, but the instance is still {}",
@@ -232,7 +234,7 @@ async fn delete_snapshots(
     Ok(())
 }
 
-/// Looks for one thing with `find` until it shows or [`LOOK_TIME`] has passed. A look that gets no answer is repeated.
+/// Looks for one thing with `find` until it shows or [`LOOK_TIME`] has passed.
 pub async fn looked_for<T>(
     clock: &dyn Clock,
     find: &mut impl AsyncFnMut() -> Result<Option<T>, CloudError>,
@@ -242,8 +244,8 @@ pub async fn looked_for<T>(
         match find().await {
             Ok(Some(found)) => return Ok(Some(found)),
             Ok(None) if clock.now() >= until => return Ok(None),
-            Err(error) if !error.is_passing() || clock.now() >= until => return Err(error),
-            Ok(None) | Err(_) => clock.sleep(LOOK_EVERY).await,
+            Ok(None) => clock.sleep(LOOK_EVERY).await,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -262,13 +264,14 @@ where
         match look().await {
             Ok(found) if !found.is_empty() => return Ok(found),
             Ok(none) if clock.now() >= until => return Ok(none),
-            Err(error) if !error.is_passing() || clock.now() >= until => return Err(error),
-            Ok(_) | Err(_) => clock.sleep(LOOK_EVERY).await,
+            Ok(_) => clock.sleep(LOOK_EVERY).await,
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// Repeats `call` while it fails in a way that passes or something still uses the resource, until [`UNDO_TIME`].
+/// Repeats `call` while something still uses the resource or its state does not allow the call yet, until [`UNDO_TIME`].
+/// What passes by itself, such as throttling, is the port's affair.
 async fn retried<F>(clock: &dyn Clock, call: impl FnMut() -> F) -> Result<(), CloudError>
 where
     F: Future<Output = Result<(), CloudError>>,
@@ -286,7 +289,6 @@ where
     F: Future<Output = Result<(), CloudError>>,
 {
     let until = deadline(clock, allowed);
-    let mut unanswered_since = None;
     let mut pauses = backon::ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
         .with_max_delay(Duration::from_secs(10))
@@ -297,17 +299,9 @@ where
             Ok(()) => return Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
             Err(error) => {
-                let may_pass = error.is_passing()
-                    || matches!(error.kind, ErrorKind::Dependency | ErrorKind::WrongState);
+                let may_pass = matches!(error.kind, ErrorKind::Dependency | ErrorKind::WrongState);
                 let pause = pauses.next().unwrap_or(Duration::from_secs(10));
-                let now = clock.now();
-                let unanswered = if error.kind == ErrorKind::Transient {
-                    cloud::clock::between(*unanswered_since.get_or_insert(now), now)
-                } else {
-                    unanswered_since = None;
-                    Duration::ZERO
-                };
-                if !may_pass || now >= until || unanswered >= UNANSWERED_TIME {
+                if !may_pass || clock.now() >= until {
                     return Err(error);
                 }
                 clock.sleep(pause).await;

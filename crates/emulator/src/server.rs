@@ -2,7 +2,7 @@
 //!
 //! | path | for whom |
 //! |---|---|
-//! | `/_local/faults` | who is on the host and has the account's secret ([`control`]) |
+//! | `/_local/faults` | who is on the host and has the account's secret: `GET`, `PUT`, `DELETE` of `faults.json` |
 //! | all others | the API, for callers on the host and in guests |
 
 mod connection;

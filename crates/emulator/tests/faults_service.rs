@@ -105,15 +105,16 @@ async fn what_happens_by_itself_is_seen_late_too() {
     let ec2 = LocalEc2::new();
     let id = ec2.running(&[]).await;
     set(&ec2, &json!({ "stale_reads_ms": LONG }));
-    ec2.ec2("TerminateInstances", &[("InstanceId.1", &id)]).ok();
-    let gone = || {
+    // No call is made that would be the change.
+    ec2.guests
+        .exit(&id, emulator::guest::GuestExit::ShutDownFromInside);
+    let stopped = || {
         let account = ec2.account();
-        let (_, instance) = account
-            .find_instance(&emulator::ids::InstanceId::parse(&id).unwrap())
-            .unwrap();
-        !instance.holds_disk()
+        let parsed = emulator::ids::InstanceId::parse(&id).unwrap();
+        let (_, instance) = account.find_instance(&parsed).unwrap();
+        instance.state == emulator::account::lifecycle::InstanceState::Stopped
     };
-    ec2.until("DescribeInstances", &[], |_| gone()).await;
+    ec2.until("DescribeInstances", &[], |_| stopped()).await;
     let shown = ec2
         .ec2("DescribeInstances", &[("InstanceId.1", &id)])
         .ok()

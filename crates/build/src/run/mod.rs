@@ -9,6 +9,7 @@
 //! ```
 
 mod convert;
+mod credentials;
 mod leases;
 mod outputs;
 mod recovery;
@@ -101,6 +102,7 @@ async fn conduct(
     let work = async {
         let results = match leases::begin(&context, pipeline).await {
             Ok(()) => {
+                credentials::warn_if_short(&context, pipeline).await;
                 let dead = recovery::find(&context, identity.account.as_str());
                 recovery::finish_available_images(&context, &dead).await;
                 let stages = run_stages(pipeline, &context, &identity);

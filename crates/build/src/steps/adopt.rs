@@ -4,6 +4,7 @@ use super::context::CellContext;
 use super::launch::{Launched, gone, wait_running};
 use crate::failure::StepError;
 use crate::journal::{Effect, EffectEntry, EffectNumber, Outcome, Recorded};
+use crate::lifetime;
 use crate::undo::{looked_for, own};
 use cloud::{CloudError, Instance, InstanceFilter, InstanceId, InstanceState};
 
@@ -75,6 +76,9 @@ async fn standing_instance(
             context
                 .effects()
                 .settle(number, &Ok(id.clone()), InstanceId::outcome)?;
+        }
+        if let Some(end) = lifetime::expires(&instance.tags) {
+            context.ends_at(end);
         }
         return Ok(Some((number, instance)));
     }

@@ -135,6 +135,12 @@ impl CellContext {
         *self.life.end.get_or_init(|| self.end_from_now())
     }
 
+    /// Takes over the end that the instance was given when it was launched.
+    pub fn ends_at(&self, end: Timestamp) {
+        // The first end is the one that the instance knows.
+        self.life.end.get_or_init(|| end);
+    }
+
     fn end_from_now(&self) -> Timestamp {
         cloud::clock::after(self.clock().now(), self.life.max_lifetime)
     }

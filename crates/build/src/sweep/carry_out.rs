@@ -138,17 +138,17 @@ pub async fn carry_out(
         let stays = kept_cells(&now);
         for finding in now.removals().filter(goes) {
             if let Thing::Journal(run) = &finding.thing {
-                let left = settle(sweep, run, &held, &remover.gone(), &stays).await;
-                let how = match &left {
-                    Ok(left) if left.is_empty() => Handled::Gone,
-                    Ok(left) => Handled::Resisted(format!(
-                        "{} of what it names could not be removed",
-                        left.len()
-                    )),
+                let gone = remover.all(|handled| *handled == Handled::Gone);
+                let resisted = remover.all(|handled| matches!(handled, Handled::Resisted(_)));
+                let settled = settle(sweep, run, &held, &gone, &resisted, &stays).await;
+                let how = match &settled {
+                    Ok(settled) if settled.is_clean() => Handled::Gone,
+                    Ok(_) => Handled::Resisted(String::from("the run still has what it names")),
                     Err(error) => Handled::Resisted(error.clone()),
                 };
                 remover.note(finding, how);
-                unsettled.extend(left.into_iter().flatten().map(|one| (run.clone(), one)));
+                let left = settled.into_iter().flat_map(|settled| settled.left);
+                unsettled.extend(left.map(|one| (run.clone(), one)));
             }
         }
         let leases = now.removals().filter(goes);

@@ -38,16 +38,27 @@ pub(super) struct Remover<'a> {
     watch: &'a dyn SweepWatch,
     pollers: BTreeMap<RegionName, InstancePoller>,
     calls: Semaphore,
-    handled: Mutex<BTreeMap<(RegionName, Thing), Handled>>,
-    gone: Mutex<Gone>,
+    handled: Mutex<BTreeMap<(RegionName, Thing), (Handled, String)>>,
 }
 
-/// What is gone.
+/// Things of one fate.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Gone {
-    pub(super) things: BTreeSet<Thing>,
+pub(super) struct Things {
+    ids: BTreeSet<Thing>,
     /// The names of those that have one, by kind: a journal may know no more than that.
-    pub(super) names: BTreeSet<(&'static str, String)>,
+    names: BTreeSet<(&'static str, String)>,
+}
+
+impl Things {
+    /// Whether this one is among them.
+    pub(super) fn has(&self, thing: &Thing) -> bool {
+        self.ids.contains(thing)
+    }
+
+    /// Whether one of this kind and name is among them.
+    pub(super) fn has_named(&self, kind: &'static str, name: &str) -> bool {
+        self.names.contains(&(kind, name.to_owned()))
+    }
 }
 
 impl<'a> Remover<'a> {
@@ -62,7 +73,6 @@ impl<'a> Remover<'a> {
             pollers: sweep.regions.iter().map(poller).collect(),
             calls: Semaphore::new(CALLS_AT_ONCE),
             handled: Mutex::default(),
-            gone: Mutex::default(),
         }
     }
 
@@ -243,33 +253,32 @@ impl<'a> Remover<'a> {
                 SweepProgress::NotRemoved(finding, reason)
             }
         });
-        if handled == Handled::Gone {
-            let mut gone = self.lock_gone();
-            gone.things.insert(finding.thing.clone());
-            gone.names
-                .insert((finding.thing.kind(), finding.name.clone()));
-        }
-        self.lock()
-            .insert((finding.region.clone(), finding.thing.clone()), handled);
+        self.lock().insert(
+            (finding.region.clone(), finding.thing.clone()),
+            (handled, finding.name.clone()),
+        );
     }
 
     /// What became of `finding`; none if it was not come to.
     pub(super) fn handled(&self, finding: &Finding) -> Option<Handled> {
         self.lock()
             .get(&(finding.region.clone(), finding.thing.clone()))
-            .cloned()
+            .map(|(handled, _)| handled.clone())
     }
 
-    /// Everything that is gone.
-    pub(super) fn gone(&self) -> Gone {
-        self.lock_gone().clone()
+    /// Everything whose fate is `wanted`.
+    pub(super) fn all(&self, wanted: impl Fn(&Handled) -> bool) -> Things {
+        let mut things = Things::default();
+        for ((_, thing), (handled, name)) in self.lock().iter() {
+            if wanted(handled) {
+                things.ids.insert(thing.clone());
+                things.names.insert((thing.kind(), name.clone()));
+            }
+        }
+        things
     }
 
-    fn lock_gone(&self) -> MutexGuard<'_, Gone> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(RegionName, Thing), Handled>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(RegionName, Thing), (Handled, String)>> {
         // Nothing that can panic happens while it is held.
         self.handled.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
 //! This machine's journals of swept runs: held while the sweep works, and brought up to date when it is done.
 
 use super::Sweep;
-use super::remove::Gone;
+use super::remove::Things;
 use super::rule::Thing;
 use crate::effects::Effects;
 use crate::journal::{
@@ -48,9 +48,24 @@ impl Held {
     }
 }
 
+/// What became of a journal.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// How many effects of the run still stand because the sweep could not remove what they made.
+    pub(super) resisted: usize,
+    /// What only the journal knew of, and could not be removed.
+    pub(super) left: Vec<LeftResource>,
+}
+
+impl Settled {
+    /// Whether nothing of the run is there any more but what is kept or part of its result.
+    pub(super) fn is_clean(&self) -> bool {
+        self.resisted == 0 && self.left.is_empty()
+    }
+}
+
 /// Brings the journal of `run` up to date: what the sweep removed is noted, what else may still be there is looked up
-/// and removed, and a run that died is closed as swept. Gives what could not be removed; errs if the journal cannot be
-/// read or written.
+/// and removed, and a run that died is closed as swept. Errs if the journal cannot be read or written.
 ///
 /// A sweep finds by tag what shows. The journal knows also of calls that were begun a moment before the process died,
 /// and what they make may show only after a while.
@@ -58,9 +73,10 @@ pub(super) async fn settle(
     sweep: &Sweep,
     run: &RunId,
     held: &Held,
-    gone: &Gone,
+    gone: &Things,
+    resisted: &Things,
     kept_cells: &BTreeSet<(RunId, CellName)>,
-) -> Result<Vec<LeftResource>, String> {
+) -> Result<Settled, String> {
     let journal = match held.0.get(run) {
         Some(Hold::Journal(journal)) => journal,
         Some(Hold::Unreadable(_, why)) => return Err(why.clone()),
@@ -77,9 +93,16 @@ pub(super) async fn settle(
     let stays = |entry: &EffectEntry| kept_cells.contains(&(run.clone(), entry.cell.clone()));
     let kept = state.kept();
     let (kept, going): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(_, entry)| stays(entry));
+    let mut settled = Settled {
+        resisted: 0,
+        left: Vec::new(),
+    };
     let mut open: Vec<(EffectNumber, &EffectEntry)> = Vec::new();
     for (number, entry) in state.outstanding().into_iter().chain(going) {
-        if is_gone(entry, gone) {
+        if is_among(entry, resisted) {
+            // It was tried for long enough just now.
+            settled.resisted += 1;
+        } else if is_among(entry, gone) {
             journal
                 .append(&Record::Undone { number })
                 .map_err(|error| error.to_string())?;
@@ -89,10 +112,9 @@ pub(super) async fn settle(
     }
     // Each may have to be looked for a while; none depends on another but by EC2's own rules, which are waited for.
     let tried = join_all(open.iter().map(|(number, _)| effects.unmake(*number))).await;
-    let mut left = Vec::new();
     for ((_, entry), result) in open.iter().zip(tried) {
         if let Err(error) = result {
-            left.push(undo::left_resource(
+            settled.left.push(undo::left_resource(
                 &entry.effect,
                 &entry.state,
                 error.to_string(),
@@ -103,35 +125,36 @@ pub(super) async fn settle(
     if let Some(why) = effects.unwritten() {
         return Err(why);
     }
-    if left.is_empty() && matches!(state.closed(), None | Some(RunStatus::LeftBehind)) {
+    if settled.is_clean() && matches!(state.closed(), None | Some(RunStatus::LeftBehind)) {
         journal
             .close(RunStatus::Swept, sweep.clock.now())
             .map_err(|error| error.to_string())?;
     }
-    if left.is_empty() && kept.is_empty() {
+    if settled.is_clean() && kept.is_empty() {
         let directory = RunDirectory::of(&sweep.state_dir, run);
         way_in::forget_run(&directory).map_err(|error| error.to_string())?;
     }
-    Ok(left)
+    Ok(settled)
 }
 
-/// Whether what the effect made is among what the sweep has removed: by its id, or where the journal does not know that,
-/// by the name that the run gave it.
-fn is_gone(entry: &EffectEntry, gone: &Gone) -> bool {
-    let named = |kind, name: &String| gone.names.contains(&(kind, name.clone()));
+/// Whether what the effect made is among `things`: by its id, or where the journal does not know that, by the name that
+/// the run gave it.
+fn is_among(entry: &EffectEntry, things: &Things) -> bool {
     let thing = match (&entry.effect, entry.state.outcome()) {
         (Effect::ClaimLease { name, .. }, _) => {
-            return gone.things.contains(&Thing::Ticket(name.clone()))
-                || gone.things.contains(&Thing::RunLease(name.clone()));
+            return things.has(&Thing::Ticket(name.clone()))
+                || things.has(&Thing::RunLease(name.clone()));
         }
         (_, Some(Outcome::Instance { id })) => Thing::Instance(id.clone()),
         (_, Some(Outcome::Image { id })) => Thing::Image(id.clone()),
         (_, Some(Outcome::KeyPair { id })) => Thing::KeyPair(id.clone()),
         (_, Some(Outcome::SecurityGroup { id })) => Thing::SecurityGroup(id.clone()),
-        (Effect::CreateImage { name, .. }, None) => return named("image", name),
-        (Effect::ImportKeyPair { name, .. }, None) => return named("key-pair", name),
-        (Effect::CreateSecurityGroup { name, .. }, None) => return named("security-group", name),
+        (Effect::CreateImage { name, .. }, None) => return things.has_named("image", name),
+        (Effect::ImportKeyPair { name, .. }, None) => return things.has_named("key-pair", name),
+        (Effect::CreateSecurityGroup { name, .. }, None) => {
+            return things.has_named("security-group", name);
+        }
         _ => return false,
     };
-    gone.things.contains(&thing)
+    things.has(&thing)
 }

@@ -19,8 +19,9 @@ pub fn sweep_text(all: &[SweepRow], now: Timestamp, palette: Palette) -> String 
     let count = |kind: &str| results.iter().filter(|row| row.kind == kind).count();
     let (images, snapshots) = (count("image"), count("snapshot"));
     if images + snapshots > 0 {
+        let verb = if images == 1 { "stays" } else { "stay" };
         blocks.push(format!(
-            "{} and {} of such stay.",
+            "{} {verb}, with {}.",
             counted(images, "complete image"),
             counted(snapshots, "snapshot")
         ));
