@@ -50,7 +50,16 @@ fn orders(verb: Verb, crash: Crash) -> Orders {
 }
 
 #[test]
-fn killed_at_every_record_then_swept_or_resumed() {
+fn killed_at_every_record_then_swept() {
+    every_record("killed at every record, then swept", Then::Sweep);
+}
+
+#[test]
+fn killed_at_every_record_then_resumed() {
+    every_record("killed at every record, then resumed", Then::Resume);
+}
+
+fn every_record(matrix: &str, then: Then) {
     let whole = simulate(async {
         let world = World::new(Ailment::None, |_| {});
         conduct(&world, orders(Verb::Run, Crash::Never)).await
@@ -62,27 +71,20 @@ fn killed_at_every_record_then_swept_or_resumed() {
         whole.journal
     );
     assert!(whole.records > 50, "only {} records", whole.records);
-    let mut crashes = Vec::new();
-    for number in 1..=whole.records {
-        crashes.extend([Crash::BeforeRecord(number), Crash::AfterRecord(number)]);
-    }
-    for then in [Then::Sweep, Then::Resume] {
-        let cases: Vec<Case> = crashes
-            .iter()
-            .enumerate()
-            .map(|(index, &crash)| Case {
+    let mut cases = Vec::new();
+    for (number, record) in (1..).zip(&whole.journal) {
+        for crash in [Crash::BeforeRecord(number), Crash::AfterRecord(number)] {
+            let record = record.clone();
+            cases.push(Case {
                 crash,
                 then,
-                record: whole.journal[index / 2].clone(),
-            })
-            .collect();
-        let tally = Tally::new(match then {
-            Then::Sweep => "killed at every record, then swept",
-            Then::Resume => "killed at every record, then resumed",
-        });
-        run_all(&tally, &cases, |case| simulate(one(case)));
-        tally.close();
+                record,
+            });
+        }
     }
+    let tally = Tally::new(matrix);
+    run_all(&tally, &cases, |case| simulate(one(case)));
+    tally.close();
 }
 
 async fn one(case: &Case) -> Verdict {

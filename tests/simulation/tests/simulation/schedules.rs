@@ -19,6 +19,8 @@ use std::time::Duration;
 const CASES: u32 = 150;
 /// How many simpler schedules are tried for one that fails.
 const SHRINKS: u32 = 80;
+/// How long that may take, by the clock on the wall.
+const SHRINK_MILLISECONDS: u32 = 90_000;
 /// Longer than any run of the pipeline takes without faults.
 const SECONDS: u64 = 100;
 
@@ -186,6 +188,7 @@ fn try_one(extent: &Extent, case: &Case) -> Verdict {
     let config = Config {
         cases: 1,
         max_shrink_iters: SHRINKS,
+        max_shrink_time: SHRINK_MILLISECONDS,
         failure_persistence: None,
         ..Config::default()
     };
