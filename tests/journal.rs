@@ -1,5 +1,9 @@
 //! What can happen to a journal: no room, no folder, a torn end, a line that is no record, a later qib's format. Each gets
 //! an answer, and the account is never left with what nobody knows of.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it runs qib on a disk of its own"
+)]
 
 use end_to_end::{Config, Ended, LocalEc2, OneStage, Running};
 use serde_json::Value;
