@@ -19,13 +19,15 @@ use crate::journal::{
     Effect, EffectNumber, Journal, JournalError, JournalLock, JournalReader, JournalState,
     Recorded, RunDirectory, RunStatus,
 };
+use crate::lease::{RENEW_EVERY, run_lease};
 use crate::names::{CellName, RunId, tag};
 use crate::options::RunOptions;
 use crate::steps::RunContext;
 use crate::undo::own;
 use crate::way_in;
 use cloud::wait::{Verdict, deadline};
-use cloud::{Image, ImageFilter, ImageId, ImageState, Tags};
+use cloud::{Image, ImageFilter, ImageId, ImageState, ParameterWrite, Tags};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,20 +136,13 @@ async fn clear_one(context: &RunContext, dead: DeadRun) {
             format!("this run died; removing what it left: {}", held.join(", ")),
         );
     }
-    for (number, image) in dead.images(context).await {
-        if image.state != ImageState::Pending {
-            continue;
-        }
-        match dead.wait(context, &image.image_id).await {
-            Ok(true) => {
-                if let Err(error) = dead.complete(number, &image.image_id).await {
-                    tell(context, dead.run.as_str(), error.to_string());
-                }
-            }
-            Ok(false) => {}
-            // This run is to stop: the dead one's image stays as it is, for whoever comes next.
-            Err(_) => return,
-        }
+    let finished = tokio::select! {
+        finished = finish_pending_images(context, &dead) => finished,
+        never = dead.seem_alive(context) => match never {},
+    };
+    if finished.is_err() {
+        // This run is to stop: the dead one's image stays as it is, for whoever comes next.
+        return;
     }
     let left = dead.effects.unmake_all(None).await;
     for resource in &left {
@@ -171,7 +166,46 @@ async fn clear_one(context: &RunContext, dead: DeadRun) {
     }
 }
 
+/// Waits for the images that are still being made. Errs if this run is to stop.
+async fn finish_pending_images(context: &RunContext, dead: &DeadRun) -> Result<(), StepError> {
+    for (number, image) in dead.images(context).await {
+        if image.state == ImageState::Pending
+            && dead.wait(context, &image.image_id).await?
+            && let Err(error) = dead.complete(number, &image.image_id).await
+        {
+            tell(context, dead.run.as_str(), error.to_string());
+        }
+    }
+    Ok(())
+}
+
 impl DeadRun {
+    /// Renews the run's lease, so that no sweep from another host takes the images that are being finished here. The
+    /// lease goes with everything else of the run.
+    async fn seem_alive(&self, context: &RunContext) -> Infallible {
+        let state = self.effects.state();
+        let name = run_lease(&self.run);
+        let claim = state.outstanding().into_iter().find_map(|(_, entry)| {
+            matches!(&entry.effect, Effect::ClaimLease { name: claimed, .. } if *claimed == name)
+                .then(|| entry.effect.region().clone())
+        });
+        let Some(region) = claim else {
+            return std::future::pending().await;
+        };
+        let region = self.effects.region(&region);
+        let text = format!("finished by {}", context.effects.run());
+        loop {
+            // One that fails is made up for by the next: a lease is good for four of them.
+            if let Err(error) = region
+                .put_parameter(&name, &text, ParameterWrite::Overwrite)
+                .await
+            {
+                tell(context, self.run.as_str(), error.to_string());
+            }
+            context.ports.clock.sleep(RENEW_EVERY).await;
+        }
+    }
+
     /// The images that the run had begun to make and that are there.
     async fn images(&self, context: &RunContext) -> Vec<(EffectNumber, Image)> {
         let state = self.effects.state();
