@@ -275,8 +275,17 @@ impl Effects {
     /// Undoes everything outstanding of `cell` (of all cells if none is given), latest first. Gives what could not be
     /// removed, after [`undo::UNDO_ALL_TIME`] at the latest.
     pub async fn unmake_all(&self, cell: Option<&CellName>) -> Vec<LeftResource> {
+        self.unmake_within(cell, undo::UNDO_ALL_TIME).await
+    }
+
+    /// The same once more for what resisted, which is not waited for as long again.
+    pub async fn unmake_once_more(&self, cell: &CellName) -> Vec<LeftResource> {
+        self.unmake_within(Some(cell), undo::ONCE_MORE_TIME).await
+    }
+
+    async fn unmake_within(&self, cell: Option<&CellName>, within: Duration) -> Vec<LeftResource> {
         let state = self.journal.state();
-        let until = cloud::wait::deadline(self.clock.as_ref(), undo::UNDO_ALL_TIME);
+        let until = cloud::wait::deadline(self.clock.as_ref(), within);
         let mut left = Vec::new();
         for (number, entry) in state.outstanding() {
             if cell.is_some_and(|cell| entry.cell != *cell) {
@@ -287,8 +296,7 @@ impl Effects {
                 biased;
                 undone = self.unmake(number) => undone.map_err(|error| error.to_string()),
                 () = self.clock.sleep(allowed) => Err(format!(
-                    "the clean-up did not come to its end within {:?}",
-                    undo::UNDO_ALL_TIME
+                    "the clean-up did not come to its end within {within:?}"
                 )),
             };
             if let Err(why) = undone {

@@ -205,7 +205,7 @@ fn row(run: &RunId, lock: JournalLock, journal: Result<&JournalState, &JournalEr
         error: match journal {
             Err(error) => Some(error.to_string()),
             Ok(_) if opened.is_none() && lock == JournalLock::Free => Some(String::from(
-                "it died before its first record was written, so nothing was begun; its folder can be deleted",
+                "its journal is empty: it died before its first record, or the file was cut; `qib sweep` finds what it made, if anything",
             )),
             Ok(_) => None,
         },

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub const UNDO_TIME: Duration = Duration::from_secs(10 * 60);
 /// How long the undo of all that a run made may take. What is left then is named, with the command that removes it.
 pub const UNDO_ALL_TIME: Duration = Duration::from_secs(30 * 60);
+/// How long the end of a run tries once more what resisted before.
+pub const ONCE_MORE_TIME: Duration = Duration::from_secs(2 * 60);
 /// How long to look for something until it counts as gone. EC2 is eventually consistent: what was made a moment ago, or
 /// by a call whose reply was lost, may show late. <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
 pub const LOOK_TIME: Duration = Duration::from_secs(15);
@@ -58,7 +60,7 @@ async fn undo_image(
     state: &EffectState,
 ) -> Result<Undone, CloudError> {
     let filters = match state.outcome() {
-        Some(Outcome::Image { id }) => by_id("image-id", id),
+        Some(Outcome::Image { id }) => own("image-id", id.as_str(), run),
         _ => own("name", name, run),
     };
     let filter = ImageFilter {
@@ -90,7 +92,7 @@ async fn remove(
         Effect::ClaimLease { name, .. } => retried(clock, || region.delete_parameter(name)).await,
         Effect::ImportKeyPair { name, .. } => {
             let filters = match outcome {
-                Some(Outcome::KeyPair { id }) => by_id("key-pair-id", id),
+                Some(Outcome::KeyPair { id }) => own("key-pair-id", id.as_str(), run),
                 _ => own("key-name", name, run),
             };
             let found = looked_up(clock, || region.key_pairs(&filters)).await?;
@@ -101,7 +103,7 @@ async fn remove(
         }
         Effect::CreateSecurityGroup { name, .. } => {
             let filters = match outcome {
-                Some(Outcome::SecurityGroup { id }) => by_id("group-id", id),
+                Some(Outcome::SecurityGroup { id }) => own("group-id", id.as_str(), run),
                 _ => own("group-name", name, run),
             };
             let found = looked_up(clock, || region.security_groups(&filters)).await?;
@@ -112,7 +114,7 @@ async fn remove(
         }
         Effect::LaunchInstance { client_token, .. } => {
             let filters = match outcome {
-                Some(Outcome::Instance { id }) => by_id("instance-id", id),
+                Some(Outcome::Instance { id }) => own("instance-id", id.as_str(), run),
                 _ => own("client-token", client_token, run),
             };
             let filter = InstanceFilter {
@@ -130,7 +132,17 @@ async fn remove(
             allocation,
             instance,
             ..
-        } => retried(clock, || free_address(region, allocation, instance)).await,
+        } => {
+            let filter = InstanceFilter {
+                filters: own("instance-id", instance.as_str(), run),
+                ..InstanceFilter::default()
+            };
+            // An instance that no longer shows has no address any more.
+            if region.instances(&filter).await?.is_empty() {
+                return Ok(());
+            }
+            retried(clock, || free_address(region, allocation, instance)).await
+        }
         Effect::AuthorizeIngress { .. }
         | Effect::Provision { .. }
         | Effect::Scrub { .. }
@@ -144,12 +156,8 @@ async fn remove(
     }
 }
 
-/// EC2 filters for something by its id.
-fn by_id(filter: &str, id: impl std::fmt::Display) -> Vec<(String, Vec<String>)> {
-    vec![(filter.to_owned(), vec![id.to_string()])]
-}
-
-/// EC2 filters for something of the run's by name.
+/// EC2 filters for something of the run's, by name or id. Also an id from the journal counts only with the run's tag: a
+/// journal is a file, and nothing that is another's may be touched whatever stands in it.
 pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)> {
     vec![
         (filter.to_owned(), vec![value.to_owned()]),

@@ -8,7 +8,7 @@ use build::effects::Effects;
 use build::failure::StepError;
 use build::guest::{OpenError, Script};
 use build::journal::{
-    AddressBinder, Effect, Invocation, Journal, JournalReader, Opening, RunDirectory,
+    AddressBinder, Effect, EffectNumber, Invocation, Journal, JournalReader, Opening, RunDirectory,
 };
 use build::mask::Mask;
 use build::names::{CellName, RunId};
@@ -506,24 +506,20 @@ async fn a_failed_image_and_its_snapshots_go() {
     );
 }
 
-/// EC2 is eventually consistent: a termination right after the launch may be told that there is no such instance.
-#[tokio::test]
-async fn an_instance_that_does_not_show_yet_is_terminated_all_the_same() {
-    let stage = stage(Behaviour::default());
-    let launched = stage
-        .context
-        .region()
-        .run_instance(&launch_request())
-        .await
-        .unwrap();
+/// An instance with the tag of `run`, that the journal says was launched: its effect.
+async fn launched_by(stage: &Stage, run: &RunId) -> EffectNumber {
+    let mut request = launch_request();
+    request.tags.instance = Tags::new().with("qib:run", run.as_str());
+    let launched = stage.context.region().run_instance(&request).await.unwrap();
     let effect = Effect::LaunchInstance {
         region: "us-east-2".into(),
         client_token: "token".into(),
         source_image: "ami-source".into(),
         recipe: String::new(),
     };
-    let effects = stage.context.effects();
-    let made = effects
+    let made = stage
+        .context
+        .effects()
         .make(
             stage.context.cell(),
             effect,
@@ -532,13 +528,32 @@ async fn an_instance_that_does_not_show_yet_is_terminated_all_the_same() {
         )
         .await
         .unwrap();
+    made.number
+}
+
+/// EC2 is eventually consistent: a termination right after the launch may be told that there is no such instance.
+#[tokio::test]
+async fn an_instance_that_does_not_show_yet_is_terminated_all_the_same() {
+    let stage = stage(Behaviour::default());
+    let number = launched_by(&stage, stage.context.run_id()).await;
     stage.account.store().shows_late = 5;
-    effects.unmake(made.number).await.unwrap();
+    stage.context.effects().unmake(number).await.unwrap();
     assert!(
         stage.account.holdings().is_empty(),
         "{:?}",
         stage.account.holdings()
     );
+}
+
+/// A journal is a file, and whatever stands in it, what has not the run's tag is another's.
+#[tokio::test]
+async fn what_the_journal_names_but_is_anothers_is_not_touched() {
+    let stage = stage(Behaviour::default());
+    let number = launched_by(&stage, &RunId::from_random(7)).await;
+    stage.context.effects().unmake(number).await.unwrap();
+    let calls = stage.account.store().calls.clone();
+    assert!(!calls.contains(&"TerminateInstances"), "{calls:?}");
+    assert_eq!(stage.account.holdings().len(), 1);
 }
 
 #[tokio::test]

@@ -6,6 +6,17 @@ use crate::names::{CellName, RunId};
 use cloud::Timestamp;
 use std::collections::BTreeMap;
 
+impl Opened {
+    /// Whether the run was begun at this endpoint. The local EC2 may come up on another port, and is the same.
+    pub fn is_at(&self, endpoint: Option<&str>) -> bool {
+        const LOCAL: &str = "http://127.0.0.1:";
+        match (self.endpoint.as_deref(), endpoint) {
+            (Some(then), Some(now)) if then.starts_with(LOCAL) => now.starts_with(LOCAL),
+            (then, now) => then == now,
+        }
+    }
+}
+
 /// How far an effect has come; the diagram is in the module's documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EffectState {

@@ -184,7 +184,7 @@ pub(super) async fn end(context: &RunContext) -> Vec<LeftResource> {
     }
     let mut left = Vec::new();
     for cell in cells {
-        left.extend(context.effects.unmake_all(Some(cell)).await);
+        left.extend(context.effects.unmake_once_more(cell).await);
     }
     context.leases.let_go(&lease).await;
     left.extend(context.effects.unmake_all(Some(&own)).await);

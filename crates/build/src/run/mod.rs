@@ -237,7 +237,7 @@ fn refuse_another_account(
     options: &RunOptions,
 ) -> Result<(), StepError> {
     let found = identity.account.as_str();
-    if opened.account == found && opened.endpoint == options.endpoint {
+    if opened.account == found && opened.is_at(options.endpoint.as_deref()) {
         return Ok(());
     }
     let at = |endpoint: &Option<String>| {

@@ -95,8 +95,8 @@ fn is_ours(
     state.opened().is_some_and(|opened| {
         opened.pipeline == context.pipeline
             && opened.account == account
-            && opened.endpoint == options.endpoint
-            && !state.outstanding().is_empty()
+            && opened.is_at(options.endpoint.as_deref())
+            && (state.closed().is_none() || !state.outstanding().is_empty())
     })
 }
 
@@ -129,13 +129,16 @@ async fn clear_one(context: &RunContext, dead: DeadRun) {
             format!("{} {}", left.kind, left.id)
         })
         .collect();
-    if !held.is_empty() {
-        tell(
-            context,
-            dead.run.as_str(),
-            format!("this run died; removing what it left: {}", held.join(", ")),
-        );
-    }
+    let held = if held.is_empty() {
+        String::from("nothing but its leases and its journal")
+    } else {
+        held.join(", ")
+    };
+    tell(
+        context,
+        dead.run.as_str(),
+        format!("this run died; removing what it left: {held}"),
+    );
     let finished = tokio::select! {
         finished = finish_pending_images(context, &dead) => finished,
         never = dead.seem_alive(context) => match never {},
@@ -215,7 +218,7 @@ impl DeadRun {
                 continue;
             };
             let filters = match entry.state.outcome().and_then(ImageId::recorded) {
-                Some(id) => vec![("image-id".to_owned(), vec![id.to_string()])],
+                Some(id) => own("image-id", id.as_str(), &self.run),
                 None => own("name", name, &self.run),
             };
             let filter = ImageFilter {

@@ -252,7 +252,8 @@ async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepEr
         return Ok(None);
     };
     let filter = cloud::ImageFilter {
-        image_ids: vec![id.as_str().into()],
+        owners: vec!["self".into()],
+        filters: crate::undo::own("image-id", &id, context.run_id()),
         ..cloud::ImageFilter::default()
     };
     let found = context.region().images(&filter).await?.into_iter().next();

@@ -87,9 +87,7 @@ async fn standing_instance(
 
 async fn find(context: &CellContext, entry: &EffectEntry) -> Result<Option<Instance>, CloudError> {
     let filters = match (&entry.effect, entry.state.outcome()) {
-        (_, Some(Outcome::Instance { id })) => {
-            vec![("instance-id".to_owned(), vec![id.to_string()])]
-        }
+        (_, Some(Outcome::Instance { id })) => own("instance-id", id.as_str(), context.run_id()),
         (Effect::LaunchInstance { client_token, .. }, _) => {
             own("client-token", client_token, context.run_id())
         }

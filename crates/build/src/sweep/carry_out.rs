@@ -4,8 +4,10 @@ use super::remove::{Handled, Remover};
 use super::rule::{Finding, Judged, Standing, Thing, Verdict};
 use super::settle::{Held, settle};
 use super::{Sweep, SweepError, SweepPlan, look_holding};
+use crate::journal::{JournalLock, RunDirectory};
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
+use crate::way_in;
 use cloud::RegionName;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -151,6 +153,7 @@ pub async fn carry_out(
                 unsettled.extend(left.map(|one| (run.clone(), one)));
             }
         }
+        unsettled.extend(forget_keys(sweep, &runs, &held, &stays, &remover));
         let leases = now.removals().filter(goes);
         let leases = leases.filter(|finding| matches!(finding.thing, Thing::RunLease(_)));
         remover.remove_all(leases.cloned().collect()).await;
@@ -160,6 +163,43 @@ pub async fn carry_out(
         unsettled,
         not_looked_again,
     })
+}
+
+/// Removes the keys of swept runs whose journal is gone or cannot be read: nobody else will.
+fn forget_keys(
+    sweep: &Sweep,
+    runs: &BTreeSet<RunId>,
+    held: &Held,
+    kept_cells: &BTreeSet<(RunId, CellName)>,
+    remover: &Remover<'_>,
+) -> Vec<(RunId, LeftResource)> {
+    let resisted = remover.all(|handled| matches!(handled, Handled::Resisted(_)));
+    let mut left = Vec::new();
+    for run in runs {
+        let directory = RunDirectory::of(&sweep.state_dir, run);
+        let is_kept = kept_cells.iter().any(|(other, _)| other == run);
+        let nobodys = held.has(run) || directory.lock_state() == JournalLock::Absent;
+        if held.reads(run)
+            || is_kept
+            || !nobodys
+            || !resisted.is_empty()
+            || !directory.path().is_dir()
+        {
+            continue;
+        }
+        if let Err(error) = way_in::forget_run(&directory) {
+            let path = directory.path().display().to_string();
+            let resource = LeftResource {
+                kind: String::from("key-file"),
+                id: path.clone(),
+                region: String::new(),
+                remove_with: format!("rm -r {path}"),
+                reason: error.to_string(),
+            };
+            left.push((run.clone(), resource));
+        }
+    }
+    left
 }
 
 /// Whether it goes only when all else of its run is gone.

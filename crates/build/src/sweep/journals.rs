@@ -57,7 +57,7 @@ pub(super) fn all(sweep: &Sweep) -> Result<Journals, JournalError> {
         };
         let region = RegionName::new(&opened.region);
         let ours = opened.account == sweep.account_id
-            && opened.endpoint == sweep.endpoint
+            && opened.is_at(sweep.endpoint.as_deref())
             && sweep.regions.contains(&region);
         let journal = LocalJournal {
             run,

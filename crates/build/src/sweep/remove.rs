@@ -50,6 +50,11 @@ pub(super) struct Things {
 }
 
 impl Things {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
     /// Whether this one is among them.
     pub(super) fn has(&self, thing: &Thing) -> bool {
         self.ids.contains(thing)

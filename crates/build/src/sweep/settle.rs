@@ -42,6 +42,11 @@ impl Held {
         Self(runs.iter().filter_map(hold).collect())
     }
 
+    /// Whether the journal of `run` can be read and is held.
+    pub(super) fn reads(&self, run: &RunId) -> bool {
+        matches!(self.0.get(run), Some(Hold::Journal(_)))
+    }
+
     /// Whether the sweep holds the journal of `run`.
     pub(super) fn has(&self, run: &RunId) -> bool {
         self.0.contains_key(run)

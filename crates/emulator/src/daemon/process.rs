@@ -217,7 +217,11 @@ pub fn reset(dir: &Path) -> Result<(), DaemonError> {
                 DaemonError::io("remove", &path)(std::io::Error::other(e))
             };
             GuestRuntime::remove_layer(&runtime, &path).map_err(failed)?;
-        } else if path.file_name().is_some_and(|n| n != "control.lock") {
+        } else if path
+            .file_name()
+            // The settings are the user's.
+            .is_some_and(|n| n != "control.lock" && n != "config.json")
+        {
             std::fs::remove_file(&path).map_err(DaemonError::io("remove", &path))?;
         }
     }

@@ -96,10 +96,10 @@ fn resumable<'s>(
 ) -> Result<&'s Opened, CommandError> {
     let opened = state.opened().ok_or_else(|| {
         CommandError::bad_input(format!(
-            "run {run} died before it had written its first record: nothing was begun"
+            "the journal of run {run} is empty: there is nothing to go on with"
         ))
         .hinted(format!(
-            "run the pipeline again; {} can be deleted",
+            "`qib sweep` finds what the run made, if anything; after that {} can be deleted",
             directory.path().display()
         ))
     })?;
