@@ -149,8 +149,11 @@ fn a_line_that_is_no_record_is_named_and_sweep_needs_no_journal() {
         .says("journal.jsonl, line 12 is not a journal record");
     let listed = ec2.qib(["runs", "ls", "--json"]).exits(0);
     assert!(listed.stdout.contains(&run), "{listed}");
+    let key = ec2.path(format!("state/runs/{run}/one/us-east-2/id"));
+    assert!(key.exists(), "the run had a login key");
     let swept = ec2.qib(["sweep", "--local", "--yes"]).exits(0);
     ec2.holdings().assert_none(&swept);
+    assert!(!key.exists(), "a login key stays on disk{swept}");
 }
 
 #[test]

@@ -59,6 +59,11 @@ fn what_was_made_is_there_again_after_down_and_up_and_gone_after_reset() {
     ec2.qib(["local", "reset"]).exits(0);
     let listed = ec2.qib(["images", "ls", "--local", "--json"]).exits(0);
     assert_eq!(listed.json(), serde_json::json!([]), "{listed}");
+    let settings = std::fs::read_to_string(ec2.path("local/config.json")).unwrap_or_default();
+    assert!(
+        settings.contains(r#""delays":"none""#),
+        "the settings are the user's: {settings}"
+    );
 }
 
 #[test]

@@ -81,6 +81,32 @@ fn the_next_run_removes_what_a_dead_one_left() {
 }
 
 #[test]
+fn the_next_run_closes_the_journal_of_one_that_died_with_nothing_left() {
+    let ec2 = LocalEc2::new(Config::QUICK);
+    let file = one_stage(&ec2);
+    let whole = ec2.run(&file).exits(0);
+    let path = ec2.path(format!("state/runs/{}/journal.jsonl", whole.run_id()));
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let other = ec2.pipeline(
+        OneStage {
+            provision: r#"[{ run: { name: other, inline: "echo other" } }]"#,
+            ..OneStage::default()
+        }
+        .text(),
+    );
+    // Just before it says that it has ended.
+    dies(&ec2, &other, &format!("{}:before", text.lines().count()));
+    ec2.run(&other)
+        .exits(0)
+        .says("nothing but its leases and its journal");
+    let listed = ec2.qib(["runs", "ls", "--json"]).exits(0);
+    assert!(
+        listed.stdout.contains("swept") && !listed.stdout.contains("dead"),
+        "{listed}"
+    );
+}
+
+#[test]
 fn a_run_in_line_takes_over_from_one_that_is_killed_with_the_address() {
     let ec2 = LocalEc2::new(Config::USUAL);
     let text = |name: &str, inline: &str| {

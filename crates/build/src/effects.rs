@@ -145,13 +145,19 @@ impl Effects {
             tries += 1;
             match result {
                 Ok(value) => return Ok(Made { number, value }),
-                Err(error) if error.kind == ErrorKind::Transient => {
+                Err(error) if error.kind == ErrorKind::Transient && tries < most => {
                     if let Some(value) = self.look(number, &mut find).await? {
                         return Ok(Made { number, value });
                     }
-                    if tries >= most {
+                }
+                Err(error) if error.kind == ErrorKind::Transient => {
+                    // The last try. What does not show now may show later: it is left open, and undo looks again.
+                    let found = undo::looked_for(self.clock.as_ref(), &mut find).await?;
+                    let Some(value) = found else {
                         return Err(error.into());
-                    }
+                    };
+                    self.journal.succeeded(number, value.outcome())?;
+                    return Ok(Made { number, value });
                 }
                 Err(error) => return Err(error.into()),
             }

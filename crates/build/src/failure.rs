@@ -197,6 +197,9 @@ impl StepError {
                 "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
             }
             Self::SeveralImagesMatch { .. } => "Narrow the filter, or say `pick: newest`.",
+            Self::OtherAccount { .. } => {
+                "Give the credentials that the run was begun with: `qib runs resume --profile PROFILE`."
+            }
             Self::NoCapacity { .. } => {
                 "Name more of them in launch.instance_types or launch.subnets, or try later."
             }

@@ -191,7 +191,8 @@ fn stop_held(dir: &Path) -> Result<bool, DaemonError> {
     Ok(true)
 }
 
-/// Ends the daemon of a folder and removes everything in the folder: instances, images, the account's key.
+/// Ends the daemon of a folder and removes everything in the folder but its settings: instances, images, the account's
+/// key, faults.
 ///
 /// # Errors
 /// If something cannot be removed.

@@ -23,7 +23,7 @@ pub enum LocalCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Removes all that is in it: instances, images, snapshots, everything.
+    /// Removes all that is in it: instances, images, snapshots, everything but its settings.
     Reset,
     /// Prints what points the AWS CLI and SDKs at it, starting it if need be: eval "$(qib local env)".
     Env,

@@ -208,3 +208,22 @@ fn a_journal_of_a_later_format_is_refused() {
         })
     );
 }
+
+#[test]
+fn the_local_ec2_is_the_same_on_another_port_and_aws_is_not_it() {
+    let at = |endpoint: Option<&str>| {
+        let mut record = opened();
+        if let Record::Opened { endpoint: of, .. } = &mut record {
+            *of = endpoint.map(str::to_owned);
+        }
+        let mut state = JournalState::default();
+        state.apply(&record).unwrap();
+        state.opened().unwrap().clone()
+    };
+    let local = at(Some("http://127.0.0.1:4592"));
+    assert!(local.is_at(Some("http://127.0.0.1:40001")));
+    assert!(!local.is_at(None));
+    assert!(!local.is_at(Some("https://ec2.example.com")));
+    assert!(at(None).is_at(None));
+    assert!(!at(None).is_at(Some("http://127.0.0.1:4592")));
+}
