@@ -5,7 +5,7 @@ use crate::failure::StepError;
 use crate::options::GuestEndpoint;
 use crate::steps::user_data_parts::{Ingredients, compose_parts};
 use cloud::Timestamp;
-use pipeline::model::{Address, Bind, ElasticIpChoice, HostKey, LoginKey, Provisioner, Stage};
+use pipeline::model::{Address, Bind, Cell, ElasticIpChoice, HostKey, LoginKey, Provisioner};
 use pipeline::template::RunFacts;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
@@ -29,7 +29,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
     problems
 }
 
-fn name_problem(loaded: &Loaded, stage: &Stage, now: Timestamp) -> Option<Problem> {
+fn name_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem> {
     let facts = RunFacts {
         run_id: Some(String::from("r-00000000")),
         run_time: Some(now),
@@ -46,7 +46,7 @@ fn name_problem(loaded: &Loaded, stage: &Stage, now: Timestamp) -> Option<Proble
 }
 
 /// No process can have a variable with a NUL byte in it.
-fn environment_problems(loaded: &Loaded, stage: &Stage) -> Vec<Problem> {
+fn environment_problems(loaded: &Loaded, stage: &Cell) -> Vec<Problem> {
     let mut problems = Vec::new();
     for provisioner in &stage.provision {
         let Provisioner::Run(run) = &provisioner.value else {
@@ -64,7 +64,7 @@ fn environment_problems(loaded: &Loaded, stage: &Stage) -> Vec<Problem> {
     problems
 }
 
-fn user_data_problem(loaded: &Loaded, stage: &Stage, now: Timestamp) -> Option<Problem> {
+fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem> {
     let users_part = stage.launch.user_data.as_ref()?;
     let generated = KeyPair::generate(KeyAlgorithm::EcdsaP256);
     let host_keys: Vec<Arc<KeyPair>> = match stage.connect.host_key.value {

@@ -1,6 +1,6 @@
 //! The order in which stages can be built.
 
-use crate::model::{Pipeline, Source, Stage, StageName};
+use crate::model::{Pipeline, Source, Cell, StageName};
 use std::collections::BTreeSet;
 
 /// A stage and the one that it waits for.
@@ -18,23 +18,23 @@ pub fn stage_order(pipeline: &Pipeline) -> Vec<StageOrder> {
     let mut order: Vec<StageOrder> = Vec::new();
     let mut done: BTreeSet<&StageName> = BTreeSet::new();
     loop {
-        let ready = |stage: &&Stage| {
-            !done.contains(&stage.name.value)
+        let ready = |stage: &&Cell| {
+            !done.contains(&stage.stage.value)
                 && starts_from(stage).is_none_or(|source| done.contains(source))
         };
         let Some(stage) = pipeline.stages.iter().find(ready) else {
             return order;
         };
-        done.insert(&stage.name.value);
+        done.insert(&stage.stage.value);
         order.push(StageOrder {
-            stage: stage.name.value.clone(),
+            stage: stage.stage.value.clone(),
             after: starts_from(stage).cloned(),
         });
     }
 }
 
 /// The stage whose image a stage starts from.
-pub(crate) fn starts_from(stage: &Stage) -> Option<&StageName> {
+pub(crate) fn starts_from(stage: &Cell) -> Option<&StageName> {
     match &stage.source.value {
         Source::Stage(name) => Some(&name.value),
         _ => None,

@@ -8,7 +8,7 @@ use crate::spec::CellSpec;
 use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
 use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
-use pipeline::model::{self, Cache, Stage};
+use pipeline::model::{self, Cache, Cell};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -57,10 +57,10 @@ pub struct Identified {
 }
 
 /// Hashes what decides the content of the stage's image.
-pub fn identify(stage: &Stage, source: &ImageId, venue: Venue) -> Result<Identified, StepError> {
+pub fn identify(stage: &Cell, source: &ImageId, venue: Venue) -> Result<Identified, StepError> {
     let inputs =
         StageInputs::collect(stage, &pipeline::Disk).map_err(|error| StepError::LocalFile {
-            path: format!("(a file of stage {})", stage.name.value),
+            path: format!("(a file of stage {})", stage.stage.value),
             reason: error.to_string(),
         })?;
     let source =
@@ -95,7 +95,7 @@ pub fn identify(stage: &Stage, source: &ImageId, venue: Venue) -> Result<Identif
 pub async fn look_up(
     region: &dyn Region,
     clock: &dyn Clock,
-    stage: &Stage,
+    stage: &Cell,
     identified: &Identified,
     options: &RunOptions,
 ) -> Result<CacheState, StepError> {
@@ -105,7 +105,7 @@ pub async fn look_up(
                 "the stage says `cache: false`",
             )));
         }
-        Cache::On { .. } if options.rebuild.contains(stage.name.as_str()) => {
+        Cache::On { .. } if options.rebuild.contains(stage.stage.as_str()) => {
             return Ok(CacheState::Miss(String::from("--rebuild asks for it")));
         }
         Cache::On { max_age } => max_age.map(|age| age.get()),
@@ -146,10 +146,10 @@ pub async fn look_up(
 /// Compares with the newest image of the stage, to say what changed.
 async fn why_missed(
     region: &dyn Region,
-    stage: &Stage,
+    stage: &Cell,
     identified: &Identified,
 ) -> Result<String, StepError> {
-    let earlier = own_images(region, &[(tag::STAGE, stage.name.as_str())]).await?;
+    let earlier = own_images(region, &[(tag::STAGE, stage.stage.as_str())]).await?;
     let Some(newest) = earlier
         .iter()
         .find(|image| image.tags.get(tag::CACHE_KEY).is_some())
@@ -199,7 +199,7 @@ pub async fn decide(
     region: &dyn Region,
     clock: &dyn Clock,
     images: &ImagePoller,
-    stage: &Stage,
+    stage: &Cell,
     source: &Image,
     options: &RunOptions,
     spec: &CellSpec,

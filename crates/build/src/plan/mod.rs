@@ -13,7 +13,7 @@ use crate::steps::candidates::find_subnets;
 use crate::steps::members;
 use cache::{CacheState, identify, look_up};
 use cloud::{Address, CallerIdentity, Image, Region};
-use pipeline::model::{Pipeline, Source, Stage, TimeSpan};
+use pipeline::model::{Cell, Pipeline, Source, TimeSpan};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -91,7 +91,7 @@ pub async fn plan(
         };
         let (row, image) =
             plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
-        known.insert(stage.name.to_string(), image);
+        known.insert(stage.stage.to_string(), image);
         rows.push(row);
     }
     Ok(Plan {
@@ -103,7 +103,7 @@ pub async fn plan(
 }
 
 async fn plan_stage(
-    stage: &Stage,
+    stage: &Cell,
     options: &RunOptions,
     ports: &Ports,
     region: &dyn Region,

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::names::CellName;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Commands, Pipeline, Provisioner, Source, Stage, TimeSpan};
+use pipeline::model::{Address, Cell, Commands, Pipeline, Provisioner, Source, TimeSpan};
 use std::time::Duration;
 
 /// Warns if the credentials may end before the run does. Those that a profile, SSO or a role hands out are renewed while
@@ -42,7 +42,7 @@ fn longest(pipeline: &Pipeline) -> Duration {
                 .map_or(Duration::ZERO, |(_, end)| *end),
             Source::ImageId(_) | Source::Filter { .. } => Duration::ZERO,
         };
-        ends.push((stage.name.as_str(), begins.saturating_add(of_stage(stage))));
+        ends.push((stage.stage.as_str(), begins.saturating_add(of_stage(stage))));
     }
     ends.into_iter()
         .map(|(_, end)| end)
@@ -50,7 +50,7 @@ fn longest(pipeline: &Pipeline) -> Duration {
         .unwrap_or_default()
 }
 
-fn of_stage(stage: &Stage) -> Duration {
+fn of_stage(stage: &Cell) -> Duration {
     let bind = match &stage.connect.address.value {
         Address::ElasticIp(elastic) => elastic.timeout.get(),
         Address::Public | Address::Private => Duration::ZERO,

@@ -16,7 +16,7 @@ use crate::steps::lease::{HeldLease, queue};
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
 use crate::way_in;
 use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Region, Tags};
-use pipeline::model::{Cache, Source, Stage};
+use pipeline::model::{Cache, Cell, Source};
 use std::sync::Arc;
 
 /// What a stage came to.
@@ -45,7 +45,7 @@ pub(super) enum StageOutcome {
 pub(super) async fn run_stage<'p>(
     run: Arc<RunContext>,
     region: Arc<dyn Region>,
-    stage: &'p Stage,
+    stage: &'p Cell,
     source: Option<Image>,
     identity: &CallerIdentity,
 ) -> (&'p str, StageOutcome) {
@@ -67,12 +67,12 @@ pub(super) async fn run_stage<'p>(
         },
         Err(failure) => after_failure(&context, failure, &progress).await,
     };
-    (stage.name.as_str(), outcome)
+    (stage.stage.as_str(), outcome)
 }
 
 async fn find_or_build(
     context: &CellContext,
-    stage: &Stage,
+    stage: &Cell,
     source: Option<Image>,
     identity: &CallerIdentity,
     progress: &Progress,
@@ -190,7 +190,7 @@ async fn build(
 /// been removed.
 async fn go_on(
     context: &CellContext,
-    stage: &Stage,
+    stage: &Cell,
     spec: &CellSpec,
     from: Ingredients<'_>,
     identified: &Identified,
@@ -290,11 +290,11 @@ fn reported(
 /// fails. Without the right to use SSM parameters both build.
 async fn building_lease(
     context: &CellContext,
-    stage: &Stage,
+    stage: &Cell,
     tags: &Tags,
 ) -> Result<Option<HeldLease>, StepError> {
     let forced =
-        stage.cache == Cache::Off || context.run().options.rebuild.contains(stage.name.as_str());
+        stage.cache == Cache::Off || context.run().options.rebuild.contains(stage.stage.as_str());
     let Some(key) = tags.get(tag::CACHE_KEY).filter(|_| !forced) else {
         return Ok(None);
     };

@@ -1,7 +1,7 @@
 //! The parts of a stage that decide its image's content.
 
 use crate::files::{FileKind, Files};
-use crate::model::{Commands, Provisioner, Run, Stage, Upload, UploadSource, Volume};
+use crate::model::{Commands, Provisioner, Run, Cell, Upload, UploadSource, Volume};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::io;
@@ -83,7 +83,7 @@ impl StageInputs {
     ///
     /// # Errors
     /// A file that cannot be read, with its path.
-    pub fn collect(stage: &Stage, files: &dyn Files) -> io::Result<Self> {
+    pub fn collect(stage: &Cell, files: &dyn Files) -> io::Result<Self> {
         let mut inputs = Vec::new();
         let mut volumes = Fields::default();
         volumes.list("launch", &stage.launch.volumes, volume);

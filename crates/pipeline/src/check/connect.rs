@@ -2,19 +2,19 @@
 
 use crate::Span;
 use crate::model::Located;
-use crate::model::{Address, Bind, HostKey, SshFrom, Stage, WaitCloudInit};
+use crate::model::{Address, Bind, HostKey, SshFrom, Cell, WaitCloudInit};
 use crate::problem::Fault;
 
 /// Where a key stands; of one that is left out, the stage's name is what there is to point at.
-fn place<T>(key: &Located<T>, stage: &Stage) -> Span {
+fn place<T>(key: &Located<T>, stage: &Cell) -> Span {
     if key.span == Span::START {
-        stage.name.span
+        stage.stage.span
     } else {
         key.span
     }
 }
 
-pub(super) fn check(stage: &Stage) -> Vec<Fault> {
+pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
     let (launch, connect) = (&stage.launch, &stage.connect);
     let (address, host_key) = (
@@ -51,7 +51,7 @@ pub(super) fn check(stage: &Stage) -> Vec<Fault> {
         let at = launch
             .security_groups
             .first()
-            .map_or(stage.name.span, |group| group.span);
+            .map_or(stage.stage.span, |group| group.span);
         faults.push(
             Fault::new(at, "`ssh_from` opens qib's own security group, and with `security_groups` there is none")
                 .hint("leave one of the two out"),

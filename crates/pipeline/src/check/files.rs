@@ -4,7 +4,7 @@ use crate::Span;
 use crate::decode::{Allows, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Stage, Upload, UploadSource,
+    Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Cell, Upload, UploadSource,
     UserDataFile,
 };
 use crate::problem::Fault;
@@ -34,7 +34,7 @@ pub(crate) fn read_files(
         faults: Vec::new(),
     };
     for stage in &mut pipeline.stages.0 {
-        let name = stage.name.value.as_str().to_owned();
+        let name = stage.stage.value.as_str().to_owned();
         reader.stage(
             stage,
             Scope {
@@ -47,7 +47,7 @@ pub(crate) fn read_files(
 }
 
 impl Reader<'_> {
-    fn stage(&mut self, stage: &mut Stage, scope: Scope<'_>) {
+    fn stage(&mut self, stage: &mut Cell, scope: Scope<'_>) {
         let recipe = &mut stage.recipe;
         if let Some(user_data) = &mut recipe.launch.user_data {
             self.user_data(user_data);

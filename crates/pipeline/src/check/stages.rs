@@ -1,6 +1,6 @@
 //! Stages among each other, and what stands in one.
 
-use crate::model::{Commands, Located, Pipeline, Provisioner, Source, Stage, StageName};
+use crate::model::{Commands, Located, Pipeline, Provisioner, Source, Cell, StageName};
 use crate::order::starts_from;
 use crate::problem::Fault;
 use crate::suggest::closest;
@@ -20,7 +20,7 @@ pub(super) fn sources(pipeline: &Pipeline) -> Vec<Fault> {
             && reported.is_disjoint(&cycle.iter().copied().collect())
         {
             let mut way: Vec<&str> = cycle.iter().map(|name| name.as_str()).collect();
-            way.push(stage.name.as_str());
+            way.push(stage.stage.as_str());
             let message = format!(
                 "stages start from each other in a circle: {}",
                 way.join(" ← ")
@@ -39,7 +39,7 @@ fn unknown(pipeline: &Pipeline, source: &Located<StageName>) -> Fault {
     let names: Vec<&str> = pipeline
         .stages
         .iter()
-        .map(|stage| stage.name.as_str())
+        .map(|stage| stage.stage.as_str())
         .collect();
     let fault = Fault::new(source.span, format!("there is no stage `{source}`"));
     match closest(source.as_str(), names.iter().copied()) {
@@ -49,11 +49,11 @@ fn unknown(pipeline: &Pipeline, source: &Located<StageName>) -> Fault {
 }
 
 /// The stages of the circle that a stage is part of.
-fn cycle<'p>(pipeline: &'p Pipeline, stage: &'p Stage) -> Option<Vec<&'p StageName>> {
-    let mut way = vec![&stage.name.value];
+fn cycle<'p>(pipeline: &'p Pipeline, stage: &'p Cell) -> Option<Vec<&'p StageName>> {
+    let mut way = vec![&stage.stage.value];
     let mut at = stage;
     while let Some(source) = starts_from(at) {
-        if *source == stage.name.value {
+        if *source == stage.stage.value {
             return Some(way);
         }
         if way.contains(&source) {
@@ -66,7 +66,7 @@ fn cycle<'p>(pipeline: &'p Pipeline, stage: &'p Stage) -> Option<Vec<&'p StageNa
 }
 
 /// What the types of one stage's values cannot say.
-pub(super) fn details(stage: &Stage) -> Vec<Fault> {
+pub(super) fn details(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
     if let Source::Filter { filter, .. } = &stage.source.value
         && filter.owners.is_empty()

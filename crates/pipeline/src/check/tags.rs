@@ -1,6 +1,6 @@
 //! Tags, by EC2's limits. (EC2 User Guide, "Tag your Amazon EC2 resources", Tag restrictions.)
 
-use crate::model::{Located, Stage, TagKey, Tags};
+use crate::model::{Located, Cell, TagKey, Tags};
 use crate::problem::Fault;
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ const MAX_TAGS: usize = 40;
 /// EC2 allows values of 256 characters.
 const MAX_VALUE: usize = 256;
 
-pub(super) fn check(stage: &Stage) -> Vec<Fault> {
+pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
     for tags in [&stage.tags, &stage.launch.tags, &stage.image.tags] {
         for (key, value) in tags {

@@ -30,7 +30,7 @@ pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
 pub use provision::{Commands, Need, Provisioner, Run, Upload, UploadSource};
 pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
 pub use spot::{FallBack, Spot, SpotOptions};
-pub use stage::{Cache, Recipe, Stage, Stages};
+pub use stage::{Cache, Cell, Recipe, Stages};
 pub use text::{
     AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HostName, ImageId,
     InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,

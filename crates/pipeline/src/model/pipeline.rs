@@ -1,6 +1,6 @@
 //! The pipeline as a whole.
 
-use super::{Located, PipelineName, Region, Stage, StageName, Stages, Variables};
+use super::{Cell, Located, PipelineName, Region, StageName, Stages, Variables};
 use crate::template::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -25,9 +25,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// The stage of that name.
-    pub fn stage(&self, name: &StageName) -> Option<&Stage> {
-        self.stages.iter().find(|stage| stage.name.value == *name)
+    /// The first cell of the stage of that name.
+    pub fn stage(&self, name: &StageName) -> Option<&Cell> {
+        self.stages.iter().find(|cell| cell.stage.value == *name)
+    }
+
+    /// The cells of the stage of that name.
+    pub fn cells_of<'p>(&'p self, name: &'p StageName) -> impl Iterator<Item = &'p Cell> {
+        self.stages.iter().filter(move |cell| cell.stage.value == *name)
     }
 }
 

@@ -1,35 +1,43 @@
-//! A stage: one image to make.
+//! Stages and their cells: the images to make.
 
-use super::{Connect, Image, Launch, Located, Provisioner, Source, StageName, Tags, TimeSpan};
+use super::{Connect, Image, Launch, Located, Provisioner, Region, Source, StageName, Tags, TimeSpan};
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
-/// One image to make: where it starts, how its instance is launched and reached, what is done to it, what it is
-/// called.
+/// One combination of a stage's matrix, with the values of that combination in place: one image to make. A stage
+/// without a matrix is one cell.
 #[derive(Clone, Debug)]
-pub struct Stage {
+pub struct Cell {
     /// The stage's name: its key under `stages`.
-    pub name: Located<StageName>,
-    /// What the stage says.
+    pub stage: Located<StageName>,
+    /// What tells the cell from the stage's others; none if the stage has no matrix.
+    pub name: Option<String>,
+    /// The value of each axis of the matrix; empty if there is none.
+    pub matrix: BTreeMap<String, String>,
+    /// What the stage says for this combination.
     pub recipe: Recipe,
 }
 
-impl Deref for Stage {
+impl Deref for Cell {
     type Target = Recipe;
     fn deref(&self) -> &Recipe {
         &self.recipe
     }
 }
 
-/// What one stage says.
+/// What one stage says: where it starts, how its instance is launched and reached, what is done to it, what the image is
+/// called.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Stage")]
 pub struct Recipe {
+    /// The region to build in; without it the pipeline's.
+    pub region: Option<Located<Region>>,
     /// The image that the stage starts from.
     pub source: Located<Source>,
     /// The instance to build on.
@@ -49,13 +57,13 @@ pub struct Recipe {
     pub cache: Cache,
 }
 
-/// The stages in the order of the file.
+/// The cells of all stages: stages in the order of the file, cells in the order of their matrix.
 #[derive(Clone, Debug)]
-pub struct Stages(pub Vec<Stage>);
+pub struct Stages(pub Vec<Cell>);
 
 impl Deref for Stages {
-    type Target = [Stage];
-    fn deref(&self) -> &[Stage] {
+    type Target = [Cell];
+    fn deref(&self) -> &[Cell] {
         &self.0
     }
 }
@@ -74,8 +82,10 @@ impl<'de> Deserialize<'de> for Stages {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Stages, A::Error> {
                 let mut stages = Vec::new();
                 while let Some(name) = map.next_key()? {
-                    stages.push(Stage {
-                        name,
+                    stages.push(Cell {
+                        stage: name,
+                        name: None,
+                        matrix: BTreeMap::new(),
                         recipe: map.next_value()?,
                     });
                 }

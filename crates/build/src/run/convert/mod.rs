@@ -1,0 +1,144 @@
+//! From the pipeline's model to what the steps need: run-time expressions filled in, types of the port.
+
+mod connect;
+mod image;
+mod launch;
+mod provision;
+mod volumes;
+
+use crate::failure::StepError;
+use crate::names::CellName;
+use crate::options::RunOptions;
+use crate::spec::CellSpec;
+use crate::steps::{CellContext, RunContext};
+use cloud::{CallerIdentity, Image, RegionName, Tags, Timestamp};
+use pipeline::model::{self, Cell};
+use pipeline::template::{RunFacts, SecretTemplate, Template};
+
+/// What stands for a run's id in a plan, where there is no run yet.
+const PLANNED_RUN: &str = "r-00000000";
+/// What stands for the source's id and name in a plan while it has to be built first.
+const PLANNED_SOURCE: &str = "(built first)";
+
+/// The name of a stage's only cell.
+pub(crate) fn cell_name(stage: &Cell, region: &RegionName) -> CellName {
+    CellName {
+        stage: stage.stage.to_string(),
+        cell: region.to_string(),
+    }
+}
+
+/// What run-time expressions of a stage may refer to.
+pub(crate) fn facts_for(
+    context: &CellContext,
+    identity: &CallerIdentity,
+    source: &Image,
+) -> RunFacts {
+    RunFacts {
+        run_id: Some(context.run_id().to_string()),
+        run_time: Some(context.run().started),
+        source_id: Some(source.image_id.to_string()),
+        source_name: Some(source.name.clone()),
+        account_id: Some(identity.account.to_string()),
+        region: Some(context.region().name().to_string()),
+        cell: Some(context.cell().cell.clone()),
+    }
+}
+
+/// The same for a plan: the run has no id yet, and the source may not be there yet.
+pub(crate) fn plan_facts(
+    now: Timestamp,
+    identity: &CallerIdentity,
+    options: &RunOptions,
+    stage: &Cell,
+    source: Option<&Image>,
+) -> RunFacts {
+    let planned = || String::from(PLANNED_SOURCE);
+    RunFacts {
+        run_id: Some(String::from(PLANNED_RUN)),
+        run_time: Some(now),
+        source_id: Some(source.map_or_else(planned, |image| image.image_id.to_string())),
+        source_name: Some(source.map_or_else(planned, |image| image.name.clone())),
+        account_id: Some(identity.account.to_string()),
+        region: Some(options.region.to_string()),
+        cell: Some(cell_name(stage, &options.region).cell),
+    }
+}
+
+/// What expressions outside of stages may refer to.
+pub(in crate::run) fn run_facts(context: &RunContext) -> RunFacts {
+    RunFacts {
+        run_id: Some(context.effects.run().to_string()),
+        run_time: Some(context.started),
+        region: Some(context.options.region.to_string()),
+        ..RunFacts::default()
+    }
+}
+
+/// `template` with its run-time expressions filled in.
+pub(in crate::run) fn rendered(
+    template: &Template,
+    field: &str,
+    facts: &RunFacts,
+) -> Result<String, StepError> {
+    template.render(facts).map_err(|error| StepError::Template {
+        field: field.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+fn rendered_secret(
+    template: &SecretTemplate,
+    field: &str,
+    facts: &RunFacts,
+) -> Result<String, StepError> {
+    template
+        .render(facts)
+        .map(|secret| secret.expose().to_owned())
+        .map_err(|error| StepError::Template {
+            field: field.to_owned(),
+            reason: error.to_string(),
+        })
+}
+
+fn rendered_tags(tags: &model::Tags, field: &str, facts: &RunFacts) -> Result<Tags, StepError> {
+    tags.iter()
+        .map(|(key, value)| {
+            Ok((
+                key.to_string(),
+                rendered(value, &format!("{field}.{key}"), facts)?,
+            ))
+        })
+        .collect()
+}
+
+/// The cell that `context` builds, from its stage.
+pub(in crate::run) fn cell_spec(
+    context: &CellContext,
+    stage: &Cell,
+    facts: &RunFacts,
+) -> Result<CellSpec, StepError> {
+    cell_spec_for(context.cell(), context.region().name(), stage, facts)
+}
+
+/// A cell from its stage.
+pub(crate) fn cell_spec_for(
+    cell: &CellName,
+    region: &RegionName,
+    stage: &Cell,
+    facts: &RunFacts,
+) -> Result<CellSpec, StepError> {
+    Ok(CellSpec {
+        cell: cell.clone(),
+        region: region.clone(),
+        launch: launch::launch(&stage.launch, facts)?,
+        connect: connect::connect(&stage.connect),
+        provision: stage
+            .provision
+            .iter()
+            .map(|entry| provision::provisioner(&entry.value, facts))
+            .collect::<Result<_, _>>()?,
+        image: image::image(&stage.image, facts)?,
+        tags: rendered_tags(&stage.tags, "tags", facts)?,
+    })
+}

@@ -1,0 +1,23 @@
+//! `volumes`, of `launch` and `image`.
+
+use cloud::{EbsVolume, VolumeType};
+use pipeline::model;
+
+pub(super) fn volumes(volumes: &[model::Volume]) -> Vec<EbsVolume> {
+    volumes
+        .iter()
+        .map(|volume| EbsVolume {
+            device: volume.device.to_string(),
+            size_gib: volume.size_gib.as_ref().map(|size| size.get()),
+            volume_type: volume.kind.map(|kind| VolumeType(kind.as_str().to_owned())),
+            iops: volume.iops.as_ref().map(|iops| iops.value),
+            throughput: volume
+                .throughput
+                .as_ref()
+                .map(|throughput| throughput.value),
+            encrypted: volume.encrypted,
+            kms_key_id: volume.kms_key_id.as_ref().map(ToString::to_string),
+            delete_on_termination: Some(volume.delete_on_termination),
+        })
+        .collect()
+}
