@@ -92,6 +92,10 @@ async fn main() -> Outcome<()> {
     println!("key twice: {:?}", taken.map_err(|e| (e.kind, e.code)));
 
     let request = LaunchRequest {
+        left_out_devices: Vec::new(),
+        ipv6: false,
+        hosting: cloud::Hosting::default(),
+        metadata: cloud::MetadataOptions::default(),
         client_token: run.clone(),
         image_id: source.image_id.clone(),
         instance_type: "m5.xlarge".to_owned(),
@@ -105,6 +109,7 @@ async fn main() -> Outcome<()> {
         instance_profile: None,
         user_data: b"#!/bin/sh\necho walked\n".to_vec(),
         volumes: vec![EbsVolume {
+            snapshot_id: None,
             device: source.root_device.clone().ok_or("no root device")?,
             size_gib: Some(50),
             volume_type: Some(VolumeType("gp3".to_owned())),
@@ -188,6 +193,7 @@ async fn main() -> Outcome<()> {
     region.delete_security_group(&group).await?;
     region.delete_security_group(&group).await?;
     let request = ImageRequest {
+        left_out_devices: Vec::new(),
         instance_id: instance.clone(),
         capture: Capture::Stopped,
         name: run.clone(),
@@ -226,10 +232,17 @@ async fn main() -> Outcome<()> {
             &Tags::new().with("qib:complete", "yes"),
         )
         .await?;
-    let accounts = [AccountId::from("111111111111")];
-    region.share_image(&image, &accounts).await?;
+    let shared = Permissions {
+        accounts: [AccountId::from("111111111111")].into(),
+        ..Permissions::default()
+    };
+    region
+        .change_image_permissions(&image, Grant::Add, &shared)
+        .await?;
     for snapshot in &made.snapshots {
-        region.share_snapshot(snapshot, &accounts).await?;
+        region
+            .change_snapshot_permissions(snapshot, Grant::Add, &shared)
+            .await?;
         println!(
             "snapshot in use: {:?}",
             region

@@ -33,6 +33,30 @@ fn number(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
+/// The EBS volumes of an image as EC2 answers them; instance store and devices that are left out are none.
+pub(crate) fn volumes(mappings: &[BlockDeviceMapping]) -> Vec<EbsVolume> {
+    let ebs = mappings
+        .iter()
+        .filter_map(|mapping| Some((mapping.device_name()?, mapping.ebs()?)));
+    ebs.map(|(device, ebs)| {
+        let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
+        EbsVolume {
+            device: device.to_owned(),
+            size_gib: number(ebs.volume_size()),
+            volume_type: ebs
+                .volume_type()
+                .map(|kind| cloud::VolumeType(kind.as_str().to_owned())),
+            iops: number(ebs.iops()),
+            throughput: number(ebs.throughput()),
+            encrypted: ebs.encrypted(),
+            kms_key_id: ebs.kms_key_id().map(str::to_owned),
+            delete_on_termination: ebs.delete_on_termination(),
+            snapshot_id: ebs.snapshot_id().map(SnapshotId::from),
+        }
+    })
+    .collect()
+}
+
 /// The snapshots behind an image.
 pub(crate) fn snapshots(mappings: &[BlockDeviceMapping]) -> Vec<SnapshotId> {
     mappings
@@ -49,6 +73,7 @@ mod tests {
     #[test]
     fn what_is_not_given_is_not_sent() {
         let volume = EbsVolume {
+            snapshot_id: None,
             device: "/dev/sda1".to_owned(),
             size_gib: Some(50),
             volume_type: Some(PortVolumeType("gp3".to_owned())),

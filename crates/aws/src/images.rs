@@ -51,6 +51,20 @@ fn image(answered: &types::Image) -> std::result::Result<Image, BadAnswer> {
         root_device: answered.root_device_name().map(str::to_owned),
         snapshots: block_devices::snapshots(answered.block_device_mappings()),
         tags: tagging::tags(answered.tags()),
+        deprecated: answered
+            .deprecation_time()
+            .and_then(|time| time.parse().ok()),
+        // `enabled`, `enabled-with-cooldown` or `disabled`.
+        protected: answered
+            .deregistration_protection()
+            .is_some_and(|protection| protection.starts_with("enabled")),
+        public: answered.public().unwrap_or(false),
+        boot_mode: answered.boot_mode().map(|mode| mode.as_str().to_owned()),
+        virtualization: answered
+            .virtualization_type()
+            .map(|kind| kind.as_str().to_owned())
+            .unwrap_or_default(),
+        volumes: block_devices::volumes(answered.block_device_mappings()),
     })
 }
 

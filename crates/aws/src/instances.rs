@@ -52,6 +52,15 @@ pub(crate) fn instance(answered: &types::Instance) -> std::result::Result<Instan
         image_id: answered.image_id().map(ImageId::from),
         public_ip: parsed(answered.public_ip_address(), "ipAddress")?,
         private_ip: parsed(answered.private_ip_address(), "privateIpAddress")?,
+        ipv6: parsed(answered.ipv6_address(), "ipv6Address")?,
+        instance_type: answered
+            .instance_type()
+            .map(|kind| kind.as_str().to_owned())
+            .unwrap_or_default(),
+        availability_zone: answered
+            .placement()
+            .and_then(|placement| placement.availability_zone())
+            .map(cloud::AvailabilityZone::from),
         vpc_id: answered.vpc_id().map(VpcId::from),
         security_groups: answered
             .security_groups()

@@ -75,6 +75,10 @@ fn parameter(
     Ok(Parameter {
         name: required(answered.name(), "Name")?.to_owned(),
         value: required(answered.value(), "Value")?.to_owned(),
+        kind: match answered.data_type() {
+            Some("aws:ec2:image") => cloud::ParameterKind::Image,
+            _ => cloud::ParameterKind::Text,
+        },
         version: answered.version(),
         // The date has whole seconds: what was written in the same one seems to lie ahead of it, and is new.
         age: cloud::clock::between(written, answered_at),

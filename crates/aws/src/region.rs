@@ -63,7 +63,14 @@ impl Region for AwsRegion {
             .await
     }
 
-    async fn share_image(&self, image: &ImageId, accounts: &[AccountId]) -> Result<()> {
+    async fn change_image_permissions(
+        &self,
+        image: &ImageId,
+        _grant: Grant,
+        permissions: &Permissions,
+    ) -> Result<()> {
+        let accounts: Vec<_> = permissions.accounts.iter().cloned().collect();
+        let accounts = accounts.as_slice();
         self.credentials
             .sign(images::share(&self.ec2, image, accounts))
             .await
@@ -81,7 +88,14 @@ impl Region for AwsRegion {
             .await
     }
 
-    async fn share_snapshot(&self, snapshot: &SnapshotId, accounts: &[AccountId]) -> Result<()> {
+    async fn change_snapshot_permissions(
+        &self,
+        snapshot: &SnapshotId,
+        _grant: Grant,
+        permissions: &Permissions,
+    ) -> Result<()> {
+        let accounts: Vec<_> = permissions.accounts.iter().cloned().collect();
+        let accounts = accounts.as_slice();
         self.credentials
             .sign(snapshots::share(&self.ec2, snapshot, accounts))
             .await

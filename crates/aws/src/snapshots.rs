@@ -45,6 +45,10 @@ fn snapshot(answered: &types::Snapshot) -> std::result::Result<Snapshot, BadAnsw
         },
         progress_percent: percent(answered.progress().unwrap_or_default()),
         description: answered.description().unwrap_or_default().to_owned(),
+        volume_gib: answered
+            .volume_size()
+            .and_then(|size| u32::try_from(size).ok())
+            .unwrap_or_default(),
         started: answered.start_time().and_then(moment),
         tags: tagging::tags(answered.tags()),
     })

@@ -34,6 +34,12 @@ fn subnet(answered: &types::Subnet) -> std::result::Result<Subnet, BadAnswer> {
         )?),
         default_for_zone: answered.default_for_az().unwrap_or(false),
         maps_public_ip: answered.map_public_ip_on_launch().unwrap_or(false),
+        free_addresses: answered
+            .available_ip_address_count()
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or_default(),
+        ipv6: !answered.ipv6_cidr_block_association_set().is_empty(),
+        tags: crate::tagging::tags(answered.tags()),
     })
 }
 

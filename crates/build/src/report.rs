@@ -3,6 +3,7 @@
 use crate::journal::RunStatus;
 use crate::names::RunId;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// An image that the run made or reused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +22,60 @@ pub struct ReportedImage {
     pub cached: bool,
     /// Provisioners that a rehearsal skipped.
     pub skipped: Vec<String>,
+    /// The value of each axis of the cell's matrix.
+    pub matrix: BTreeMap<String, String>,
+    /// The image it was built from; none if that cannot be told any more.
+    pub source_image: Option<String>,
+    /// The snapshots behind it.
+    pub snapshots: Vec<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// The image in other regions, in the order of their names.
+    pub copies: Vec<ReportedCopy>,
+}
+
+/// A copy of an image in another region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedCopy {
+    /// Where.
+    pub region: String,
+    /// Its id; none if it could not be made.
+    pub image_id: Option<String>,
+    /// The snapshots behind it.
+    pub snapshots: Vec<String>,
+    /// Why it could not be made, or not be finished.
+    pub error: Option<String>,
+}
+
+/// One step of one cell, or one of its provisioners, as JUnit and estimates need it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReportedStep {
+    /// The stage.
+    pub stage: String,
+    /// The cell within it.
+    pub cell: String,
+    /// The step, by name.
+    pub step: String,
+    /// The provisioner, if it is one.
+    pub provisioner: Option<String>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// What it came to.
+    pub outcome: StepOutcome,
+    /// Why it failed or was skipped.
+    pub reason: Option<String>,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepOutcome {
+    /// It was done.
+    Passed,
+    /// It failed.
+    Failed,
+    /// It was left out.
+    Skipped,
 }
 
 /// Something in the account that the run did not remove.
@@ -75,7 +130,7 @@ pub struct ReportedFailure {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// `succeeded`, `failed`, `interrupted` or `left-behind`.
     pub status: &'static str,
@@ -91,6 +146,9 @@ pub struct Report {
     pub ways_in: Vec<WayIn>,
     /// What stays although it should not.
     pub left_behind: Vec<LeftResource>,
+    /// Every step, in the order they ended.
+    #[serde(skip)]
+    pub steps: Vec<ReportedStep>,
     /// How the process is to exit.
     #[serde(skip)]
     pub exit: ExitCode,

@@ -183,6 +183,10 @@ fn elastic() -> AddressSpec {
 
 fn launch_request() -> LaunchRequest {
     LaunchRequest {
+        left_out_devices: Vec::new(),
+        ipv6: false,
+        hosting: cloud::Hosting::default(),
+        metadata: cloud::MetadataOptions::default(),
         client_token: "token".into(),
         image_id: "ami-source".into(),
         instance_type: "t3.small".into(),
@@ -206,6 +210,12 @@ fn launch_request() -> LaunchRequest {
 
 fn source() -> Image {
     Image {
+        deprecated: None,
+        protected: false,
+        public: false,
+        boot_mode: None,
+        virtualization: "hvm".into(),
+        volumes: Vec::new(),
         image_id: "ami-source".into(),
         name: "source".into(),
         description: String::new(),

@@ -47,6 +47,7 @@ impl Store {
             .map(|(name, stored)| Parameter {
                 name: name.clone(),
                 value: String::new(),
+                kind: cloud::ParameterKind::Text,
                 version: stored.version,
                 age: Duration::from_millis(u64::try_from(self.now - stored.written).unwrap()),
             })

@@ -109,6 +109,10 @@ struct Kept {
 async fn kept() -> Kept {
     let account = FakeAccount::new();
     let request = LaunchRequest {
+        left_out_devices: Vec::new(),
+        ipv6: false,
+        hosting: cloud::Hosting::default(),
+        metadata: cloud::MetadataOptions::default(),
         client_token: "token".into(),
         image_id: "ami-source".into(),
         instance_type: "t3.small".into(),

@@ -119,6 +119,12 @@ impl World {
             let mut store = account.store();
             store.clock = Some(Arc::new(clock.clone()));
             let source = Image {
+                deprecated: None,
+                protected: false,
+                public: false,
+                boot_mode: None,
+                virtualization: "hvm".into(),
+                volumes: Vec::new(),
                 image_id: "ami-1source".into(),
                 name: "source".into(),
                 description: String::new(),
@@ -168,6 +174,9 @@ impl World {
     fn occupy(&self, allocation: &str, instance: &str, tags: Tags) {
         let mut store = self.account.store();
         let occupant = Instance {
+            availability_zone: None,
+            instance_type: "t3.micro".into(),
+            ipv6: None,
             instance_id: instance.into(),
             state: InstanceState::Running,
             state_reason: None,

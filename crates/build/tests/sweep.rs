@@ -43,6 +43,9 @@ fn tags() -> Tags {
 
 fn instance(id: &str, tags: Tags) -> Instance {
     Instance {
+        availability_zone: None,
+        instance_type: "t3.micro".into(),
+        ipv6: None,
         instance_id: id.into(),
         state: InstanceState::Running,
         state_reason: None,
@@ -60,6 +63,12 @@ fn instance(id: &str, tags: Tags) -> Instance {
 
 fn image(id: &str, tags: Tags) -> Image {
     Image {
+        deprecated: None,
+        protected: false,
+        public: false,
+        boot_mode: None,
+        virtualization: "hvm".into(),
+        volumes: Vec::new(),
         image_id: id.into(),
         name: format!("image {id}"),
         description: String::new(),
@@ -76,6 +85,7 @@ fn image(id: &str, tags: Tags) -> Image {
 
 fn snapshot(id: &str, tags: Tags) -> Snapshot {
     Snapshot {
+        volume_gib: 8,
         snapshot_id: id.into(),
         state: SnapshotState::Completed,
         progress_percent: 100,

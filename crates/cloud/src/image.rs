@@ -1,6 +1,7 @@
 //! Images and the snapshots behind them.
 
 use crate::{AccountId, EbsVolume, ImageId, InstanceId, SnapshotId, Tags, Timestamp, VolumeId};
+use std::collections::BTreeSet;
 
 /// An image's state, in EC2's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,18 @@ pub struct Image {
     pub snapshots: Vec<SnapshotId>,
     /// Its tags.
     pub tags: Tags,
+    /// When it is deprecated: from then on EC2 shows it to its owner only. None if it never is.
+    pub deprecated: Option<Timestamp>,
+    /// Whether it refuses to be deregistered (`deregistrationProtection`).
+    pub protected: bool,
+    /// Whether everyone may launch it.
+    pub public: bool,
+    /// How it boots, in EC2's words (`legacy-bios`, `uefi`, `uefi-preferred`); none if it does not say.
+    pub boot_mode: Option<String>,
+    /// How it is virtualised, in EC2's words: `hvm` or `paravirtual`.
+    pub virtualization: String,
+    /// Its block devices as EC2 has them.
+    pub volumes: Vec<EbsVolume>,
 }
 
 /// Which images to describe. Every given part must hold.
@@ -78,10 +91,171 @@ pub struct ImageRequest {
     pub description: String,
     /// Volumes of the image that differ from the instance's.
     pub volumes: Vec<EbsVolume>,
+    /// Devices of the instance that the image leaves out (`NoDevice`).
+    pub left_out_devices: Vec<String>,
     /// Tags of the image, given in the same call.
     pub image_tags: Tags,
     /// Tags of each snapshot, given in the same call.
     pub snapshot_tags: Tags,
+}
+
+/// What RegisterImage is to make of snapshots: the way to an image with properties that CreateImage cannot give.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterRequest {
+    /// The image's name.
+    pub name: String,
+    /// The image's description; may be empty.
+    pub description: String,
+    /// `x86_64`, `arm64` …
+    pub architecture: String,
+    /// `hvm` or `paravirtual`.
+    pub virtualization: String,
+    /// The device that holds the root file system.
+    pub root_device: String,
+    /// The block devices, each with the snapshot it is made from unless it begins empty.
+    pub volumes: Vec<EbsVolume>,
+    /// `legacy-bios`, `uefi` or `uefi-preferred`.
+    pub boot_mode: Option<String>,
+    /// `v2.0`.
+    pub tpm: Option<String>,
+    /// The UEFI variable store, base64.
+    pub uefi_data: Option<String>,
+    /// Whether instances of it speak IMDSv2 only (`ImdsSupport=v2.0`).
+    pub imds_v2: bool,
+    /// Whether it has enhanced networking with ENA.
+    pub ena: Option<bool>,
+    /// Whether it has enhanced networking with the Intel 82599 VF interface (`simple`).
+    pub sriov: bool,
+    /// Tags of the image, given in the same call.
+    pub image_tags: Tags,
+}
+
+/// What CreateSnapshots is to make: a snapshot of each volume of an instance at one point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotsRequest {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// What each snapshot's description says.
+    pub description: String,
+    /// Tags of each snapshot, given in the same call.
+    pub tags: Tags,
+}
+
+/// A snapshot of a volume that belongs to an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeSnapshot {
+    /// The snapshot.
+    pub snapshot_id: SnapshotId,
+    /// The volume it was made of.
+    pub volume_id: VolumeId,
+}
+
+/// What CopyImage is to make. The call goes to the region that the copy is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyRequest {
+    /// The same token with the same parameters copies nothing twice: at most 64 ASCII characters.
+    pub client_token: String,
+    /// Where the image is.
+    pub source_region: crate::RegionName,
+    /// The image.
+    pub source_image: ImageId,
+    /// The copy's name.
+    pub name: String,
+    /// The copy's description; may be empty.
+    pub description: String,
+    /// Whether the copy's snapshots are encrypted; encrypted ones always stay so.
+    pub encrypted: bool,
+    /// The KMS key of the destination's region to encrypt them with; none for the account's own EBS key.
+    pub kms_key_id: Option<String>,
+    /// Tags of the copy, given in the same call.
+    pub image_tags: Tags,
+    /// Tags of each of its snapshots, given in the same call.
+    pub snapshot_tags: Tags,
+}
+
+/// Who may use an image or a snapshot besides its owner.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LaunchPermission.html>
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// Whether everyone may.
+    pub public: bool,
+    /// Accounts.
+    pub accounts: BTreeSet<AccountId>,
+    /// ARNs of organisations. Snapshots cannot be shared so.
+    pub organizations: BTreeSet<String>,
+    /// ARNs of organisational units. Snapshots cannot be shared so.
+    pub organizational_units: BTreeSet<String>,
+}
+
+impl Permissions {
+    /// Whether nobody but the owner may.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What of `self` is not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self {
+            public: self.public && !other.public,
+            accounts: self.accounts.difference(&other.accounts).cloned().collect(),
+            organizations: self
+                .organizations
+                .difference(&other.organizations)
+                .cloned()
+                .collect(),
+            organizational_units: self
+                .organizational_units
+                .difference(&other.organizational_units)
+                .cloned()
+                .collect(),
+        }
+    }
+}
+
+/// Whether permissions are given or taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// They are added to what there is.
+    Add,
+    /// They are taken away.
+    Remove,
+}
+
+/// Whether an image refuses to be deregistered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeregistrationProtection {
+    /// It does not.
+    Off,
+    /// It does, and for 24 hours after the protection was taken off if there is a cooldown.
+    On {
+        /// Whether there is a cooldown.
+        cooldown: bool,
+    },
+}
+
+/// Whether an account lets images or snapshots be shared with everyone in a region
+/// (GetImageBlockPublicAccessState, GetSnapshotBlockPublicAccessState).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicSharing {
+    /// It does.
+    Allowed,
+    /// New public sharing is refused.
+    Blocked,
+}
+
+/// An image that a launch template's version starts instances from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchTemplateImage {
+    /// The template: `lt-…`.
+    pub template_id: String,
+    /// The template's name.
+    pub template_name: String,
+    /// The version.
+    pub version: i64,
+    /// The image.
+    pub image_id: ImageId,
 }
 
 /// A snapshot's state, in EC2's words.
@@ -106,6 +280,8 @@ pub struct Snapshot {
     pub progress_percent: u8,
     /// Its description, which names the image it was made for.
     pub description: String,
+    /// The size of the volume it was made of, in GiB.
+    pub volume_gib: u32,
     /// When it was begun; none if EC2 does not say.
     pub started: Option<Timestamp>,
     /// Its tags.

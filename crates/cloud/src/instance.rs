@@ -1,10 +1,10 @@
 //! Instances and how they are launched.
 
 use crate::{
-    AvailabilityZone, ImageId, InstanceId, SecurityGroupId, SubnetId, TagSpecification, Tags,
-    Timestamp, VpcId,
+    AvailabilityZone, ImageId, InstanceId, SecurityGroupId, SnapshotId, SubnetId, TagSpecification,
+    Tags, Timestamp, VpcId,
 };
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An instance's state, in EC2's words.
 ///
@@ -63,6 +63,12 @@ pub struct Instance {
     pub public_ip: Option<Ipv4Addr>,
     /// Its private address.
     pub private_ip: Option<Ipv4Addr>,
+    /// Its first IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// What it is, such as `m5.xlarge`.
+    pub instance_type: String,
+    /// Where it is.
+    pub availability_zone: Option<AvailabilityZone>,
     /// Its VPC.
     pub vpc_id: Option<VpcId>,
     /// Its groups.
@@ -112,7 +118,7 @@ pub struct InstanceFilter {
 pub struct VolumeType(pub String);
 
 /// One EBS volume of an instance or an image. A part that is none keeps what the source image says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EbsVolume {
     /// The device it is attached as, such as `/dev/sda1`.
     pub device: String,
@@ -130,6 +136,8 @@ pub struct EbsVolume {
     pub kms_key_id: Option<String>,
     /// Whether it goes with the instance.
     pub delete_on_termination: Option<bool>,
+    /// The snapshot that it is made from; none for the source image's, or an empty volume.
+    pub snapshot_id: Option<SnapshotId>,
 }
 
 /// Where an instance is launched.
@@ -175,4 +183,91 @@ pub struct LaunchRequest {
     pub guest_shutdown: GuestShutdown,
     /// Tags of the instance and what comes with it.
     pub tags: TagSpecification,
+    /// Devices of the image that the instance leaves out (`NoDevice`).
+    pub left_out_devices: Vec<String>,
+    /// Whether it gets an IPv6 address.
+    pub ipv6: bool,
+    /// What of the machine and its neighbourhood is not left to EC2.
+    pub hosting: Hosting,
+    /// How the instance metadata service answers.
+    pub metadata: MetadataOptions,
+}
+
+/// What of the machine and its neighbourhood is not left to EC2. A part that is none is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosting {
+    /// Which capacity reservation is used.
+    pub capacity_reservation: Option<CapacityReservation>,
+    /// `default`, `dedicated` or `host`.
+    pub tenancy: Option<String>,
+    /// The dedicated host: `h-…`.
+    pub host_id: Option<String>,
+    /// The ARN of a host resource group.
+    pub host_resource_group: Option<String>,
+    /// The placement group's name.
+    pub placement_group: Option<String>,
+    /// Whether a burstable instance may spend more than its credits: `standard` or `unlimited`.
+    pub cpu_credits: Option<String>,
+}
+
+/// Which capacity reservation an instance uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CapacityReservation {
+    /// Any open one that fits.
+    Open,
+    /// None.
+    None,
+    /// This one: `cr-…`.
+    Id(String),
+    /// One of this group's, by the resource group's ARN.
+    Group(String),
+}
+
+/// How the instance metadata service answers. IMDSv2's token is always required.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceMetadataOptionsRequest.html>
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataOptions {
+    /// How many network hops an answer may take, 1 to 64; none leaves the account's or image's default.
+    pub hop_limit: Option<u8>,
+    /// Whether the instance sees its own tags.
+    pub instance_tags: Option<bool>,
+}
+
+/// A kind of machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceTypeDescription {
+    /// Its name, such as `m5.xlarge`.
+    pub name: String,
+    /// Architectures, in EC2's words.
+    pub architectures: Vec<String>,
+    /// Virtualisations, in EC2's words.
+    pub virtualizations: Vec<String>,
+    /// Boot modes, in EC2's words.
+    pub boot_modes: Vec<String>,
+    /// How many virtual processors it has by default: what the quotas count.
+    pub vcpus: u32,
+    /// Whether it runs on the Nitro system.
+    pub nitro: bool,
+    /// Whether its processor credits can be configured (T types).
+    pub burstable: bool,
+    /// Whether it can be a spot instance.
+    pub spot: bool,
+}
+
+/// A kind of machine and a zone that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offering {
+    /// The machine, such as `m5.xlarge`.
+    pub instance_type: String,
+    /// The zone.
+    pub availability_zone: AvailabilityZone,
+}
+
+/// Enhanced networking of an instance, which its image takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnhancedNetworking {
+    /// ENA on or off; none leaves it as it is.
+    pub ena: Option<bool>,
+    /// Whether the Intel 82599 VF interface is turned on (`sriovNetSupport=simple`); it cannot be turned off.
+    pub sriov: bool,
 }

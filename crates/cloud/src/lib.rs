@@ -16,8 +16,10 @@ pub mod address;
 pub mod clock;
 pub mod credentials;
 pub mod error;
+pub mod identity;
 pub mod ids;
 pub mod image;
+pub mod inquiry;
 pub mod instance;
 pub mod key_pair;
 pub mod network;
@@ -30,16 +32,21 @@ pub mod wait;
 pub use address::{Address, AddressBinding, AddressFilter};
 pub use clock::{Clock, Timestamp};
 pub use error::{CloudError, ErrorKind};
+pub use identity::{Iam, InstanceProfile, Role, Simulated};
 pub use ids::*;
 pub use image::{
-    Capture, Image, ImageFilter, ImageRequest, ImageState, Snapshot, SnapshotState, Volume,
+    Capture, CopyRequest, DeregistrationProtection, Grant, Image, ImageFilter, ImageRequest,
+    ImageState, LaunchTemplateImage, Permissions, PublicSharing, RegisterRequest, Snapshot,
+    SnapshotState, SnapshotsRequest, Volume, VolumeSnapshot,
 };
+pub use inquiry::{DryRun, KmsKey, Quota, Verdict};
 pub use instance::{
-    EbsVolume, GuestShutdown, Instance, InstanceFilter, InstanceState, LaunchRequest, Placement,
-    Purchase, VolumeType,
+    CapacityReservation, EbsVolume, EnhancedNetworking, GuestShutdown, Hosting, Instance,
+    InstanceFilter, InstanceState, InstanceTypeDescription, LaunchRequest, MetadataOptions,
+    Offering, Placement, Purchase, VolumeType,
 };
 pub use key_pair::KeyPairDescription;
-pub use network::{IngressRule, SecurityGroup, Subnet};
-pub use parameter::{Depth, Parameter, ParameterWrite};
+pub use network::{IngressRule, OptIn, RegionDescription, SecurityGroup, Subnet, Vpc};
+pub use parameter::{Depth, Parameter, ParameterKind, ParameterWrite};
 pub use port::{Account, CallerIdentity, Region};
 pub use tags::{TagSpecification, Tags};

@@ -9,11 +9,24 @@ pub struct Parameter {
     pub name: String,
     /// Its value.
     pub value: String,
+    /// What its value is.
+    pub kind: ParameterKind,
     /// Counts its writes; starts at 1.
     pub version: i64,
     /// How long ago it was last written, by the service's own clock at the moment of the answer: no two machines'
     /// clocks are compared.
     pub age: Duration,
+}
+
+/// What a parameter's value is (`DataType`).
+/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ParameterKind {
+    /// Any text.
+    #[default]
+    Text,
+    /// The id of an image (`aws:ec2:image`), which SSM checks, some time after the write.
+    Image,
 }
 
 /// How far down a read by path goes.

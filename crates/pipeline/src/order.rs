@@ -1,6 +1,6 @@
 //! The order in which stages can be built.
 
-use crate::model::{Pipeline, Source, Cell, StageName};
+use crate::model::{Cell, Pipeline, Source, StageName};
 use std::collections::BTreeSet;
 
 /// A stage and the one that it waits for.

@@ -3,8 +3,8 @@
 use crate::region;
 use crate::server::Answer;
 use cloud::{
-    AccountId, Capture, EbsVolume, ErrorKind, ImageFilter, ImageId, ImageRequest, ImageState,
-    InstanceId, Tags,
+    AccountId, Capture, EbsVolume, ErrorKind, Grant, ImageFilter, ImageId, ImageRequest,
+    ImageState, InstanceId, Permissions, Tags,
 };
 
 fn images(ids: &[&str], next: Option<&str>) -> Answer {
@@ -81,11 +81,13 @@ async fn an_image_is_made_without_a_reboot_and_with_its_tags() {
     )])
     .await;
     let request = ImageRequest {
+        left_out_devices: Vec::new(),
         instance_id: InstanceId::from("i-1"),
         capture: Capture::Stopped,
         name: "base-1".to_owned(),
         description: String::new(),
         volumes: vec![EbsVolume {
+            snapshot_id: None,
             device: "/dev/sda1".to_owned(),
             size_gib: None,
             volume_type: None,
@@ -125,6 +127,7 @@ async fn an_instance_that_cannot_be_stopped_is_rebooted_for_its_image() {
     )])
     .await;
     let request = ImageRequest {
+        left_out_devices: Vec::new(),
         instance_id: InstanceId::from("i-1"),
         capture: Capture::Rebooting,
         name: "base-1".to_owned(),
@@ -178,14 +181,24 @@ async fn an_image_is_shared_with_each_account() {
         "<ModifyImageAttributeResponse><return>true</return></ModifyImageAttributeResponse>",
     )])
     .await;
-    let accounts = [
-        AccountId::from("111111111111"),
-        AccountId::from("222222222222"),
-    ];
+    let accounts = Permissions {
+        accounts: [
+            AccountId::from("111111111111"),
+            AccountId::from("222222222222"),
+        ]
+        .into(),
+        ..Permissions::default()
+    };
     let image = ImageId::from("ami-1");
-    region.share_image(&image, &accounts).await.unwrap();
+    region
+        .change_image_permissions(&image, Grant::Add, &accounts)
+        .await
+        .unwrap();
     // With nobody nothing is sent: the server has no answer left.
-    region.share_image(&image, &[]).await.unwrap();
+    region
+        .change_image_permissions(&image, Grant::Add, &Permissions::default())
+        .await
+        .unwrap();
     server.only_request().assert_params(&[
         ("Action", "ModifyImageAttribute"),
         ("ImageId", "ami-1"),

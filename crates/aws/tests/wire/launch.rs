@@ -13,6 +13,10 @@ pub const ANSWER: &str = "<RunInstancesResponse><reservationId>r-1</reservationI
 
 pub fn request() -> LaunchRequest {
     LaunchRequest {
+        left_out_devices: Vec::new(),
+        ipv6: false,
+        hosting: cloud::Hosting::default(),
+        metadata: cloud::MetadataOptions::default(),
         client_token: "token-1".to_owned(),
         image_id: ImageId::from("ami-1"),
         instance_type: "m5.xlarge".to_owned(),
@@ -88,6 +92,7 @@ async fn the_most_that_is_sent() {
         instance_profile: Some("builder".to_owned()),
         user_data: b"#!/bin/sh\n\xff".to_vec(),
         volumes: vec![EbsVolume {
+            snapshot_id: None,
             device: "/dev/sda1".to_owned(),
             size_gib: Some(50),
             volume_type: Some(VolumeType("gp3".to_owned())),

@@ -2,7 +2,7 @@
 
 use crate::region;
 use crate::server::Answer;
-use cloud::{AccountId, SnapshotId, SnapshotState, Tags};
+use cloud::{AccountId, Grant, Permissions, SnapshotId, SnapshotState, Tags};
 
 #[tokio::test]
 async fn only_own_snapshots_are_listed() {
@@ -50,9 +50,13 @@ async fn a_snapshot_is_shared_with_each_account() {
     )])
     .await;
     region
-        .share_snapshot(
+        .change_snapshot_permissions(
             &SnapshotId::from("snap-1"),
-            &[AccountId::from("111111111111")],
+            Grant::Add,
+            &Permissions {
+                accounts: [AccountId::from("111111111111")].into(),
+                ..Permissions::default()
+            },
         )
         .await
         .unwrap();

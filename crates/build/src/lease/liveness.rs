@@ -194,6 +194,7 @@ mod tests {
         let parameter = |name: String, age| Parameter {
             name,
             value: String::new(),
+            kind: cloud::ParameterKind::Text,
             version: 1,
             age: Duration::from_secs(age),
         };

@@ -173,6 +173,7 @@ mod tests {
             .map(|(ticket, age)| Parameter {
                 name: ticket.parameter(&folder),
                 value: String::from("not JSON"),
+                kind: cloud::ParameterKind::Text,
                 version: 1,
                 age: Duration::from_secs(*age),
             })

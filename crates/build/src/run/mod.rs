@@ -300,6 +300,7 @@ fn never_begun(
         kept: Vec::new(),
         ways_in: Vec::new(),
         left_behind: Vec::new(),
+        steps: Vec::new(),
         exit,
     };
     ports.observer.observe(&Event::Finished(report.clone()));
@@ -406,6 +407,7 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
             kept: context.effects.kept(),
             ways_in: results.ways_in.clone(),
             left_behind,
+            steps: Vec::new(),
             exit,
         }
     };

@@ -283,6 +283,11 @@ fn reported(
         name: image.name.clone(),
         cached,
         skipped,
+        matrix: std::collections::BTreeMap::new(),
+        source_image: image.tags.get(tag::SOURCE_IMAGE).map(str::to_owned),
+        snapshots: image.snapshots.iter().map(ToString::to_string).collect(),
+        tags: image.tags.0.clone(),
+        copies: Vec::new(),
     }
 }
 
@@ -390,6 +395,11 @@ fn delivered_image(context: &CellContext) -> Option<ReportedImage> {
             name,
             cached: false,
             skipped: Vec::new(),
+            matrix: std::collections::BTreeMap::new(),
+            source_image: None,
+            snapshots: Vec::new(),
+            tags: std::collections::BTreeMap::new(),
+            copies: Vec::new(),
         })
 }
 

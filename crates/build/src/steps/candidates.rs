@@ -115,6 +115,9 @@ mod tests {
 
     fn subnet(id: &str, vpc: &str) -> Subnet {
         Subnet {
+            free_addresses: 250,
+            ipv6: false,
+            tags: cloud::Tags::new(),
             subnet_id: id.into(),
             vpc_id: vpc.into(),
             availability_zone: "us-east-2a".into(),

@@ -184,6 +184,7 @@ pub(super) async fn create_image(
         name: spec.image.name.clone(),
         description: spec.image.description.clone(),
         volumes: spec.image.volumes.clone(),
+        left_out_devices: Vec::new(),
         image_tags: tags,
         snapshot_tags,
     };

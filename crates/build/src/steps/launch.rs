@@ -63,6 +63,10 @@ pub(super) async fn launch(
             spot_max_price: candidate.spot_max_price.map(str::to_owned),
             // The dead-man timer in the guest shuts it down when nobody else has ended it.
             guest_shutdown: GuestShutdown::Terminate,
+            left_out_devices: Vec::new(),
+            ipv6: false,
+            hosting: cloud::Hosting::default(),
+            metadata: cloud::MetadataOptions::default(),
             tags: TagSpecification {
                 instance: instance_tags.clone(),
                 volume: tags.clone(),

@@ -6,7 +6,7 @@ use crate::failure::StepError;
 use crate::journal::Effect;
 use crate::names::tag;
 use crate::spec::ImageSpec;
-use cloud::{Image, Tags};
+use cloud::{Grant, Image, Permissions, Tags};
 
 /// Marks the image as complete. From here on it is part of the result: other runs may find and use it.
 pub(super) async fn complete(context: &CellContext, captured: &Captured) -> Result<(), StepError> {
@@ -43,13 +43,23 @@ pub(super) async fn share(
         image: id.clone(),
         accounts: accounts.iter().map(ToString::to_string).collect(),
     };
+    let permissions = Permissions {
+        accounts: accounts.iter().cloned().collect(),
+        ..Permissions::default()
+    };
     let call = async || {
         if spec.share_snapshots {
             for snapshot in &image.snapshots {
-                context.region().share_snapshot(snapshot, accounts).await?;
+                context
+                    .region()
+                    .change_snapshot_permissions(snapshot, Grant::Add, &permissions)
+                    .await?;
             }
         }
-        context.region().share_image(id, accounts).await
+        context
+            .region()
+            .change_image_permissions(id, Grant::Add, &permissions)
+            .await
     };
     let made = context.effects().set(context.cell(), effect, call).await;
     match made {

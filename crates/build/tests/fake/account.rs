@@ -164,6 +164,7 @@ fn shown(store: &Store, name: &str, written: &Written) -> Parameter {
         _ => Duration::ZERO,
     };
     Parameter {
+        kind: cloud::ParameterKind::Text,
         name: name.into(),
         value: written.value.clone(),
         version: written.version,
@@ -270,6 +271,7 @@ impl Region for FakeAccount {
         store.snapshots.insert(
             snapshot.to_string(),
             Snapshot {
+                volume_gib: 8,
                 snapshot_id: snapshot.clone(),
                 state: SnapshotState::Pending,
                 progress_percent: 50,
@@ -279,6 +281,12 @@ impl Region for FakeAccount {
             },
         );
         let image = Image {
+            deprecated: None,
+            protected: false,
+            public: false,
+            boot_mode: None,
+            virtualization: "hvm".into(),
+            volumes: Vec::new(),
             image_id: id.clone(),
             name: request.name.clone(),
             description: request.description.clone(),
@@ -302,11 +310,19 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
-    async fn share_image(&self, image: &ImageId, accounts: &[AccountId]) -> Result<(), CloudError> {
+    async fn change_image_permissions(
+        &self,
+        image: &ImageId,
+        _grant: Grant,
+        permissions: &Permissions,
+    ) -> Result<(), CloudError> {
         let fault = self.call("ModifyImageAttribute")?;
-        self.store()
-            .shared
-            .extend(accounts.iter().map(|account| format!("{image} {account}")));
+        self.store().shared.extend(
+            permissions
+                .accounts
+                .iter()
+                .map(|account| format!("{image} {account}")),
+        );
         lost((), fault)
     }
 
@@ -339,14 +355,16 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
-    async fn share_snapshot(
+    async fn change_snapshot_permissions(
         &self,
         snapshot: &SnapshotId,
-        accounts: &[AccountId],
+        _grant: Grant,
+        permissions: &Permissions,
     ) -> Result<(), CloudError> {
         let fault = self.call("ModifySnapshotAttribute")?;
         self.store().shared.extend(
-            accounts
+            permissions
+                .accounts
                 .iter()
                 .map(|account| format!("{snapshot} {account}")),
         );
@@ -366,6 +384,9 @@ impl Region for FakeAccount {
     async fn subnets(&self, _filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>, CloudError> {
         self.call("DescribeSubnets")?;
         Ok(vec![Subnet {
+            free_addresses: 250,
+            ipv6: false,
+            tags: Tags::new(),
             subnet_id: "subnet-1".into(),
             vpc_id: "vpc-1".into(),
             availability_zone: "us-east-2c".into(),
@@ -587,6 +608,9 @@ impl Region for FakeAccount {
         let known = self.store().tokens.get(&request.client_token).cloned();
         let id = known.unwrap_or_else(|| self.id("i"));
         let instance = Instance {
+            availability_zone: None,
+            instance_type: request.instance_type.clone(),
+            ipv6: None,
             instance_id: InstanceId::new(id.clone()),
             state: InstanceState::Pending,
             state_reason: None,

@@ -2,10 +2,11 @@
 
 use super::CallNature;
 use super::attempts::Attempts;
+use super::iam::RetryingIam;
 use super::region::RetryingRegion;
 use crate::clock::Clock;
 use crate::port::Result;
-use crate::{Account, CallerIdentity, Region, RegionName, Timestamp};
+use crate::{Account, CallerIdentity, Iam, Region, RegionName, Timestamp};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -42,6 +43,10 @@ impl Account for Retrying {
                 self.account.credentials_expiry()
             })
             .await
+    }
+
+    fn iam(&self) -> Arc<dyn Iam> {
+        Arc::new(RetryingIam::new(self.account.iam(), self.attempts.clone()))
     }
 
     fn region(&self, name: &RegionName) -> Arc<dyn Region> {

@@ -23,6 +23,8 @@
 mod account;
 mod attempts;
 mod budget;
+mod calls;
+mod iam;
 mod jitter;
 mod ledger;
 mod nature;

@@ -157,6 +157,10 @@ fn what_repeating_cannot_mend_is_not_repeated() {
 
 fn launch() -> LaunchRequest {
     LaunchRequest {
+        left_out_devices: Vec::new(),
+        ipv6: false,
+        hosting: Hosting::default(),
+        metadata: MetadataOptions::default(),
         client_token: "token".to_owned(),
         image_id: "ami-1".into(),
         instance_type: "m5.xlarge".to_owned(),
@@ -180,6 +184,7 @@ fn launch() -> LaunchRequest {
 
 fn capture() -> ImageRequest {
     ImageRequest {
+        left_out_devices: Vec::new(),
         instance_id: "i-1".into(),
         capture: Capture::Stopped,
         name: "image".to_owned(),
@@ -206,10 +211,14 @@ async fn every_call(account: &dyn Account) {
     let _ = region.images(&ImageFilter::default()).await;
     let _ = region.create_image(&capture()).await;
     let _ = region.deregister_image(&"ami-1".into()).await;
-    let _ = region.share_image(&"ami-1".into(), &[]).await;
+    let _ = region
+        .change_image_permissions(&"ami-1".into(), Grant::Add, &Permissions::default())
+        .await;
     let _ = region.snapshots(&[]).await;
     let _ = region.delete_snapshot(&"snap-1".into()).await;
-    let _ = region.share_snapshot(&"snap-1".into(), &[]).await;
+    let _ = region
+        .change_snapshot_permissions(&"snap-1".into(), Grant::Add, &Permissions::default())
+        .await;
     let _ = region.volumes(&[]).await;
     let _ = region.delete_volume(&"vol-1".into()).await;
     let _ = region.subnets(&[]).await;

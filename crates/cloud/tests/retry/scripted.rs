@@ -143,7 +143,7 @@ impl Region for Handle {
     async fn deregister_image(&self, _: &ImageId) -> Result<()> {
         self.0.call("DeregisterImage", ()).await
     }
-    async fn share_image(&self, _: &ImageId, _: &[AccountId]) -> Result<()> {
+    async fn change_image_permissions(&self, _: &ImageId, _: Grant, _: &Permissions) -> Result<()> {
         self.0.call("ModifyImageAttribute", ()).await
     }
     async fn snapshots(&self, _: Filters<'_>) -> Result<Vec<Snapshot>> {
@@ -152,7 +152,12 @@ impl Region for Handle {
     async fn delete_snapshot(&self, _: &SnapshotId) -> Result<()> {
         self.0.call("DeleteSnapshot", ()).await
     }
-    async fn share_snapshot(&self, _: &SnapshotId, _: &[AccountId]) -> Result<()> {
+    async fn change_snapshot_permissions(
+        &self,
+        _: &SnapshotId,
+        _: Grant,
+        _: &Permissions,
+    ) -> Result<()> {
         self.0.call("ModifySnapshotAttribute", ()).await
     }
     async fn volumes(&self, _: Filters<'_>) -> Result<Vec<Volume>> {
@@ -202,6 +207,9 @@ impl Region for Handle {
     }
     async fn run_instance(&self, _: &LaunchRequest) -> Result<Instance> {
         let instance = Instance {
+            availability_zone: None,
+            instance_type: "t3.micro".into(),
+            ipv6: None,
             instance_id: "i-1".into(),
             state: InstanceState::Pending,
             state_reason: None,

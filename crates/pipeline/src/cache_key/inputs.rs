@@ -1,7 +1,7 @@
 //! The parts of a stage that decide its image's content.
 
 use crate::files::{FileKind, Files};
-use crate::model::{Commands, Provisioner, Run, Cell, Upload, UploadSource, Volume};
+use crate::model::{Cell, Commands, Provisioner, Run, Upload, UploadSource, Volume};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::io;

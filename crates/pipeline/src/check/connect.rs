@@ -2,7 +2,7 @@
 
 use crate::Span;
 use crate::model::Located;
-use crate::model::{Address, Bind, HostKey, SshFrom, Cell, WaitCloudInit};
+use crate::model::{Address, Bind, Cell, HostKey, SshFrom, WaitCloudInit};
 use crate::problem::Fault;
 
 /// Where a key stands; of one that is left out, the stage's name is what there is to point at.

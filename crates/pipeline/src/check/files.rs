@@ -4,7 +4,7 @@ use crate::Span;
 use crate::decode::{Allows, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Cell, Upload, UploadSource,
+    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
     UserDataFile,
 };
 use crate::problem::Fault;

@@ -1,6 +1,6 @@
 //! Stages among each other, and what stands in one.
 
-use crate::model::{Commands, Located, Pipeline, Provisioner, Source, Cell, StageName};
+use crate::model::{Cell, Commands, Located, Pipeline, Provisioner, Source, StageName};
 use crate::order::starts_from;
 use crate::problem::Fault;
 use crate::suggest::closest;

@@ -1,6 +1,6 @@
 //! Tags, by EC2's limits. (EC2 User Guide, "Tag your Amazon EC2 resources", Tag restrictions.)
 
-use crate::model::{Located, Cell, TagKey, Tags};
+use crate::model::{Cell, Located, TagKey, Tags};
 use crate::problem::Fault;
 use std::collections::BTreeSet;
 

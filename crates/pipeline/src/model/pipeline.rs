@@ -32,7 +32,9 @@ impl Pipeline {
 
     /// The cells of the stage of that name.
     pub fn cells_of<'p>(&'p self, name: &'p StageName) -> impl Iterator<Item = &'p Cell> {
-        self.stages.iter().filter(move |cell| cell.stage.value == *name)
+        self.stages
+            .iter()
+            .filter(move |cell| cell.stage.value == *name)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Stages and their cells: the images to make.
 
-use super::{Connect, Image, Launch, Located, Provisioner, Region, Source, StageName, Tags, TimeSpan};
+use super::{
+    Connect, Image, Launch, Located, Provisioner, Region, Source, StageName, Tags, TimeSpan,
+};
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};

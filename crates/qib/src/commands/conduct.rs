@@ -234,6 +234,7 @@ impl Watched {
             kept: Vec::new(),
             ways_in: Vec::new(),
             left_behind,
+            steps: Vec::new(),
             exit,
         };
         self.screen.observe(&Event::Finished(report.clone()));

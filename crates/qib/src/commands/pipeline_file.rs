@@ -95,7 +95,7 @@ pub fn load(
         .pipeline
         .stages
         .iter()
-        .map(|stage| stage.name.to_string())
+        .map(|stage| stage.stage.to_string())
         .collect();
     match rebuild.iter().find(|name| !stages.contains(name)) {
         Some(unknown) => Err(CommandError::bad_input(format!(

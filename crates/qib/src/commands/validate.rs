@@ -55,7 +55,7 @@ impl Verdict {
                 .pipeline
                 .stages
                 .iter()
-                .map(|stage| stage.name.to_string())
+                .map(|stage| stage.stage.to_string())
                 .collect(),
             problems: Vec::new(),
         }

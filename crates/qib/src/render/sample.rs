@@ -3,8 +3,11 @@
 use async_trait::async_trait;
 use build::event::{Event, OutputStream, Step};
 use build::names::{CellName, RunId};
-use build::report::{ExitCode, LeftResource, Report, ReportedFailure, ReportedImage, WayIn};
+use build::report::{
+    ExitCode, LeftResource, Report, ReportedCopy, ReportedFailure, ReportedImage, WayIn,
+};
 use cloud::{Clock, Timestamp};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A clock that stands still at 12:34:56 UTC.
@@ -54,6 +57,16 @@ pub fn a_report() -> Report {
             name: "quay-base".into(),
             cached: true,
             skipped: vec!["harden".into()],
+            matrix: BTreeMap::from([("os".into(), "1404".into())]),
+            source_image: Some("ami-0fedcba9876543210".into()),
+            snapshots: vec!["snap-0123456789abcdef0".into()],
+            tags: BTreeMap::from([("Purpose".into(), "base".into())]),
+            copies: vec![ReportedCopy {
+                region: "us-west-2".into(),
+                image_id: Some("ami-00112233445566778".into()),
+                snapshots: vec!["snap-00112233445566778".into()],
+                error: None,
+            }],
         }],
         failures: vec![ReportedFailure {
             stage: "ocp".into(),
@@ -74,6 +87,7 @@ pub fn a_report() -> Report {
             host_fingerprints: vec!["SHA256:abc".into()],
         }],
         left_behind: vec![left("security-group", "sg-0bbb")],
+        steps: Vec::new(),
         exit: ExitCode::LeftBehind,
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn volumes(volumes: &[model::Volume]) -> Vec<EbsVolume> {
                 .map(|throughput| throughput.value),
             encrypted: volume.encrypted,
             kms_key_id: volume.kms_key_id.as_ref().map(ToString::to_string),
+            snapshot_id: None,
             delete_on_termination: Some(volume.delete_on_termination),
         })
         .collect()

@@ -252,6 +252,9 @@ impl AnAccount {
 
     fn observed(&self) -> Observed {
         let instances = self.instances.iter().enumerate().map(|(n, one)| Instance {
+            availability_zone: None,
+            instance_type: "t3.micro".into(),
+            ipv6: None,
             instance_id: InstanceId::new(format!("i-{n}")),
             state: if one.ending {
                 InstanceState::ShuttingDown
@@ -270,6 +273,12 @@ impl AnAccount {
             purchase: Purchase::OnDemand,
         });
         let images = self.images.iter().enumerate().map(|(n, one)| Image {
+            deprecated: None,
+            protected: false,
+            public: false,
+            boot_mode: None,
+            virtualization: "hvm".into(),
+            volumes: Vec::new(),
             image_id: ImageId::new(format!("ami-{n}")),
             name: format!("image {n}"),
             description: String::new(),
@@ -287,6 +296,7 @@ impl AnAccount {
             },
         });
         let snapshot = |id: String, owner| Snapshot {
+            volume_gib: 8,
             snapshot_id: SnapshotId::new(id),
             state: SnapshotState::Completed,
             progress_percent: 100,
