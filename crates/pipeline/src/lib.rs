@@ -30,3 +30,4 @@ pub use order::{StageOrder, stage_order};
 pub use problem::{LoadError, Place, Problem, render_problem};
 pub use span::Span;
 pub use vars::{GivenVar, Origin, Value, Values, VarsFile};
+pub use yaml::edit as yaml_edit;
