@@ -30,8 +30,9 @@ impl FakeAccount {
         if !image && !store.snapshots.contains_key(id) {
             return Err(error(operation, ErrorKind::NotFound));
         }
-        if !image && !(changed.organizations.is_empty() && changed.organizational_units.is_empty())
-        {
+        let organizations =
+            !changed.organizations.is_empty() || !changed.organizational_units.is_empty();
+        if organizations && !image {
             return Err(error(operation, ErrorKind::InvalidInput));
         }
         let blocked = if image {
