@@ -6,5 +6,5 @@
 mod compose;
 mod node;
 
-pub(crate) use compose::compose;
+pub(crate) use compose::{MAX_NODES, compose};
 pub(crate) use node::{Key, Node, Scalar, Value};
