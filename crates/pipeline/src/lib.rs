@@ -24,6 +24,7 @@ mod vars;
 mod yaml;
 
 pub use check::{ImageNameError, check_image_name};
+pub use decode::GitFacts;
 pub use files::{Disk, FileKind, Files};
 pub use load::{LoadOptions, Loaded, load};
 pub use order::{StageOrder, stage_order};

@@ -105,6 +105,7 @@ stages:
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         pipeline::load(Path::new("p.yaml"), text.as_bytes(), &options, &Disk)
             .unwrap()

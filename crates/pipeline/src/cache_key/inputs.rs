@@ -251,6 +251,16 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
     Ok(fields.digest())
 }
 
+/// The hash of all that a folder holds: names, kinds, permissions, contents.
+///
+/// # Errors
+/// A file that cannot be read, with its path.
+pub(crate) fn folder_digest(folder: &Path, files: &dyn Files) -> io::Result<[u8; 32]> {
+    let mut fields = Fields::default();
+    walk(&mut fields, "", folder, files)?;
+    Ok(fields.digest().0)
+}
+
 fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {
     for (child, kind) in named(files.entries(folder), folder)? {
         let name = format!("{name}/{}", child.to_string_lossy());

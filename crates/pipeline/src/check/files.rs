@@ -207,6 +207,7 @@ fn template(file: &LocalFile, bytes: Vec<u8>, scope: Scope<'_>) -> Result<Secret
             line,
             column: column + offset,
             width,
+            ..here
         }
     };
     let segments: Vec<Segment> = scope

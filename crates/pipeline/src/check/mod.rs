@@ -8,6 +8,7 @@ mod tags;
 mod volumes;
 
 pub(crate) use files::read_files;
+pub(crate) use image_name::is_image_name_character;
 pub use image_name::{ImageNameError, check_image_name};
 
 use crate::model::Pipeline;

@@ -11,7 +11,7 @@ use serde::de::{
 
 pub(super) struct Items<'n> {
     pub(super) parent: NodeDeserializer<'n>,
-    pub(super) rest: std::slice::Iter<'n, Node>,
+    pub(super) rest: std::vec::IntoIter<&'n Node>,
 }
 
 impl<'n> SeqAccess<'n> for Items<'n> {
@@ -46,7 +46,8 @@ impl<'n> MapAccess<'n> for Entries<'n> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, DecodeError> {
-        self.current = self.rest.next();
+        let keys = self.parent.keys;
+        self.current = self.rest.find(|(key, _)| keys.shows(&key.text));
         let Some((key, _)) = self.current else {
             return Ok(None);
         };

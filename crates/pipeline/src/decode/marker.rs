@@ -11,3 +11,7 @@ pub(crate) const STAGES: &str = "$qib::stages";
 pub(crate) const TEMPLATE: &str = "$qib::template";
 /// A template's parts as JSON; secrets are allowed.
 pub(crate) const SECRET_TEMPLATE: &str = "$qib::secret_template";
+/// A list of entries: step sets put in, entries whose `when` is false left out.
+pub(crate) const ENTRIES: &str = "$qib::entries";
+/// As a struct's name, with the keys that may stand beside an entry's kind: those keys, then the rest.
+pub(crate) const ENTRY: &str = "$qib::entry";

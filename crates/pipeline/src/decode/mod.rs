@@ -5,12 +5,20 @@
 
 mod access;
 mod carried;
+mod entries;
 mod error;
+mod host;
 pub(crate) mod marker;
+mod mentions;
 mod node;
 mod scope;
 
 pub(crate) use carried::Carried;
 pub(crate) use error::DecodeError;
+pub use host::GitFacts;
+pub(crate) use host::Host;
+pub(crate) use mentions::mentions;
 pub(crate) use node::NodeDeserializer;
-pub(crate) use scope::{Allows, Scope};
+pub(crate) use scope::{
+    Allows, Expressions, MapTables, MatrixScope, ROOM, Scope, StepSetNodes, Surroundings,
+};

@@ -5,8 +5,10 @@
 
 mod address;
 mod connect;
+mod entry;
 mod files;
 mod image;
+mod later;
 mod launch;
 mod located;
 mod measure;
@@ -23,11 +25,12 @@ pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
 pub use files::{LocalFile, ScriptFile, UserDataFile};
 pub use image::{Image, Share};
+pub use later::Later;
 pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
 pub use located::Located;
 pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
 pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
-pub use provision::{Commands, Need, Provisioner, Run, Upload, UploadSource};
+pub use provision::{Commands, Need, Provisioner, ProvisionerEntry, Run, Upload, UploadSource};
 pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};

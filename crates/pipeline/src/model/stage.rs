@@ -1,7 +1,8 @@
 //! Stages and their cells: the images to make.
 
+use super::entry::entries;
 use super::{
-    Connect, Image, Launch, Located, Provisioner, Region, Source, StageName, Tags, TimeSpan,
+    Connect, Image, Launch, Located, ProvisionerEntry, Region, Source, StageName, Tags, TimeSpan,
 };
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -47,8 +48,8 @@ pub struct Recipe {
     /// How to reach the instance.
     pub connect: Connect,
     /// What to do to the instance, in this order.
-    #[serde(default)]
-    pub provision: Vec<Located<Provisioner>>,
+    #[serde(default, deserialize_with = "entries")]
+    pub provision: Vec<ProvisionerEntry>,
     /// The image to make of it.
     pub image: Image,
     /// Tags for all four resources: instance, volumes, image and snapshots.

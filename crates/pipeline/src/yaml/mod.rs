@@ -7,5 +7,5 @@ mod compose;
 pub mod edit;
 mod node;
 
-pub(crate) use compose::compose;
+pub(crate) use compose::{MAX_NODES, compose};
 pub(crate) use node::{Key, Node, Scalar, Value};

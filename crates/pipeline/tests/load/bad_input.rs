@@ -83,7 +83,7 @@ macro_rules! answers {
 answers! {
     unknown_key: "provision:" => "provison:";
     unknown_key_deep: "size_gib" => "size_gb";
-    key_of_a_later_version: "    connect:" => "    matrix: { os: [a, b] }\n    connect:";
+    key_of_a_later_version: "    connect:" => "    disk: { import: x }\n    connect:";
     duplicate_key: "    connect:" => "    launch: {}\n    connect:";
     missing_key: "instance_type: t3.micro" => "public_ip: true";
     wrong_type_number: "\"${{ vars.size }}\"" => "fifty";

@@ -4,6 +4,7 @@ use super::error::CommandError;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::git;
 use cloud::Clock;
 use pipeline::{Disk, GivenVar, LoadError, LoadOptions, Loaded, VarsFile};
 use std::path::Path;
@@ -66,6 +67,8 @@ pub fn try_load(
         vars_files,
         env: &Environment::variable,
         home: environment.home.clone(),
+        git: &|| git::facts(file.parent().unwrap_or(Path::new(""))),
+        ..LoadOptions::default()
     };
     Ok(
         pipeline::load(file, &bytes, &options, &Disk).and_then(|loaded| {
