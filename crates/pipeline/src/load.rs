@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::decode::{
-    Expressions, GitFacts, Host, MapTables, NodeDeserializer, ROOM, Scope, StepSetNodes,
+    Expressions, FilePart, GitFacts, Host, MapTables, NodeDeserializer, ROOM, Scope, StepSetNodes,
     Surroundings,
 };
 use crate::files::Files;
@@ -119,6 +119,7 @@ pub fn load(
             "a variable's declaration cannot use expressions",
             "`derive` can",
         ),
+        part: FilePart::Elsewhere,
     };
 
     let declared = match root.get("vars") {

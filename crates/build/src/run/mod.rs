@@ -412,7 +412,7 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
         }
     };
     let draft = make_report(&results, left_behind.clone());
-    if let Err((output, error)) = outputs::write_all(pipeline, context, &draft) {
+    for (output, error) in outputs::write_all(pipeline, context, &draft) {
         let cell = CellName {
             stage: pipeline.name.to_string(),
             cell: output,

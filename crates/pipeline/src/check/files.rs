@@ -4,8 +4,8 @@ use crate::Span;
 use crate::decode::{Allows, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
-    UserDataFile,
+    Cell, Commands, HostKey, LocalFile, LoginKey, OutputKind, Pipeline, Provisioner, Upload,
+    UploadSource, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
@@ -42,6 +42,14 @@ pub(crate) fn read_files(
                 ..scope
             },
         );
+    }
+    for output in &mut pipeline.outputs.0 {
+        if let OutputKind::Update {
+            from: Some(from), ..
+        } = &mut output.value.kind
+        {
+            reader.file(from, "file to begin with");
+        }
     }
     reader.faults
 }

@@ -3,6 +3,7 @@
 mod connect;
 mod files;
 mod image_name;
+mod outputs;
 mod stages;
 mod tags;
 mod volumes;
@@ -17,6 +18,7 @@ use crate::problem::Fault;
 /// All faults of a pipeline's meaning, in no order.
 pub(crate) fn check(pipeline: &Pipeline) -> Vec<Fault> {
     let mut faults = stages::sources(pipeline);
+    faults.extend(outputs::check(pipeline));
     for stage in pipeline.stages.iter() {
         faults.extend(stages::details(stage));
         faults.extend(connect::check(stage));

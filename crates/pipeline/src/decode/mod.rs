@@ -20,5 +20,5 @@ pub(crate) use host::Host;
 pub(crate) use mentions::mentions;
 pub(crate) use node::NodeDeserializer;
 pub(crate) use scope::{
-    Allows, Expressions, MapTables, MatrixScope, ROOM, Scope, StepSetNodes, Surroundings,
+    Allows, Expressions, FilePart, MapTables, MatrixScope, ROOM, Scope, StepSetNodes, Surroundings,
 };

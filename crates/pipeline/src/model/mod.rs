@@ -12,6 +12,7 @@ mod later;
 mod launch;
 mod located;
 mod measure;
+mod output;
 mod pipeline;
 mod provision;
 mod source;
@@ -29,7 +30,10 @@ pub use later::Later;
 pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
 pub use located::Located;
 pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
-pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
+pub use output::{
+    Output, OutputContent, OutputFormat, OutputKind, Outputs, PairFormat, PairTemplates,
+};
+pub use pipeline::{Aws, Pipeline};
 pub use provision::{Commands, Need, Provisioner, ProvisionerEntry, Run, Upload, UploadSource};
 pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
 pub use spot::{FallBack, Spot, SpotOptions};

@@ -1,7 +1,6 @@
 //! The pipeline as a whole.
 
-use super::{Cell, Located, PipelineName, Region, StageName, Stages, Variables};
-use crate::template::Template;
+use super::{Cell, Located, Outputs, PipelineName, Region, StageName, Stages, Variables};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -21,7 +20,7 @@ pub struct Pipeline {
     pub stages: Stages,
     /// Files to write about the images made.
     #[serde(default)]
-    pub outputs: Vec<Output>,
+    pub outputs: Outputs,
 }
 
 impl Pipeline {
@@ -44,24 +43,4 @@ impl Pipeline {
 pub struct Aws {
     /// The region to build in. `--region` goes before it; without either, the AWS environment decides.
     pub region: Option<Located<Region>>,
-}
-
-/// A file to write when a run has finished.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Output {
-    /// The file to write, relative to the folder qib is called in.
-    pub write: Template,
-    /// What to write into it.
-    #[serde(default)]
-    pub format: OutputFormat,
-}
-
-/// What an output file holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OutputFormat {
-    /// One JSON object with the run's id, its status and its images, as `qib run --json` ends with.
-    #[default]
-    Json,
 }

@@ -2,7 +2,7 @@
 
 use crate::memory::{Memory, Setup};
 use pipeline::model::{
-    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputFormat, Pick,
+    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputContent, OutputKind, Pick,
     Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
 };
 use pipeline::template::RunFacts;
@@ -138,8 +138,11 @@ fn the_second_stage_starts_from_the_first_and_uploads_rendered_text() {
         format!("{names:?}"),
         r#"[("base", None), ("ocp", Some("base"))]"#
     );
-    assert_eq!(pipeline.outputs[0].format, OutputFormat::Json);
-    assert_eq!(pipeline.outputs[0].write.as_literal(), Some("images.json"));
+    let OutputKind::Write { path, content } = &pipeline.outputs[0].kind else {
+        panic!("it writes a file");
+    };
+    assert!(matches!(content, OutputContent::Json));
+    assert_eq!(path.as_literal(), Some("images.json"));
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod cache;
 mod design;
 mod launch;
 mod memory;
+mod outputs;
 mod variables;

@@ -45,6 +45,7 @@ pub(crate) fn facts_for(
         account_id: Some(identity.account.to_string()),
         region: Some(context.region().name().to_string()),
         cell: Some(context.cell().cell.clone()),
+        image: None,
     }
 }
 
@@ -75,6 +76,7 @@ pub(crate) fn plan_facts(
         account_id: Some(identity.account.to_string()),
         region: Some(options.region.to_string()),
         cell: Some(cell_name(stage, &options.region).cell),
+        image: None,
     }
 }
 
