@@ -5,5 +5,6 @@ mod bounds;
 mod cache;
 mod design;
 mod launch;
+mod matrix;
 mod memory;
 mod variables;
