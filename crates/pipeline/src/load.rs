@@ -3,10 +3,10 @@
 use crate::check;
 use crate::decode::{
     Expressions, FilePart, GitFacts, Host, MapTables, NodeDeserializer, ROOM, Scope, StepSetNodes,
-    Surroundings,
+    Surroundings, cells,
 };
 use crate::files::Files;
-use crate::model::{Pipeline, Variables};
+use crate::model::{Pipeline, Stages, Variables};
 use crate::problem::{Fault, LoadError, Problem};
 use crate::vars::{GivenVar, Sources, Values, VarsFile, resolve};
 use crate::yaml::{self, Node};
@@ -160,9 +160,16 @@ pub fn load(
     };
     scope.pipeline = name.as_deref();
     let mut pipeline: Pipeline = decode(&root, scope).map_err(fail)?;
+    let found = match root.get("stages") {
+        Some(stages) => cells(stages, scope).map_err(|faults| LoadError {
+            problems: faults.into_iter().map(&place).collect(),
+        })?,
+        None => Default::default(),
+    };
+    pipeline.stages = Stages(found.cells);
 
     let mut faults = check::read_files(&mut pipeline, files, &locate, scope);
-    faults.extend(check::check(&pipeline));
+    faults.extend(check::check(&pipeline, &found.left_out));
     faults.sort_by_key(|fault| fault.span);
     let mut problems: Vec<Problem> = faults.into_iter().map(&place).collect();
     problems.extend(unused(&declared, options, &used.borrow()));

@@ -85,10 +85,8 @@ pub async fn plan(
     let region = ports.account.region(&options.region);
     let mut known: HashMap<String, Option<Image>> = HashMap::new();
     let mut rows = Vec::new();
-    for ordered in pipeline::stage_order(pipeline) {
-        let Some(stage) = pipeline.stage(&ordered.stage) else {
-            continue;
-        };
+    for ordered in pipeline::cell_order(pipeline) {
+        let stage = ordered.cell;
         let (row, image) =
             plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
         known.insert(stage.stage.to_string(), image);

@@ -1,14 +1,16 @@
 //! The files that a pipeline names: found, and where they are part of it, read.
 
 use crate::Span;
-use crate::decode::{Allows, Scope};
+use crate::decode::{Allows, MatrixScope, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, LocalFile, LoginKey, OutputKind, Pipeline, Provisioner, Upload,
-    UploadSource, UserDataFile,
+    Cell, Commands, HostKey, LocalFile, LoginKey, OutputKind, Pipeline, Provisioner, StageName,
+    Upload, UploadSource, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
+use crate::told_once::told_once;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// EC2's limit for user-data, as sent. (EC2 User Guide, "Run commands when you launch an EC2 instance with user data
@@ -28,21 +30,48 @@ pub(crate) fn read_files(
     locate: &dyn Fn(&str) -> PathBuf,
     scope: Scope<'_>,
 ) -> Vec<Fault> {
+    let mut names: BTreeMap<StageName, BTreeSet<String>> = BTreeMap::new();
+    for cell in pipeline.stages.iter() {
+        let known = names.entry(cell.stage.value.clone()).or_default();
+        known.extend(cell.matrix.keys().cloned());
+    }
+    let mut told = Vec::new();
+    for stage in pipeline
+        .stages
+        .0
+        .chunk_by_mut(|a, b| a.stage.value == b.stage.value)
+    {
+        let mut faults = Vec::new();
+        let mut called = Vec::new();
+        for (at, cell) in stage.iter_mut().enumerate() {
+            let (name, values) = (cell.stage.value.clone(), cell.matrix.clone());
+            let matrix = names.get(&name).map(|names| MatrixScope {
+                values: &values,
+                names,
+            });
+            let mut reader = Reader {
+                files,
+                locate,
+                faults: Vec::new(),
+            };
+            reader.cell(
+                cell,
+                Scope {
+                    stage: Some(name.as_str()),
+                    matrix: matrix.as_ref().filter(|_| cell.name.is_some()),
+                    ..scope
+                },
+            );
+            faults.extend(reader.faults.into_iter().map(|fault| (at, fault)));
+            called.push(cell.name.clone().unwrap_or_default());
+        }
+        told.extend(told_once(&called, faults));
+    }
     let mut reader = Reader {
         files,
         locate,
         faults: Vec::new(),
     };
-    for stage in &mut pipeline.stages.0 {
-        let name = stage.stage.value.as_str().to_owned();
-        reader.stage(
-            stage,
-            Scope {
-                stage: Some(&name),
-                ..scope
-            },
-        );
-    }
     for output in &mut pipeline.outputs.0 {
         if let OutputKind::Update {
             from: Some(from), ..
@@ -51,12 +80,13 @@ pub(crate) fn read_files(
             reader.file(from, "file to begin with");
         }
     }
-    reader.faults
+    told.extend(reader.faults);
+    told
 }
 
 impl Reader<'_> {
-    fn stage(&mut self, stage: &mut Cell, scope: Scope<'_>) {
-        let recipe = &mut stage.recipe;
+    fn cell(&mut self, cell: &mut Cell, scope: Scope<'_>) {
+        let recipe = &mut cell.recipe;
         if let Some(user_data) = &mut recipe.launch.user_data {
             self.user_data(user_data);
         }

@@ -5,6 +5,8 @@
 
 mod access;
 mod carried;
+mod cells;
+mod combinations;
 mod entries;
 mod error;
 mod host;
@@ -14,6 +16,7 @@ mod node;
 mod scope;
 
 pub(crate) use carried::Carried;
+pub(crate) use cells::cells;
 pub(crate) use error::DecodeError;
 pub use host::GitFacts;
 pub(crate) use host::Host;

@@ -122,24 +122,33 @@ impl<'n> NodeDeserializer<'n> {
         }
     }
 
-    fn map<V: Visitor<'n>>(self, visitor: V, stages: bool) -> Result<V::Value, DecodeError> {
+    fn map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::Map(entries) => {
                 let entries = Entries {
                     parent: self,
                     rest: entries.iter(),
                     current: None,
-                    stages,
                 };
                 visitor
                     .visit_map(entries)
                     .map_err(|error: DecodeError| error.or_at(self.node.span))
             }
-            Value::Sequence(_) => Err(self.mismatch(de::Unexpected::Seq, &visitor)),
-            Value::Scalar(scalar) if scalar.is_null() => Err(self.empty()),
-            Value::Scalar(scalar) => {
-                Err(self.mismatch(de::Unexpected::Str(&scalar.text), &visitor))
-            }
+            _ => Err(self.mismatch_of_map_as(&visitor)),
+        }
+    }
+
+    /// What is wrong with a node that should be a map and is none.
+    pub(super) fn mismatch_of_map(&self, expected: &str) -> DecodeError {
+        self.mismatch_of_map_as(&expected)
+    }
+
+    fn mismatch_of_map_as(&self, expected: &dyn de::Expected) -> DecodeError {
+        match &self.node.value {
+            Value::Map(_) => self.mismatch(de::Unexpected::Map, expected),
+            Value::Sequence(_) => self.mismatch(de::Unexpected::Seq, expected),
+            Value::Scalar(scalar) if scalar.is_null() => self.empty(),
+            Value::Scalar(scalar) => self.mismatch(de::Unexpected::Str(&scalar.text), expected),
         }
     }
 
@@ -166,7 +175,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
 
     fn deserialize_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
-            Value::Map(_) => self.map(visitor, false),
+            Value::Map(_) => self.map(visitor),
             Value::Sequence(_) => self.deserialize_seq(visitor),
             Value::Scalar(_) => {
                 let Text { text, plain } = self.text(&visitor)?;
@@ -211,7 +220,6 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match name {
-            marker::STAGES => self.map(visitor, true),
             marker::OUTPUTS => {
                 let mut outputs = self;
                 outputs.scope.part = FilePart::Outputs;
@@ -251,7 +259,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
     }
 
     fn deserialize_map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.map(visitor, false)
+        self.map(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'n>>(
@@ -270,7 +278,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
             Value::Scalar(scalar) if !scalar.is_null() => {
                 Err(self.mismatch(de::Unexpected::Str(&scalar.text), &"a map"))
             }
-            _ => self.map(visitor, false),
+            _ => self.map(visitor),
         }
     }
 

@@ -11,6 +11,7 @@ mod image;
 mod later;
 mod launch;
 mod located;
+mod matrix;
 mod measure;
 mod output;
 mod pipeline;
@@ -29,19 +30,20 @@ pub use image::{Image, Share};
 pub use later::Later;
 pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
 pub use located::Located;
+pub use matrix::{Axes, Axis, Matrix, MatrixValues};
 pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
 pub use output::{
     Output, OutputContent, OutputFormat, OutputKind, Outputs, PairFormat, PairTemplates,
 };
 pub use pipeline::{Aws, Pipeline};
 pub use provision::{Commands, Need, Provisioner, ProvisionerEntry, Run, Upload, UploadSource};
-pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
+pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, StageCell, Virtualization};
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
 pub use text::{
-    AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HostName, ImageId,
-    InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
-    StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
+    AccountId, AllocationId, AxisName, CellName, DeviceName, DollarsPerHour, EnvName, Fingerprint,
+    HostName, ImageId, InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region,
+    SecurityGroupId, StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
 };
 pub use variables::{Variable, Variables};
 pub use volume::{Volume, VolumeType};

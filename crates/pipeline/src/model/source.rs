@@ -1,9 +1,11 @@
 //! Where a stage starts.
 
-use super::{ImageId, Located, Owner, StageName};
+use super::{CellName, ImageId, Located, Owner, StageName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
 
 /// The image a stage starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -19,7 +21,32 @@ pub enum Source {
         pick: Pick,
     },
     /// The image that another stage of this pipeline makes.
-    Stage(Located<StageName>),
+    Stage(StageCell),
+}
+
+/// Which cell of another stage to start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageCell {
+    /// The stage.
+    pub stage: Located<StageName>,
+    /// The cell's name. Without it, the one that agrees with this cell in every axis that both have.
+    pub cell: Option<Located<CellName>>,
+}
+
+impl Deref for StageCell {
+    type Target = StageName;
+    fn deref(&self) -> &StageName {
+        &self.stage.value
+    }
+}
+
+impl fmt::Display for StageCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cell {
+            Some(cell) => write!(f, "{}/{cell}", self.stage),
+            None => self.stage.fmt(f),
+        }
+    }
 }
 
 /// Which image to take when a filter finds several.
@@ -128,6 +155,9 @@ pub(crate) struct SourceFile {
     pick: Option<Pick>,
     /// The image that another stage of this pipeline makes; that stage is then built, or found, first.
     stage: Option<Located<StageName>>,
+    /// With `stage`: the cell of it to start from. Without it, the one that agrees with this cell in every axis that both
+    /// have, and in the region.
+    cell: Option<Located<CellName>>,
 }
 
 impl TryFrom<SourceFile> for Source {
@@ -140,12 +170,14 @@ impl TryFrom<SourceFile> for Source {
                 filter: None,
                 pick: None,
                 stage: None,
+                cell: None,
             } => Ok(Self::ImageId(id)),
             SourceFile {
                 image_id: None,
                 filter: Some(filter),
                 pick,
                 stage: None,
+                cell: None,
             } => Ok(Self::Filter {
                 filter,
                 pick: pick.unwrap_or_default(),
@@ -154,8 +186,14 @@ impl TryFrom<SourceFile> for Source {
                 image_id: None,
                 filter: None,
                 pick: None,
-                stage: Some(name),
-            } => Ok(Self::Stage(name)),
+                stage: Some(stage),
+                cell,
+            } => Ok(Self::Stage(StageCell { stage, cell })),
+            SourceFile {
+                cell: Some(_),
+                stage: None,
+                ..
+            } => Err("`cell` goes with `stage` only"),
             SourceFile {
                 pick: Some(_),
                 filter: None,

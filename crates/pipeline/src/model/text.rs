@@ -99,6 +99,17 @@ text!(
     "a stage name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
 );
 text!(
+    /// A cell's name: what tells it from the others of its stage. At most 63 letters, digits, `-`, `_`, `.`.
+    CellName, "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+    "a cell's name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
+);
+text!(
+    /// The name of a matrix's value, as `matrix.NAME` has it.
+    AxisName, "^[A-Za-z_][A-Za-z0-9_-]*$",
+    "a name for `matrix.NAME` (a letter or '_', then letters, digits, '_' or '-')",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+);
+text!(
     /// A variable's name, as `vars.NAME` and `--var NAME=…` have it.
     VarName, "^[A-Za-z_][A-Za-z0-9_-]*$",
     "a variable name (a letter or '_', then letters, digits, '_' or '-')",

@@ -2,11 +2,11 @@
 
 use crate::memory::{Memory, Setup};
 use pipeline::model::{
-    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputContent, OutputKind, Pick,
-    Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
+    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputContent, OutputKind,
+    Pick, Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
 };
 use pipeline::template::RunFacts;
-use pipeline::{StageOrder, stage_order};
+use pipeline::{CellOrder, cell_order};
 
 pub const DESIGN: &str = include_str!("design.yaml");
 
@@ -130,9 +130,9 @@ fn the_second_stage_starts_from_the_first_and_uploads_rendered_text() {
     assert_eq!(secret.mode.unwrap().bits(), 0o600);
     assert!(matches!(&imageset.what, UploadSource::Rendered { text, .. }
         if text.render(&facts()).unwrap().expose() == "version: 4.12.3\nshell: ${HOME} ${{ kept }}\n"));
-    let names: Vec<_> = stage_order(pipeline)
+    let names: Vec<_> = cell_order(pipeline)
         .into_iter()
-        .map(|StageOrder { stage, after }| (stage, after))
+        .map(|CellOrder { cell, after }| (cell.label(), after.map(|cell| cell.label())))
         .collect();
     assert_eq!(
         format!("{names:?}"),

@@ -5,6 +5,7 @@ mod bounds;
 mod cache;
 mod design;
 mod launch;
+mod matrix;
 mod memory;
 mod outputs;
 mod variables;
