@@ -66,6 +66,9 @@ pub struct ImageFilter {
     pub owners: Vec<String>,
     /// EC2 filters by name, such as `name` or `tag:qib:stage`; a value may have `*` and `?`.
     pub filters: Vec<(String, Vec<String>)>,
+    /// Whether deprecated images of others are shown (`IncludeDeprecated`). One's own are always shown, and what is asked
+    /// for by id is.
+    pub include_deprecated: bool,
 }
 
 /// In which state an instance is captured.

@@ -40,7 +40,7 @@ fn longest(pipeline: &Pipeline) -> Duration {
                 .iter()
                 .find(|(other, _)| *other == name.as_str())
                 .map_or(Duration::ZERO, |(_, end)| *end),
-            Source::ImageId(_) | Source::Filter { .. } => Duration::ZERO,
+            _ => Duration::ZERO,
         };
         ends.push((stage.stage.as_str(), begins.saturating_add(of_stage(stage))));
     }
@@ -51,11 +51,15 @@ fn longest(pipeline: &Pipeline) -> Duration {
 }
 
 fn of_stage(stage: &Cell) -> Duration {
-    let bind = match &stage.connect.address.value {
-        Address::ElasticIp(elastic) => elastic.timeout.get(),
-        Address::Public | Address::Private => Duration::ZERO,
+    let Some(connect) = &stage.connect else {
+        // A copy connects to nothing.
+        return stage.image.wait.get();
     };
-    let connect = stage.connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
+    let bind = match &connect.address.value {
+        Address::ElasticIp(elastic) => elastic.timeout.get(),
+        Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
+    };
+    let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
     let provision = stage.provision.iter().map(|entry| match &entry.value {
         Provisioner::Run(run) => {
             // The timeout is for each script.

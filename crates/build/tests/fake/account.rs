@@ -1,5 +1,7 @@
 //! An account in memory: as strict as the steps need it, with faults by call.
 
+use super::iam::{FakeIam, IamStore, unknown_profile};
+use super::network::Network;
 use async_trait::async_trait;
 use cloud::*;
 use std::collections::BTreeMap;
@@ -33,6 +35,16 @@ pub struct Store {
     pub images: BTreeMap<String, Image>,
     pub snapshots: BTreeMap<String, Snapshot>,
     pub addresses: BTreeMap<String, Address>,
+    pub network: Network,
+    pub iam: IamStore,
+    /// What images were looked for by.
+    pub searches: Vec<ImageFilter>,
+    /// What CopyImage was asked for.
+    pub copies: Vec<CopyRequest>,
+    /// What CreateImage was asked for.
+    pub captures: Vec<ImageRequest>,
+    /// What AuthorizeSecurityGroupIngress was asked for.
+    pub ingress: Vec<IngressRule>,
     pub parameters: BTreeMap<String, Written>,
     /// The service's clock; without one, parameters never age.
     pub clock: Option<Arc<dyn Clock>>,
@@ -115,12 +127,13 @@ impl FakeAccount {
             .chain(store.images.keys().cloned())
             .chain(store.snapshots.keys().cloned())
             .chain(store.parameters.keys().cloned())
+            .chain(store.iam.holdings())
             .chain(bound)
             .collect()
     }
 
     /// Counts the call, and tells what goes wrong with it.
-    fn call(&self, operation: &'static str) -> Result<Option<CloudError>, CloudError> {
+    pub fn call(&self, operation: &'static str) -> Result<Option<CloudError>, CloudError> {
         let mut store = self.store();
         store.calls.push(operation);
         if store.denied.contains(&operation) {
@@ -141,7 +154,7 @@ impl FakeAccount {
     }
 }
 
-fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
+pub fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
     CloudError {
         operation,
         resource: None,
@@ -152,7 +165,7 @@ fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
     }
 }
 
-fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
+pub fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
     fault.map_or(Ok(value), Err)
 }
 
@@ -200,6 +213,10 @@ impl Account for FakeAccount {
         Ok(None)
     }
 
+    fn iam(&self) -> Arc<dyn Iam> {
+        Arc::new(FakeIam(self.clone()))
+    }
+
     fn region(&self, _name: &RegionName) -> Arc<dyn Region> {
         Arc::new(self.clone())
     }
@@ -214,6 +231,8 @@ impl Region for FakeAccount {
     async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>, CloudError> {
         self.call("DescribeImages")?;
         let mut store = self.store();
+        store.searches.push(filter.clone());
+        let now = store.clock.as_ref().map(|clock| clock.now());
         let fails = store.image_fails;
         let found: Vec<String> = store.images.keys().cloned().collect();
         let mut fitting = Vec::new();
@@ -221,7 +240,17 @@ impl Region for FakeAccount {
             let Some(image) = store.images.get_mut(&id) else {
                 continue;
             };
-            let wanted = filter.image_ids.is_empty() || filter.image_ids.contains(&image.image_id);
+            // Another's deprecated image shows only to those who ask for such, or for it by its id.
+            let others = image
+                .owner
+                .as_ref()
+                .is_some_and(|owner| owner.as_str() != "123456789012");
+            let hidden = others && image.deprecated.is_some_and(|at| Some(at) <= now);
+            let wanted = if filter.image_ids.is_empty() {
+                filter.include_deprecated || !hidden
+            } else {
+                filter.image_ids.contains(&image.image_id)
+            };
             if wanted
                 && fits(
                     &image.tags,
@@ -243,8 +272,50 @@ impl Region for FakeAccount {
         Ok(fitting)
     }
 
+    async fn copy_image(&self, request: &CopyRequest) -> Result<ImageId, CloudError> {
+        let fault = self.call("CopyImage")?;
+        self.store().copies.push(request.clone());
+        let known = self.store().tokens.get(&request.client_token).cloned();
+        let is_new = known.is_none();
+        let id = ImageId::new(known.unwrap_or_else(|| self.id("ami")));
+        let snapshot = SnapshotId::new(self.id("snap"));
+        let mut store = self.store();
+        let source = store.images.get(request.source_image.as_str()).cloned();
+        let source = source.ok_or_else(|| error("CopyImage", ErrorKind::NotFound))?;
+        if is_new {
+            let copy = Image {
+                image_id: id.clone(),
+                name: request.name.clone(),
+                description: request.description.clone(),
+                state: ImageState::Pending,
+                owner: Some("123456789012".into()),
+                created: Some(Timestamp::from_second(1_790_000_000).unwrap()),
+                snapshots: vec![snapshot.clone()],
+                tags: request.image_tags.clone(),
+                ..source
+            };
+            let made = Snapshot {
+                volume_gib: 8,
+                snapshot_id: snapshot.clone(),
+                state: SnapshotState::Pending,
+                progress_percent: 50,
+                description: String::new(),
+                started: None,
+                tags: request.snapshot_tags.clone(),
+            };
+            store
+                .tokens
+                .insert(request.client_token.clone(), id.to_string());
+            store.images.insert(id.to_string(), copy);
+            store.snapshots.insert(snapshot.to_string(), made);
+        }
+        drop(store);
+        lost(id, fault)
+    }
+
     async fn create_image(&self, request: &ImageRequest) -> Result<ImageId, CloudError> {
         let fault = self.call("CreateImage")?;
+        self.store().captures.push(request.clone());
         if self
             .store()
             .images
@@ -381,18 +452,27 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
-    async fn subnets(&self, _filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>, CloudError> {
+    async fn vpcs(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Vpc>, CloudError> {
+        self.call("DescribeVpcs")?;
+        Ok(self.store().network.vpcs(filters))
+    }
+
+    async fn subnets(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>, CloudError> {
         self.call("DescribeSubnets")?;
-        Ok(vec![Subnet {
-            free_addresses: 250,
-            ipv6: false,
-            tags: Tags::new(),
-            subnet_id: "subnet-1".into(),
-            vpc_id: "vpc-1".into(),
-            availability_zone: "us-east-2c".into(),
-            default_for_zone: true,
-            maps_public_ip: true,
-        }])
+        Ok(self.store().network.subnets(filters))
+    }
+
+    async fn instance_types(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<InstanceTypeDescription>, CloudError> {
+        self.call("DescribeInstanceTypes")?;
+        Ok(self.store().network.instance_types(names))
+    }
+
+    async fn offerings(&self, instance_types: &[String]) -> Result<Vec<Offering>, CloudError> {
+        self.call("DescribeInstanceTypeOfferings")?;
+        Ok(self.store().network.offerings(instance_types))
     }
 
     async fn security_groups(
@@ -408,7 +488,11 @@ impl Region for FakeAccount {
                 fits(
                     &g.tags,
                     filters,
-                    &[("group-name", &g.name), ("group-id", g.group_id.as_str())],
+                    &[
+                        ("group-name", &g.name),
+                        ("group-id", g.group_id.as_str()),
+                        ("vpc-id", g.vpc_id.as_ref().map_or("", VpcId::as_str)),
+                    ],
                 )
             })
             .cloned()
@@ -440,9 +524,10 @@ impl Region for FakeAccount {
     async fn authorize_ingress(
         &self,
         _group: &SecurityGroupId,
-        _rule: &IngressRule,
+        rule: &IngressRule,
     ) -> Result<(), CloudError> {
         let fault = self.call("AuthorizeSecurityGroupIngress")?;
+        self.store().ingress.push(rule.clone());
         lost((), fault)
     }
 
@@ -605,12 +690,28 @@ impl Region for FakeAccount {
         let fault = self.call("RunInstances")?;
         assert!(request.client_token.len() <= 64 && request.client_token.is_ascii());
         self.store().launches.push(request.clone());
+        if let Some(name) = request
+            .instance_profile
+            .as_deref()
+            .filter(|name| name.starts_with("qib-"))
+        {
+            let mut store = self.store();
+            let ready = store
+                .iam
+                .profiles
+                .get(name)
+                .is_some_and(|kept| !kept.profile.roles.is_empty());
+            if !ready || store.iam.unknown_to_ec2 > 0 {
+                store.iam.unknown_to_ec2 = store.iam.unknown_to_ec2.saturating_sub(1);
+                return Err(unknown_profile(name));
+            }
+        }
         let known = self.store().tokens.get(&request.client_token).cloned();
         let id = known.unwrap_or_else(|| self.id("i"));
         let instance = Instance {
             availability_zone: None,
             instance_type: request.instance_type.clone(),
-            ipv6: None,
+            ipv6: request.ipv6.then(|| "2001:db8::5".parse().unwrap()),
             instance_id: InstanceId::new(id.clone()),
             state: InstanceState::Pending,
             state_reason: None,

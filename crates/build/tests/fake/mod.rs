@@ -4,6 +4,9 @@
 
 pub mod account;
 pub mod guest;
+pub mod iam;
+pub mod network;
+pub mod pipelines;
 pub mod time;
 
 use async_trait::async_trait;

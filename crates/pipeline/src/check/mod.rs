@@ -3,6 +3,8 @@
 mod connect;
 mod files;
 mod image_name;
+mod launch;
+mod sources;
 mod stages;
 mod tags;
 mod volumes;
@@ -18,8 +20,13 @@ pub(crate) fn check(pipeline: &Pipeline) -> Vec<Fault> {
     let mut faults = stages::sources(pipeline);
     for stage in pipeline.stages.iter() {
         faults.extend(stages::details(stage));
+        faults.extend(stages::copies(stage));
+        faults.extend(sources::check(&stage.source));
         faults.extend(connect::check(stage));
-        faults.extend(volumes::check(&stage.launch.volumes));
+        if let Some(launch) = &stage.launch {
+            faults.extend(launch::check(stage, launch));
+            faults.extend(volumes::check(&launch.volumes));
+        }
         faults.extend(volumes::check(&stage.image.volumes));
         faults.extend(image_name::check(&stage.image));
         faults.extend(tags::check(stage));
