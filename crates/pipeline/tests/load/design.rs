@@ -50,20 +50,24 @@ fn the_base_stage_means_what_it_says() {
             pick: Pick::Newest,
         } => {
             assert_eq!(filter.owners[0].as_str(), "309956199498");
-            assert_eq!(filter.name, "RHEL-8.7*HVM-*Hourly*");
+            assert_eq!(filter.name.as_deref(), Some("RHEL-8.7*HVM-*Hourly*"));
         }
         other => panic!("{other:?}"),
     }
-    assert!(
-        matches!(&base.launch.subnets[0].value, SubnetChoice::DefaultVpc { zone: Some(zone) } if zone.as_str() == "c")
+    let (launch, connect) = (
+        base.launch.as_ref().unwrap(),
+        base.connect.as_ref().unwrap(),
     );
-    assert_eq!(base.launch.ssh_from, SshFrom::Caller);
-    assert_eq!(base.launch.volumes[0].kind, Some(VolumeType::Gp3));
-    assert_eq!(base.launch.volumes[0].size_gib.as_ref().unwrap().get(), 50);
-    assert_eq!(base.connect.key.value, LoginKey::EcdsaP256);
-    assert_eq!(base.connect.timeout, Some(TimeSpan::from_secs(360)));
-    assert!(base.connect.pty);
-    match &base.connect.address.value {
+    assert!(
+        matches!(&launch.subnets[0].value, SubnetChoice::DefaultVpc { zone: Some(zone) } if zone.as_str() == "c")
+    );
+    assert_eq!(launch.ssh_from, SshFrom::Caller);
+    assert_eq!(launch.volumes[0].kind, Some(VolumeType::Gp3));
+    assert_eq!(launch.volumes[0].size_gib.as_ref().unwrap().get(), 50);
+    assert_eq!(connect.key.value, LoginKey::EcdsaP256);
+    assert_eq!(connect.timeout, Some(TimeSpan::from_secs(360)));
+    assert!(connect.pty);
+    match &connect.address.value {
         Address::ElasticIp(ip) => {
             assert!(
                 matches!(&ip.choice, ElasticIpChoice::One(id) if id.as_str() == "eipalloc-0local")
