@@ -15,6 +15,7 @@ mod matrix;
 mod measure;
 mod pipeline;
 mod provision;
+mod shared;
 mod source;
 mod spot;
 mod stage;
@@ -33,13 +34,15 @@ pub use matrix::{Axes, Axis, Matrix, MatrixValues};
 pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
 pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
 pub use provision::{Commands, Need, Provisioner, ProvisionerEntry, Run, Upload, UploadSource};
+pub use shared::{Maps, Profile, Profiles, StepSets};
 pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, StageCell, Virtualization};
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
+pub(crate) use text::Scalar;
 pub use text::{
     AccountId, AllocationId, AxisName, CellName, DeviceName, DollarsPerHour, EnvName, Fingerprint,
-    HostName, ImageId, InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region,
-    SecurityGroupId, StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
+    HostName, ImageId, InstanceProfileName, InstanceType, KmsKeyId, Label, Owner, PipelineName,
+    Region, SecurityGroupId, StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
 };
 pub use variables::{Variable, Variables};
 pub use volume::{Volume, VolumeType};

@@ -1,9 +1,13 @@
 //! The pipeline as a whole.
 
-use super::{Cell, Located, PipelineName, Region, Source, StageCell, StageName, Stages, Variables};
+use super::{
+    Cell, Label, Located, Maps, PipelineName, Profiles, Region, Scalar, Source, StageCell,
+    StageName, Stages, StepSets, Variables,
+};
 use crate::template::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// One pipeline file: variables, stages, outputs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -11,9 +15,23 @@ use serde::Deserialize;
 pub struct Pipeline {
     /// The pipeline's name: it stands in the `qib:pipeline` tag of all that a run creates.
     pub name: Located<PipelineName>,
+    /// Other files, relative to this one, whose `vars`, `maps`, `step_sets`, `profiles`, `stages`, `preflight` and
+    /// `outputs` are this pipeline's too. What has a name here goes before the same name there.
+    #[serde(default)]
+    pub include: Vec<Located<String>>,
     /// The pipeline's variables, used as `${{ vars.NAME }}`.
     #[serde(default)]
     pub vars: Variables,
+    /// Tables for the filter `map('NAME')`: for each key a value.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<Label, BTreeMap<String, Scalar>>")]
+    pub maps: Maps,
+    /// Values for variables that belong together, chosen with `--use NAME`.
+    #[serde(default)]
+    pub profiles: Profiles,
+    /// Entries of `provision` to use in several stages, with `- use: NAME`.
+    #[serde(default)]
+    pub step_sets: StepSets,
     /// Where in AWS the pipeline runs.
     #[serde(default)]
     pub aws: Aws,

@@ -4,6 +4,8 @@ mod bad_input;
 mod bounds;
 mod cache;
 mod design;
+mod include;
+mod language;
 mod launch;
 mod matrix;
 mod memory;
