@@ -31,7 +31,14 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
         problems.extend(environment_problems(loaded, stage));
     }
     problems.extend(update_problems(loaded));
-    problems
+    // What several cells of a stage have is told once.
+    let mut told: Vec<Problem> = Vec::new();
+    for problem in problems {
+        if !told.contains(&problem) {
+            told.push(problem);
+        }
+    }
+    told
 }
 
 fn name_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem> {
@@ -40,7 +47,12 @@ fn name_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem
         run_time: Some(now),
         account_id: Some(String::from("000000000000")),
         region: Some(LONGEST_REGION.to_owned()),
-        cell: Some(LONGEST_REGION.to_owned()),
+        cell: Some(
+            stage
+                .name
+                .clone()
+                .unwrap_or_else(|| LONGEST_REGION.to_owned()),
+        ),
         ..RunFacts::default()
     };
     // A name that uses the source image is checked when that is known.

@@ -151,6 +151,7 @@ pub fn load(text: &str) -> Arc<Loaded> {
         vars_files: Vec::new(),
         env: &|_| None,
         git: &|| None,
+        profiles: Vec::new(),
         home: None,
     };
     let loaded = pipeline::load(

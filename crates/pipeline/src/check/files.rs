@@ -19,7 +19,7 @@ const MAX_USER_DATA: usize = 16_384;
 
 struct Reader<'a> {
     files: &'a dyn Files,
-    locate: &'a dyn Fn(&str) -> PathBuf,
+    locate: &'a dyn Fn(u16, &str) -> PathBuf,
     faults: Vec<Fault>,
 }
 
@@ -27,7 +27,7 @@ struct Reader<'a> {
 pub(crate) fn read_files(
     pipeline: &mut Pipeline,
     files: &dyn Files,
-    locate: &dyn Fn(&str) -> PathBuf,
+    locate: &dyn Fn(u16, &str) -> PathBuf,
     scope: Scope<'_>,
 ) -> Vec<Fault> {
     let mut names: BTreeMap<StageName, BTreeSet<String>> = BTreeMap::new();
@@ -244,7 +244,7 @@ impl Reader<'_> {
     }
 
     fn kind(&mut self, file: &mut LocalFile, what: &str) -> Option<FileKind> {
-        file.path = (self.locate)(&file.written);
+        file.path = (self.locate)(file.written.span.file, &file.written);
         match self.files.kind(&file.path) {
             Ok(kind) => Some(kind),
             Err(why) => {

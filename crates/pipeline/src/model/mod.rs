@@ -19,6 +19,7 @@ mod network;
 mod output;
 mod pipeline;
 mod provision;
+mod shared;
 mod source;
 mod spot;
 mod stage;
@@ -49,16 +50,18 @@ pub use output::{
 };
 pub use pipeline::{Aws, Pipeline};
 pub use provision::{Commands, Need, Provisioner, ProvisionerEntry, Run, Upload, UploadSource};
+pub use shared::{Maps, Profile, Profiles, StepSets};
 pub use source::{
     Architecture, Deprecated, ImageFilter, Pick, PipelineSource, RootDevice, Source, StageCell,
     Virtualization,
 };
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
+pub(crate) use text::Scalar;
 pub use text::{
     AccountId, AllocationId, AxisName, CapacityReservationId, CellName, DeviceName, DollarsPerHour,
     EnvName, Fingerprint, HostId, HostName, ImageId, InstanceProfileName, InstanceType, KmsKeyId,
-    Owner, ParameterName, PipelineName, PlacementGroupName, Region, ResourceGroupArn,
+    Label, Owner, ParameterName, PipelineName, PlacementGroupName, Region, ResourceGroupArn,
     SecurityGroupId, SnapshotId, StageName, SubnetId, TagKey, UserName, VarName, VpcId, ZoneLetter,
 };
 pub use user_data::UserData;

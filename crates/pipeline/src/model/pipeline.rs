@@ -1,10 +1,12 @@
 //! The pipeline as a whole.
 
 use super::{
-    Cell, Located, Outputs, PipelineName, Region, Source, StageCell, StageName, Stages, Variables,
+    Cell, Label, Located, Maps, Outputs, PipelineName, Profiles, Region, Scalar, Source, StageCell,
+    StageName, Stages, StepSets, Variables,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// One pipeline file: variables, stages, outputs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -12,9 +14,23 @@ use serde::Deserialize;
 pub struct Pipeline {
     /// The pipeline's name: it stands in the `qib:pipeline` tag of all that a run creates.
     pub name: Located<PipelineName>,
+    /// Other files, relative to this one, whose `vars`, `maps`, `step_sets`, `profiles`, `stages`, `preflight` and
+    /// `outputs` are this pipeline's too. What has a name here goes before the same name there.
+    #[serde(default)]
+    pub include: Vec<Located<String>>,
     /// The pipeline's variables, used as `${{ vars.NAME }}`.
     #[serde(default)]
     pub vars: Variables,
+    /// Tables for the filter `map('NAME')`: for each key a value.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<Label, BTreeMap<String, Scalar>>")]
+    pub maps: Maps,
+    /// Values for variables that belong together, chosen with `--use NAME`.
+    #[serde(default)]
+    pub profiles: Profiles,
+    /// Entries of `provision` to use in several stages, with `- use: NAME`.
+    #[serde(default)]
+    pub step_sets: StepSets,
     /// Where in AWS the pipeline runs.
     #[serde(default)]
     pub aws: Aws,

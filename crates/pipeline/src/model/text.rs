@@ -104,6 +104,12 @@ text!(
     "a cell's name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
 );
 text!(
+    /// The name of a map, a profile or a step set.
+    Label, "^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+    "a name (a letter, a digit or '_', then letters, digits, '_', '-' or '.')",
+    |t| word(t, |c| c.is_ascii_alphanumeric() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+);
+text!(
     /// The name of a matrix's value, as `matrix.NAME` has it.
     AxisName, "^[A-Za-z_][A-Za-z0-9_-]*$",
     "a name for `matrix.NAME` (a letter or '_', then letters, digits, '_' or '-')",
@@ -290,3 +296,18 @@ text!(
     |t| (1..=128).contains(&t.len())
         && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '=' | ',' | '.' | '@' | '_' | '-'))
 );
+
+/// The schema of a text that is taken as written, so that an editor lets `8`, `4.10` and `true` stand without quotes.
+pub(crate) struct Scalar;
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}

@@ -1,5 +1,6 @@
 //! Variables: where their values come from, and what they are.
 
+mod derive;
 mod given;
 mod resolve;
 mod values;

@@ -5,6 +5,8 @@ mod bad_launch;
 mod bounds;
 mod cache;
 mod design;
+mod include;
+mod language;
 mod launch;
 mod matrix;
 mod memory;

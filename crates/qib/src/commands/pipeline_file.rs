@@ -65,10 +65,10 @@ pub fn try_load(
             })
             .collect(),
         vars_files,
+        profiles: variables.profiles.clone(),
         env: &Environment::variable,
         home: environment.home.clone(),
         git: &|| git::facts(file.parent().unwrap_or(Path::new(""))),
-        ..LoadOptions::default()
     };
     Ok(
         pipeline::load(file, &bytes, &options, &Disk).and_then(|loaded| {
@@ -133,6 +133,7 @@ mod tests {
         VariableArgs {
             vars: vars.collect(),
             vars_files: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 
