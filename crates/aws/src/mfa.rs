@@ -37,8 +37,8 @@ impl fmt::Debug for Mfa {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoCode {
     #[error(
-        "its session wants a new code of the MFA device {0}, and there is no terminal to ask on; a longer \
-         duration_seconds in the profile lets the session last as long as the run"
+        "the code of the MFA device {0} that was given has been used, and there is no terminal to ask for another one on; a \
+         longer duration_seconds in the profile lets a session last as long as the run"
     )]
     Nobody(String),
     #[error("no code of the MFA device {device}: {why}")]
