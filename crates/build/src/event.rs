@@ -2,6 +2,7 @@
 
 use crate::names::{CellName, RunId};
 use crate::report::Report;
+use cloud::Timestamp;
 use serde::Serialize;
 
 /// The steps that the engine does for a cell, in order.
@@ -102,6 +103,8 @@ pub enum Event {
         pipeline: String,
         account: String,
         identity: String,
+        /// When the credentials end; none if they do not, or nobody says.
+        credentials_end: Option<Timestamp>,
         region: String,
         rehearsal: bool,
     },

@@ -174,6 +174,8 @@ async fn begin(
         pipeline: pipeline.name.to_string(),
         account: identity.account.to_string(),
         identity: identity.arn.clone(),
+        // Shown where it is known; who cannot say it says nothing.
+        credentials_end: ports.account.credentials_expiry().await.ok().flatten(),
         region: options.region.to_string(),
         rehearsal: options.venue == Venue::Rehearsal,
     });

@@ -5,4 +5,5 @@ pub mod clock;
 pub mod crash_point;
 pub mod environment;
 pub mod git;
+pub mod mfa_prompt;
 pub mod signals;
