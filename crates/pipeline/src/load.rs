@@ -160,7 +160,8 @@ pub fn load(
     scope.pipeline = name.as_deref();
     let mut pipeline: Pipeline = decode(&root, scope).map_err(fail)?;
 
-    let mut faults = check::read_files(&mut pipeline, files, &locate, scope);
+    let mut faults = check::choose_entries(&mut pipeline);
+    faults.extend(check::read_files(&mut pipeline, files, &locate, scope));
     faults.extend(check::check(&pipeline));
     faults.sort_by_key(|fault| fault.span);
     let mut problems: Vec<Problem> = faults.into_iter().map(&place).collect();

@@ -21,7 +21,7 @@ mod context;
 mod group;
 mod launch;
 pub mod lease;
-mod provision;
+pub(crate) mod provision;
 mod publish;
 pub(crate) mod user_data_parts;
 
@@ -175,7 +175,14 @@ async fn prepare_guest(
         Point::Provisioned { skipped } => skipped,
         Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
             context.begin(Step::Provision)?;
-            let skipped = provision::provision(context, spec, &mut link, &launched, from.inputs)
+            let skipped = provision::provision(
+                context,
+                spec,
+                &mut link,
+                &launched,
+                progress,
+                from.inputs,
+            )
                 .await
                 .map_err(fail(Step::Provision))?;
             context.finish(Step::Provision);

@@ -4,8 +4,8 @@ use crate::Span;
 use crate::decode::{Allows, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
-    UserDataFile,
+    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, PreflightAction, Presence, Provisioner,
+    Upload, UploadSource, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
@@ -18,6 +18,8 @@ const MAX_USER_DATA: usize = 16_384;
 struct Reader<'a> {
     files: &'a dyn Files,
     locate: &'a dyn Fn(&str) -> PathBuf,
+    /// What the entries of `preflight` make.
+    made: Vec<LocalFile>,
     faults: Vec<Fault>,
 }
 
@@ -31,8 +33,19 @@ pub(crate) fn read_files(
     let mut reader = Reader {
         files,
         locate,
+        made: Vec::new(),
         faults: Vec::new(),
     };
+    for entry in &mut pipeline.preflight {
+        if let PreflightAction::Run { run, creates } = &mut entry.value {
+            for file in creates {
+                file.path = locate(&file.written);
+                reader.made.push(file.clone());
+            }
+            // An entry may run what an earlier one has made.
+            reader.scripts(&mut run.commands);
+        }
+    }
     for stage in &mut pipeline.stages.0 {
         let name = stage.stage.value.as_str().to_owned();
         reader.stage(
@@ -58,18 +71,25 @@ impl Reader<'_> {
         if let HostKey::KnownHosts(file) = &mut recipe.connect.host_key.value {
             self.file(file, "known_hosts file");
         }
-        for provisioner in &mut recipe.provision {
-            match &mut provisioner.value {
-                Provisioner::Run(run) => {
-                    if let Commands::Scripts(scripts) = &mut run.commands {
-                        for script in scripts {
-                            if self.file(&mut script.file, "script").is_some() {
-                                script.content = self.read(&script.file).unwrap_or_default();
-                            }
-                        }
-                    }
-                }
+        for entry in recipe.provision.iter_mut().chain(&mut recipe.on_error) {
+            match &mut entry.value {
+                Provisioner::Run(run) => self.scripts(&mut run.commands),
                 Provisioner::Upload(upload) => self.upload(upload, scope),
+                Provisioner::Download(_)
+                | Provisioner::Reboot(_)
+                | Provisioner::WaitFor(_)
+                | Provisioner::Pause(_)
+                | Provisioner::Breakpoint(_) => {}
+            }
+        }
+    }
+
+    fn scripts(&mut self, commands: &mut Commands) {
+        if let Commands::Scripts(scripts) = commands {
+            for script in scripts {
+                if self.file(&mut script.file, "script").is_some() {
+                    script.content = self.read(&script.file).unwrap_or_default();
+                }
             }
         }
     }
@@ -154,6 +174,13 @@ impl Reader<'_> {
         file.path = (self.locate)(&file.written);
         match self.files.kind(&file.path) {
             Ok(kind) => Some(kind),
+            Err(why)
+                if why.kind() == std::io::ErrorKind::NotFound
+                    && self.made.iter().any(|made| made.covers(&file.path)) =>
+            {
+                file.presence = Presence::ToBeMade;
+                None
+            }
             Err(why) => {
                 let fault = if why.kind() == std::io::ErrorKind::NotFound {
                     Fault::new(

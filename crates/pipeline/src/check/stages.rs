@@ -1,6 +1,6 @@
 //! Stages among each other, and what stands in one.
 
-use crate::model::{Cell, Commands, Located, Pipeline, Provisioner, Source, StageName};
+use crate::model::{Cell, Located, Pipeline, Source, StageName};
 use crate::order::starts_from;
 use crate::problem::Fault;
 use crate::suggest::closest;
@@ -79,27 +79,6 @@ pub(super) fn details(stage: &Cell) -> Vec<Fault> {
             .hint("name the owner"),
         );
     }
-    for provisioner in &stage.provision {
-        match &provisioner.value {
-            Provisioner::Run(run) => {
-                if let Commands::Inline(text) = &run.commands
-                    && text.as_literal().is_some_and(|text| text.trim().is_empty())
-                {
-                    faults.push(Fault::new(text.span(), "`inline` holds no command"));
-                }
-                repeated(&run.needs, "need", &mut faults);
-            }
-            Provisioner::Upload(upload) => {
-                repeated(&upload.needs, "need", &mut faults);
-                if upload.to.contains('\0') || upload.to.split('/').any(|part| part == "..") {
-                    faults.push(Fault::new(
-                        upload.to.span,
-                        "the target of an upload cannot hold `..`",
-                    ));
-                }
-            }
-        }
-    }
     let accounts = &stage.image.share.accounts;
     repeated(accounts, "account", &mut faults);
     repeated(&stage.launch.security_groups, "security group", &mut faults);
@@ -113,7 +92,11 @@ pub(super) fn details(stage: &Cell) -> Vec<Fault> {
     faults
 }
 
-fn repeated<T: Ord + std::fmt::Debug>(items: &[Located<T>], what: &str, faults: &mut Vec<Fault>) {
+pub(super) fn repeated<T: Ord + std::fmt::Debug>(
+    items: &[Located<T>],
+    what: &str,
+    faults: &mut Vec<Fault>,
+) {
     repeated_as(items, what, |item| format!("{item:?}"), faults);
 }
 

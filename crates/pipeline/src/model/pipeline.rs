@@ -1,9 +1,11 @@
 //! The pipeline as a whole.
 
-use super::{Cell, Located, PipelineName, Region, StageName, Stages, Variables};
+use super::entry::entries;
+use super::{Cell, Located, PipelineName, PreflightEntry, Region, StageName, Stages, Variables};
 use crate::template::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::path::Path;
 
 /// One pipeline file: variables, stages, outputs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -17,6 +19,10 @@ pub struct Pipeline {
     /// Where in AWS the pipeline runs.
     #[serde(default)]
     pub aws: Aws,
+    /// What to do on the machine that runs qib before anything is created in the account: to make files that the stages
+    /// use, to wait for something that they need.
+    #[serde(default, deserialize_with = "entries")]
+    pub preflight: Vec<PreflightEntry>,
     /// The images to make, by name. A stage may start from the image of another.
     pub stages: Stages,
     /// Files to write about the images made.
@@ -35,6 +41,14 @@ impl Pipeline {
         self.stages
             .iter()
             .filter(move |cell| cell.stage.value == *name)
+    }
+}
+
+impl Pipeline {
+    /// Whether an entry of `preflight` makes what is at `path`: the file itself, or a folder that it is in or that is it.
+    pub fn is_made_by_preflight(&self, path: &Path) -> bool {
+        let mut made = self.preflight.iter().flat_map(|entry| entry.creates());
+        made.any(|file| file.covers(path))
     }
 }
 

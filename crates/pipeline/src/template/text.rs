@@ -1,7 +1,7 @@
 //! Texts that are finished only when a stage is built.
 
 use super::parse::escape;
-use super::{Expression, Filter, RenderError, RunFacts, Secret};
+use super::{Expression, Filter, Name, RenderError, RunFacts, Secret};
 use crate::Span;
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -68,6 +68,11 @@ impl Template {
         }
     }
 
+    /// The names in it whose values only a run has.
+    pub fn run_time_names(&self) -> impl Iterator<Item = &Name> {
+        run_time_names(&self.segments)
+    }
+
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -110,6 +115,11 @@ impl SecretTemplate {
             .any(|segment| matches!(segment, Segment::Secret { .. }))
     }
 
+    /// The names in it whose values only a run has.
+    pub fn run_time_names(&self) -> impl Iterator<Item = &Name> {
+        run_time_names(&self.segments)
+    }
+
     /// The text with everything in it that is known. It comes as a [`Secret`] whether or not a secret is in it, so
     /// that no caller has to remember to ask.
     ///
@@ -128,6 +138,13 @@ impl SecretTemplate {
     pub(crate) fn canonical(&self) -> String {
         canonical(&self.segments)
     }
+}
+
+fn run_time_names(segments: &[Segment]) -> impl Iterator<Item = &Name> {
+    segments.iter().filter_map(|segment| match segment {
+        Segment::RunTime(expression) => Some(&expression.name),
+        Segment::Literal(_) | Segment::Secret { .. } => None,
+    })
 }
 
 fn render(segments: &[Segment], facts: &RunFacts) -> Result<String, RenderError> {
