@@ -150,6 +150,12 @@ pub enum StepError {
         to: String,
         reason: String,
     },
+    #[error("download of {from} to {to} failed: {reason}")]
+    Download {
+        from: String,
+        to: String,
+        reason: String,
+    },
     #[error("qib's keys and user-data could not be removed from the guest: {reason}")]
     Scrub {
         reason: String,

@@ -156,6 +156,21 @@ pub trait GuestSession: Send + Sync {
     async fn upload_directory(&self, from: &Path, to: &str) -> Result<(), SessionError>;
     /// Writes bytes to a file that has `mode` from the start, checked by hash.
     async fn upload_bytes(&self, content: &[u8], to: &str, mode: u32) -> Result<(), SessionError>;
+    /// Fetches one file to `to`, checked by hash, with the rights of `become_user`. Nothing is there if it fails.
+    async fn download_file(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError>;
+    /// Fetches a folder's content into the folder `to`, which is there, checked by hash. Nothing is written outside of it,
+    /// whatever the guest sends.
+    async fn download_directory(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError>;
     /// Ends the connection.
     async fn close(self: Box<Self>);
 }

@@ -12,6 +12,7 @@ pub mod effects;
 pub mod event;
 pub mod failure;
 pub mod guest;
+pub mod host;
 pub mod images;
 pub mod journal;
 pub mod lease;

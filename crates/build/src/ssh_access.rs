@@ -129,6 +129,13 @@ fn upload_failed(error: &UploadError) -> SessionError {
     }
 }
 
+fn becoming(user: Option<&str>) -> Result<Become, SessionError> {
+    Ok(match user {
+        Some(user) => Become::User(user.parse().map_err(refused)?),
+        None => Become::LoginUser,
+    })
+}
+
 fn remote_path(to: &str) -> Result<RemotePath, SessionError> {
     to.parse().map_err(refused)
 }
@@ -164,10 +171,7 @@ impl GuestSession for SshSession {
         let script = ssh::Script {
             body: command.script.text.clone(),
             interpreter,
-            become_user: match &command.become_user {
-                Some(user) => Become::User(user.parse().map_err(refused)?),
-                None => Become::LoginUser,
-            },
+            become_user: becoming(command.become_user.as_deref())?,
             errexit: if command.errexit {
                 Errexit::On
             } else {
@@ -212,6 +216,32 @@ impl GuestSession for SshSession {
             .upload_bytes(content, &remote_path(to)?, FileMode::new(mode))
             .await;
         uploaded.map(|_| ()).map_err(|error| upload_failed(&error))
+    }
+
+    async fn download_file(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        let fetched = self
+            .0
+            .download_file(&remote_path(from)?, to, &becoming(become_user)?)
+            .await;
+        fetched.map(|_| ()).map_err(|error| upload_failed(&error))
+    }
+
+    async fn download_directory(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        let fetched = self
+            .0
+            .download_directory(&remote_path(from)?, to, &becoming(become_user)?)
+            .await;
+        fetched.map(|_| ()).map_err(|error| upload_failed(&error))
     }
 
     async fn close(self: Box<Self>) {

@@ -94,6 +94,19 @@ impl GuestSession for Guest {
         Err(SessionError::Refused(String::from("not asked for here")))
     }
 
+    async fn download_file(&self, _: &str, _: &Path, _: Option<&str>) -> Result<(), SessionError> {
+        Err(SessionError::Refused(String::from("not asked for here")))
+    }
+
+    async fn download_directory(
+        &self,
+        _: &str,
+        _: &Path,
+        _: Option<&str>,
+    ) -> Result<(), SessionError> {
+        Err(SessionError::Refused(String::from("not asked for here")))
+    }
+
     async fn close(self: Box<Self>) {}
 }
 

@@ -211,6 +211,7 @@ impl World {
                 ..FakeGuests::default()
             }),
             caller_address: Arc::new(Home),
+            host: build::host::Host::absent(),
             observer: recorder.clone(),
             journal_watch: watch,
         }

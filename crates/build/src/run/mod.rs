@@ -34,7 +34,7 @@ use pipeline::Loaded;
 use pipeline::model::{Pipeline, Source};
 use stage::{StageOutcome, run_stage};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use convert::{cell_name, cell_spec_for, copy_spec_for, plan_facts};
@@ -223,6 +223,7 @@ async fn begin(
         cancellation: cancellation.clone(),
         mask,
         directory,
+        folder: folder_of(&loaded.file),
         pipeline: pipeline.name.to_string(),
         started,
         leases: Leases::default(),
@@ -231,6 +232,15 @@ async fn begin(
         ports: ports.clone(),
     };
     Ok((context, identity))
+}
+
+/// The folder of the pipeline's file.
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        // A name alone is in the folder that qib is called in.
+        Some(_) | None => PathBuf::from("."),
+    }
 }
 
 /// What a run made lies in one account, at one endpoint: with other credentials nothing of it would be found.

@@ -24,8 +24,12 @@ pub struct CellSpec {
     pub launch: LaunchSpec,
     /// How one gets in.
     pub connect: ConnectSpec,
+    /// What scripts know the build by: the cell's name, and of a stage without a matrix the stage's.
+    pub build_name: String,
     /// What is done inside.
     pub provision: Vec<ProvisionerSpec>,
+    /// What is done after one of those has failed.
+    pub on_error: Vec<ProvisionerSpec>,
     /// What is made of it.
     pub image: ImageSpec,
     /// Tags of the instance, its volumes, the image and its snapshots.

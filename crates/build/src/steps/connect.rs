@@ -92,6 +92,45 @@ impl GuestLink {
         Ok(self.session.as_ref())
     }
 
+    /// Whether the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.session.is_closed()
+    }
+
+    /// Name or address that is dialled.
+    pub(super) fn host(&self) -> &str {
+        &self.target.host
+    }
+
+    /// `host:port`, for messages.
+    pub(super) fn destination(&self) -> String {
+        self.target.destination()
+    }
+
+    /// One attempt at another connection to the same host, with the same key expected of it.
+    pub(super) async fn try_open(
+        &self,
+        context: &CellContext,
+    ) -> Result<Box<dyn GuestSession>, OpenError> {
+        let guests = &context.run().ports.guests;
+        guests.open(&self.target, ATTEMPT_WITHIN).await
+    }
+
+    /// One attempt at having a connection again.
+    pub(super) async fn reopen_once(&mut self, context: &CellContext) -> Result<(), String> {
+        let opened = context.race(self.try_open(context)).await;
+        let session = opened
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        self.session = session;
+        Ok(())
+    }
+
+    /// Uses this connection from now on. The one before it is not said farewell to: what was at its other end is gone.
+    pub(super) fn replace(&mut self, session: Box<dyn GuestSession>) {
+        self.session = session;
+    }
+
     /// Ends the connection.
     pub(super) async fn close(self) {
         self.session.close().await;

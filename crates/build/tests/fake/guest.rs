@@ -133,5 +133,29 @@ impl GuestSession for FakeSession {
         Ok(())
     }
 
+    async fn download_file(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.done.lock().unwrap().push(format!(
+            "download {from} to {} as {}",
+            to.display(),
+            become_user.unwrap_or("the login user")
+        ));
+        std::fs::write(to, from).map_err(|error| SessionError::Refused(error.to_string()))
+    }
+
+    async fn download_directory(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.download_file(from, &to.join("fetched"), become_user)
+            .await
+    }
+
     async fn close(self: Box<Self>) {}
 }

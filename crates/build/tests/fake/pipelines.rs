@@ -92,6 +92,7 @@ impl Site {
             clock: Arc::new(self.clock.clone()),
             guests: self.guests.clone(),
             caller_address: Arc::new(Home),
+            host: build::host::Host::absent(),
             observer: self.recorder.clone(),
             journal_watch: None,
         }

@@ -5,7 +5,8 @@ use crate::decode::{Allows, MatrixScope, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
     Cell, Commands, HostKey, InstanceProfile, LocalFile, LoginKey, OutputKind, Pipeline, Policy,
-    Provisioner, StageName, Upload, UploadSource, UserData, UserDataFile,
+    PreflightAction, Presence, Provisioner, StageName, Upload, UploadSource, UserData,
+    UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
@@ -20,6 +21,8 @@ const MAX_USER_DATA: usize = 16_384;
 struct Reader<'a> {
     files: &'a dyn Files,
     locate: &'a dyn Fn(u16, &str) -> PathBuf,
+    /// What the entries of `preflight` make.
+    made: Vec<LocalFile>,
     faults: Vec<Fault>,
 }
 
@@ -30,12 +33,36 @@ pub(crate) fn read_files(
     locate: &dyn Fn(u16, &str) -> PathBuf,
     scope: Scope<'_>,
 ) -> Vec<Fault> {
+    let mut reader = Reader {
+        files,
+        locate,
+        made: Vec::new(),
+        faults: Vec::new(),
+    };
+    for entry in &mut pipeline.preflight {
+        if let PreflightAction::Run { run, creates } = &mut entry.value {
+            for file in creates {
+                file.path = locate(file.written.span.file, &file.written);
+                reader.made.push(file.clone());
+            }
+            // An entry may run what an earlier one has made.
+            reader.scripts(&mut run.commands);
+        }
+    }
+    for output in &mut pipeline.outputs.0 {
+        if let OutputKind::Update {
+            from: Some(from), ..
+        } = &mut output.value.kind
+        {
+            reader.file(from, "file to begin with");
+        }
+    }
+    let (mut told, made) = (reader.faults, reader.made);
     let mut names: BTreeMap<StageName, BTreeSet<String>> = BTreeMap::new();
     for cell in pipeline.stages.iter() {
         let known = names.entry(cell.stage.value.clone()).or_default();
         known.extend(cell.matrix.keys().cloned());
     }
-    let mut told = Vec::new();
     for stage in pipeline
         .stages
         .0
@@ -52,6 +79,7 @@ pub(crate) fn read_files(
             let mut reader = Reader {
                 files,
                 locate,
+                made: made.clone(),
                 faults: Vec::new(),
             };
             reader.cell(
@@ -67,20 +95,6 @@ pub(crate) fn read_files(
         }
         told.extend(told_once(&called, faults));
     }
-    let mut reader = Reader {
-        files,
-        locate,
-        faults: Vec::new(),
-    };
-    for output in &mut pipeline.outputs.0 {
-        if let OutputKind::Update {
-            from: Some(from), ..
-        } = &mut output.value.kind
-        {
-            reader.file(from, "file to begin with");
-        }
-    }
-    told.extend(reader.faults);
     told
 }
 
@@ -105,18 +119,25 @@ impl Reader<'_> {
                 self.file(file, "known_hosts file");
             }
         }
-        for provisioner in &mut recipe.provision {
-            match &mut provisioner.value {
-                Provisioner::Run(run) => {
-                    if let Commands::Scripts(scripts) = &mut run.commands {
-                        for script in scripts {
-                            if self.file(&mut script.file, "script").is_some() {
-                                script.content = self.read(&script.file).unwrap_or_default();
-                            }
-                        }
-                    }
-                }
+        for entry in recipe.provision.iter_mut().chain(&mut recipe.on_error) {
+            match &mut entry.value {
+                Provisioner::Run(run) => self.scripts(&mut run.commands),
                 Provisioner::Upload(upload) => self.upload(upload, scope),
+                Provisioner::Download(_)
+                | Provisioner::Reboot(_)
+                | Provisioner::WaitFor(_)
+                | Provisioner::Pause(_)
+                | Provisioner::Breakpoint(_) => {}
+            }
+        }
+    }
+
+    fn scripts(&mut self, commands: &mut Commands) {
+        if let Commands::Scripts(scripts) = commands {
+            for script in scripts {
+                if self.file(&mut script.file, "script").is_some() {
+                    script.content = self.read(&script.file).unwrap_or_default();
+                }
             }
         }
     }
@@ -247,6 +268,13 @@ impl Reader<'_> {
         file.path = (self.locate)(file.written.span.file, &file.written);
         match self.files.kind(&file.path) {
             Ok(kind) => Some(kind),
+            Err(why)
+                if why.kind() == std::io::ErrorKind::NotFound
+                    && self.made.iter().any(|made| made.covers(&file.path)) =>
+            {
+                file.presence = Presence::ToBeMade;
+                None
+            }
             Err(why) => {
                 let fault = if why.kind() == std::io::ErrorKind::NotFound {
                     Fault::new(

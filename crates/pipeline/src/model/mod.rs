@@ -5,11 +5,14 @@
 
 mod address;
 mod connect;
+mod download;
 mod entry;
 mod files;
+mod glob;
 mod hosting;
 mod image;
 mod instance_profile;
+mod json_path;
 mod later;
 mod launch;
 mod located;
@@ -17,8 +20,12 @@ mod matrix;
 mod measure;
 mod network;
 mod output;
+mod pause;
 mod pipeline;
+mod preflight;
 mod provision;
+mod provisioner;
+mod reboot;
 mod shared;
 mod source;
 mod spot;
@@ -27,16 +34,20 @@ mod text;
 mod user_data;
 mod variables;
 mod volume;
+mod wait_for;
 mod word_or_map;
 
 pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
-pub use files::{LocalFile, ScriptFile, UserDataFile};
+pub use download::Download;
+pub use files::{LocalFile, Presence, ScriptFile, UserDataFile};
+pub use glob::Glob;
 pub use hosting::{
     CapacityReservation, Credits, HopLimit, Metadata, OnShutdown, Placement, Tenancy,
 };
 pub use image::{Image, Share};
 pub use instance_profile::{InstanceProfile, Policy, binding_statement};
+pub use json_path::JsonPath;
 pub use later::Later;
 pub use launch::{Egress, Launch, SshFrom};
 pub use located::Located;
@@ -48,8 +59,12 @@ pub use network::{
 pub use output::{
     Output, OutputContent, OutputFormat, OutputKind, Outputs, PairFormat, PairTemplates,
 };
+pub use pause::{Breakpoint, Pause};
 pub use pipeline::{Aws, Pipeline};
-pub use provision::{Commands, Need, Provisioner, ProvisionerEntry, Run, Upload, UploadSource};
+pub use preflight::{PreflightAction, PreflightEntry};
+pub use provision::{Commands, Need, Place, Provisioner, Run, Upload, UploadSource};
+pub use provisioner::{CellChoice, ProvisionerEntry, Retry};
+pub use reboot::Reboot;
 pub use shared::{Maps, Profile, Profiles, StepSets};
 pub use source::{
     Architecture, Deprecated, ImageFilter, Pick, PipelineSource, RootDevice, Source, StageCell,
@@ -60,13 +75,17 @@ pub use stage::{Cache, Cell, Recipe, Stages};
 pub(crate) use text::Scalar;
 pub use text::{
     AccountId, AllocationId, AxisName, CapacityReservationId, CellName, DeviceName, DollarsPerHour,
-    EnvName, Fingerprint, HostId, HostName, ImageId, InstanceProfileName, InstanceType, KmsKeyId,
-    Label, Owner, ParameterName, PipelineName, PlacementGroupName, Region, ResourceGroupArn,
-    SecurityGroupId, SnapshotId, StageName, SubnetId, TagKey, UserName, VarName, VpcId, ZoneLetter,
+    EnvName, Fingerprint, HeaderName, HostId, HostName, ImageId, InstanceProfileName, InstanceType,
+    KmsKeyId, Label, Owner, ParameterName, PipelineName, PlacementGroupName, Region,
+    ResourceGroupArn, SecurityGroupId, SnapshotId, StageName, SubnetId, TagKey, UserName, VarName,
+    VpcId, ZoneLetter,
 };
 pub use user_data::UserData;
 pub use variables::{Variable, Variables};
 pub use volume::{Volume, VolumeType};
+pub use wait_for::{
+    CommandCheck, HttpCheck, JsonCondition, Vantage, WaitCondition, WaitFor, Wanted,
+};
 
 use crate::template::Template;
 use std::collections::BTreeMap;

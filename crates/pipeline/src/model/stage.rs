@@ -67,6 +67,10 @@ pub struct Recipe {
     /// What to do to the instance, in this order.
     #[serde(default, deserialize_with = "entries")]
     pub provision: Vec<ProvisionerEntry>,
+    /// What to do after an entry of `provision` has failed, before the instance is removed: to fetch logs, to tell
+    /// somebody. A failure here is a warning. `QIB_ERROR` says what has failed.
+    #[serde(default, deserialize_with = "entries")]
+    pub on_error: Vec<ProvisionerEntry>,
     /// The image to make of it.
     pub image: Image,
     /// Tags for all four resources: instance, volumes, image and snapshots.

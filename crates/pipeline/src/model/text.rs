@@ -296,6 +296,12 @@ text!(
     |t| (1..=128).contains(&t.len())
         && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '=' | ',' | '.' | '@' | '_' | '-'))
 );
+text!(
+    /// The name of an HTTP header field. (RFC 9110, section 5.1.)
+    HeaderName, "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "the name of an HTTP header field",
+    |t| !t.is_empty()
+        && t.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+);
 
 /// The schema of a text that is taken as written, so that an editor lets `8`, `4.10` and `true` stand without quotes.
 pub(crate) struct Scalar;

@@ -50,7 +50,7 @@ fn a_path_begins_at_the_file_that_it_is_written_in() {
     let provision = &loaded.pipeline.stages[0].provision;
     let script = |at: usize| match &provision[at].value {
         Provisioner::Run(run) => format!("{:?}", run.commands),
-        Provisioner::Upload(_) => panic!("an upload"),
+        other => panic!("{other:?}"),
     };
     assert!(script(0).contains("a.sh"));
     let paths: Vec<String> = provision
@@ -66,6 +66,7 @@ fn a_path_begins_at_the_file_that_it_is_written_in() {
                 UploadSource::Folder(folder) => folder.path.display().to_string(),
                 _ => String::new(),
             },
+            other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(paths, ["p/inc/a.sh", "p/inc/files/", "p/a.sh"]);

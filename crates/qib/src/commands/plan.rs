@@ -51,6 +51,7 @@ pub async fn plan(
         clock: Arc::new(SystemClock),
         guests: Arc::new(build::ssh_access::SshAccess::default()),
         caller_address: place.caller_address,
+        host: build::host::Host::absent(),
         observer: Arc::new(Nobody),
         journal_watch: None,
     };

@@ -4,6 +4,7 @@ use super::control::plain_text;
 use super::style::Role;
 use build::event::Event;
 use build::names::CellName;
+use build::report::StepOutcome;
 use cloud::Timestamp;
 use std::time::Duration;
 
@@ -97,6 +98,31 @@ pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
             );
             (cell, Some(Role::Warning), text)
         }
+        Event::ProvisionerFinished {
+            cell,
+            provisioner,
+            outcome,
+            reason,
+        } => match outcome {
+            StepOutcome::Passed => (
+                cell,
+                Some(Role::Dim),
+                format!("done provisioner {provisioner}"),
+            ),
+            StepOutcome::Failed => {
+                let why = reason
+                    .as_ref()
+                    .map(|reason| format!(": {reason}"))
+                    .unwrap_or_default();
+                (
+                    cell,
+                    Some(Role::Error),
+                    format!("failed: provisioner {provisioner}{why}"),
+                )
+            }
+            // That it is skipped has been said already.
+            StepOutcome::Skipped => return None,
+        },
         // Set in from qib's own words, so that both can be told apart.
         Event::Output { cell, line, .. } => (cell, None, format!("  {}", plain_text(line))),
         Event::ImageProgress { cell, percent } => (

@@ -181,5 +181,18 @@ impl GuestSession for Session {
         self.pass(Duration::from_secs(1)).await
     }
 
+    async fn download_file(&self, _: &str, _: &Path, _: Option<&str>) -> Result<(), SessionError> {
+        self.pass(Duration::from_secs(1)).await
+    }
+
+    async fn download_directory(
+        &self,
+        _: &str,
+        _: &Path,
+        _: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.pass(Duration::from_secs(1)).await
+    }
+
     async fn close(self: Box<Self>) {}
 }

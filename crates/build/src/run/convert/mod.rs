@@ -3,7 +3,7 @@
 mod connect;
 mod image;
 mod launch;
-mod provision;
+pub(crate) mod provision;
 mod volumes;
 
 use crate::failure::StepError;
@@ -171,11 +171,12 @@ pub(crate) fn cell_spec_for(
         region: region.clone(),
         launch: launch::launch(launch, facts)?,
         connect: connect::connect(connect),
-        provision: stage
-            .provision
-            .iter()
-            .map(|entry| provision::provisioner(&entry.value, facts))
-            .collect::<Result<_, _>>()?,
+        build_name: stage
+            .name
+            .clone()
+            .unwrap_or_else(|| stage.stage.to_string()),
+        provision: provision::entries(&stage.provision, facts)?,
+        on_error: provision::entries(&stage.on_error, facts)?,
         image: image::image(&stage.image, facts)?,
         tags: rendered_tags(&stage.tags, "tags", facts)?,
     })
