@@ -35,3 +35,4 @@ pub use problem::{LoadError, Place, Problem, render_problem};
 pub use sources::SourceFiles;
 pub use span::Span;
 pub use vars::{GivenVar, Origin, Value, Values, VarsFile};
+pub use yaml::edit as yaml_edit;

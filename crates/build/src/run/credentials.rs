@@ -46,11 +46,15 @@ fn longest(pipeline: &Pipeline) -> Duration {
 }
 
 fn of_stage(stage: &Cell) -> Duration {
-    let bind = match &stage.connect.address.value {
-        Address::ElasticIp(elastic) => elastic.timeout.get(),
-        Address::Public | Address::Private => Duration::ZERO,
+    let Some(connect) = &stage.connect else {
+        // A copy connects to nothing.
+        return stage.image.wait.get();
     };
-    let connect = stage.connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
+    let bind = match &connect.address.value {
+        Address::ElasticIp(elastic) => elastic.timeout.get(),
+        Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
+    };
+    let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
     let provision = stage.provision.iter().map(|entry| match &entry.value {
         Provisioner::Run(run) => {
             // The timeout is for each script.

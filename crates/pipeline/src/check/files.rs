@@ -4,8 +4,8 @@ use crate::Span;
 use crate::decode::{Allows, MatrixScope, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, StageName, Upload,
-    UploadSource, UserDataFile,
+    Cell, Commands, HostKey, InstanceProfile, LocalFile, LoginKey, OutputKind, Pipeline, Policy,
+    Provisioner, StageName, Upload, UploadSource, UserData, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
@@ -67,20 +67,43 @@ pub(crate) fn read_files(
         }
         told.extend(told_once(&called, faults));
     }
+    let mut reader = Reader {
+        files,
+        locate,
+        faults: Vec::new(),
+    };
+    for output in &mut pipeline.outputs.0 {
+        if let OutputKind::Update {
+            from: Some(from), ..
+        } = &mut output.value.kind
+        {
+            reader.file(from, "file to begin with");
+        }
+    }
+    told.extend(reader.faults);
     told
 }
 
 impl Reader<'_> {
     fn cell(&mut self, cell: &mut Cell, scope: Scope<'_>) {
         let recipe = &mut cell.recipe;
-        if let Some(user_data) = &mut recipe.launch.user_data {
-            self.user_data(user_data);
+        if let Some(launch) = &mut recipe.launch {
+            if let Some(UserData::File(user_data)) = &mut launch.user_data {
+                self.user_data(user_data);
+            }
+            if let Some(profile) = &mut launch.instance_profile
+                && let InstanceProfile::Temporary(policy) = &mut profile.value
+            {
+                self.policy(policy, scope);
+            }
         }
-        if let LoginKey::File(file) = &mut recipe.connect.key.value {
-            self.file(file, "private key");
-        }
-        if let HostKey::KnownHosts(file) = &mut recipe.connect.host_key.value {
-            self.file(file, "known_hosts file");
+        if let Some(connect) = &mut recipe.connect {
+            if let LoginKey::File(file) = &mut connect.key.value {
+                self.file(file, "private key");
+            }
+            if let HostKey::KnownHosts(file) = &mut connect.host_key.value {
+                self.file(file, "known_hosts file");
+            }
         }
         for provisioner in &mut recipe.provision {
             match &mut provisioner.value {
@@ -133,6 +156,52 @@ impl Reader<'_> {
                 Fault::new(user_data.file.written.span, message)
                     .hint("put large files on the instance with `upload`"),
             );
+        }
+    }
+
+    /// Reads the policy of a temporary instance profile. Everyone who may read IAM reads it, so no secret may be in it.
+    fn policy(&mut self, policy: &mut Policy, scope: Scope<'_>) {
+        let Some(file) = &mut policy.file else { return };
+        if self.file(file, "policy").is_none() {
+            return;
+        }
+        let Some(bytes) = self.read(file) else { return };
+        let (name, here) = (file.path.display().to_string(), policy.span);
+        let fault = |message: String| Fault::new(here, message);
+        let holds = |secret: &str| {
+            let secret = secret.trim();
+            !secret.is_empty()
+                && bytes
+                    .windows(secret.len())
+                    .any(|part| part == secret.as_bytes())
+        };
+        if scope.values.secrets().any(|secret| holds(secret.expose())) {
+            self.faults.push(
+                fault(format!(
+                    "the policy {name} holds the value of a secret variable"
+                ))
+                .hint("whoever may read IAM reads policies"),
+            );
+            return;
+        }
+        let place = "a policy may also be written in place, with expressions: `policy: { Version: \"2012-10-17\", Statement: [] }`";
+        if bytes.windows(3).any(|part| part == b"${{") {
+            let message =
+                format!("the policy {name} holds `${{{{`, and a file of a policy is sent as it is");
+            self.faults.push(fault(message).hint(place));
+            return;
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(document) => policy.document = document,
+            Err(why) => {
+                let message = format!("the policy {name} is no JSON object: {why}");
+                self.faults.push(fault(message).hint(place));
+                return;
+            }
+        }
+        if let Err(why) = policy.check() {
+            let message = format!("in the policy {name}: {why}");
+            self.faults.push(fault(message).hint(Policy::FORM));
         }
     }
 

@@ -3,6 +3,9 @@
 mod connect;
 mod files;
 mod image_name;
+mod launch;
+mod outputs;
+mod sources;
 mod stages;
 mod tags;
 mod volumes;
@@ -18,11 +21,17 @@ use crate::told_once::told_once;
 /// All faults of a pipeline's meaning, in no order. `left_out` are the stages that a condition left out.
 pub(crate) fn check(pipeline: &Pipeline, left_out: &[StageName]) -> Vec<Fault> {
     let mut faults = stages::circles(pipeline);
+    faults.extend(outputs::check(pipeline));
     faults.extend(of_each_cell(&pipeline.stages, |cell| {
         let mut faults = stages::details(cell);
         faults.extend(stages::source(pipeline, left_out, cell));
+        faults.extend(stages::copies(cell));
+        faults.extend(sources::check(&cell.source));
         faults.extend(connect::check(cell));
-        faults.extend(volumes::check(&cell.launch.volumes));
+        if let Some(launch) = &cell.launch {
+            faults.extend(launch::check(cell, launch));
+            faults.extend(volumes::check(&launch.volumes));
+        }
         faults.extend(volumes::check(&cell.image.volumes));
         faults.extend(image_name::check(&cell.image));
         faults.extend(tags::check(cell));

@@ -173,17 +173,6 @@ fn circle<'p>(pipeline: &'p Pipeline, cell: &'p Cell) -> Option<Vec<&'p Cell>> {
 /// What the types of one stage's values cannot say.
 pub(super) fn details(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if let Source::Filter { filter, .. } = &stage.source.value
-        && filter.owners.is_empty()
-    {
-        faults.push(
-            Fault::new(
-                stage.source.span,
-                "a filter without owners finds anyone's images",
-            )
-            .hint("name the owner"),
-        );
-    }
     for provisioner in &stage.provision {
         match &provisioner.value {
             Provisioner::Run(run) => {
@@ -207,15 +196,44 @@ pub(super) fn details(stage: &Cell) -> Vec<Fault> {
     }
     let accounts = &stage.image.share.accounts;
     repeated(accounts, "account", &mut faults);
-    repeated(&stage.launch.security_groups, "security group", &mut faults);
-    repeated(&stage.launch.instance_types, "instance type", &mut faults);
-    repeated_as(
-        &stage.launch.subnets,
-        "subnet",
-        |s| s.to_string(),
-        &mut faults,
-    );
+    if let Some(launch) = &stage.launch {
+        repeated_as(
+            &launch.security_groups,
+            "security group",
+            |group| group.to_string(),
+            &mut faults,
+        );
+        repeated(&launch.instance_types, "instance type", &mut faults);
+        repeated_as(&launch.subnets, "subnet", |s| s.to_string(), &mut faults);
+    }
     faults
+}
+
+/// `launch` and `connect` are left out together, and only where nothing is to be done in an instance.
+pub(super) fn copies(stage: &Cell) -> Vec<Fault> {
+    let here = stage.stage.span;
+    let for_copy = "a stage without `launch`, `connect` and `provision` copies its source image";
+    let missing = match (&stage.launch, &stage.connect) {
+        (Some(_), Some(_)) => return Vec::new(),
+        (None, Some(_)) => "launch",
+        (Some(_), None) => "connect",
+        (None, None) => match stage.provision.first() {
+            Some(provisioner) => {
+                let message =
+                    "provisioners need an instance, and the stage has no `launch` and no `connect`";
+                return vec![Fault::new(provisioner.span, message).hint(for_copy)];
+            }
+            None => return copy_with_volumes(stage).into_iter().collect(),
+        },
+    };
+    vec![Fault::new(here, format!("the key `{missing}` is missing here")).hint(for_copy)]
+}
+
+/// CopyImage takes the source's volumes as they are.
+fn copy_with_volumes(stage: &Cell) -> Option<Fault> {
+    let volume = stage.image.volumes.first()?;
+    let message = "a copy has the volumes of its source; `image.volumes` needs an instance";
+    Some(Fault::new(volume.device.span, message).hint("give the stage `launch` and `connect`"))
 }
 
 fn repeated<T: Ord + std::fmt::Debug>(items: &[Located<T>], what: &str, faults: &mut Vec<Fault>) {

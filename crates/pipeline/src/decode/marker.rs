@@ -5,6 +5,8 @@
 
 /// A sequence of the place (as JSON) and the value.
 pub(crate) const LOCATED: &str = "$qib::located";
+/// The outputs' list: what a cell has is known only when its image is there.
+pub(crate) const OUTPUTS: &str = "$qib::outputs";
 /// A template's parts as JSON; secrets are refused.
 pub(crate) const TEMPLATE: &str = "$qib::template";
 /// A template's parts as JSON; secrets are allowed.

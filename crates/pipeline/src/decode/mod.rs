@@ -24,6 +24,6 @@ pub(crate) use host::Host;
 pub(crate) use mentions::mentions;
 pub(crate) use node::NodeDeserializer;
 pub(crate) use scope::{
-    Allows, Expressions, MapTables, MatrixScope, ROOM, Scope, StepSetNodes, Surroundings,
+    Allows, Expressions, FilePart, MapTables, MatrixScope, ROOM, Scope, StepSetNodes, Surroundings,
 };
 pub(crate) use step_sets::{check_step_sets, step_sets};

@@ -2,7 +2,7 @@
 
 use super::access::{Choice, Entries, Items, WithPlace};
 use super::entries::{EntryParts, Keys};
-use super::{Allows, Carried, DecodeError, Scope, marker};
+use super::{Allows, Carried, DecodeError, FilePart, Scope, marker};
 use crate::template::Segment;
 use crate::vars::Derived;
 use crate::yaml::{Key, Node, Scalar, Value};
@@ -249,6 +249,11 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match name {
+            marker::OUTPUTS => {
+                let mut outputs = self;
+                outputs.scope.part = FilePart::Outputs;
+                outputs.deserialize_seq(visitor)
+            }
             marker::ENTRIES => return self.entries(visitor),
             marker::TEMPLATE => visitor.visit_string(self.carried(Allows::RunTime)?),
             marker::SECRET_TEMPLATE => {

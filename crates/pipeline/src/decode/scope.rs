@@ -68,6 +68,16 @@ pub(crate) struct Scope<'a> {
     pub(crate) stage: Option<&'a str>,
     pub(crate) matrix: Option<&'a MatrixScope<'a>>,
     pub(crate) expressions: Expressions,
+    pub(crate) part: FilePart,
+}
+
+/// Which part of the file it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FilePart {
+    /// The outputs: what a cell has is known only when its image is there.
+    Outputs,
+    /// Another one.
+    Elsewhere,
 }
 
 /// Whether expressions may stand in a part of the file at all.
@@ -173,7 +183,17 @@ impl Scope<'_> {
             return Err(Fault::new(at, message).hint(hint));
         }
         let expression = &self.with_maps(expression, at)?;
-        if expression.name.is_run_time() {
+        if self.part == FilePart::Elsewhere
+            && let Name::ImageId | Name::ImageName | Name::ImageTag(_) = expression.name
+        {
+            let name = &expression.name;
+            let message =
+                format!("{name} is known only when the image is there; it may not stand here");
+            return Err(Fault::new(at, message).hint("it may stand in `outputs`"));
+        }
+        let of_cell = self.part == FilePart::Outputs
+            && matches!(expression.name, Name::Matrix(_) | Name::StageName);
+        if expression.name.is_run_time() || of_cell {
             return if allows.run_time() {
                 Ok(Segment::RunTime(expression.clone()))
             } else {

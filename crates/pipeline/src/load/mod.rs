@@ -4,7 +4,7 @@ mod include;
 
 use crate::check;
 use crate::decode::{
-    Expressions, GitFacts, Host, MapTables, NodeDeserializer, ROOM, Scope, StepSetNodes,
+    Expressions, FilePart, GitFacts, Host, MapTables, NodeDeserializer, ROOM, Scope, StepSetNodes,
     Surroundings, cells, check_step_sets, mentions, step_sets,
 };
 use crate::files::Files;
@@ -216,6 +216,7 @@ fn bare(around: Surroundings<'_>) -> Scope<'_> {
             "a variable's declaration cannot use expressions",
             "`derive` can: it stands instead of `default`",
         ),
+        part: FilePart::Elsewhere,
     }
 }
 

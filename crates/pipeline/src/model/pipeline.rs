@@ -1,10 +1,9 @@
 //! The pipeline as a whole.
 
 use super::{
-    Cell, Label, Located, Maps, PipelineName, Profiles, Region, Scalar, Source, StageCell,
+    Cell, Label, Located, Maps, Outputs, PipelineName, Profiles, Region, Scalar, Source, StageCell,
     StageName, Stages, StepSets, Variables,
 };
-use crate::template::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -39,7 +38,7 @@ pub struct Pipeline {
     pub stages: Stages,
     /// Files to write about the images made.
     #[serde(default)]
-    pub outputs: Vec<Output>,
+    pub outputs: Outputs,
 }
 
 impl Pipeline {
@@ -110,24 +109,4 @@ fn agree(one: &Cell, other: &Cell) -> bool {
 pub struct Aws {
     /// The region to build in. `--region` goes before it; without either, the AWS environment decides.
     pub region: Option<Located<Region>>,
-}
-
-/// A file to write when a run has finished.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Output {
-    /// The file to write, relative to the folder qib is called in.
-    pub write: Template,
-    /// What to write into it.
-    #[serde(default)]
-    pub format: OutputFormat,
-}
-
-/// What an output file holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OutputFormat {
-    /// One JSON object with the run's id, its status and its images, as `qib run --json` ends with.
-    #[default]
-    Json,
 }

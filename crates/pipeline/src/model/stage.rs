@@ -60,10 +60,10 @@ pub struct Recipe {
     pub region: Option<Located<Region>>,
     /// The image that the stage starts from.
     pub source: Located<Source>,
-    /// The instance to build on.
-    pub launch: Launch,
+    /// The instance to build on. A stage that neither launches, connects nor provisions copies its source image.
+    pub launch: Option<Launch>,
     /// How to reach the instance.
-    pub connect: Connect,
+    pub connect: Option<Connect>,
     /// What to do to the instance, in this order.
     #[serde(default, deserialize_with = "entries")]
     pub provision: Vec<ProvisionerEntry>,
@@ -75,6 +75,13 @@ pub struct Recipe {
     /// Whether an image made earlier from the same inputs may be used instead of a new one.
     #[serde(default)]
     pub cache: Cache,
+}
+
+impl Recipe {
+    /// Whether the stage only copies its source: no instance is launched, so there is none to connect to or provision.
+    pub fn is_copy(&self) -> bool {
+        self.launch.is_none() && self.connect.is_none() && self.provision.is_empty()
+    }
 }
 
 /// The cells of all stages: stages in the order of the file, cells in the order of their matrix.

@@ -1,7 +1,7 @@
 //! Texts that are finished only when a stage is built.
 
 use super::parse::escape;
-use super::{Expression, Filter, RenderError, RunFacts, Secret};
+use super::{Expression, Filter, Name, RenderError, RunFacts, Secret};
 use crate::Span;
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -66,6 +66,14 @@ impl Template {
             [Segment::Literal(text)] => Some(text),
             _ => None,
         }
+    }
+
+    /// The names in it that are known at run time only.
+    pub(crate) fn run_time_names(&self) -> impl Iterator<Item = &Name> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::RunTime(expression) => Some(&expression.name),
+            _ => None,
+        })
     }
 
     pub(crate) fn segments(&self) -> &[Segment] {

@@ -112,12 +112,11 @@ fn what_has_a_name_here_goes_before_the_same_name_there() {
         "{}",
         pipeline.stages[0].image.name
     );
-    assert_eq!(
-        format!("{:?}", pipeline.stages[0].source.value),
-        "ImageId(\"ami-01\")"
-    );
-    let outputs: Vec<String> = pipeline.outputs.iter().map(|o| o.write.source()).collect();
-    assert_eq!(outputs, ["there.json", "here.json"]);
+    let source = format!("{:?}", pipeline.stages[0].source.value);
+    assert!(source.contains("ami-01"), "{source}");
+    let outputs = format!("{:?}", pipeline.outputs.iter().collect::<Vec<_>>());
+    let (there, here) = (outputs.find("there.json"), outputs.find("here.json"));
+    assert!(there.is_some() && there < here, "{outputs}");
     assert_eq!(loaded.sources.paths().count(), 2);
 }
 

@@ -1,6 +1,7 @@
 //! Loading pipelines: what is taken, what is refused and in which words.
 
 mod bad_input;
+mod bad_launch;
 mod bounds;
 mod cache;
 mod design;
@@ -9,4 +10,6 @@ mod language;
 mod launch;
 mod matrix;
 mod memory;
+mod outputs;
+mod sources;
 mod variables;

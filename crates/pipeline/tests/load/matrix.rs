@@ -128,7 +128,7 @@ fn a_matrix_of_includes_alone_is_named_by_its_template() {
     assert_eq!(cells[1].region.as_ref().unwrap().as_str(), "eu-west-1");
     assert_eq!(
         format!("{:?}", cells[1].source.value),
-        "ImageId(\"ami-02\")"
+        "ImageId { id: \"ami-02\", deprecated: Refused }"
     );
     assert!(cells[1].axes.is_empty());
 }
