@@ -145,14 +145,7 @@ impl Site {
 }
 
 pub fn load(text: &str) -> Arc<Loaded> {
-    let options = LoadOptions {
-        local: false,
-        vars: Vec::new(),
-        vars_files: Vec::new(),
-        env: &|_| None,
-        git: &|| None,
-        home: None,
-    };
+    let options = LoadOptions::default();
     let loaded = pipeline::load(
         Path::new("/p.yaml"),
         text.as_bytes(),
