@@ -4,6 +4,7 @@ use super::access::{Choice, Entries, Items, WithPlace};
 use super::entries::{EntryParts, Keys};
 use super::{Allows, Carried, DecodeError, FilePart, Scope, marker};
 use crate::template::Segment;
+use crate::vars::Derived;
 use crate::yaml::{Key, Node, Scalar, Value};
 use serde::de::{self, Deserializer, Visitor};
 
@@ -80,7 +81,7 @@ impl<'n> NodeDeserializer<'n> {
     }
 
     /// The text that stands here, and whether a secret is in it.
-    pub(crate) fn derived(&self) -> Result<(String, bool), DecodeError> {
+    pub(crate) fn derived(&self) -> Result<Derived, DecodeError> {
         /// A longer one is data; and variables that double each other would fill the memory.
         const MAX_DERIVED: usize = 1 << 16;
         let scalar = self.scalar(&"a text")?;
@@ -104,7 +105,7 @@ impl<'n> NodeDeserializer<'n> {
             let message = format!("this is more than {MAX_DERIVED} bytes with its values put in");
             return Err(DecodeError::at(self.node.span, message));
         }
-        Ok((text, is_secret))
+        Ok(Derived { text, is_secret })
     }
 
     fn carried(&self, allows: Allows) -> Result<String, DecodeError> {

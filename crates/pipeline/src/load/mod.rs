@@ -12,7 +12,7 @@ use crate::model::{Maps, Pipeline, Profile, Profiles, Stages, Variables};
 use crate::problem::{Fault, LoadError, Problem};
 use crate::sources::SourceFiles;
 use crate::suggest::closest;
-use crate::vars::{GivenVar, Origin, Sources, Values, VarsFile, resolve};
+use crate::vars::{Derived, GivenVar, Origin, Sources, Values, VarsFile, resolve};
 use crate::yaml::Node;
 use include::{Reader, locate};
 use serde::Deserialize;
@@ -330,13 +330,13 @@ fn derivation<'n>(root: &'n Node, name: &str) -> Option<&'n Node> {
     root.get("vars")?.get(name)?.get("derive")
 }
 
-/// A derived variable's text, and whether a secret is in it.
-fn derive(root: &Node, name: &str, scope: Scope<'_>) -> Result<(String, bool), Fault> {
+/// What a derived variable comes to.
+fn derive(root: &Node, name: &str, scope: Scope<'_>) -> Result<Derived, Fault> {
     match derivation(root, name) {
         Some(node) => NodeDeserializer::new(node, scope)
             .derived()
             .map_err(|why| why.or_at(node.span).into_fault()),
-        None => Ok((String::new(), false)),
+        None => Ok(Derived::default()),
     }
 }
 

@@ -6,5 +6,5 @@ mod resolve;
 mod values;
 
 pub use given::{GivenVar, VarsFile};
-pub(crate) use resolve::{Sources, resolve};
+pub(crate) use resolve::{Derived, Sources, resolve};
 pub use values::{Origin, Value, Values};

@@ -12,6 +12,14 @@ use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// What a derived variable comes to.
+#[derive(Default)]
+pub(crate) struct Derived {
+    pub(crate) text: String,
+    /// Whether a secret is in it.
+    pub(crate) is_secret: bool,
+}
+
 /// Where values may come from, besides the declarations.
 pub(crate) struct Sources<'a> {
     pub(crate) given: &'a [GivenVar],
@@ -24,8 +32,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) locate: &'a dyn Fn(u16, &str) -> std::path::PathBuf,
     /// The variables that each derived one is made of.
     pub(crate) uses: &'a BTreeMap<String, BTreeSet<String>>,
-    /// Makes a derived variable's value of those that have theirs; says whether a secret is in it.
-    pub(crate) derive: &'a dyn Fn(&str, &Values) -> Result<(String, bool), Fault>,
+    /// Makes a derived variable's value of those that have theirs.
+    pub(crate) derive: &'a dyn Fn(&str, &Values) -> Result<Derived, Fault>,
     /// Whether this is a rehearsal.
     pub(crate) local: bool,
 }
@@ -138,7 +146,7 @@ fn derived(
     let (text, origin, is_secret) = match value(name, variable, sources, from_files)? {
         Some((text, origin)) => (text, origin, of_secrets),
         None => {
-            let (text, is_secret) = (sources.derive)(name.as_str(), values)?;
+            let Derived { text, is_secret } = (sources.derive)(name.as_str(), values)?;
             (text, Origin::Derived, is_secret || of_secrets)
         }
     };

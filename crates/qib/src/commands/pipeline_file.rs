@@ -94,12 +94,14 @@ pub fn load(
     environment: &Environment,
 ) -> Result<Loaded, CommandError> {
     let loaded = try_load(file, variables, target, environment)??;
-    let stages: Vec<String> = loaded
+    let mut stages: Vec<String> = loaded
         .pipeline
         .stages
         .iter()
         .map(|stage| stage.stage.to_string())
         .collect();
+    // A stage has several cells, which stand beside each other.
+    stages.dedup();
     match rebuild.iter().find(|name| !stages.contains(name)) {
         Some(unknown) => Err(CommandError::bad_input(format!(
             "--rebuild {unknown}: the pipeline has no such stage"
