@@ -3,7 +3,7 @@
 //! | in the key | not in the key |
 //! |---|---|
 //! | the source image's id | how it was found (filter, stage) |
-//! | volumes of launch and image, the instance profile, the user's own user-data | instance type, network, lifetimes, addresses |
+//! | volumes of launch and image, the instance profile's name or policy, the user's own user-data | instance type, hosting, network, lifetimes, addresses |
 //! | each provisioner with what it runs, as whom and how; content and mode of each uploaded file | `name`, `timeout`, `needs` |
 //! | text of environment variables | values of secret variables (their expression instead) |
 //! | what a rehearsal skipped | connection, names, descriptions, tags, sharing, outputs |
