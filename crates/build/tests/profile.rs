@@ -373,3 +373,31 @@ fn who_may_not_read_iam_can_sweep_all_the_same() {
         assert!(plan.judged.is_empty(), "{:?}", plan.judged);
     }
 }
+
+/// Killed after any record, and taken up again: the role is used or made anew, and gone in the end.
+#[test]
+fn a_crash_at_any_moment_costs_no_role() {
+    let mut killed = 0;
+    for record in 1.. {
+        let site = Site::new();
+        if site.killed_after(1, record, &launching(POLICY)).is_none() {
+            break;
+        }
+        killed += 1;
+        let report = site.resume(1, &launching(POLICY));
+        assert_eq!(
+            report.exit,
+            ExitCode::Done,
+            "after record {record}: {:?}",
+            report.failures
+        );
+        assert!(
+            report.left_behind.is_empty(),
+            "after record {record}: {:?}",
+            report.left_behind
+        );
+        let holdings = site.account.holdings();
+        assert_eq!(holdings.len(), 3, "after record {record}: {holdings:?}");
+    }
+    assert!(killed > 30, "{killed} moments");
+}

@@ -407,3 +407,31 @@ fn a_name_that_is_taken_is_told_before_the_copy() {
     let told = site.refusal(COPY);
     assert!(told.contains("is taken in us-east-2 by ami-2"), "{told}");
 }
+
+/// Killed after any record, and taken up again, as it was or with another name for the image.
+#[test]
+fn a_crash_at_any_moment_costs_no_copy() {
+    let (only_copy, _) = COPY.split_once("  app:").unwrap();
+    let renamed = only_copy.replace("copy-of-", "another-copy-of-");
+    for again in [only_copy, &renamed] {
+        let mut killed = 0;
+        for record in 1.. {
+            let site = Site::new();
+            if site.killed_after(1, record, only_copy).is_none() {
+                break;
+            }
+            killed += 1;
+            let report = site.resume(1, again);
+            assert_eq!(
+                report.exit,
+                ExitCode::Done,
+                "after record {record}: {:?}",
+                report.failures
+            );
+            let holdings = site.account.holdings();
+            // The source, the copy and its snapshot.
+            assert_eq!(holdings.len(), 3, "after record {record}: {holdings:?}");
+        }
+        assert!(killed > 8, "{killed} moments");
+    }
+}
