@@ -9,7 +9,7 @@
 //!                     Timeout, Protocol
 //! ```
 
-mod algorithms;
+pub(crate) mod algorithms;
 mod authenticate;
 mod banner;
 mod error;
@@ -21,6 +21,7 @@ pub use authenticate::agent_public_keys;
 pub use banner::probe_banner;
 pub use error::{ConnectError, Phase};
 
+use crate::dial::Dial;
 use crate::host_key::HostKeyRule;
 use crate::keys::KeyPair;
 use handler::{Client, Observed};
@@ -76,6 +77,8 @@ impl fmt::Display for Identity {
 pub struct ConnectOptions {
     /// Where to.
     pub destination: Destination,
+    /// By which way.
+    pub dial: Dial,
     /// The user to log in as.
     pub user: String,
     /// How to prove who one is.
@@ -100,6 +103,8 @@ pub struct Connection {
     pub(crate) observed: Observed,
     destination: Destination,
     host_key_fingerprint: String,
+    /// The connection to the bastion that carries this one.
+    _carrier: Option<Arc<Connection>>,
 }
 
 impl Connection {
@@ -128,7 +133,7 @@ impl Connection {
     }
 
     /// Ends the connection. Commands that still run in it are reported as lost.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         let goodbye = self
             .handle
             .disconnect(russh::Disconnect::ByApplication, "done", "en")

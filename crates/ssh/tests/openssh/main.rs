@@ -15,3 +15,4 @@ mod lost;
 mod scripts;
 mod server;
 mod transfers;
+mod ways;
