@@ -328,7 +328,8 @@ fn config_text(folder: &Path, port: u16, host_keys: usize, more: &str) -> String
     text.push_str(&format!(
         "\nListenAddress 127.0.0.1:{port}\nAuthorizedKeysFile {folder}/authorized_keys\nPidFile none\n\
          PermitRootLogin prohibit-password\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
-         KbdInteractiveAuthentication no\nMaxStartups 100\nLogLevel VERBOSE\nPrintLastLog no\nUseDNS no\n"
+         KbdInteractiveAuthentication no\nMaxStartups 100\nLogLevel VERBOSE\nPrintLastLog no\nUseDNS no\n\
+         Subsystem sftp internal-sftp\n"
     ));
     text
 }
