@@ -4,7 +4,7 @@ use crate::Span;
 use crate::decode::{Allows, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
+    BastionHostKey, BastionKey, Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
     UserDataFile,
 };
 use crate::problem::Fault;
@@ -57,6 +57,16 @@ impl Reader<'_> {
         }
         if let HostKey::KnownHosts(file) = &mut recipe.connect.host_key.value {
             self.file(file, "known_hosts file");
+        }
+        if let Some(bastion) = &mut recipe.connect.bastion {
+            if let BastionKey::File(file) = &mut bastion.value.key.value {
+                self.file(file, "bastion's private key");
+            }
+            if let Some(BastionHostKey::KnownHosts(file)) =
+                bastion.value.host_key.as_mut().map(|key| &mut key.value)
+            {
+                self.file(file, "bastion's known_hosts file");
+            }
         }
         for provisioner in &mut recipe.provision {
             match &mut provisioner.value {

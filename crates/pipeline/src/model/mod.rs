@@ -4,6 +4,7 @@
 //! Schema from the same types, so their documentation comments speak to the person who writes a pipeline.
 
 mod address;
+mod bastion;
 mod connect;
 mod files;
 mod image;
@@ -12,6 +13,7 @@ mod located;
 mod measure;
 mod pipeline;
 mod provision;
+mod proxy;
 mod source;
 mod spot;
 mod stage;
@@ -20,6 +22,7 @@ mod variables;
 mod volume;
 
 pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
+pub use bastion::{Bastion, BastionHostKey, BastionKey};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
 pub use files::{LocalFile, ScriptFile, UserDataFile};
 pub use image::{Image, Share};
@@ -28,12 +31,13 @@ pub use located::Located;
 pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
 pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
 pub use provision::{Commands, Need, Provisioner, Run, Upload, UploadSource};
+pub use proxy::{Proxy, ProxyUrl};
 pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
 pub use text::{
     AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HostName, ImageId,
-    InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
+    InstanceProfileName, InstanceType, KeyPairName, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
     StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
 };
 pub use variables::{Variable, Variables};

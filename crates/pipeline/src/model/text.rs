@@ -232,6 +232,11 @@ text!(
     |t| !t.is_empty() && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '_' | '-'))
 );
 text!(
+    /// The name of an EC2 key pair. (EC2 API, CreateKeyPair: at most 255 ASCII characters.)
+    KeyPairName, "^[ -~]{1,255}$", "a key pair's name (1 to 255 ASCII characters)",
+    |t| (1..=255).contains(&t.len()) && t.chars().all(|c| (' '..='~').contains(&c)) && t.trim() == t
+);
+text!(
     /// The name of an IAM instance profile (not its ARN).
     /// (IAM API, CreateInstanceProfile: letters, digits and `+=,.@_-`, at most 128.)
     InstanceProfileName, "^[A-Za-z0-9+=,.@_-]{1,128}$", "an instance profile's name (not its ARN)",
