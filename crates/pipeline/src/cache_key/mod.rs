@@ -5,11 +5,13 @@
 //! | the source image's id | how it was found (filter, stage) |
 //! | volumes of launch and image, the instance profile, the user's own user-data | instance type, network, lifetimes, addresses |
 //! | each provisioner with what it runs, as whom and how; content and mode of each uploaded file | `name`, `timeout`, `needs` |
+//! | everything in a playbook's folder, variables by host and group, requirements with their archives | where Ansible is installed |
 //! | text of environment variables | values of secret variables (their expression instead) |
 //! | what a rehearsal skipped | connection, names, descriptions, tags, sharing, outputs |
 //!
 //! Run-time expressions enter as they are written: an image does not go stale because a run's id differs.
 
+mod ansible;
 mod inputs;
 mod summary;
 

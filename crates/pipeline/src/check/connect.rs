@@ -115,21 +115,31 @@ fn ways(stage: &Cell) -> Vec<Fault> {
             ),
             (Some(_), Some(_)) | (None, None) => {}
         }
-        let used = proxy.password.as_ref().map(|password| (password, password.render(&RunFacts::default())));
+        let used = proxy
+            .password
+            .as_ref()
+            .map(|password| (password, password.render(&RunFacts::default())));
         match used {
-            Some((password, Err(_))) => faults.push(
-                Fault::new(password.span(), "a proxy's password cannot use what only a run knows"),
-            ),
-            Some((password, Ok(text))) if !(1..=255).contains(&text.expose().len()) => faults.push(
-                Fault::new(password.span(), "a proxy's password has 1 to 255 bytes (RFC 1929)"),
-            ),
+            Some((password, Err(_))) => faults.push(Fault::new(
+                password.span(),
+                "a proxy's password cannot use what only a run knows",
+            )),
+            Some((password, Ok(text))) if !(1..=255).contains(&text.expose().len()) => {
+                faults.push(Fault::new(
+                    password.span(),
+                    "a proxy's password has 1 to 255 bytes (RFC 1929)",
+                ))
+            }
             Some((_, Ok(_))) | None => {}
         }
     }
     if let Some(name) = &connect.key_pair
         && matches!(connect.key.value, LoginKey::Ed25519 | LoginKey::EcdsaP256)
     {
-        let message = format!("the private key of the key pair {:?} is not known", name.value.as_str());
+        let message = format!(
+            "the private key of the key pair {:?} is not known",
+            name.value.as_str()
+        );
         faults.push(Fault::new(name.span, message).hint(
             "say where it is: `key: { file: … }`, or `key: agent` for a key in the SSH agent",
         ));

@@ -4,8 +4,8 @@ use crate::Span;
 use crate::decode::{Allows, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    BastionHostKey, BastionKey, Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
-    UserDataFile,
+    BastionHostKey, BastionKey, Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline,
+    Provisioner, Upload, UploadSource, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
@@ -15,10 +15,10 @@ use std::path::PathBuf;
 /// input": 16 KB in raw form, before base64.)
 const MAX_USER_DATA: usize = 16_384;
 
-struct Reader<'a> {
-    files: &'a dyn Files,
+pub(super) struct Reader<'a> {
+    pub(super) files: &'a dyn Files,
     locate: &'a dyn Fn(&str) -> PathBuf,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// Finds each file that the pipeline names, reads scripts, templates and user-data, and says what is missing.
@@ -80,6 +80,8 @@ impl Reader<'_> {
                     }
                 }
                 Provisioner::Upload(upload) => self.upload(upload, scope),
+                Provisioner::Ansible(ansible) => self.ansible(ansible),
+                Provisioner::AnsibleLocal(ansible) => self.ansible_local(ansible),
             }
         }
     }
@@ -123,7 +125,7 @@ impl Reader<'_> {
     }
 
     /// Resolves a file's path and checks that a file is there.
-    fn file(&mut self, file: &mut LocalFile, what: &str) -> Option<()> {
+    pub(super) fn file(&mut self, file: &mut LocalFile, what: &str) -> Option<()> {
         match self.kind(file, what)? {
             FileKind::File { .. } => Some(()),
             FileKind::Folder { .. } => {
@@ -160,7 +162,7 @@ impl Reader<'_> {
         }
     }
 
-    fn kind(&mut self, file: &mut LocalFile, what: &str) -> Option<FileKind> {
+    pub(super) fn kind(&mut self, file: &mut LocalFile, what: &str) -> Option<FileKind> {
         file.path = (self.locate)(&file.written);
         match self.files.kind(&file.path) {
             Ok(kind) => Some(kind),
@@ -185,7 +187,7 @@ impl Reader<'_> {
         }
     }
 
-    fn read(&mut self, file: &LocalFile) -> Option<Vec<u8>> {
+    pub(super) fn read(&mut self, file: &LocalFile) -> Option<Vec<u8>> {
         match self.files.read(&file.path) {
             Ok(bytes) => Some(bytes),
             Err(why) => {

@@ -1,5 +1,6 @@
 //! What a pipeline's types cannot say: files that must be there, values that must fit each other, EC2's limits.
 
+mod ansible;
 mod connect;
 mod files;
 mod image_name;
@@ -19,6 +20,7 @@ pub(crate) fn check(pipeline: &Pipeline) -> Vec<Fault> {
     for stage in pipeline.stages.iter() {
         faults.extend(stages::details(stage));
         faults.extend(connect::check(stage));
+        faults.extend(ansible::check(stage));
         faults.extend(volumes::check(&stage.launch.volumes));
         faults.extend(volumes::check(&stage.image.volumes));
         faults.extend(image_name::check(&stage.image));

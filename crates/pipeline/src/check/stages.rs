@@ -98,6 +98,7 @@ pub(super) fn details(stage: &Cell) -> Vec<Fault> {
                     ));
                 }
             }
+            Provisioner::Ansible(_) | Provisioner::AnsibleLocal(_) => {}
         }
     }
     let accounts = &stage.image.share.accounts;

@@ -11,3 +11,5 @@ pub(crate) const STAGES: &str = "$qib::stages";
 pub(crate) const TEMPLATE: &str = "$qib::template";
 /// A template's parts as JSON; secrets are allowed.
 pub(crate) const SECRET_TEMPLATE: &str = "$qib::secret_template";
+/// A value of any form; its texts come as their parts in JSON, secrets allowed.
+pub(crate) const SECRET_TREE: &str = "$qib::secret_tree";

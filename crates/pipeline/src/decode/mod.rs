@@ -9,6 +9,7 @@ mod error;
 pub(crate) mod marker;
 mod node;
 mod scope;
+mod tree;
 
 pub(crate) use carried::Carried;
 pub(crate) use error::DecodeError;

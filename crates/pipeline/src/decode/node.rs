@@ -32,7 +32,7 @@ impl<'n> NodeDeserializer<'n> {
             .hint("give it one, or leave the key out")
     }
 
-    fn scalar(&self, expected: &dyn de::Expected) -> Result<&'n Scalar, DecodeError> {
+    pub(super) fn scalar(&self, expected: &dyn de::Expected) -> Result<&'n Scalar, DecodeError> {
         let found = match &self.node.value {
             Value::Scalar(scalar) if scalar.is_null() => return Err(self.empty()),
             Value::Scalar(scalar) => return Ok(scalar),
@@ -66,7 +66,7 @@ impl<'n> NodeDeserializer<'n> {
         })
     }
 
-    fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
+    pub(super) fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
         let scalar = self.scalar(&"a text")?;
         if scalar.text.is_empty() && allows != Allows::RunTimeAndSecrets {
             return Err(DecodeError::at(self.node.span, "this text is empty")
@@ -194,6 +194,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
     ) -> Result<V::Value, DecodeError> {
         match name {
             marker::STAGES => self.map(visitor, true),
+            marker::SECRET_TREE => self.tree(visitor),
             marker::TEMPLATE => visitor.visit_string(self.carried(Allows::RunTime)?),
             marker::SECRET_TEMPLATE => {
                 visitor.visit_string(self.carried(Allows::RunTimeAndSecrets)?)

@@ -4,8 +4,10 @@
 //! Schema from the same types, so their documentation comments speak to the person who writes a pipeline.
 
 mod address;
+mod ansible;
 mod bastion;
 mod connect;
+mod extra_vars;
 mod files;
 mod image;
 mod launch;
@@ -22,8 +24,10 @@ mod variables;
 mod volume;
 
 pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
+pub use ansible::{Ansible, AnsibleLocal, GalaxyArchive, Requirements};
 pub use bastion::{Bastion, BastionHostKey, BastionKey};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
+pub use extra_vars::{ExtraValue, ExtraVars};
 pub use files::{LocalFile, ScriptFile, UserDataFile};
 pub use image::{Image, Share};
 pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
@@ -36,9 +40,10 @@ pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualiza
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
 pub use text::{
-    AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HostName, ImageId,
-    InstanceProfileName, InstanceType, KeyPairName, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
-    StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
+    AccountId, AllocationId, AnsibleName, DeviceName, DollarsPerHour, EnvName, Fingerprint,
+    GroupName, HostAlias, HostName, ImageId, InstanceProfileName, InstanceType, KeyPairName,
+    KmsKeyId, Owner, PipelineName, Region, SecurityGroupId, StageName, SubnetId, TagKey, UserName,
+    VarName, ZoneLetter,
 };
 pub use variables::{Variable, Variables};
 pub use volume::{Volume, VolumeType};

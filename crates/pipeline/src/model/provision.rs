@@ -1,6 +1,8 @@
 //! What is done to an instance.
 
-use super::{EnvName, FileMode, LocalFile, Located, ScriptFile, TimeSpan, UserName};
+use super::{
+    Ansible, AnsibleLocal, EnvName, FileMode, LocalFile, Located, ScriptFile, TimeSpan, UserName,
+};
 use crate::template::{SecretTemplate, Template};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,11 @@ pub enum Provisioner {
     Run(Run),
     /// Puts a file or a folder on the instance.
     Upload(Upload),
+    /// Runs a playbook from the build host.
+    Ansible(Ansible),
+    /// Runs a playbook inside the instance.
+    #[serde(rename = "ansible_local")]
+    AnsibleLocal(AnsibleLocal),
 }
 
 impl Provisioner {
@@ -22,6 +29,7 @@ impl Provisioner {
         match self {
             Self::Run(run) => &run.needs,
             Self::Upload(upload) => &upload.needs,
+            Self::Ansible(_) | Self::AnsibleLocal(_) => &[],
         }
     }
 
@@ -50,6 +58,10 @@ impl Provisioner {
                 }
             },
             Self::Upload(upload) => format!("upload {}", upload.to.value),
+            Self::Ansible(ansible) => format!("ansible {}", ansible.playbook.written.value),
+            Self::AnsibleLocal(ansible) => {
+                format!("ansible_local {}", ansible.playbook.written.value)
+            }
         }
     }
 }

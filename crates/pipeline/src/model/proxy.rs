@@ -50,7 +50,10 @@ impl ProxyUrl {
                 text.contains("://") && scheme.chars().all(|c| c.is_ascii_alphanumeric())
             });
             match scheme {
-                Some(scheme) => format!("`{scheme}://` is no kind of proxy that SSH can use; it has the form {}", Self::FORM),
+                Some(scheme) => format!(
+                    "`{scheme}://` is no kind of proxy that SSH can use; it has the form {}",
+                    Self::FORM
+                ),
                 None => format!("a proxy has the form {}", Self::FORM),
             }
         })?;
@@ -182,8 +185,15 @@ mod tests {
     #[test]
     fn a_password_in_a_url_is_refused_and_not_repeated() {
         let why = ProxyUrl::parse("socks5://me:hunter2@proxy:1080").unwrap_err();
-        assert!(why.contains("password") && !why.contains("hunter2"), "{why}");
-        for text in ["http://me:hunter2@proxy:1", "socks5h://hunter2", "me:hunter2@x:1"] {
+        assert!(
+            why.contains("password") && !why.contains("hunter2"),
+            "{why}"
+        );
+        for text in [
+            "http://me:hunter2@proxy:1",
+            "socks5h://hunter2",
+            "me:hunter2@x:1",
+        ] {
             let why = ProxyUrl::parse(text).unwrap_err();
             assert!(!why.contains("hunter2"), "{why}");
         }
@@ -191,7 +201,14 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_refused() {
-        for text in ["socks5://", "socks5://h", "socks5://h:0", "socks5://h:x", "socks5://@h:1", "socks5://fd00::1:1"] {
+        for text in [
+            "socks5://",
+            "socks5://h",
+            "socks5://h:0",
+            "socks5://h:x",
+            "socks5://@h:1",
+            "socks5://fd00::1:1",
+        ] {
             assert!(ProxyUrl::parse(text).is_err(), "{text}");
         }
     }
