@@ -78,6 +78,7 @@ fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Pr
     };
     let login_key = match stage.connect.key.value {
         LoginKey::Ed25519 => None,
+        LoginKey::File(_) | LoginKey::Agent if stage.connect.key_pair.is_some() => None,
         LoginKey::EcdsaP256 | LoginKey::File(_) | LoginKey::Agent => {
             Some(generated.public_openssh())
         }

@@ -59,7 +59,9 @@ pub fn shortage(spec: &CellSpec) -> Option<Shortage> {
             run.timeout
                 .map_or(Duration::ZERO, |timeout| timeout.saturating_mul(scripts))
         }
-        ActionSpec::Upload(_) => Duration::ZERO,
+        ActionSpec::Upload(_) | ActionSpec::Ansible(_) | ActionSpec::AnsibleLocal(_) => {
+            Duration::ZERO
+        }
     });
     let shortage = Shortage {
         max_lifetime: spec.launch.max_lifetime,
@@ -102,6 +104,9 @@ mod tests {
                 tags: Tags::new(),
             },
             connect: ConnectSpec {
+                key_pair: None,
+                bastion: None,
+                proxy: None,
                 user: "me".into(),
                 key: KeySpec::Agent,
                 address: AddressSpec::Public,

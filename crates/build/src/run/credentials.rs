@@ -66,7 +66,9 @@ fn of_stage(stage: &Cell) -> Duration {
             run.timeout
                 .map_or(Duration::ZERO, |span| span.get().saturating_mul(scripts))
         }
-        Provisioner::Upload(_) => Duration::ZERO,
+        Provisioner::Upload(_) | Provisioner::Ansible(_) | Provisioner::AnsibleLocal(_) => {
+            Duration::ZERO
+        }
     });
     provision.fold(
         bind.saturating_add(connect)

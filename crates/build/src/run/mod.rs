@@ -14,6 +14,7 @@ mod leases;
 mod outputs;
 mod recovery;
 mod stage;
+mod tools;
 
 use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
@@ -167,6 +168,9 @@ async fn begin(
     mask: Mask,
 ) -> Result<(RunContext, CallerIdentity), StepError> {
     let pipeline = &loaded.pipeline;
+    cancellation
+        .race(tools::look(pipeline, options.venue, ports))
+        .await??;
     let identity = cancellation.race(ports.account.caller_identity()).await??;
     ports.observer.observe(&Event::Started {
         run: run.clone(),
@@ -268,7 +272,10 @@ fn never_begun(
     // A folder that cannot be written or another account's run are the caller's to mend.
     let by_caller = matches!(
         error,
-        StepError::Journal(_) | StepError::OtherAccount { .. } | StepError::CannotGoOn { .. }
+        StepError::Journal(_)
+            | StepError::OtherAccount { .. }
+            | StepError::CannotGoOn { .. }
+            | StepError::NoAnsible { .. }
     );
     let cell = CellName {
         stage: pipeline.name.to_string(),

@@ -1,5 +1,6 @@
 //! What is done inside a cell's instance.
 
+use super::{AnsibleLocalSpec, AnsibleSpec};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ pub enum ActionSpec {
     Run(RunSpec),
     /// Uploads.
     Upload(UploadSpec),
+    /// Runs a playbook from this machine.
+    Ansible(AnsibleSpec),
+    /// Runs a playbook inside the guest.
+    AnsibleLocal(AnsibleLocalSpec),
 }
 
 /// Scripts to run.

@@ -14,6 +14,7 @@ mod access;
 mod address;
 mod address_queue;
 mod adopt;
+mod ansible;
 pub mod candidates;
 mod capture;
 mod connect;

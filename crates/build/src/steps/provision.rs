@@ -1,5 +1,6 @@
 //! Running the provisioners, one after another, never one twice.
 
+use super::ansible;
 use super::connect::{GuestLink, LastLines, still_there};
 use super::context::CellContext;
 use super::launch::Launched;
@@ -73,9 +74,51 @@ async fn run_all(
                 run_scripts(context, spec, session, launched, provisioner, run).await?
             }
             ActionSpec::Upload(upload) => run_upload(context, session, upload).await?,
+            ActionSpec::Ansible(ansible) => {
+                let mut output = Live::new(context, &provisioner.name);
+                let ended = tokio::select! {
+                    ended = ansible::from_here(context, ansible, session, &mut output) => ended,
+                    gone = watch(context, launched) => return Err(gone),
+                };
+                let last_lines = output.into_last_lines();
+                conclude(context, launched, &provisioner.name, ended, last_lines).await?;
+            }
+            ActionSpec::AnsibleLocal(ansible) => {
+                let mut output = Live::new(context, &provisioner.name);
+                let pty = spec.connect.pty;
+                let ended = tokio::select! {
+                    ended = ansible::inside(context, ansible, link, launched, pty, &mut output) => ended,
+                    gone = watch(context, launched) => return Err(gone),
+                };
+                let last_lines = output.into_last_lines();
+                conclude(context, launched, &provisioner.name, ended, last_lines).await?;
+            }
         }
     }
     Ok(skipped)
+}
+
+/// What a playbook came to, as the provisioner's end.
+async fn conclude(
+    context: &CellContext,
+    launched: &Launched,
+    name: &str,
+    ended: Result<(), ansible::Failure>,
+    last_lines: Vec<String>,
+) -> Result<(), StepError> {
+    match ended {
+        Ok(()) => Ok(()),
+        Err(ansible::Failure::Step(error)) => Err(*error),
+        Err(ansible::Failure::Lost(error)) => {
+            let doing = format!("provisioner `{name}` ran");
+            Err(session_failed(context, launched, error, doing).await)
+        }
+        Err(ansible::Failure::How(how)) => Err(StepError::Provisioner {
+            name: name.to_owned(),
+            how,
+            last_lines,
+        }),
+    }
 }
 
 async fn run_scripts(
@@ -260,6 +303,12 @@ impl<'a> Live<'a> {
     fn show(&mut self, stream: OutputStream, line: &str) {
         self.last.push(line);
         self.context.output(self.provisioner, stream, line);
+    }
+
+    /// The last lines, for an error.
+    fn into_last_lines(mut self) -> Vec<String> {
+        self.finish();
+        self.last.0
     }
 
     /// Passes on what was held back.

@@ -103,6 +103,7 @@ pub struct Connection {
     pub(crate) observed: Observed,
     destination: Destination,
     host_key_fingerprint: String,
+    login_key: Option<String>,
     /// The connection to the bastion that carries this one.
     _carrier: Option<Arc<Connection>>,
 }
@@ -120,6 +121,11 @@ impl Connection {
     /// SHA-256 fingerprint of the key that the host has shown: `SHA256:…`.
     pub fn host_key_fingerprint(&self) -> &str {
         &self.host_key_fingerprint
+    }
+
+    /// The public key that was logged in with, as a line of `authorized_keys`.
+    pub fn login_key(&self) -> Option<&str> {
+        self.login_key.as_deref()
     }
 
     /// Where this connection leads.

@@ -83,9 +83,10 @@ async fn attempt(
         .map_err(|_| late(Phase::Handshake))?
         .map_err(|error| handshake_error(options, check, error))?;
 
-    tokio::time::timeout_at(deadline, authenticate(&mut handle, options, &observed))
-        .await
-        .map_err(|_| late(Phase::Authenticate))??;
+    let login_key =
+        tokio::time::timeout_at(deadline, authenticate(&mut handle, options, &observed))
+            .await
+            .map_err(|_| late(Phase::Authenticate))??;
 
     let host_key_fingerprint =
         observed
@@ -101,6 +102,7 @@ async fn attempt(
         observed,
         destination: destination.clone(),
         host_key_fingerprint,
+        login_key,
         _carrier: carrier,
     })
 }

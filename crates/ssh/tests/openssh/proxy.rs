@@ -202,7 +202,10 @@ async fn terminals_environment_and_signals_pass() {
 
     // With a terminal, an interrupt is a byte; ssh sends it as it comes.
     let mut process = through
-        .ssh(&["-tt"], "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 0.1; done")
+        .ssh(
+            &["-tt"],
+            "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 0.1; done",
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -250,7 +253,9 @@ async fn files_pass_by_sftp_and_by_scp() {
     let server = Server::start().await;
     let through = Through::to(&server).await;
     let from = through.path("from");
-    let content: Vec<u8> = (0..20 * 1024 * 1024_u32).map(|n| (n / 5 % 249) as u8).collect();
+    let content: Vec<u8> = (0..20 * 1024 * 1024_u32)
+        .map(|n| (n / 5 % 249) as u8)
+        .collect();
     std::fs::write(&from, &content).expect("a file");
     let remote = |path: &Path| format!("{}@127.0.0.1:{}", user(), path.display());
     for (mode, name) in [("-s", "by-sftp"), ("-O", "by-scp")] {
@@ -297,7 +302,10 @@ async fn only_the_key_and_the_user_of_this_proxy_get_in() {
     let output = ended(&mut through.ssh_as("somebody", &[], "true")).await;
     assert_eq!(output.status.code(), Some(255), "another user is refused");
     let mut password = through.ssh(
-        &["-o", "PreferredAuthentications=password,keyboard-interactive,none"],
+        &[
+            "-o",
+            "PreferredAuthentications=password,keyboard-interactive,none",
+        ],
         "true",
     );
     let output = ended(&mut password).await;
@@ -316,10 +324,10 @@ async fn a_client_can_tell_a_wrong_proxy() {
     let (through, other) = (Through::to(&server).await, Through::to(&server).await);
     std::fs::write(
         through.known_hosts(),
-        other
-            .proxy
-            .known_hosts_line()
-            .replace(&other.proxy.port().to_string(), &through.proxy.port().to_string()),
+        other.proxy.known_hosts_line().replace(
+            &other.proxy.port().to_string(),
+            &through.proxy.port().to_string(),
+        ),
     )
     .expect("a file");
     let output = ended(&mut through.ssh(&[], "true")).await;
@@ -375,7 +383,10 @@ async fn sessions_run_side_by_side_over_one_connection() {
     .await;
     let through = Through::to(&server).await;
     let gate = server.path("gate");
-    let waits = format!("until [ -e {} ]; do sleep 0.05; done; echo done", gate.display());
+    let waits = format!(
+        "until [ -e {} ]; do sleep 0.05; done; echo done",
+        gate.display()
+    );
     let mut waiting: Vec<_> = (0..6)
         .map(|_| {
             let mut ssh = through.ssh(&[], &waits);
@@ -481,7 +492,10 @@ async fn a_dropped_proxy_takes_its_sessions_along_and_leaves_the_connection() {
         .expect("it is waited for");
     assert_eq!((status.code(), status.signal()), (Some(255), None));
     let begun = Instant::now();
-    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+    while tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .is_ok()
+    {
         assert!(begun.elapsed() < PATIENCE, "it listens still");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -493,10 +507,11 @@ async fn a_guest_in_fips_mode_is_reached_through_it() {
     let server = Server::with(Setup {
         host_keys: vec![KeyAlgorithm::EcdsaP256],
         login_key: KeyAlgorithm::EcdsaP256,
-        config: "HostKeyAlgorithms ecdsa-sha2-nistp256\nPubkeyAcceptedAlgorithms ecdsa-sha2-nistp256\n\
+        config:
+            "HostKeyAlgorithms ecdsa-sha2-nistp256\nPubkeyAcceptedAlgorithms ecdsa-sha2-nistp256\n\
                  KexAlgorithms ecdh-sha2-nistp256,diffie-hellman-group14-sha256\n\
                  Ciphers aes256-gcm@openssh.com,aes256-ctr\nMACs hmac-sha2-256\n"
-            .into(),
+                .into(),
         ..Setup::default()
     })
     .await;
@@ -504,9 +519,16 @@ async fn a_guest_in_fips_mode_is_reached_through_it() {
     // And a client that is as strict.
     let output = ended(&mut through.ssh(
         &[
-            "-o", "KexAlgorithms=ecdh-sha2-nistp256", "-o", "Ciphers=aes128-ctr",
-            "-o", "HostKeyAlgorithms=ecdsa-sha2-nistp256", "-o", "MACs=hmac-sha2-256",
-            "-o", "PubkeyAcceptedAlgorithms=ecdsa-sha2-nistp256",
+            "-o",
+            "KexAlgorithms=ecdh-sha2-nistp256",
+            "-o",
+            "Ciphers=aes128-ctr",
+            "-o",
+            "HostKeyAlgorithms=ecdsa-sha2-nistp256",
+            "-o",
+            "MACs=hmac-sha2-256",
+            "-o",
+            "PubkeyAcceptedAlgorithms=ecdsa-sha2-nistp256",
         ],
         "echo strict",
     ))

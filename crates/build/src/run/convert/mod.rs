@@ -1,5 +1,6 @@
 //! From the pipeline's model to what the steps need: run-time expressions filled in, types of the port.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
@@ -132,7 +133,7 @@ pub(crate) fn cell_spec_for(
         cell: cell.clone(),
         region: region.clone(),
         launch: launch::launch(&stage.launch, facts)?,
-        connect: connect::connect(&stage.connect),
+        connect: connect::connect(&stage.connect, facts)?,
         provision: stage
             .provision
             .iter()

@@ -1,6 +1,6 @@
 //! `provision`.
 
-use super::{rendered, rendered_secret};
+use super::{ansible, rendered, rendered_secret};
 use crate::failure::StepError;
 use crate::guest::Script;
 use crate::spec::*;
@@ -76,6 +76,12 @@ pub(super) fn provisioner(
                 mode,
                 become_user: upload.become_user.as_ref().map(ToString::to_string),
             })
+        }
+        model::Provisioner::Ansible(from_here) => {
+            ActionSpec::Ansible(ansible::ansible(from_here, facts)?)
+        }
+        model::Provisioner::AnsibleLocal(inside) => {
+            ActionSpec::AnsibleLocal(ansible::ansible_local(inside, facts)?)
         }
     };
     let needs = entry
