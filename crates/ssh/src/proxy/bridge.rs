@@ -42,7 +42,6 @@ enum Input {
 enum Output {
     Data(Vec<u8>),
     Extended(u32, Vec<u8>),
-    End,
     Exit(u32),
     Signal {
         name: Sig,
@@ -150,7 +149,6 @@ async fn pass_output(mut from: ChannelReadHalf, to: &LocalHalf, client: &Handle)
                 Some(ChannelMsg::ExtendedData { data, ext }) => {
                     (Output::Extended(ext, data.to_vec()), data.len())
                 }
-                Some(ChannelMsg::Eof) => (Output::End, 0),
                 Some(ChannelMsg::ExitStatus { exit_status }) => (Output::Exit(exit_status), 0),
                 Some(ChannelMsg::ExitSignal {
                     signal_name,
@@ -187,6 +185,10 @@ async fn pass_output(mut from: ChannelReadHalf, to: &LocalHalf, client: &Handle)
                 return;
             }
         }
+        // The end of output is told last, just before the channel is closed. A client that has sent the end of its input
+        // closes the channel when it hears of the end of output, and russh then answers at once: the exit status, which a
+        // server may send after the end of output, would be lost.
+        let _ = to.eof().await;
     };
     tokio::pin!(write);
     tokio::select! {
@@ -211,7 +213,6 @@ async fn send(to: &LocalHalf, client: &Handle, item: Output) -> bool {
     match item {
         Output::Data(bytes) => to.data_bytes(bytes).await.is_ok(),
         Output::Extended(kind, bytes) => to.extended_data_bytes(kind, bytes).await.is_ok(),
-        Output::End => to.eof().await.is_ok(),
         Output::Exit(code) => to.exit_status(code).await.is_ok(),
         Output::Signal {
             name,

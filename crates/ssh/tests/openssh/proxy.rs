@@ -535,3 +535,27 @@ async fn a_guest_in_fips_mode_is_reached_through_it() {
     .await;
     assert_eq!(text(&output.stdout), "strict\n", "{}", text(&output.stderr));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_status_that_comes_after_the_end_of_output_is_not_lost() {
+    let server = Server::start().await;
+    let through = Through::to(&server).await;
+    // Sessions that share a connection, as Ansible's do.
+    let control = format!("ControlPath={}", through.path("control").display());
+    let shared = [
+        "-o",
+        "ControlMaster=auto",
+        "-o",
+        "ControlPersist=60",
+        "-o",
+        &control,
+    ];
+    for round in 0..20 {
+        // Output is at its end, and the client's input as well, long before the command is.
+        let mut ssh = through.ssh(&shared, "exec >&- 2>&-; sleep 0.1; exit 5");
+        // The first stays, to hold the connection, and keeps what it writes errors to.
+        let output = ended(ssh.stderr(Stdio::null())).await;
+        assert_eq!(output.status.code(), Some(5), "round {round}");
+    }
+    assert_eq!(server.log().matches("Accepted publickey").count(), 1);
+}
