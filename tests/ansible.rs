@@ -1,4 +1,8 @@
 //! Both ways to run a playbook, with the real Ansible: from here over the run's own connection, and inside the guest.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an edge: tests run programs and wait for them"
+)]
 
 use end_to_end::local_ec2::make_executable;
 use end_to_end::{Config, Ended, LocalEc2, OneStage, Running, places};

@@ -1,4 +1,8 @@
 //! Ways into an instance: an existing key pair, a bastion, a SOCKS5 proxy. Bastion and proxy are OpenSSH's own.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an edge: tests run programs and wait for them"
+)]
 
 use end_to_end::{Config, Ended, LocalEc2, OneStage};
 use std::net::{TcpListener, TcpStream};

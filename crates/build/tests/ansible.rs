@@ -157,7 +157,7 @@ impl Stage {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    fn from_here(&self) -> AnsibleSpec {
+    fn here(&self) -> AnsibleSpec {
         AnsibleSpec {
             playbook: self.path("plays/site.yaml"),
             inventory: InventorySpec {
@@ -303,7 +303,7 @@ async fn modules_files_and_async_tasks_work_by_every_transfer() {
         }
         let target = stage.path(&format!("{transfer}-{pipelining}"));
         std::fs::create_dir(&target).expect("a folder");
-        let mut spec = stage.from_here();
+        let mut spec = stage.here();
         spec.inventory.vars = InventoryVars {
             hosts: Some(stage.path("inv/host_vars")),
             groups: Some(stage.path("inv/group_vars")),
@@ -347,7 +347,7 @@ async fn a_failing_task_and_a_broken_playbook_are_told_apart() {
         ("plays/broken.yaml", "- hosts: [\n"),
     ])
     .await;
-    let (ran, heard) = stage.run(&stage.from_here()).await;
+    let (ran, heard) = stage.run(&stage.here()).await;
     let end = ran.expect("it runs").end;
     assert_eq!(
         end,
@@ -360,7 +360,7 @@ async fn a_failing_task_and_a_broken_playbook_are_told_apart() {
             .expect("a complaint")
             .contains("a task failed")
     );
-    let mut spec = stage.from_here();
+    let mut spec = stage.here();
     spec.playbook = stage.path("plays/broken.yaml");
     let (ran, heard) = stage.run(&spec).await;
     assert!(
@@ -381,7 +381,7 @@ async fn no_secret_is_on_any_command_line_while_a_playbook_runs() {
          - ansible.builtin.wait_for: { path: '{{ dir }}/gate', timeout: 60 }\n",
     )])
     .await;
-    let mut spec = stage.from_here();
+    let mut spec = stage.here();
     spec.call.extra_vars = vars(serde_json::json!({ "dir": stage.path(""), "token": SECRET }));
     let private = tempfile::tempdir().expect("a folder");
     let folder = PrivateFolder::make(private.path()).expect("a folder");
@@ -453,7 +453,7 @@ async fn a_users_configuration_of_ansible_does_not_lead_elsewhere() {
         ),
     ])
     .await;
-    stage.runs_well(&stage.from_here()).await;
+    stage.runs_well(&stage.here()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -465,7 +465,7 @@ async fn tasks_become_another_user() {
     let play = "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.command: id -un\n      register: who\n    \
                 - ansible.builtin.debug: { msg: 'I am {{ who.stdout }}.' }\n";
     let stage = Stage::with(&[("plays/site.yaml", play)]).await;
-    let mut spec = stage.from_here();
+    let mut spec = stage.here();
     spec.call.become_user = Some("daemon".into());
     let heard = stage.runs_well(&spec).await;
     assert!(heard.text().contains("I am daemon."), "{}", heard.text());
@@ -556,7 +556,7 @@ fn says_both(heard: &Heard) {
 async fn collections_and_roles_come_from_archives() {
     let stage = Stage::with(&[("plays/site.yaml", ROLES)]).await;
     let galaxy = archives(&stage);
-    let mut spec = stage.from_here();
+    let mut spec = stage.here();
     spec.call.galaxy = Some(galaxy.clone());
     says_both(&stage.runs_well(&spec).await);
     std::fs::create_dir(stage.path("staging")).expect("a folder");
@@ -567,7 +567,7 @@ async fn collections_and_roles_come_from_archives() {
     says_both(&heard);
     // Without its archive, it is galaxy that fails, not the playbook.
     std::fs::remove_file(stage.path("req/roles/base.tgz")).expect("it was there");
-    let mut spec = stage.from_here();
+    let mut spec = stage.here();
     spec.call.galaxy = Some(galaxy);
     let (ran, heard) = stage.run(&spec).await;
     let end = ran.expect("it runs").end;
@@ -598,7 +598,7 @@ async fn a_playbook_goes_on_after_the_guests_sshd_has_dropped_it() {
         .map(u32::to_string)
         .collect();
     assert!(!pids.is_empty());
-    let mut spec = stage.from_here();
+    let mut spec = stage.here();
     spec.call.extra_vars =
         vars(serde_json::json!({ "pids": pids.join(" "), "dir": stage.path("") }));
     let (ran, heard) = stage.run(&spec).await;
@@ -620,7 +620,7 @@ async fn a_guest_that_is_gone_is_told_with_the_reason() {
         "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n",
     )])
     .await;
-    let spec = stage.from_here();
+    let spec = stage.here();
     let Stage {
         server,
         session,

@@ -186,7 +186,9 @@ impl GuestSession for Session {
     }
 
     async fn proxy(&self) -> Result<Box<dyn GuestProxy>, SessionError> {
-        Err(SessionError::Refused(String::from("this guest lends nothing")))
+        Err(SessionError::Refused(String::from(
+            "this guest lends nothing",
+        )))
     }
 
     async fn close(self: Box<Self>) {}
