@@ -36,6 +36,8 @@ pub enum StepError {
     },
     #[error("no machine is to be had; tried: {tried}", tried = .tried.join("; "))]
     NoCapacity { tried: Vec<String> },
+    #[error("the playbook {playbook} runs on this machine, which has no Ansible: {why}")]
+    NoAnsible { playbook: String, why: String },
     #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
     CannotGoOn { why: String },
 
@@ -264,6 +266,9 @@ impl StepError {
             }
             Self::AuthenticationRefused { .. } => {
                 "Check `connect.user`: it must be the image's default user, or one that the image's cloud-init configures."
+            }
+            Self::NoAnsible { .. } => {
+                "Install it (`pip install ansible-core`), name it with `ansible_playbook: /path/to/ansible-playbook`, or run the playbook inside the instance with `ansible_local`."
             }
             Self::Provisioner { .. } => {
                 "Run again with --keep-on-failure to look around in the guest with `qib ssh`."

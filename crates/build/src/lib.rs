@@ -7,7 +7,9 @@
 //!                      └──▶ guest port (SSH)                    └──▶ undo, in reverse, from the journal alone
 //! ```
 
+pub mod ansible;
 pub mod cancel;
+pub mod dial;
 pub mod effects;
 pub mod event;
 pub mod failure;

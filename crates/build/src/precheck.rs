@@ -148,6 +148,7 @@ fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Pr
     };
     let login_key = match connect.key.value {
         LoginKey::Ed25519 => None,
+        LoginKey::File(_) | LoginKey::Agent if connect.key_pair.is_some() => None,
         LoginKey::EcdsaP256 | LoginKey::File(_) | LoginKey::Agent => {
             Some(generated.public_openssh())
         }

@@ -59,6 +59,7 @@ fn stage(behaviour: Behaviour) -> Stage {
     let journal = Journal::create(&directory, &run, opening, clock.now(), None).unwrap();
     let journal = Arc::new(journal);
     let ports = Ports {
+        host: build::host::Host::absent(),
         account: Arc::new(account.clone()),
         clock: clock.clone(),
         guests: guests.clone(),
@@ -141,6 +142,9 @@ fn spec(address: AddressSpec) -> CellSpec {
             tags: Tags::new(),
         },
         connect: ConnectSpec {
+            key_pair: None,
+            bastion: None,
+            proxy: None,
             user: "ec2-user".into(),
             key: KeySpec::Generated(ssh::KeyAlgorithm::Ed25519),
             address,

@@ -204,6 +204,7 @@ impl World {
 
     fn ports(&self, recorder: &Arc<Recorder>, watch: Option<Arc<dyn JournalWatch>>) -> Ports {
         Ports {
+            host: build::host::Host::absent(),
             account: Arc::new(self.account.clone()),
             clock: Arc::new(self.clock.clone()),
             guests: Arc::new(FakeGuests {
@@ -211,7 +212,6 @@ impl World {
                 ..FakeGuests::default()
             }),
             caller_address: Arc::new(Home),
-            host: build::host::Host::absent(),
             observer: recorder.clone(),
             journal_watch: watch,
         }

@@ -15,6 +15,7 @@ mod leases;
 mod outputs;
 mod recovery;
 mod stage;
+mod tools;
 
 use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
@@ -168,6 +169,9 @@ async fn begin(
     mask: Mask,
 ) -> Result<(RunContext, CallerIdentity), StepError> {
     let pipeline = &loaded.pipeline;
+    cancellation
+        .race(tools::look(pipeline, options.venue, ports))
+        .await??;
     let identity = cancellation.race(ports.account.caller_identity()).await??;
     ports.observer.observe(&Event::Started {
         run: run.clone(),
@@ -281,7 +285,10 @@ fn never_begun(
     // A folder that cannot be written or another account's run are the caller's to mend.
     let by_caller = matches!(
         error,
-        StepError::Journal(_) | StepError::OtherAccount { .. } | StepError::CannotGoOn { .. }
+        StepError::Journal(_)
+            | StepError::OtherAccount { .. }
+            | StepError::CannotGoOn { .. }
+            | StepError::NoAnsible { .. }
     );
     let cell = CellName {
         stage: pipeline.name.to_string(),

@@ -14,6 +14,7 @@ mod access;
 mod address;
 mod address_queue;
 mod adopt;
+mod ansible;
 pub mod candidates;
 mod capture;
 mod connect;
@@ -195,16 +196,10 @@ async fn prepare_guest(
         Point::Provisioned { skipped } => skipped,
         Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
             context.begin(Step::Provision)?;
-            let skipped = provision::provision(
-                context,
-                spec,
-                &mut link,
-                &launched,
-                progress,
-                from.inputs,
-            )
-                .await
-                .map_err(fail(Step::Provision))?;
+            let skipped =
+                provision::provision(context, spec, &mut link, &launched, progress, from.inputs)
+                    .await
+                    .map_err(fail(Step::Provision))?;
             context.finish(Step::Provision);
             skipped
         }

@@ -94,6 +94,8 @@ impl StageInputs {
             let digest = match &provisioner.value {
                 Provisioner::Run(step) => run(step),
                 Provisioner::Upload(step) => upload(step, files)?,
+                Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
+                Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
                 Provisioner::Reboot(step) => reboot(step),
                 // They look, wait or fetch: the image is the same with and without them.
                 Provisioner::Download(_)
@@ -164,17 +166,17 @@ fn user_data(launch: Option<&Launch>) -> Digest {
 
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.
 #[derive(Default)]
-struct Fields(Sha256);
+pub(super) struct Fields(Sha256);
 
 impl Fields {
-    fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub(super) fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
         for part in [name.as_bytes(), value.as_ref()] {
             self.0.update((part.len() as u64).to_be_bytes());
             self.0.update(part);
         }
     }
 
-    fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
@@ -186,7 +188,7 @@ impl Fields {
         }
     }
 
-    fn digest(self) -> Digest {
+    pub(super) fn digest(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }
@@ -324,7 +326,12 @@ pub(crate) fn folder_digest(folder: &Path, files: &dyn Files) -> io::Result<[u8;
     Ok(fields.digest().0)
 }
 
-fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {
+pub(super) fn walk(
+    fields: &mut Fields,
+    name: &str,
+    folder: &Path,
+    files: &dyn Files,
+) -> io::Result<()> {
     for (child, kind) in named(files.entries(folder), folder)? {
         let name = format!("{name}/{}", child.to_string_lossy());
         entry(fields, &name, &kind, &folder.join(child), files)?;
@@ -333,7 +340,7 @@ fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io
 }
 
 /// Links are not followed: a link's target is its content, and no circle of links can catch us.
-fn entry(
+pub(super) fn entry(
     fields: &mut Fields,
     name: &str,
     kind: &FileKind,
@@ -362,6 +369,6 @@ fn entry(
     Ok(())
 }
 
-fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
+pub(super) fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
     result.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
 }

@@ -85,6 +85,8 @@ pub fn a_report() -> Report {
             key_file: Some("/state/runs/r-1/id".into()),
             known_hosts: Some("/state/runs/r-1/known_hosts".into()),
             host_fingerprints: vec!["SHA256:abc".into()],
+            bastion: None,
+            proxy: None,
         }],
         left_behind: vec![left("security-group", "sg-0bbb")],
         steps: Vec::new(),

@@ -1,5 +1,6 @@
 //! From the pipeline's model to what the steps need: run-time expressions filled in, types of the port.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
@@ -170,7 +171,7 @@ pub(crate) fn cell_spec_for(
         cell: cell.clone(),
         region: region.clone(),
         launch: launch::launch(launch, facts)?,
-        connect: connect::connect(connect),
+        connect: connect::connect(connect, facts)?,
         build_name: stage
             .name
             .clone()

@@ -1,6 +1,6 @@
 //! `provision`, `on_error` and `preflight`.
 
-use super::{rendered, rendered_secret};
+use super::{ansible, rendered, rendered_secret};
 use crate::failure::StepError;
 use crate::guest::Script;
 use crate::spec::*;
@@ -37,6 +37,10 @@ fn entry(entry: &model::ProvisionerEntry, facts: &RunFacts) -> Result<Provisione
             within: step.timeout.get(),
         }),
         model::Provisioner::WaitFor(wait) => ActionSpec::WaitFor(wait_for(wait, facts)?),
+        model::Provisioner::Ansible(step) => ActionSpec::Ansible(ansible::ansible(step, facts)?),
+        model::Provisioner::AnsibleLocal(step) => {
+            ActionSpec::AnsibleLocal(ansible::ansible_local(step, facts)?)
+        }
         model::Provisioner::Pause(step) => ActionSpec::Pause(step.length.get()),
         model::Provisioner::Breakpoint(step) => ActionSpec::Breakpoint(BreakpointSpec {
             message: step
@@ -118,9 +122,7 @@ fn scripts(run: &model::Run, name: &str, facts: &RunFacts) -> Result<RunSpec, St
         environment: environment(&run.env, "run.env", facts)?,
         timeout: run.timeout.map(model::TimeSpan::get),
         exit_codes: run.exit_codes.iter().map(|code| u32::from(*code)).collect(),
-        reboots_within: run
-            .reboots
-            .then(|| run.timeout.unwrap_or(boot).get()),
+        reboots_within: run.reboots.then(|| run.timeout.unwrap_or(boot).get()),
     })
 }
 
