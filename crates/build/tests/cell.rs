@@ -59,7 +59,6 @@ fn stage(behaviour: Behaviour) -> Stage {
     let journal = Journal::create(&directory, &run, opening, clock.now(), None).unwrap();
     let journal = Arc::new(journal);
     let ports = Ports {
-        host: build::host::Host::absent(),
         account: Arc::new(account.clone()),
         clock: clock.clone(),
         guests: guests.clone(),
