@@ -175,16 +175,10 @@ async fn prepare_guest(
         Point::Provisioned { skipped } => skipped,
         Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
             context.begin(Step::Provision)?;
-            let skipped = provision::provision(
-                context,
-                spec,
-                &mut link,
-                &launched,
-                progress,
-                from.inputs,
-            )
-                .await
-                .map_err(fail(Step::Provision))?;
+            let skipped =
+                provision::provision(context, spec, &mut link, &launched, progress, from.inputs)
+                    .await
+                    .map_err(fail(Step::Provision))?;
             context.finish(Step::Provision);
             skipped
         }

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod guest;
+pub mod scripted;
 pub mod time;
 
 use async_trait::async_trait;

@@ -214,12 +214,14 @@ fn run(run: &Run) -> Digest {
     fields.put("is", "run");
     match &run.commands {
         Commands::Inline(text) => fields.put("inline", text.canonical()),
-        Commands::Scripts(scripts) => scripts
-            .iter()
-            .for_each(|script| match script.file.presence {
-                Presence::There => fields.put("script", &script.content),
-                Presence::ToBeMade => fields.put("to be made", script.file.written.as_str()),
-            }),
+        Commands::Scripts(scripts) => {
+            scripts
+                .iter()
+                .for_each(|script| match script.file.presence {
+                    Presence::There => fields.put("script", &script.content),
+                    Presence::ToBeMade => fields.put("to be made", script.file.written.as_str()),
+                })
+        }
     }
     // Commands on the build host may reach into the instance by ways of their own. Neither field is there for what could
     // be written before there were these keys, so that the keys of older images stay.

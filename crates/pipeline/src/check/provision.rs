@@ -2,8 +2,8 @@
 
 use super::stages::repeated;
 use crate::model::{
-    Cell, Commands, WaitCondition, Download, EnvName, HttpCheck, Located, Pipeline,
-    PreflightAction, Provisioner, ProvisionerEntry, Run, WaitFor, Wanted,
+    Cell, Commands, Download, EnvName, HttpCheck, Located, Pipeline, PreflightAction, Provisioner,
+    ProvisionerEntry, Run, WaitCondition, WaitFor, Wanted,
 };
 use crate::problem::Fault;
 use crate::template::{Name, RunFacts, SecretTemplate, Template};
@@ -31,8 +31,11 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
         };
         if reboots {
             faults.push(
-                Fault::new(entry.span, "an instance whose build has failed is not rebooted")
-                    .hint("`on_error` is for fetching and telling what went wrong"),
+                Fault::new(
+                    entry.span,
+                    "an instance whose build has failed is not rebooted",
+                )
+                .hint("`on_error` is for fetching and telling what went wrong"),
             );
         }
     }
@@ -123,8 +126,11 @@ fn http(check: &HttpCheck, faults: &mut Vec<Fault>) {
     let plain = url.strip_prefix("http://");
     if plain.is_none() && !url.starts_with("https://") {
         faults.push(
-            Fault::new(at, format!("{url:?} is not a URL that begins with https:// or http://"))
-                .hint("the beginning cannot be a run-time expression"),
+            Fault::new(
+                at,
+                format!("{url:?} is not a URL that begins with https:// or http://"),
+            )
+            .hint("the beginning cannot be a run-time expression"),
         );
     }
     if url.contains(char::is_whitespace) && check.url.as_literal().is_some() {
@@ -186,10 +192,7 @@ pub(super) fn preflight(pipeline: &Pipeline) -> Vec<Fault> {
     for entry in &pipeline.preflight {
         repeated(&entry.needs, "need", &mut faults);
         match &entry.value {
-            PreflightAction::Run {
-                run: step,
-                creates,
-            } => {
+            PreflightAction::Run { run: step, creates } => {
                 run(step, &mut faults);
                 if let Commands::Inline(text) = &step.commands {
                     known_before_stages(&names_of(text), text.span(), &mut faults);
@@ -206,20 +209,20 @@ pub(super) fn preflight(pipeline: &Pipeline) -> Vec<Fault> {
             }
             PreflightAction::WaitFor(wait) => {
                 wait_for(wait, &mut faults);
-                let (texts, secrets): (Vec<&Template>, Vec<&SecretTemplate>) =
-                    match &wait.condition {
-                        WaitCondition::Http(check) => {
-                            let wanted = check.json.as_ref().map(|json| match &json.wanted {
-                                Wanted::Equals(text) | Wanted::Contains(text) => text,
-                            });
-                            let texts = std::iter::once(&check.url).chain(wanted);
-                            (texts.collect(), check.headers.values().collect())
-                        }
-                        WaitCondition::Command(check) => {
-                            (vec![&check.command], check.env.values().collect())
-                        }
-                        WaitCondition::CloudInit | WaitCondition::Port(_) => (Vec::new(), Vec::new()),
-                    };
+                let (texts, secrets): (Vec<&Template>, Vec<&SecretTemplate>) = match &wait.condition
+                {
+                    WaitCondition::Http(check) => {
+                        let wanted = check.json.as_ref().map(|json| match &json.wanted {
+                            Wanted::Equals(text) | Wanted::Contains(text) => text,
+                        });
+                        let texts = std::iter::once(&check.url).chain(wanted);
+                        (texts.collect(), check.headers.values().collect())
+                    }
+                    WaitCondition::Command(check) => {
+                        (vec![&check.command], check.env.values().collect())
+                    }
+                    WaitCondition::CloudInit | WaitCondition::Port(_) => (Vec::new(), Vec::new()),
+                };
                 for text in texts {
                     known_before_stages(&names_of(text), text.span(), &mut faults);
                 }

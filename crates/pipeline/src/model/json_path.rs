@@ -216,13 +216,17 @@ mod tests {
         ] {
             assert_eq!(json!(found(path, &graph)), values, "{path}");
         }
-        assert_eq!(json!(found("[*][0]", &json!([[1], [], [2]]))), json!([1, 2]));
+        assert_eq!(
+            json!(found("[*][0]", &json!([[1], [], [2]]))),
+            json!([1, 2])
+        );
     }
 
     #[test]
     fn what_is_no_path_is_refused() {
         for path in [
-            "", ".", "a.", "a..b", "a[", "a[x]", "a[-1]", "a]b", "a.[0]", "a[\"b]", "a[0]b", "/a~2", "/a~",
+            "", ".", "a.", "a..b", "a[", "a[x]", "a[-1]", "a]b", "a.[0]", "a[\"b]", "a[0]b",
+            "/a~2", "/a~",
         ] {
             assert!(JsonPath::parse(path).is_err(), "{path:?}");
         }

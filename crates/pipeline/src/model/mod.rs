@@ -50,9 +50,9 @@ pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualiza
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
 pub use text::{
-    AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HeaderName, HostName, ImageId,
-    InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
-    StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
+    AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HeaderName,
+    HostName, ImageId, InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region,
+    SecurityGroupId, StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
 };
 pub use variables::{Variable, Variables};
 pub use volume::{Volume, VolumeType};

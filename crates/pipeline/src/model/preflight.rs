@@ -215,9 +215,9 @@ fn needs_no_instance(condition: &WaitCondition) -> Result<(), &'static str> {
         WaitCondition::Http(check) if check.from.value == Vantage::Instance => {
             Err("there is no instance before the stages begin: only `from: host`")
         }
-        WaitCondition::Command(check) if check.become_user.is_some() => {
-            Err("`become` is for commands on an instance, and there is none before the stages begin")
-        }
+        WaitCondition::Command(check) if check.become_user.is_some() => Err(
+            "`become` is for commands on an instance, and there is none before the stages begin",
+        ),
         WaitCondition::CloudInit | WaitCondition::Port(_) => Err(
             "there is no instance before the stages begin: `wait_for` has `http` or `command` here",
         ),

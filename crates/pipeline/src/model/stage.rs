@@ -2,7 +2,8 @@
 
 use super::entry::entries;
 use super::{
-    Connect, Image, Launch, Located, ProvisionerEntry, Region, Source, StageName, Tags, TimeSpan,
+    Connect, HostKey, Image, Launch, LocalFile, Located, LoginKey, ProvisionerEntry, Region,
+    Source, StageName, Tags, TimeSpan,
 };
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -62,6 +63,34 @@ pub struct Recipe {
     /// Whether an image made earlier from the same inputs may be used instead of a new one.
     #[serde(default)]
     pub cache: Cache,
+}
+
+impl Cell {
+    /// The files of the build host that building the cell uses. In a rehearsal the entries that need what its guests do
+    /// not have are skipped, and use none.
+    pub fn files(&self, rehearsal: bool) -> Vec<&LocalFile> {
+        let user_data = self
+            .launch
+            .user_data
+            .as_ref()
+            .map(|user_data| &user_data.file);
+        let key = match &self.connect.key.value {
+            LoginKey::File(file) => Some(file),
+            LoginKey::Ed25519 | LoginKey::EcdsaP256 | LoginKey::Agent => None,
+        };
+        let known_hosts = match &self.connect.host_key.value {
+            HostKey::KnownHosts(file) => Some(file),
+            HostKey::Inject | HostKey::Console | HostKey::AcceptFirst | HostKey::Fingerprint(_) => {
+                None
+            }
+        };
+        let entries = self.provision.iter().chain(&self.on_error);
+        let used = entries
+            .filter(|entry| !rehearsal || entry.needs.is_empty())
+            .flat_map(|entry| entry.files());
+        let others = [user_data, key, known_hosts];
+        others.into_iter().flatten().chain(used).collect()
+    }
 }
 
 /// The cells of all stages: stages in the order of the file, cells in the order of their matrix.

@@ -267,7 +267,10 @@ fn set_time(place: &Path, seconds: u64) -> Result<(), UnpackError> {
     let Some(time) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)) else {
         return Ok(());
     };
-    let file = File::options().write(true).open(place).map_err(local(place))?;
+    let file = File::options()
+        .write(true)
+        .open(place)
+        .map_err(local(place))?;
     match file.set_modified(time) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -460,7 +463,10 @@ mod tests {
         bytes.splice(0..0, line.into_bytes());
         assert_eq!(place.fetch(&bytes).expect("it is taken"), (3, 3));
         let inside = place.inside();
-        assert_eq!(fs::read_to_string(inside.join("a/up")).expect("a link"), "x");
+        assert_eq!(
+            fs::read_to_string(inside.join("a/up")).expect("a link"),
+            "x"
+        );
         for name in ["a/b", "c", "d"] {
             let mode = fs::metadata(inside.join(name))
                 .expect(name)
@@ -502,11 +508,23 @@ mod tests {
         let place = Place::new();
         symlink(place.top.path().join("beside"), place.inside().join("a")).expect("a link");
         let taken = place.fetch(&stream(&[Sent::Folder("a".into()), file("a/file")], true));
-        assert!(matches!(taken, Err(UnpackError::Refused { .. })), "{taken:?}");
+        assert!(
+            matches!(taken, Err(UnpackError::Refused { .. })),
+            "{taken:?}"
+        );
         assert!(place.is_untouched());
         // A file of its name replaces the link, and not what it points at.
-        place.fetch(&stream(&[file("a")], true)).expect("it is taken");
-        assert!(place.inside().join("a").symlink_metadata().expect("a file").is_file());
+        place
+            .fetch(&stream(&[file("a")], true))
+            .expect("it is taken");
+        assert!(
+            place
+                .inside()
+                .join("a")
+                .symlink_metadata()
+                .expect("a file")
+                .is_file()
+        );
         assert!(place.is_untouched());
     }
 
@@ -529,13 +547,22 @@ mod tests {
         ] {
             let place = Place::new();
             let taken = place.fetch(&bytes);
-            assert!(matches!(taken, Err(UnpackError::Mismatch(_))), "{what}: {taken:?}");
-            assert_eq!(fs::read_dir(place.inside()).expect("it is there").count(), 0);
+            assert!(
+                matches!(taken, Err(UnpackError::Mismatch(_))),
+                "{what}: {taken:?}"
+            );
+            assert_eq!(
+                fs::read_dir(place.inside()).expect("it is there").count(),
+                0
+            );
         }
         for cut in [0, 10, whole.len() / 2, whole.len() - 1] {
             let place = Place::new();
             assert!(place.fetch(&whole[..cut]).is_err(), "cut at {cut}");
-            assert_eq!(fs::read_dir(place.inside()).expect("it is there").count(), 0);
+            assert_eq!(
+                fs::read_dir(place.inside()).expect("it is there").count(),
+                0
+            );
         }
     }
 
@@ -544,7 +571,10 @@ mod tests {
         let hash = hex::encode([7; 32]);
         let line = |text: &str| list_line(text.as_bytes()).map(|(name, _)| name);
         assert_eq!(line(&format!("{hash}  ./a b")), Some(b"./a b".to_vec()));
-        assert_eq!(line(&format!("\\{hash}  ./a\\nb\\\\")), Some(b"./a\nb\\".to_vec()));
+        assert_eq!(
+            line(&format!("\\{hash}  ./a\\nb\\\\")),
+            Some(b"./a\nb\\".to_vec())
+        );
         assert_eq!(line(&format!("\\{hash}  ./a\\x")), None);
         assert_eq!(line("short"), None);
     }

@@ -118,9 +118,7 @@ fn scripts(run: &model::Run, name: &str, facts: &RunFacts) -> Result<RunSpec, St
         environment: environment(&run.env, "run.env", facts)?,
         timeout: run.timeout.map(model::TimeSpan::get),
         exit_codes: run.exit_codes.iter().map(|code| u32::from(*code)).collect(),
-        reboots_within: run
-            .reboots
-            .then(|| run.timeout.unwrap_or(boot).get()),
+        reboots_within: run.reboots.then(|| run.timeout.unwrap_or(boot).get()),
     })
 }
 

@@ -122,12 +122,15 @@ mod tests {
         assert_eq!(
             look("nodes[*].version", equals("4.12")),
             Look::NotYet(
-                "none of the 2 values at nodes[*].version equals \"4.12\"; the last is \"4.12.3\"".into()
+                "none of the 2 values at nodes[*].version equals \"4.12\"; the last is \"4.12.3\""
+                    .into()
             )
         );
         assert_eq!(look("nodes[*].version", contains("4.12")), Look::Yes);
         assert_eq!(look("/nodes/1/channels", contains("fast")), Look::Yes);
-        assert!(matches!(look("/nodes/1/channels", contains("fas")), Look::NotYet(why) if why.contains("a list of 2")));
+        assert!(
+            matches!(look("/nodes/1/channels", contains("fas")), Look::NotYet(why) if why.contains("a list of 2"))
+        );
         assert_eq!(look("nodes[0].n", equals("3")), Look::Yes);
         assert_eq!(look("ok", equals("true")), Look::Yes);
         assert_eq!(
@@ -145,12 +148,16 @@ mod tests {
             json: None,
         };
         assert_eq!(check(&asked, 204, b"<html>"), Look::Yes);
-        assert!(matches!(check(&asked, 200, b""), Look::NotYet(why) if why.contains("status 200, not 204")));
+        assert!(
+            matches!(check(&asked, 200, b""), Look::NotYet(why) if why.contains("status 200, not 204"))
+        );
         asked.status = 200;
         asked.json = Some(JsonSpec {
             path: JsonPath::parse("a").unwrap(),
             wanted: equals("b"),
         });
-        assert!(matches!(check(&asked, 200, b"<html>"), Look::NotYet(why) if why.contains("not JSON (6 bytes)")));
+        assert!(
+            matches!(check(&asked, 200, b"<html>"), Look::NotYet(why) if why.contains("not JSON (6 bytes)"))
+        );
     }
 }

@@ -47,11 +47,7 @@ pub(super) async fn run_download(
         .map_err(|halt| halt.of(doing.name, Vec::new()))?;
     match fetched {
         Ok(()) => {
-            context.note(format!(
-                "fetched {} to {}",
-                download.from,
-                target.display()
-            ));
+            context.note(format!("fetched {} to {}", download.from, target.display()));
             Ok(())
         }
         Err(error @ SessionError::ConnectionLost(_)) => {

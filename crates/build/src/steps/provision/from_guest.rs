@@ -176,12 +176,17 @@ impl Question {
     /// Whether something listens on the port.
     pub(super) fn port(port: u16) -> Self {
         let environment = vec![(String::from("QIB_PORT"), port.to_string())];
-        Self::of("wait-port", PORT_SCRIPT, environment, move |end, _| match end {
-            CommandEnd::Exited(0) => Look::Yes,
-            CommandEnd::Exited(_) | CommandEnd::Signalled(_) => {
-                Look::NotYet(format!("nothing in the guest listens on port {port}"))
-            }
-        })
+        Self::of(
+            "wait-port",
+            PORT_SCRIPT,
+            environment,
+            move |end, _| match end {
+                CommandEnd::Exited(0) => Look::Yes,
+                CommandEnd::Exited(_) | CommandEnd::Signalled(_) => {
+                    Look::NotYet(format!("nothing in the guest listens on port {port}"))
+                }
+            },
+        )
     }
 
     /// What a web server answers to the guest.

@@ -87,7 +87,8 @@ impl Limit {
 
     /// Whether the entry's time is over.
     fn is_over(self, context: &CellContext) -> bool {
-        self.end.is_some_and(|(end, _)| context.clock().now() >= end)
+        self.end
+            .is_some_and(|(end, _)| context.clock().now() >= end)
     }
 
     /// Does `work`, unless there is no going on; then `work` is dropped where it stands.

@@ -87,6 +87,7 @@ impl<'a> Quiet<'a> {
 
 impl Output for Quiet<'_> {
     fn line(&mut self, _stream: OutputStream, line: &str) {
-        self.last.push(&self.context.run().mask.apply_to_output(line));
+        self.last
+            .push(&self.context.run().mask.apply_to_output(line));
     }
 }

@@ -55,9 +55,10 @@ pub(super) async fn run_breakpoint(
     };
     let way_in = way_in_text(doing, progress);
     context.note(format!("{message}. {way_in}"));
-    let question = context
-        .run()
-        .masked(&format!("{} stands at {message}\n{way_in}", doing.spec.cell));
+    let question = context.run().masked(&format!(
+        "{} stands at {message}\n{way_in}",
+        doing.spec.cell
+    ));
     let answer = tokio::select! {
         answer = context.race(operator.confirm(&question)) => answer?,
         gone = watch(context, doing.launched) => return Err(gone),

@@ -118,9 +118,14 @@ async fn ask_mark(
     let ended = doing.limit.race(context, asking).await?;
     Ok(ended.and_then(|()| {
         let now = context.clock().now();
-        let mark = line.0.as_deref().and_then(|line| BootMark::parse(line, now));
+        let mark = line
+            .0
+            .as_deref()
+            .and_then(|line| BootMark::parse(line, now));
         mark.ok_or_else(|| {
-            SessionError::Refused(String::from("the guest does not tell its boots apart: it has no /proc"))
+            SessionError::Refused(String::from(
+                "the guest does not tell its boots apart: it has no /proc",
+            ))
         })
     }))
 }
@@ -147,7 +152,9 @@ pub(super) async fn run_reboot(
     reboot: &RebootSpec,
 ) -> Result<(), StepError> {
     let context = doing.context;
-    let ready = doing.limit.race(context, link.ready(context, doing.launched));
+    let ready = doing
+        .limit
+        .race(context, link.ready(context, doing.launched));
     let session = ready
         .await
         .map_err(|halt| halt.of(doing.name, Vec::new()))??;
@@ -155,7 +162,12 @@ pub(super) async fn run_reboot(
     let command = GuestCommand {
         script: Script {
             name: String::from("reboot"),
-            text: reboot.command.as_deref().unwrap_or(RESTART).as_bytes().to_vec(),
+            text: reboot
+                .command
+                .as_deref()
+                .unwrap_or(RESTART)
+                .as_bytes()
+                .to_vec(),
         },
         become_user: Some(String::from("root")),
         ..GuestCommand::default()

@@ -35,22 +35,23 @@ pub(super) async fn wait_in_guest(
     link: &mut GuestLink,
     wait: &WaitSpec,
 ) -> Result<(), StepError> {
-    let waiting = wait_until(&doing.attempt, wait, async |limit: Limit| match &wait
-        .condition
-    {
-        ConditionSpec::HttpFromHost(asked) => ask_from_host(&doing.attempt, asked, limit).await,
-        ConditionSpec::HttpFromGuest(asked) => {
-            look_in_guest(doing, link, limit, from_guest::Question::http(asked)).await
-        }
-        ConditionSpec::Command(command) => {
-            let question = from_guest::Question::command(command, doing.environment(&command.environment));
-            look_in_guest(doing, link, limit, question).await
-        }
-        ConditionSpec::CloudInit => {
-            look_in_guest(doing, link, limit, from_guest::Question::cloud_init()).await
-        }
-        ConditionSpec::Port(port) => {
-            look_in_guest(doing, link, limit, from_guest::Question::port(*port)).await
+    let waiting = wait_until(&doing.attempt, wait, async |limit: Limit| {
+        match &wait.condition {
+            ConditionSpec::HttpFromHost(asked) => ask_from_host(&doing.attempt, asked, limit).await,
+            ConditionSpec::HttpFromGuest(asked) => {
+                look_in_guest(doing, link, limit, from_guest::Question::http(asked)).await
+            }
+            ConditionSpec::Command(command) => {
+                let question =
+                    from_guest::Question::command(command, doing.environment(&command.environment));
+                look_in_guest(doing, link, limit, question).await
+            }
+            ConditionSpec::CloudInit => {
+                look_in_guest(doing, link, limit, from_guest::Question::cloud_init()).await
+            }
+            ConditionSpec::Port(port) => {
+                look_in_guest(doing, link, limit, from_guest::Question::port(*port)).await
+            }
         }
     });
     tokio::select! {
@@ -206,7 +207,10 @@ async fn look_in_guest(
     question: from_guest::Question,
 ) -> Result<Result<Look, Halt>, StepError> {
     let context = doing.context;
-    let session = match limit.race(context, link.ready(context, doing.launched)).await {
+    let session = match limit
+        .race(context, link.ready(context, doing.launched))
+        .await
+    {
         Ok(session) => session?,
         Err(halt) => return Ok(Err(halt)),
     };
@@ -221,9 +225,7 @@ async fn look_in_guest(
         ..GuestCommand::default()
     };
     let mut heard = from_guest::Heard::new(context, question.data);
-    let ended = limit
-        .race(context, session.run(&command, &mut heard))
-        .await;
+    let ended = limit.race(context, session.run(&command, &mut heard)).await;
     Ok(ended.map(|ended| match ended {
         Ok(end) => (question.verdict)(&end, heard),
         Err(SessionError::ConnectionLost(why) | SessionError::Refused(why)) => Look::NotYet(why),
