@@ -2,6 +2,7 @@
 
 use crate::names::{CellName, RunId};
 use crate::report::{Report, StepOutcome};
+use cloud::Timestamp;
 use serde::Serialize;
 
 /// The steps that the engine does for a cell, in order.
@@ -14,6 +15,7 @@ pub enum Step {
     LeaseAddress,
     KeyPair,
     SecurityGroup,
+    InstanceProfile,
     Launch,
     BindAddress,
     Connect,
@@ -22,6 +24,7 @@ pub enum Step {
     FreeAddress,
     Stop,
     CreateImage,
+    CopyImage,
     Complete,
     Share,
     Terminate,
@@ -38,6 +41,7 @@ impl Step {
             Self::LeaseAddress => "waiting for the Elastic IP to be free",
             Self::KeyPair => "making the key pair",
             Self::SecurityGroup => "making the security group",
+            Self::InstanceProfile => "making the instance profile and its role",
             Self::Launch => "launching the instance",
             Self::BindAddress => "binding the Elastic IP",
             Self::Connect => "connecting over SSH",
@@ -46,6 +50,7 @@ impl Step {
             Self::FreeAddress => "freeing the Elastic IP",
             Self::Stop => "stopping the instance",
             Self::CreateImage => "creating the image",
+            Self::CopyImage => "copying the source image",
             Self::Complete => "marking the image as complete",
             Self::Share => "sharing the image and its snapshots",
             Self::Terminate => "terminating the instance",
@@ -62,6 +67,7 @@ impl Step {
             Self::LeaseAddress => "lease-address",
             Self::KeyPair => "key-pair",
             Self::SecurityGroup => "security-group",
+            Self::InstanceProfile => "instance-profile",
             Self::Launch => "launch",
             Self::BindAddress => "bind-address",
             Self::Connect => "connect",
@@ -70,6 +76,7 @@ impl Step {
             Self::FreeAddress => "free-address",
             Self::Stop => "stop",
             Self::CreateImage => "create-image",
+            Self::CopyImage => "copy-image",
             Self::Complete => "complete",
             Self::Share => "share",
             Self::Terminate => "terminate",
@@ -99,6 +106,8 @@ pub enum Event {
         pipeline: String,
         account: String,
         identity: String,
+        /// When the credentials end; none if they do not, or nobody says.
+        credentials_end: Option<Timestamp>,
         region: String,
         rehearsal: bool,
     },

@@ -20,6 +20,7 @@ pub mod lifetime;
 pub mod mask;
 pub mod names;
 pub mod options;
+pub mod outputs;
 pub mod plan;
 pub mod ports;
 pub mod precheck;

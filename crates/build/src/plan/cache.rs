@@ -4,7 +4,6 @@ use crate::failure::StepError;
 use crate::images::state_word;
 use crate::names::tag;
 use crate::options::{RunOptions, Venue};
-use crate::spec::CellSpec;
 use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
 use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
@@ -194,7 +193,7 @@ async fn own_images(region: &dyn Region, tags: &[(&str, &str)]) -> Result<Vec<Im
     Ok(images)
 }
 
-/// Looks the stage up, and waits for an image that is being made.
+/// Looks the stage up, and waits for an image that is being made, for as long as `wait`.
 pub async fn decide(
     region: &dyn Region,
     clock: &dyn Clock,
@@ -202,7 +201,7 @@ pub async fn decide(
     stage: &Cell,
     source: &Image,
     options: &RunOptions,
-    spec: &CellSpec,
+    wait: Duration,
 ) -> Result<CacheDecision, StepError> {
     let identified = identify(stage, &source.image_id, options.venue)?;
     let state = look_up(region, clock, stage, &identified, options).await?;
@@ -217,7 +216,7 @@ pub async fn decide(
                 image: Box::new(image),
             })
         }
-        CacheState::Pending(image) => wait_for_other(clock, images, image, spec).await,
+        CacheState::Pending(image) => wait_for_other(clock, images, image, wait).await,
         CacheState::Miss(reason) => Ok(CacheDecision::Build {
             reason: format!("builds: {reason}"),
         }),
@@ -229,10 +228,10 @@ async fn wait_for_other(
     clock: &dyn Clock,
     images: &ImagePoller,
     image: Image,
-    spec: &CellSpec,
+    wait: Duration,
 ) -> Result<CacheDecision, StepError> {
     let by = image.tags.get(tag::RUN).unwrap_or("another run").to_owned();
-    let until = deadline(clock, spec.image.wait);
+    let until = deadline(clock, wait);
     let mut available_since = None;
     let waited = images
         .wait(&image.image_id, until, |seen| match seen {

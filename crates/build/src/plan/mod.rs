@@ -4,13 +4,13 @@ pub mod cache;
 pub mod source;
 
 use crate::failure::StepError;
-use crate::lifetime::shortage;
+use crate::lifetime;
 use crate::options::{RunOptions, Venue};
 use crate::ports::Ports;
-use crate::run::{cell_name, cell_spec_for, plan_facts};
-use crate::spec::{AddressChoice, AddressSpec, CellSpec, FallBack, PurchaseSpec};
-use crate::steps::candidates::find_subnets;
+use crate::run::{cell_name, cell_spec_for, copy_spec_for, plan_facts};
+use crate::spec::{AddressChoice, AddressSpec, CellSpec, CopySpec, FallBack, PurchaseSpec};
 use crate::steps::members;
+use crate::steps::site::survey;
 use cache::{CacheState, identify, look_up};
 use cloud::{Address, CallerIdentity, Image, Region};
 use pipeline::model::{Cell, Pipeline, Presence, Source, TimeSpan};
@@ -85,10 +85,8 @@ pub async fn plan(
     let region = ports.account.region(&options.region);
     let mut known: HashMap<String, Option<Image>> = HashMap::new();
     let mut rows = Vec::new();
-    for ordered in pipeline::stage_order(pipeline) {
-        let Some(stage) = pipeline.stage(&ordered.stage) else {
-            continue;
-        };
+    for ordered in pipeline::cell_order(pipeline) {
+        let stage = ordered.cell;
         let (mut row, image) =
             plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
         row.warnings
@@ -114,18 +112,21 @@ async fn plan_stage(
 ) -> Result<(PlanRow, Option<Image>), StepError> {
     let source = match &stage.source.value {
         Source::Stage(name) => known.get(name.as_str()).cloned().flatten(),
-        other => Some(source::find_source(region, other).await?),
+        other => Some(source::find_source(region, other, ports.clock.now()).await?),
     };
     let cell = cell_name(stage, &options.region);
     let facts = plan_facts(ports.clock.now(), identity, options, stage, source.as_ref());
-    let spec = cell_spec_for(&cell, &options.region, stage, &facts)?;
-    let mut row = first_row(&spec, options);
-    // One subnet alone cannot be in several VPCs.
-    if spec.launch.subnets.len() > 1 {
-        find_subnets(region, &spec.launch.subnets).await?;
-    }
-    match &spec.connect.address {
-        AddressSpec::Elastic { choice, .. } => {
+    let spec = if stage.is_copy() {
+        None
+    } else {
+        Some(cell_spec_for(&cell, &options.region, stage, &facts)?)
+    };
+    let mut row = match &spec {
+        Some(spec) => first_row(spec, options),
+        None => row_of_copy(&copy_spec_for(&cell, &options.region, stage, &facts)?),
+    };
+    match spec.as_ref().map(|spec| &spec.connect.address) {
+        Some(AddressSpec::Elastic { choice, .. }) => {
             let addresses = members(region, choice).await?;
             row.address = Some(match choice {
                 AddressChoice::One(allocation) => {
@@ -141,9 +142,13 @@ async fn plan_stage(
             });
             row.address_state = Some(address_state(choice, &addresses));
         }
-        AddressSpec::Public | AddressSpec::Private => {}
+        Some(AddressSpec::Public | AddressSpec::Private | AddressSpec::Ipv6) | None => {}
     }
     let Some(source) = source else {
+        if let Some(spec) = &spec {
+            row.warnings
+                .extend(survey(region, &spec.launch, None).await?.unknown);
+        }
         row.action = String::from("build");
         if let Source::Stage(name) = &stage.source.value {
             row.source_name = format!("stage {name}");
@@ -177,6 +182,10 @@ async fn plan_stage(
         CacheState::Miss(reason) => {
             row.action = String::from("build");
             row.reason = reason;
+            if let Some(spec) = &spec {
+                let site = survey(region, &spec.launch, Some(&source)).await?;
+                row.warnings.extend(site.unknown);
+            }
             None
         }
     };
@@ -230,6 +239,22 @@ fn address_state(choice: &AddressChoice, addresses: &[Address]) -> String {
     }
 }
 
+fn row_of_copy(spec: &CopySpec) -> PlanRow {
+    PlanRow {
+        stage: spec.cell.stage.clone(),
+        cell: spec.cell.cell.clone(),
+        region: spec.region.to_string(),
+        image_name: spec.image.name.clone(),
+        share: spec
+            .image
+            .share_accounts
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        ..PlanRow::default()
+    }
+}
+
 fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
     let skipped = match options.venue {
         Venue::Aws => Vec::new(),
@@ -267,10 +292,7 @@ fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
         purchase: purchase.to_owned(),
         spot_max_price,
         max_lifetime: TimeSpan::from_secs(spec.launch.max_lifetime.as_secs()).to_string(),
-        warnings: shortage(spec)
-            .map(|short| short.to_string())
-            .into_iter()
-            .collect(),
+        warnings: lifetime::warnings(spec),
         skipped,
         share: spec
             .image

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::names::CellName;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Cell, Pipeline, ProvisionerEntry, Source, TimeSpan};
+use pipeline::model::{Address, Cell, Pipeline, ProvisionerEntry, TimeSpan};
 use std::time::Duration;
 
 /// Warns if the credentials may end before the run does. Those that a profile, SSO or a role hands out are renewed while
@@ -30,19 +30,14 @@ pub(super) async fn warn_if_short(context: &RunContext, pipeline: &Pipeline) {
 /// The longest time that the stages may take by their own timeouts, one after the other where one starts from another.
 /// A provisioner without a timeout counts as nothing.
 fn longest(pipeline: &Pipeline) -> Duration {
-    let mut ends: Vec<(&str, Duration)> = Vec::new();
-    for ordered in pipeline::stage_order(pipeline) {
-        let Some(stage) = pipeline.stage(&ordered.stage) else {
-            continue;
-        };
-        let begins = match &stage.source.value {
-            Source::Stage(name) => ends
-                .iter()
-                .find(|(other, _)| *other == name.as_str())
-                .map_or(Duration::ZERO, |(_, end)| *end),
-            Source::ImageId(_) | Source::Filter { .. } => Duration::ZERO,
-        };
-        ends.push((stage.stage.as_str(), begins.saturating_add(of_stage(stage))));
+    let mut ends: Vec<(&Cell, Duration)> = Vec::new();
+    for ordered in pipeline::cell_order(pipeline) {
+        let begins = ordered.after.and_then(|source| {
+            let end = ends.iter().find(|(other, _)| std::ptr::eq(*other, source));
+            end.map(|(_, end)| *end)
+        });
+        let begins = begins.unwrap_or_default();
+        ends.push((ordered.cell, begins.saturating_add(of_stage(ordered.cell))));
     }
     ends.into_iter()
         .map(|(_, end)| end)
@@ -51,11 +46,15 @@ fn longest(pipeline: &Pipeline) -> Duration {
 }
 
 fn of_stage(stage: &Cell) -> Duration {
-    let bind = match &stage.connect.address.value {
-        Address::ElasticIp(elastic) => elastic.timeout.get(),
-        Address::Public | Address::Private => Duration::ZERO,
+    let Some(connect) = &stage.connect else {
+        // A copy connects to nothing.
+        return stage.image.wait.get();
     };
-    let connect = stage.connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
+    let bind = match &connect.address.value {
+        Address::ElasticIp(elastic) => elastic.timeout.get(),
+        Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
+    };
+    let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
     let provision = stage.provision.iter().map(ProvisionerEntry::longest);
     provision.fold(
         bind.saturating_add(connect)

@@ -32,7 +32,8 @@ struct RunLease {
 pub(super) async fn begin(context: &RunContext, pipeline: &Pipeline) -> Result<(), StepError> {
     let region = context.ports.account.region(&context.options.region);
     for stage in pipeline.stages.iter() {
-        if let Address::ElasticIp(elastic) = &stage.connect.address.value
+        if let Some(connect) = &stage.connect
+            && let Address::ElasticIp(elastic) = &connect.address.value
             && let ElasticIpChoice::Pool(tags) = &elastic.choice
         {
             let choice = AddressChoice::Pool(tags.clone());

@@ -9,6 +9,7 @@
 //! ```
 
 mod convert;
+mod copy;
 mod credentials;
 mod leases;
 mod outputs;
@@ -37,7 +38,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use convert::{cell_name, cell_spec_for, plan_facts};
+pub(crate) use convert::{cell_name, cell_spec_for, copy_spec_for, plan_facts};
 
 /// Does one run, whatever happens to its end: the report says what is there, what failed and what is left.
 pub async fn run(
@@ -199,6 +200,8 @@ async fn begin(
         pipeline: pipeline.name.to_string(),
         account: identity.account.to_string(),
         identity: identity.arn.clone(),
+        // Shown where it is known; who cannot say it says nothing.
+        credentials_end: ports.account.credentials_expiry().await.ok().flatten(),
         region: options.region.to_string(),
         rehearsal: options.venue == Venue::Rehearsal,
     });
@@ -361,13 +364,13 @@ async fn run_stages(
                 .into_iter()
                 .partition(|stage| match &stage.source.value {
                     Source::Stage(name) => done.contains_key(name.as_str()),
-                    Source::ImageId(_) | Source::Filter { .. } => true,
+                    _ => true,
                 });
         waiting = rest;
         for stage in ready {
             let source = match &stage.source.value {
                 Source::Stage(name) => done.get(name.as_str()).cloned(),
-                Source::ImageId(_) | Source::Filter { .. } => None,
+                _ => None,
             };
             running.push(run_stage(
                 context.clone(),
@@ -450,7 +453,7 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
         }
     };
     let draft = make_report(&results, left_behind.clone());
-    if let Err((output, error)) = outputs::write_all(pipeline, context, &draft) {
+    for (output, error) in outputs::write_all(pipeline, context, &draft) {
         let cell = CellName {
             stage: pipeline.name.to_string(),
             cell: output,

@@ -1,6 +1,7 @@
 //! One stage: its source, the cache, the build, and what happens after a failure.
 
 use super::convert::{cell_name, cell_spec, facts_for};
+use super::copy::find_or_copy;
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Effect, EffectState, Outcome};
@@ -16,7 +17,7 @@ use crate::steps::lease::{HeldLease, queue};
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
 use crate::way_in;
 use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Region, Tags};
-use pipeline::model::{Cache, Cell, Source};
+use pipeline::model::{Cache, Cell};
 use std::sync::Arc;
 
 /// What a stage came to.
@@ -52,7 +53,12 @@ pub(super) async fn run_stage<'p>(
     let cell = cell_name(stage, &run.options.region);
     let context = CellContext::new(run.clone(), cell, region);
     let progress = Progress::default();
-    let outcome = match find_or_build(&context, stage, source, identity, &progress).await {
+    let found = if stage.is_copy() {
+        find_or_copy(&context, stage, source, identity).await
+    } else {
+        find_or_build(&context, stage, source, identity, &progress).await
+    };
+    let outcome = match found {
         Ok((image, reported)) => match forget_keys(&context) {
             Ok(()) => StageOutcome::Done { image, reported },
             Err(error) => {
@@ -70,6 +76,28 @@ pub(super) async fn run_stage<'p>(
     (stage.stage.as_str(), outcome)
 }
 
+/// The image that the stage starts from: `known` if that is the image of another stage.
+pub(super) async fn resolved_source(
+    context: &CellContext,
+    stage: &Cell,
+    known: Option<Image>,
+) -> Result<Image, StepError> {
+    let source = match (known, &stage.source.value) {
+        (Some(image), _) => image,
+        (None, wanted) => {
+            let now = context.clock().now();
+            context
+                .race(find_source(context.region(), wanted, now))
+                .await??
+        }
+    };
+    context.note(format!(
+        "source image {} ({})",
+        source.image_id, source.name
+    ));
+    Ok(source)
+}
+
 async fn find_or_build(
     context: &CellContext,
     stage: &Cell,
@@ -79,24 +107,9 @@ async fn find_or_build(
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
     context.begin(Step::Resolve)?;
-    let source = match (source, &stage.source.value) {
-        (Some(image), _) => image,
-        (None, Source::Stage(name)) => {
-            return Err(fail(StepError::NoImageMatches {
-                region: context.region().name().to_string(),
-                wanted: format!("stage {name}"),
-            }));
-        }
-        (None, wanted) => context
-            .race(find_source(context.region(), wanted))
-            .await
-            .map_err(fail)?
-            .map_err(fail)?,
-    };
-    context.note(format!(
-        "source image {} ({})",
-        source.image_id, source.name
-    ));
+    let source = resolved_source(context, stage, source)
+        .await
+        .map_err(fail)?;
     let facts = facts_for(context, identity, &source);
     let spec = cell_spec(context, stage, &facts).map_err(fail)?;
     if let Some(image) = delivered_before(context).await.map_err(fail)? {
@@ -128,7 +141,7 @@ async fn find_or_build(
             stage,
             &source,
             options,
-            &spec,
+            spec.image.wait,
         )
     };
     let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
@@ -247,7 +260,7 @@ async fn go_on(
 }
 
 /// The cell's image, if an earlier process of the run finished it.
-async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
+pub(super) async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
     let Some((id, _)) = context.effects().delivered(context.cell()) else {
         return Ok(None);
     };
@@ -261,7 +274,7 @@ async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepEr
 }
 
 /// The provisioners that were skipped when the image was made.
-fn skipped_of(image: &Image) -> Vec<String> {
+pub(super) fn skipped_of(image: &Image) -> Vec<String> {
     image
         .tags
         .get(tag::PARTLY_REHEARSED)
@@ -269,7 +282,7 @@ fn skipped_of(image: &Image) -> Vec<String> {
         .unwrap_or_default()
 }
 
-fn reported(
+pub(super) fn reported(
     context: &CellContext,
     image: &Image,
     cached: bool,
@@ -293,7 +306,7 @@ fn reported(
 
 /// Two runs that need the same image build it once: the second waits for the first, and takes over if the first dies or
 /// fails. Without the right to use SSM parameters both build.
-async fn building_lease(
+pub(super) async fn building_lease(
     context: &CellContext,
     stage: &Cell,
     tags: &Tags,
@@ -315,7 +328,10 @@ async fn building_lease(
     }
 }
 
-async fn give_back(context: &CellContext, lease: Option<&HeldLease>) -> Result<(), CellFailure> {
+pub(super) async fn give_back(
+    context: &CellContext,
+    lease: Option<&HeldLease>,
+) -> Result<(), CellFailure> {
     match lease {
         Some(lease) => {
             let given = lease.give_back(context).await;
@@ -326,7 +342,7 @@ async fn give_back(context: &CellContext, lease: Option<&HeldLease>) -> Result<(
 }
 
 /// A name that is taken fails CreateImage after the whole build: better to know before anything is launched.
-async fn refuse_taken_name(context: &CellContext, name: &str) -> Result<(), StepError> {
+pub(super) async fn refuse_taken_name(context: &CellContext, name: &str) -> Result<(), StepError> {
     let filter = cloud::ImageFilter {
         owners: vec!["self".into()],
         filters: vec![("name".to_owned(), vec![name.to_owned()])],
@@ -420,6 +436,8 @@ async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
             (
                 Effect::ImportKeyPair { .. }
                 | Effect::CreateSecurityGroup { .. }
+                | Effect::CreateRole { .. }
+                | Effect::CreateInstanceProfile { .. }
                 | Effect::BindAddress { .. },
                 EffectState::Done(_),
             ) => {

@@ -5,8 +5,8 @@
 
 /// A sequence of the place (as JSON) and the value.
 pub(crate) const LOCATED: &str = "$qib::located";
-/// The stages' map: inside each value `stage.name` is known.
-pub(crate) const STAGES: &str = "$qib::stages";
+/// The outputs' list: what a cell has is known only when its image is there.
+pub(crate) const OUTPUTS: &str = "$qib::outputs";
 /// A template's parts as JSON; secrets are refused.
 pub(crate) const TEMPLATE: &str = "$qib::template";
 /// A template's parts as JSON; secrets are allowed.

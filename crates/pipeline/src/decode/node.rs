@@ -2,8 +2,9 @@
 
 use super::access::{Choice, Entries, Items, WithPlace};
 use super::entries::{EntryParts, Keys};
-use super::{Allows, Carried, DecodeError, Scope, marker};
+use super::{Allows, Carried, DecodeError, FilePart, Scope, marker};
 use crate::template::Segment;
+use crate::vars::Derived;
 use crate::yaml::{Key, Node, Scalar, Value};
 use serde::de::{self, Deserializer, Visitor};
 
@@ -79,6 +80,34 @@ impl<'n> NodeDeserializer<'n> {
         self.text(&"a text").map(|text| text.text)
     }
 
+    /// The text that stands here, and whether a secret is in it.
+    pub(crate) fn derived(&self) -> Result<Derived, DecodeError> {
+        /// A longer one is data; and variables that double each other would fill the memory.
+        const MAX_DERIVED: usize = 1 << 16;
+        let scalar = self.scalar(&"a text")?;
+        let mut text = String::new();
+        let mut is_secret = false;
+        for segment in self
+            .scope
+            .segments(scalar, self.node.span, Allows::Secrets)?
+        {
+            match segment {
+                Segment::Literal(literal) => text.push_str(&literal),
+                Segment::Secret { value, .. } => {
+                    text.push_str(value.expose());
+                    is_secret = true;
+                }
+                // A text that does not allow them has none.
+                Segment::RunTime(_) => {}
+            }
+        }
+        if text.len() > MAX_DERIVED {
+            let message = format!("this is more than {MAX_DERIVED} bytes with its values put in");
+            return Err(DecodeError::at(self.node.span, message));
+        }
+        Ok(Derived { text, is_secret })
+    }
+
     fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
         let scalar = self.scalar(&"a text")?;
         if scalar.text.is_empty() && allows != Allows::RunTimeAndSecrets {
@@ -122,24 +151,33 @@ impl<'n> NodeDeserializer<'n> {
         }
     }
 
-    fn map<V: Visitor<'n>>(self, visitor: V, stages: bool) -> Result<V::Value, DecodeError> {
+    fn map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::Map(entries) => {
                 let entries = Entries {
                     parent: self,
                     rest: entries.iter(),
                     current: None,
-                    stages,
                 };
                 visitor
                     .visit_map(entries)
                     .map_err(|error: DecodeError| error.or_at(self.node.span))
             }
-            Value::Sequence(_) => Err(self.mismatch(de::Unexpected::Seq, &visitor)),
-            Value::Scalar(scalar) if scalar.is_null() => Err(self.empty()),
-            Value::Scalar(scalar) => {
-                Err(self.mismatch(de::Unexpected::Str(&scalar.text), &visitor))
-            }
+            _ => Err(self.mismatch_of_map_as(&visitor)),
+        }
+    }
+
+    /// What is wrong with a node that should be a map and is none.
+    pub(super) fn mismatch_of_map(&self, expected: &str) -> DecodeError {
+        self.mismatch_of_map_as(&expected)
+    }
+
+    fn mismatch_of_map_as(&self, expected: &dyn de::Expected) -> DecodeError {
+        match &self.node.value {
+            Value::Map(_) => self.mismatch(de::Unexpected::Map, expected),
+            Value::Sequence(_) => self.mismatch(de::Unexpected::Seq, expected),
+            Value::Scalar(scalar) if scalar.is_null() => self.empty(),
+            Value::Scalar(scalar) => self.mismatch(de::Unexpected::Str(&scalar.text), expected),
         }
     }
 
@@ -166,7 +204,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
 
     fn deserialize_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
-            Value::Map(_) => self.map(visitor, false),
+            Value::Map(_) => self.map(visitor),
             Value::Sequence(_) => self.deserialize_seq(visitor),
             Value::Scalar(_) => {
                 let Text { text, plain } = self.text(&visitor)?;
@@ -211,7 +249,11 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match name {
-            marker::STAGES => self.map(visitor, true),
+            marker::OUTPUTS => {
+                let mut outputs = self;
+                outputs.scope.part = FilePart::Outputs;
+                outputs.deserialize_seq(visitor)
+            }
             marker::ENTRIES => return self.entries(visitor),
             marker::TEMPLATE => visitor.visit_string(self.carried(Allows::RunTime)?),
             marker::SECRET_TEMPLATE => {
@@ -246,7 +288,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
     }
 
     fn deserialize_map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.map(visitor, false)
+        self.map(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'n>>(
@@ -261,11 +303,14 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
                 beside: fields,
                 given: 0,
             }),
+            _ if name == marker::ENTRY => {
+                Err(self.mismatch_of_map("an entry: a map whose key says what it is"))
+            }
             Value::Sequence(_) => Err(self.mismatch(de::Unexpected::Seq, &"a map")),
             Value::Scalar(scalar) if !scalar.is_null() => {
                 Err(self.mismatch(de::Unexpected::Str(&scalar.text), &"a map"))
             }
-            _ => self.map(visitor, false),
+            _ => self.map(visitor),
         }
     }
 

@@ -30,6 +30,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) room: &'a Cell<usize>,
 }
 
+/// What a text may come to; more is data.
+const MAX_TEXT: usize = 1 << 24;
+
 /// How many values matrices and step sets may make of a file.
 pub(crate) const ROOM: usize = 1_000_000;
 
@@ -65,6 +68,16 @@ pub(crate) struct Scope<'a> {
     pub(crate) stage: Option<&'a str>,
     pub(crate) matrix: Option<&'a MatrixScope<'a>>,
     pub(crate) expressions: Expressions,
+    pub(crate) part: FilePart,
+}
+
+/// Which part of the file it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FilePart {
+    /// The outputs: what a cell has is known only when its image is there.
+    Outputs,
+    /// Another one.
+    Elsewhere,
 }
 
 /// Whether expressions may stand in a part of the file at all.
@@ -137,6 +150,7 @@ impl Scope<'_> {
                 .hint("`$${{` stands for a literal `${{`")
         })?;
         let mut segments = Vec::new();
+        let mut length = 0_usize;
         for part in parts {
             let segment = match part {
                 Part::Text(text) => Segment::Literal(text),
@@ -146,6 +160,16 @@ impl Scope<'_> {
                     width,
                 } => self.segment(&expression, allows, place(occurrence, 0, width as u32))?,
             };
+            length += match &segment {
+                Segment::Literal(text) => text.len(),
+                Segment::Secret { value, .. } => value.expose().len(),
+                Segment::RunTime(_) => 0,
+            };
+            if length > MAX_TEXT {
+                let message =
+                    format!("this text has more than {MAX_TEXT} bytes with its values put in");
+                return Err(Fault::new(place(0, 0, 1), message).hint("upload large data as a file"));
+            }
             match (segments.last_mut(), segment) {
                 (Some(Segment::Literal(last)), Segment::Literal(more)) => last.push_str(&more),
                 (_, segment) => segments.push(segment),
@@ -159,7 +183,17 @@ impl Scope<'_> {
             return Err(Fault::new(at, message).hint(hint));
         }
         let expression = &self.with_maps(expression, at)?;
-        if expression.name.is_run_time() {
+        if self.part == FilePart::Elsewhere
+            && let Name::ImageId | Name::ImageName | Name::ImageTag(_) = expression.name
+        {
+            let name = &expression.name;
+            let message =
+                format!("{name} is known only when the image is there; it may not stand here");
+            return Err(Fault::new(at, message).hint("it may stand in `outputs`"));
+        }
+        let of_cell = self.part == FilePart::Outputs
+            && matches!(expression.name, Name::Matrix(_) | Name::StageName);
+        if expression.name.is_run_time() || of_cell {
             return if allows.run_time() {
                 Ok(Segment::RunTime(expression.clone()))
             } else {

@@ -9,51 +9,78 @@ mod download;
 mod entry;
 mod files;
 mod glob;
+mod hosting;
 mod image;
+mod instance_profile;
 mod json_path;
 mod later;
 mod launch;
 mod located;
+mod matrix;
 mod measure;
+mod network;
+mod output;
 mod pause;
 mod pipeline;
 mod preflight;
 mod provision;
 mod provisioner;
 mod reboot;
+mod shared;
 mod source;
 mod spot;
 mod stage;
 mod text;
+mod user_data;
 mod variables;
 mod volume;
 mod wait_for;
+mod word_or_map;
 
 pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
 pub use download::Download;
 pub use files::{LocalFile, Presence, ScriptFile, UserDataFile};
 pub use glob::Glob;
+pub use hosting::{
+    CapacityReservation, Credits, HopLimit, Metadata, OnShutdown, Placement, Tenancy,
+};
 pub use image::{Image, Share};
+pub use instance_profile::{InstanceProfile, Policy, binding_statement};
 pub use json_path::JsonPath;
 pub use later::Later;
-pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
+pub use launch::{Egress, Launch, SshFrom};
 pub use located::Located;
+pub use matrix::{Axes, Axis, Matrix, MatrixValues};
 pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
+pub use network::{
+    GroupChoice, GroupFilter, PickSubnet, SubnetChoice, SubnetFilter, VpcChoice, VpcFilter,
+};
+pub use output::{
+    Output, OutputContent, OutputFormat, OutputKind, Outputs, PairFormat, PairTemplates,
+};
 pub use pause::{Breakpoint, Pause};
-pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
+pub use pipeline::{Aws, Pipeline};
 pub use preflight::{PreflightAction, PreflightEntry};
 pub use provision::{Commands, Need, Place, Provisioner, Run, Upload, UploadSource};
 pub use provisioner::{CellChoice, ProvisionerEntry, Retry};
 pub use reboot::Reboot;
-pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
+pub use shared::{Maps, Profile, Profiles, StepSets};
+pub use source::{
+    Architecture, Deprecated, ImageFilter, Pick, PipelineSource, RootDevice, Source, StageCell,
+    Virtualization,
+};
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
+pub(crate) use text::Scalar;
 pub use text::{
-    AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HeaderName,
-    HostName, ImageId, InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region,
-    SecurityGroupId, StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
+    AccountId, AllocationId, AxisName, CapacityReservationId, CellName, DeviceName, DollarsPerHour,
+    EnvName, Fingerprint, HeaderName, HostId, HostName, ImageId, InstanceProfileName, InstanceType,
+    KmsKeyId, Label, Owner, ParameterName, PipelineName, PlacementGroupName, Region,
+    ResourceGroupArn, SecurityGroupId, SnapshotId, StageName, SubnetId, TagKey, UserName, VarName,
+    VpcId, ZoneLetter,
 };
+pub use user_data::UserData;
 pub use variables::{Variable, Variables};
 pub use volume::{Volume, VolumeType};
 pub use wait_for::{

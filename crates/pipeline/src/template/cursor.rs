@@ -126,14 +126,17 @@ impl<'a> Cursor<'a> {
                 }
             };
         }
-        if path == "source.tags" && self.eat("[") {
+        if (path == "source.tags" || path == "image.tags") && self.eat("[") {
             self.space();
             let key = self.string()?;
             self.space();
             if key.is_empty() || !self.eat("]") {
-                return Err("a tag is named as source.tags.KEY or source.tags['KEY']".to_owned());
+                return Err(format!("a tag is named as {path}.KEY or {path}['KEY']"));
             }
-            return Ok(Name::SourceTag(key));
+            return Ok(match path {
+                "image.tags" => Name::ImageTag(key),
+                _ => Name::SourceTag(key),
+            });
         }
         match Name::from_path(path) {
             Some(name) => Ok(name),

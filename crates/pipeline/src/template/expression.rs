@@ -51,6 +51,12 @@ pub enum Name {
     Region,
     /// `cell`: the cell's name, unique in the run.
     Cell,
+    /// `image.id`: the id of the image that was made.
+    ImageId,
+    /// `image.name`: its name.
+    ImageName,
+    /// `image.tags.KEY`: the value of one of its tags.
+    ImageTag(String),
 }
 
 /// What git says about the folder of the pipeline's file.
@@ -69,7 +75,7 @@ pub enum GitFact {
 }
 
 /// The names that have no part of their own, for messages and the reference.
-pub(crate) const FIXED_NAMES: [(&str, Name); 16] = [
+pub(crate) const FIXED_NAMES: [(&str, Name); 18] = [
     ("pipeline.name", Name::PipelineName),
     ("stage.name", Name::StageName),
     ("git.sha", Name::Git(GitFact::Sha)),
@@ -86,13 +92,15 @@ pub(crate) const FIXED_NAMES: [(&str, Name); 16] = [
     ("account.id", Name::AccountId),
     ("region", Name::Region),
     ("cell", Name::Cell),
+    ("image.id", Name::ImageId),
+    ("image.name", Name::ImageName),
 ];
 
 /// The functions; each takes one text.
 pub(crate) const FUNCTION_NAMES: [&str; 3] = ["file", "env", "hash"];
 
 /// Every name and when it is known, for the reference.
-pub(crate) const FIXED_NAMES_WITH_TIME: [(&str, &str); 22] = [
+pub(crate) const FIXED_NAMES_WITH_TIME: [(&str, &str); 25] = [
     ("vars.NAME", "when the file is loaded: the variable's value"),
     (
         "matrix.NAME",
@@ -160,6 +168,12 @@ pub(crate) const FIXED_NAMES_WITH_TIME: [(&str, &str); 22] = [
     ("account.id", "in a run: the account that it builds in"),
     ("region", "in a run: the region that the cell builds in"),
     ("cell", "in a run: the cell's name"),
+    ("image.id", "in `outputs`: the id of the image"),
+    ("image.name", "in `outputs`: the image's name"),
+    (
+        "image.tags.KEY",
+        "in `outputs`: the value of the image's tag; `image.tags['KEY']` for any key",
+    ),
 ];
 
 impl Name {
@@ -174,6 +188,9 @@ impl Name {
         }
         if let Some(key) = part("source.tags.") {
             return Some(Self::SourceTag(key.to_owned()));
+        }
+        if let Some(key) = part("image.tags.") {
+            return Some(Self::ImageTag(key.to_owned()));
         }
         FIXED_NAMES
             .into_iter()
@@ -212,7 +229,10 @@ impl Name {
             | Self::SourceTag(_)
             | Self::AccountId
             | Self::Region
-            | Self::Cell => true,
+            | Self::Cell
+            | Self::ImageId
+            | Self::ImageName
+            | Self::ImageTag(_) => true,
         }
     }
 
@@ -223,13 +243,26 @@ impl Name {
 
     /// Whether it may be absent without that being a mistake, so that the filter `default` makes sense.
     pub(super) const fn may_be_absent(&self) -> bool {
-        matches!(self, Self::Env(_) | Self::SourceTag(_) | Self::Matrix(_))
+        matches!(
+            self,
+            Self::Env(_) | Self::SourceTag(_) | Self::ImageTag(_) | Self::Matrix(_)
+        )
     }
 }
 
 /// Writes a text in single quotes, so that it is read as itself.
 pub(super) fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     write!(f, "'{}'", text.replace('\'', "''"))
+}
+
+fn tag(f: &mut fmt::Formatter<'_>, of: &str, key: &str) -> fmt::Result {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if key.chars().all(plain) {
+        return write!(f, "{of}.tags.{key}");
+    }
+    write!(f, "{of}.tags[")?;
+    quote(f, key)?;
+    f.write_str("]")
 }
 
 impl fmt::Display for Name {
@@ -245,18 +278,8 @@ impl fmt::Display for Name {
             Self::File(path) => call(f, "file", path),
             Self::Env(name) => call(f, "env", name),
             Self::Hash(path) => call(f, "hash", path),
-            Self::SourceTag(key)
-                if key
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')) =>
-            {
-                write!(f, "source.tags.{key}")
-            }
-            Self::SourceTag(key) => {
-                f.write_str("source.tags[")?;
-                quote(f, key)?;
-                f.write_str("]")
-            }
+            Self::SourceTag(key) => tag(f, "source", key),
+            Self::ImageTag(key) => tag(f, "image", key),
             fixed => {
                 let text = FIXED_NAMES
                     .iter()

@@ -30,6 +30,23 @@ pub struct RunFacts {
     pub region: Option<String>,
     /// `cell`
     pub cell: Option<String>,
+    /// What `outputs` know of an image; none elsewhere.
+    pub image: Option<ImageFacts>,
+}
+
+/// What `outputs` know of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ImageFacts {
+    /// `image.id`
+    pub id: String,
+    /// `image.name`
+    pub name: String,
+    /// `image.tags.KEY`
+    pub tags: BTreeMap<String, String>,
+    /// `stage.name`
+    pub stage: String,
+    /// `matrix.NAME`
+    pub matrix: BTreeMap<String, String>,
 }
 
 /// What is known of the tags of the image that a stage starts from.
@@ -74,13 +91,33 @@ impl RunFacts {
                     (None, _) => return Err(error(Why::NoSuchTag(key.clone()))),
                 },
             },
+            Name::ImageId => self.image.as_ref().map(|image| image.id.clone()),
+            Name::ImageName => self.image.as_ref().map(|image| image.name.clone()),
+            Name::StageName => self.image.as_ref().map(|image| image.stage.clone()),
+            Name::ImageTag(key) => match &self.image {
+                None => None,
+                Some(image) => {
+                    let default = expression.filters.first();
+                    let value = image.tags.get(key).filter(|value| !value.is_empty());
+                    Some(
+                        value_or_default(value, default)
+                            .ok_or_else(|| error(Why::NoSuchTag(key.clone())))?,
+                    )
+                }
+            },
+            Name::Matrix(name) => match &self.image {
+                None => None,
+                Some(image) => {
+                    let default = expression.filters.first();
+                    let value = value_or_default(image.matrix.get(name), default);
+                    Some(value.ok_or_else(|| error(Why::NoSuchAxis(name.clone())))?)
+                }
+            },
             Name::AccountId => self.account_id.clone(),
             Name::Region => self.region.clone(),
             Name::Cell => self.cell.clone(),
             Name::Variable(_)
-            | Name::Matrix(_)
             | Name::PipelineName
-            | Name::StageName
             | Name::Git(_)
             | Name::File(_)
             | Name::Env(_)
@@ -104,6 +141,14 @@ impl RunFacts {
     }
 }
 
+fn value_or_default(value: Option<&String>, first: Option<&Filter>) -> Option<String> {
+    match (value, first) {
+        (Some(value), _) => Some(value.clone()),
+        (None, Some(Filter::Default(text))) => Some(text.clone()),
+        (None, _) => None,
+    }
+}
+
 /// Why a text could not be rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderError {
@@ -116,6 +161,7 @@ enum Why {
     NotKnownYet,
     Empty,
     NoSuchTag(String),
+    NoSuchAxis(String),
     Filter(String),
 }
 
@@ -136,7 +182,12 @@ impl fmt::Display for RenderError {
             Why::Empty => write!(f, "{expression} is empty"),
             Why::NoSuchTag(key) => write!(
                 f,
-                "{expression}: the image that the stage starts from has no tag `{key}`; \
+                "{expression}: the image has no tag `{key}`; \
+                 `| default('…')` says what to use without it"
+            ),
+            Why::NoSuchAxis(name) => write!(
+                f,
+                "{expression}: the image's cell has no `{name}` in its matrix; \
                  `| default('…')` says what to use without it"
             ),
             Why::Filter(why) => write!(f, "{expression}: {why}"),

@@ -29,7 +29,7 @@ mod text;
 pub use condition::{Comparison, Condition, ConditionError, Operand, parse_condition};
 pub(crate) use expression::FIXED_NAMES_WITH_TIME;
 pub use expression::{Expression, GitFact, Name};
-pub use facts::{RenderError, RunFacts, SourceTags};
+pub use facts::{ImageFacts, RenderError, RunFacts, SourceTags};
 pub use filter::{Filter, VersionPart};
 pub use parse::{Part, TemplateError, parse};
 pub use secret::Secret;

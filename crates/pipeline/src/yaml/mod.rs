@@ -4,6 +4,7 @@
 //! of `4.10`, whether a scalar was quoted, and the place of every key.
 
 mod compose;
+pub mod edit;
 mod node;
 
 pub(crate) use compose::{MAX_NODES, compose};

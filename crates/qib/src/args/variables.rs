@@ -12,6 +12,9 @@ pub struct VariableArgs {
     /// A YAML file with values for variables. Can be given several times; later files go before earlier ones.
     #[arg(long = "vars-file", value_name = "FILE")]
     pub vars_files: Vec<PathBuf>,
+    /// A profile of the pipeline's. Can be given several times; later profiles go before earlier ones.
+    #[arg(long = "use", value_name = "PROFILE")]
+    pub profiles: Vec<String>,
 }
 
 /// `KEY=VALUE`, split at the first `=`. The value may be empty and may hold more of them.

@@ -187,6 +187,7 @@ fn invocation(asked: &Asked, loaded: &Loaded) -> Result<Invocation, CommandError
             .iter()
             .map(|file| file.display().to_string())
             .collect(),
+        used_profiles: asked.variables.profiles.clone(),
         vars: plain,
         secret_vars: secret.into_iter().map(|(name, _)| name).collect(),
         rebuild: asked.rebuild.clone(),

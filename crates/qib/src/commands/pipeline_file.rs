@@ -67,10 +67,10 @@ pub fn try_load(
             })
             .collect(),
         vars_files,
+        profiles: variables.profiles.clone(),
         env: &Environment::variable,
         home: environment.home.clone(),
         git: &|| git::facts(file.parent().unwrap_or(Path::new(""))),
-        ..LoadOptions::default()
     };
     Ok(
         pipeline::load(file, &bytes, &options, &Disk).and_then(|loaded| {
@@ -96,12 +96,14 @@ pub fn load(
     environment: &Environment,
 ) -> Result<Loaded, CommandError> {
     let loaded = try_load(file, variables, target, environment)??;
-    let stages: Vec<String> = loaded
+    let mut stages: Vec<String> = loaded
         .pipeline
         .stages
         .iter()
         .map(|stage| stage.stage.to_string())
         .collect();
+    // A stage has several cells, which stand beside each other.
+    stages.dedup();
     match rebuild.iter().find(|name| !stages.contains(name)) {
         Some(unknown) => Err(CommandError::bad_input(format!(
             "--rebuild {unknown}: the pipeline has no such stage"
@@ -155,6 +157,7 @@ mod tests {
         VariableArgs {
             vars: vars.collect(),
             vars_files: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
 use crate::render::json::document;
 use crate::render::plan::{identity_line, plan_text};
+use crate::render::wording::until;
 use build::event::{Event, Observer};
 use build::ports::Ports;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub async fn plan(
         .map(|region| region.value.as_str());
     let place = Place::find(&args.account, region, environment).await?;
     let options = place.options(&args.rebuild, environment);
+    let account = place.account.clone();
     let ports = Ports {
         account: place.account,
         clock: Arc::new(SystemClock),
@@ -54,6 +56,10 @@ pub async fn plan(
         journal_watch: None,
     };
     let plan = build::plan::plan(&loaded.pipeline, &options, &ports).await?;
+    // After the plan, whose error is the one to show. Who cannot say when the credentials end says nothing.
+    if let Ok(Some(end)) = &account.credentials_expiry().await {
+        terminal.say(&format!("the credentials are good{}", until(end)));
+    }
     if args.json {
         terminal.say(&identity_line(&plan));
         terminal.result(|out| document(out, &plan.rows))?;

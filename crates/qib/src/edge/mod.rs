@@ -9,4 +9,5 @@ pub mod git;
 pub mod http;
 pub mod local_commands;
 pub mod operator;
+pub mod mfa_prompt;
 pub mod signals;

@@ -108,6 +108,7 @@ pub fn a_run() -> Vec<Event> {
             pipeline: "ocp".into(),
             account: "000000000000".into(),
             identity: "arn:aws:iam::000000000000:user/local".into(),
+            credentials_end: None,
             region: "us-east-2".into(),
             rehearsal: true,
         },

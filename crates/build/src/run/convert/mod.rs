@@ -9,7 +9,7 @@ mod volumes;
 use crate::failure::StepError;
 use crate::names::CellName;
 use crate::options::RunOptions;
-use crate::spec::CellSpec;
+use crate::spec::{CellSpec, CopySpec};
 use crate::steps::{CellContext, RunContext};
 use cloud::{CallerIdentity, Image, RegionName, Tags, Timestamp};
 use pipeline::model::{self, Cell};
@@ -45,6 +45,7 @@ pub(crate) fn facts_for(
         account_id: Some(identity.account.to_string()),
         region: Some(context.region().name().to_string()),
         cell: Some(context.cell().cell.clone()),
+        image: None,
     }
 }
 
@@ -75,6 +76,7 @@ pub(crate) fn plan_facts(
         account_id: Some(identity.account.to_string()),
         region: Some(options.region.to_string()),
         cell: Some(cell_name(stage, &options.region).cell),
+        image: None,
     }
 }
 
@@ -134,18 +136,41 @@ pub(in crate::run) fn cell_spec(
     cell_spec_for(context.cell(), context.region().name(), stage, facts)
 }
 
-/// A cell from its stage.
+/// A cell that only copies its source, from its stage.
+pub(crate) fn copy_spec_for(
+    cell: &CellName,
+    region: &RegionName,
+    stage: &Cell,
+    facts: &RunFacts,
+) -> Result<CopySpec, StepError> {
+    Ok(CopySpec {
+        cell: cell.clone(),
+        region: region.clone(),
+        image: image::image(&stage.image, facts)?,
+        tags: rendered_tags(&stage.tags, "tags", facts)?,
+    })
+}
+
+/// A cell that builds, from its stage.
+///
+/// # Errors
+/// Also if the stage has no `launch`: such a one is copied.
 pub(crate) fn cell_spec_for(
     cell: &CellName,
     region: &RegionName,
     stage: &Cell,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
+    let (Some(launch), Some(connect)) = (&stage.launch, &stage.connect) else {
+        return Err(StepError::Unlaunched {
+            stage: stage.stage.to_string(),
+        });
+    };
     Ok(CellSpec {
         cell: cell.clone(),
         region: region.clone(),
-        launch: launch::launch(&stage.launch, facts)?,
-        connect: connect::connect(&stage.connect),
+        launch: launch::launch(launch, facts)?,
+        connect: connect::connect(connect),
         build_name: stage
             .name
             .clone()
