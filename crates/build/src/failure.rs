@@ -146,6 +146,10 @@ pub enum StepError {
         how: String,
         last_lines: Vec<String>,
     },
+    #[error("after `preflight` the pipeline cannot be read again: {reason}")]
+    ReadAgain { reason: String },
+    #[error("`preflight` was to make what is not there: {files}")]
+    NotMade { files: String },
     #[error("upload of {from} to {to} failed: {reason}")]
     Upload {
         from: String,
@@ -272,6 +276,9 @@ impl StepError {
             }
             Self::Provisioner { .. } => {
                 "Run again with --keep-on-failure to look around in the guest with `qib ssh`."
+            }
+            Self::NotMade { .. } => {
+                "It names them in `creates`; make sure that its commands write them there, relative to the pipeline's file."
             }
             Self::NotShared { .. } => {
                 "Run again: the image is found by its cache key and only shared."

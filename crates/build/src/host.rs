@@ -3,6 +3,8 @@
 use crate::guest::{CommandEnd, Output, Script};
 use async_trait::async_trait;
 use pipeline::Loaded;
+/// For those who run scripts on this machine as they are run in a guest.
+pub use ssh::{Interpreter, LineSplitter, ShebangError};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -170,6 +170,9 @@ pub struct Report {
     pub run: RunId,
     /// Every image that is there now.
     pub images: Vec<ReportedImage>,
+    /// Entries of `preflight` that a rehearsal skipped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped_preflight: Vec<String>,
     /// What failed.
     pub failures: Vec<ReportedFailure>,
     /// What stays on purpose (`--keep-on-failure`).

@@ -39,16 +39,18 @@ pub(crate) fn read_files(
         made: Vec::new(),
         faults: Vec::new(),
     };
+    let mut made = Vec::new();
     for entry in &mut pipeline.preflight {
         if let PreflightAction::Run { run, creates } = &mut entry.value {
+            // What these entries run is read now, and so has to be there: none can run what an earlier one makes.
+            reader.scripts(&mut run.commands);
             for file in creates {
                 file.path = locate(file.written.span.file, &file.written);
-                reader.made.push(file.clone());
+                made.push(file.clone());
             }
-            // An entry may run what an earlier one has made.
-            reader.scripts(&mut run.commands);
         }
     }
+    reader.made = made;
     for output in &mut pipeline.outputs.0 {
         if let OutputKind::Update {
             from: Some(from), ..

@@ -18,6 +18,15 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     for entry in &stage.provision {
         details(entry, &mut faults);
     }
+    if let (Some(first), true) = (stage.on_error.first(), stage.is_copy()) {
+        faults.push(
+            Fault::new(
+                first.span,
+                "nothing can come after a failure here: the stage only copies its source",
+            )
+            .hint("leave `on_error` out, or say how to `launch` and `connect`"),
+        );
+    }
     for entry in &stage.on_error {
         details(entry, &mut faults);
         let reboots = match &entry.value {

@@ -101,6 +101,27 @@ impl Provisioner {
         }
     }
 
+    /// The files of the build host that it uses.
+    pub fn files(&self) -> Vec<&LocalFile> {
+        match self {
+            Self::Run(run) => match &run.commands {
+                Commands::Inline(_) => Vec::new(),
+                Commands::Scripts(scripts) => scripts.iter().map(|script| &script.file).collect(),
+            },
+            Self::Upload(upload) => match &upload.what {
+                UploadSource::File(file)
+                | UploadSource::Folder(file)
+                | UploadSource::Rendered { file, .. } => vec![file],
+                UploadSource::Content(_) => Vec::new(),
+            },
+            Self::Download(_)
+            | Self::Reboot(_)
+            | Self::WaitFor(_)
+            | Self::Pause(_)
+            | Self::Breakpoint(_) => Vec::new(),
+        }
+    }
+
     /// How long one attempt may take by its own timeouts. What has none counts as nothing: how long it takes is not known.
     fn longest_attempt(&self) -> Duration {
         match self {

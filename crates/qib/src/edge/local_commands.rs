@@ -15,7 +15,9 @@
 use async_trait::async_trait;
 use build::event::OutputStream;
 use build::guest::{CommandEnd, Output};
-use build::host::{LocalCommand, LocalCommands, LocalError, Stop};
+use build::host::{
+    Interpreter, LineSplitter, LocalCommand, LocalCommands, LocalError, ShebangError, Stop,
+};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,7 +55,8 @@ impl LocalCommands for ThisHost {
         output: &mut dyn Output,
         stop: Stop<'_>,
     ) -> Result<CommandEnd, LocalError> {
-        let failed = |what: &str, error: std::io::Error| LocalError::NotRun(format!("{what}: {error}"));
+        let failed =
+            |what: &str, error: std::io::Error| LocalError::NotRun(format!("{what}: {error}"));
         let file = ScriptFile::write(&self.scratch, &command.script.text)
             .map_err(|error| failed("its script cannot be written", error))?;
         let words = words(command, &file.0)
@@ -64,7 +67,12 @@ impl LocalCommands for ThisHost {
         };
         let mut child = Command::new(program)
             .args(arguments)
-            .envs(command.environment.iter().map(|(name, value)| (name, value)))
+            .envs(
+                command
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
             .current_dir(&command.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -159,10 +167,10 @@ async fn follow(
 }
 
 /// The command line: no value of the environment and no text of the script is on it.
-async fn words(command: &LocalCommand, file: &Path) -> Result<Vec<String>, ssh::ShebangError> {
+async fn words(command: &LocalCommand, file: &Path) -> Result<Vec<String>, ShebangError> {
     let interpreter = match &command.interpreter {
-        Some(words) => ssh::Interpreter::of_script(format!("#!{words}\n").as_bytes())?,
-        None => ssh::Interpreter::of_script(&command.script.text)?,
+        Some(words) => Interpreter::of_script(format!("#!{words}\n").as_bytes())?,
+        None => Interpreter::of_script(&command.script.text)?,
     };
     let mut line: Vec<String> = interpreter.words().map(str::to_owned).collect();
     if command.errexit && interpreter.has_errexit() {
@@ -221,29 +229,29 @@ impl ScriptFile {
 
 impl Drop for ScriptFile {
     fn drop(&mut self) {
-        // A script left behind is untidy and holds no secret: its folder is the run's.
+        // One that stays is untidy and no more: secrets are in no script.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
 /// The process group of a command. Killed when it is dropped before the command's end is known.
-struct Group(std::cell::Cell<Option<Pid>>);
+struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
-        Self(std::cell::Cell::new(pid.and_then(Pid::from_raw)))
+        Self(pid.and_then(Pid::from_raw))
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0.get() {
+        if let Some(group) = self.0 {
             // It may be gone already, which is what is wanted.
             let _ = kill_process_group(group, signal);
         }
     }
 
-    fn forget(&self) {
-        self.0.set(None);
+    fn forget(mut self) {
+        self.0 = None;
     }
 }
 
@@ -257,7 +265,7 @@ impl Drop for Group {
 struct Lines<R> {
     from: Option<R>,
     stream: OutputStream,
-    splitter: ssh::LineSplitter,
+    splitter: LineSplitter,
     block: Vec<u8>,
 }
 
@@ -266,7 +274,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Self {
             from,
             stream,
-            splitter: ssh::LineSplitter::new(),
+            splitter: LineSplitter::new(),
             block: vec![0; 16 * 1024],
         }
     }
@@ -337,7 +345,10 @@ mod tests {
             }
         }
 
-        async fn run(&self, command: &LocalCommand) -> (Result<CommandEnd, LocalError>, Vec<String>) {
+        async fn run(
+            &self,
+            command: &LocalCommand,
+        ) -> (Result<CommandEnd, LocalError>, Vec<String>) {
             let host = ThisHost::new(self.folder.path().join("scratch"));
             let mut said = Said::default();
             let never = Box::pin(std::future::pending());
@@ -371,7 +382,10 @@ mod tests {
     async fn it_ends_at_the_first_failure_unless_told_otherwise() {
         let here = Here::new();
         let mut command = here.command("#!/bin/bash\nfalse | true\necho reached");
-        assert_eq!(here.run(&command).await, (Ok(CommandEnd::Exited(1)), vec![]));
+        assert_eq!(
+            here.run(&command).await,
+            (Ok(CommandEnd::Exited(1)), vec![])
+        );
         command.errexit = false;
         let (ended, said) = here.run(&command).await;
         assert_eq!(ended, Ok(CommandEnd::Exited(0)));
@@ -383,8 +397,13 @@ mod tests {
     #[tokio::test]
     async fn no_secret_stands_on_a_command_line_and_other_interpreters_work() {
         let here = Here::new();
-        let (_, said) = here.run(&here.command("tr '\\0' ' ' </proc/$$/cmdline")).await;
-        assert!(said[0].contains("/script-") && !said[0].contains("t0ken"), "{said:?}");
+        let (_, said) = here
+            .run(&here.command("tr '\\0' ' ' </proc/$$/cmdline"))
+            .await;
+        assert!(
+            said[0].contains("/script-") && !said[0].contains("t0ken"),
+            "{said:?}"
+        );
         let mut command = here.command("print(6 * 7)");
         command.interpreter = Some("/usr/bin/env python3".into());
         assert_eq!(here.run(&command).await.1, ["Stdout: 42"]);
@@ -394,14 +413,22 @@ mod tests {
 
     /// Whether a process is there and is no zombie.
     fn runs(pid: &str) -> bool {
-        std::fs::read_to_string(format!("/proc/{pid}/stat"))
-            .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+            !stat
+                .rsplit(')')
+                .next()
+                .unwrap_or_default()
+                .starts_with(" Z")
+        })
     }
 
     async fn gone(pid: &str) {
         let began = Instant::now();
         while runs(pid) {
-            assert!(began.elapsed() < Duration::from_secs(30), "{pid} still runs");
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "{pid} still runs"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -414,7 +441,10 @@ mod tests {
             if pids.len() == count {
                 return pids;
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "it has not begun");
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "it has not begun"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -444,7 +474,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_dropped_is_killed_with_its_children() {
         let here = Here::new();
-        let command = here.command("trap '' TERM; sleep 600 & echo $! >>pids; echo $$ >>pids; wait");
+        let command =
+            here.command("trap '' TERM; sleep 600 & echo $! >>pids; echo $$ >>pids; wait");
         let host = ThisHost::new(here.folder.path().join("scratch"));
         let mut said = Said::default();
         let begun = tokio::select! {
@@ -460,12 +491,19 @@ mod tests {
     async fn a_daemon_that_keeps_the_output_open_is_not_waited_for() {
         let here = Here::new();
         let began = Instant::now();
-        let (ended, said) = here.run(&here.command("echo done; sleep 60 & echo $! >pids")).await;
+        let (ended, said) = here
+            .run(&here.command("echo done; sleep 60 & echo $! >pids"))
+            .await;
         assert_eq!(ended, Ok(CommandEnd::Exited(0)));
         assert_eq!(said, ["Stdout: done"]);
         assert!(began.elapsed() < Duration::from_secs(30));
         let pid = std::fs::read_to_string(here.folder.path().join("pids")).expect("a pid");
-        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("a pid");
+        let pid = pid
+            .trim()
+            .parse()
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a pid");
         rustix::process::kill_process(pid, Signal::KILL).expect("the daemon was left running");
     }
 }

@@ -68,6 +68,7 @@ pub fn a_report() -> Report {
                 error: None,
             }],
         }],
+        skipped_preflight: Vec::new(),
         failures: vec![ReportedFailure {
             stage: "ocp".into(),
             cell: "us-east-2".into(),

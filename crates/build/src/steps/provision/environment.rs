@@ -10,8 +10,8 @@ pub(crate) struct About {
     pub instance: Option<String>,
     /// Where it is dialled.
     pub host: Option<String>,
-    /// What scripts know the build by.
-    pub build_name: String,
+    /// What scripts know the build by; none before there are builds.
+    pub build_name: Option<String>,
     /// What has failed, masked: for what is done after a failure.
     pub error: Option<String>,
 }
@@ -28,12 +28,16 @@ impl About {
     ) -> Vec<(String, String)> {
         let mut variables = vec![
             ("QIB_RUN_ID", context.run_id().to_string()),
-            ("QIB_STAGE", context.cell().stage.clone()),
-            ("QIB_CELL", context.cell().cell.clone()),
-            ("QIB_BUILD_NAME", self.build_name.clone()),
             ("QIB_REGION", context.region().name().to_string()),
             ("QIB_ATTEMPT", attempt.to_string()),
         ];
+        if let Some(build_name) = &self.build_name {
+            variables.extend([
+                ("QIB_STAGE", context.cell().stage.clone()),
+                ("QIB_CELL", context.cell().cell.clone()),
+                ("QIB_BUILD_NAME", build_name.clone()),
+            ]);
+        }
         let optional = [
             ("QIB_INSTANCE_ID", &self.instance),
             ("QIB_HOST", &self.host),

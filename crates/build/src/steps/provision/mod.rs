@@ -148,7 +148,7 @@ fn about(guest: &Guest<'_>, error: Option<String>) -> About {
     About {
         instance: Some(guest.launched.instance.instance_id.to_string()),
         host: Some(guest.link.host().to_owned()),
-        build_name: guest.spec.build_name.clone(),
+        build_name: Some(guest.spec.build_name.clone()),
         error,
     }
 }
