@@ -13,7 +13,7 @@ pub struct Role {
     pub arn: String,
     /// When it was created; none if IAM does not say.
     pub created: Option<Timestamp>,
-    /// Its tags; the listings by path leave them out.
+    /// Its tags.
     pub tags: Tags,
 }
 
@@ -28,7 +28,7 @@ pub struct InstanceProfile {
     pub roles: Vec<Role>,
     /// When it was created; none if IAM does not say.
     pub created: Option<Timestamp>,
-    /// Its tags; the listings by path leave them out.
+    /// Its tags.
     pub tags: Tags,
 }
 

@@ -78,6 +78,7 @@ fn ec2_filter(filter: &pipeline::model::ImageFilter) -> ImageFilter {
             .map(|(key, value)| (format!("tag:{key}"), vec![value.clone()])),
     );
     ImageFilter {
+        include_deprecated: false,
         image_ids: Vec::new(),
         owners: filter.owners.iter().map(ToString::to_string).collect(),
         filters,
