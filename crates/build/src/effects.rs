@@ -134,7 +134,7 @@ impl Effects {
         }
         // With a client token the port has repeated it already.
         let most = match &effect {
-            Effect::LaunchInstance { .. } => 1,
+            Effect::LaunchInstance { .. } | Effect::CopyImage { .. } => 1,
             _ => TRIES,
         };
         let mut tries = 0;
@@ -218,6 +218,7 @@ impl Effects {
         let region = self.account.region(entry.effect.region());
         let result = undo::undo(
             region.as_ref(),
+            self.account.iam().as_ref(),
             self.clock.as_ref(),
             &self.run,
             &entry.cell,
@@ -331,7 +332,7 @@ impl Effects {
             .rev()
             .find_map(|entry| match (&entry.effect, &entry.state) {
                 (
-                    Effect::CreateImage { name, .. },
+                    Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. },
                     EffectState::Delivered(Outcome::Image { id }),
                 ) if entry.cell == *cell => Some((id.to_string(), name.clone())),
                 _ => None,

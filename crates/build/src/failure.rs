@@ -1,5 +1,11 @@
 //! Why a step failed, for the person who reads it at 3 a.m.
 
+mod site;
+mod source;
+
+pub use site::SiteError;
+pub use source::SourceError;
+
 use crate::cancel::Cancelled;
 use crate::event::Step;
 use crate::journal::JournalError;
@@ -38,6 +44,12 @@ pub enum StepError {
     #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
     CannotGoOn { why: String },
 
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("the stage {stage} has no `launch`: it copies its source, and builds nothing")]
+    Unlaunched { stage: String },
     #[error("no image in {region} matches the source: {wanted}")]
     NoImageMatches { region: String, wanted: String },
     #[error(
@@ -94,6 +106,8 @@ pub enum StepError {
     #[error("the address was not bound: {reason}")]
     AddressNotBound { reason: String, log: Vec<String> },
 
+    #[error("the stage's own user-data cannot be used: {reason}")]
+    UserData { reason: String },
     #[error("user-data has {size} bytes after compression, and EC2 takes at most {limit}")]
     UserDataTooLarge { size: usize, limit: usize },
     #[error("a file of the pipeline cannot be read: {path}: {reason}")]
@@ -205,6 +219,8 @@ impl StepError {
         let hint = match self {
             Self::Cloud(error) => return error.hint().map(str::to_owned),
             Self::Selection(error) => return Some(error.hint()),
+            Self::Site(error) => error.hint(),
+            Self::Source(error) => error.hint(),
             Self::NoImageMatches { .. } => {
                 "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
             }
@@ -242,6 +258,9 @@ impl StepError {
             Self::AddressHeld { free_with, .. } => return Some(format!("To free it: {free_with}")),
             Self::AddressNotBound { .. } => {
                 "Check that the instance profile may call ec2:AssociateAddress and that the instance has a way out at boot, or say `bind: api`."
+            }
+            Self::UserData { .. } => {
+                "`launch.user_data` takes what cloud-init takes: a script, cloud-config, or a MIME message of several parts."
             }
             Self::UserDataTooLarge { .. } => {
                 "Move the content of launch.user_data into a provisioner."

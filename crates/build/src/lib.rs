@@ -21,6 +21,7 @@ pub mod lifetime;
 pub mod mask;
 pub mod names;
 pub mod options;
+pub mod outputs;
 pub mod pause;
 pub mod plan;
 pub mod ports;

@@ -295,7 +295,14 @@ fn subject(effect: &Effect) -> String {
         Effect::ClaimLease { name, .. }
         | Effect::ImportKeyPair { name, .. }
         | Effect::CreateSecurityGroup { name, .. }
+        | Effect::CreateRole { name, .. }
+        | Effect::CreateInstanceProfile { name, .. }
         | Effect::CreateImage { name, .. } => name.clone(),
+        Effect::PutRolePolicy { role, .. } => role.clone(),
+        Effect::AddRole { profile, role, .. } => format!("{role} to {profile}"),
+        Effect::CopyImage {
+            name, source_image, ..
+        } => format!("{name} of {source_image}"),
         Effect::AuthorizeIngress { group, from, .. } => format!("{group} from {}", from.join(", ")),
         Effect::LaunchInstance { source_image, .. } => format!("from {source_image}"),
         Effect::BindAddress {

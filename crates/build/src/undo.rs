@@ -6,6 +6,7 @@
 use crate::journal::{Effect, EffectState, Outcome};
 use crate::names::{CellName, RunId, tag};
 use crate::report::LeftResource;
+use crate::steps::POLICY;
 use backon::BackoffBuilder;
 use cloud::wait::deadline;
 use cloud::*;
@@ -37,16 +38,31 @@ pub enum Undone {
 /// Undoes `effect`. What is already gone counts as undone.
 pub async fn undo(
     region: &dyn Region,
+    iam: &dyn Iam,
     clock: &dyn Clock,
     run: &RunId,
     cell: &CellName,
     effect: &Effect,
     state: &EffectState,
 ) -> Result<Undone, CloudError> {
-    if let Effect::CreateImage { name, .. } = effect {
+    if let Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. } = effect {
         return undo_image(region, clock, run, cell, name, state).await;
     }
-    remove(region, clock, run, effect, state).await?;
+    match effect {
+        Effect::CreateRole { name, .. } => {
+            let mut find = async || own_role(iam, name, run).await;
+            if looked_for(clock, &mut find).await?.is_some() {
+                retried(clock, || delete_role(iam, name)).await?;
+            }
+        }
+        Effect::CreateInstanceProfile { name, .. } => {
+            let mut find = async || own_profile(iam, name, run).await;
+            if looked_for(clock, &mut find).await?.is_some() {
+                retried(clock, || delete_profile(iam, name)).await?;
+            }
+        }
+        _ => remove(region, clock, run, effect, state).await?,
+    }
     Ok(Undone::Gone)
 }
 
@@ -144,11 +160,17 @@ async fn remove(
             retried(clock, || free_address(region, allocation, instance)).await
         }
         Effect::AuthorizeIngress { .. }
+        | Effect::PutRolePolicy { .. }
+        | Effect::AddRole { .. }
+        // Undone apart, for they are in no region.
+        | Effect::CreateRole { .. }
+        | Effect::CreateInstanceProfile { .. }
         | Effect::Provision { .. }
         | Effect::Scrub { .. }
         | Effect::StopInstance { .. }
-        // Undone apart, for it may turn out to be complete.
+        // Undone apart, for they may turn out to be complete.
         | Effect::CreateImage { .. }
+        | Effect::CopyImage { .. }
         | Effect::ReplaceGroups { .. }
         | Effect::MarkComplete { .. }
         | Effect::ShareImage { .. }
@@ -163,6 +185,76 @@ pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)>
         (filter.to_owned(), vec![value.to_owned()]),
         (format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()]),
     ]
+}
+
+/// Whether there is a role of that name that carries the run's tag.
+pub(crate) async fn own_role(
+    iam: &dyn Iam,
+    name: &str,
+    run: &RunId,
+) -> Result<Option<()>, CloudError> {
+    let found = iam.role(name).await?;
+    let ours = found.filter(|role| role.tags.get(tag::RUN) == Some(run.as_str()));
+    Ok(ours.map(|_| ()))
+}
+
+/// Whether there is an instance profile of that name that carries the run's tag.
+pub(crate) async fn own_profile(
+    iam: &dyn Iam,
+    name: &str,
+    run: &RunId,
+) -> Result<Option<()>, CloudError> {
+    let found = iam.instance_profile(name).await?;
+    let ours = found.filter(|profile| profile.tags.get(tag::RUN) == Some(run.as_str()));
+    Ok(ours.map(|_| ()))
+}
+
+/// Deletes an instance profile of qib's with what is in it: its role is of the same name.
+pub(crate) async fn delete_profile(iam: &dyn Iam, name: &str) -> Result<(), CloudError> {
+    unless_absent(iam.remove_role(name, name).await)?;
+    unless_absent(iam.delete_instance_profile(name).await)
+}
+
+/// Deletes a role of qib's with its policy: a role that has one cannot go.
+pub(crate) async fn delete_role(iam: &dyn Iam, name: &str) -> Result<(), CloudError> {
+    unless_absent(iam.delete_role_policy(name, POLICY).await)?;
+    unless_absent(iam.delete_role(name).await)
+}
+
+fn unless_absent(result: Result<(), CloudError>) -> Result<(), CloudError> {
+    match result {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// The commands by which a person removes a temporary instance profile.
+pub(crate) fn delete_profile_commands(name: &str) -> [String; 2] {
+    [
+        format!(
+            "iam remove-role-from-instance-profile --instance-profile-name {name} --role-name {name}"
+        ),
+        format!("iam delete-instance-profile --instance-profile-name {name}"),
+    ]
+}
+
+/// The commands by which a person removes a temporary role.
+pub(crate) fn delete_role_commands(name: &str) -> [String; 2] {
+    [
+        format!("iam delete-role-policy --role-name {name} --policy-name {POLICY}"),
+        format!("iam delete-role --role-name {name}"),
+    ]
+}
+
+/// Commands of the AWS CLI, one after the other.
+pub(crate) fn aws_commands(region: &str, endpoint: Option<&str>, commands: &[String]) -> String {
+    let endpoint = endpoint
+        .map(|url| format!(" --endpoint-url {url}"))
+        .unwrap_or_default();
+    let commands = commands
+        .iter()
+        .map(|command| format!("aws --region {region}{endpoint} {command}"));
+    commands.collect::<Vec<_>>().join(" && ")
 }
 
 /// Terminates, and looks that EC2 has begun to.
@@ -353,12 +445,33 @@ pub fn left_resource(
             name.clone(),
             format!("ec2 describe-security-groups --filters Name=group-name,Values={name}"),
         ),
-        (Effect::CreateImage { .. }, Some(Outcome::Image { id })) => (
+        (Effect::CreateRole { name, .. }, _) => {
+            return left_in_iam(
+                "role",
+                name,
+                region,
+                reason,
+                endpoint,
+                &delete_role_commands(name),
+            );
+        }
+        (Effect::CreateInstanceProfile { name, .. }, _) => {
+            let commands = delete_profile_commands(name);
+            return left_in_iam(
+                "instance-profile",
+                name,
+                region,
+                reason,
+                endpoint,
+                &commands,
+            );
+        }
+        (Effect::CreateImage { .. } | Effect::CopyImage { .. }, Some(Outcome::Image { id })) => (
             "image",
             id.to_string(),
             format!("ec2 deregister-image --delete-associated-snapshots --image-id {id}"),
         ),
-        (Effect::CreateImage { name, .. }, _) => (
+        (Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. }, _) => (
             "image",
             name.clone(),
             format!("ec2 describe-images --owners self --filters 'Name=name,Values={name}'"),
@@ -384,13 +497,27 @@ pub fn left_resource(
             String::from("sts get-caller-identity"),
         ),
     };
-    let endpoint = endpoint
-        .map(|url| format!(" --endpoint-url {url}"))
-        .unwrap_or_default();
     LeftResource {
         kind: kind.to_owned(),
         id,
-        remove_with: format!("aws --region {region}{endpoint} {command}"),
+        remove_with: aws_commands(&region, endpoint, &[command]),
+        region,
+        reason,
+    }
+}
+
+fn left_in_iam(
+    kind: &str,
+    name: &str,
+    region: String,
+    reason: String,
+    endpoint: Option<&str>,
+    commands: &[String],
+) -> LeftResource {
+    LeftResource {
+        kind: kind.to_owned(),
+        id: name.to_owned(),
+        remove_with: aws_commands(&region, endpoint, commands),
         region,
         reason,
     }

@@ -92,6 +92,7 @@ impl Wanted<'_> {
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         let path = Path::new("/p.yaml");
         let loaded = pipeline::load(path, text.as_bytes(), &options, &pipeline::Disk);

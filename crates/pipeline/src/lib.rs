@@ -20,13 +20,16 @@ pub mod schema;
 mod span;
 mod suggest;
 pub mod template;
+mod told_once;
 mod vars;
 mod yaml;
 
 pub use check::{ImageNameError, check_image_name};
+pub use decode::GitFacts;
 pub use files::{Disk, FileKind, Files};
 pub use load::{LoadOptions, Loaded, load};
-pub use order::{StageOrder, stage_order};
+pub use order::{CellOrder, cell_order};
 pub use problem::{LoadError, Place, Problem, render_problem};
 pub use span::Span;
 pub use vars::{GivenVar, Origin, Value, Values, VarsFile};
+pub use yaml::edit as yaml_edit;

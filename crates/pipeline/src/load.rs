@@ -1,14 +1,17 @@
 //! Loading a pipeline: the one way in.
 
 use crate::check;
-use crate::decode::{NodeDeserializer, Scope};
+use crate::decode::{
+    Expressions, FilePart, GitFacts, Host, MapTables, NodeDeserializer, ROOM, Scope, StepSetNodes,
+    Surroundings, cells,
+};
 use crate::files::Files;
-use crate::model::{Pipeline, Variables};
+use crate::model::{Pipeline, Stages, Variables};
 use crate::problem::{Fault, LoadError, Problem};
 use crate::vars::{GivenVar, Sources, Values, VarsFile, resolve};
 use crate::yaml::{self, Node};
 use serde::Deserialize;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +27,23 @@ pub struct LoadOptions<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// The home folder that `~/` stands for.
     pub home: Option<PathBuf>,
+    /// Asks git about the folder of the pipeline's file: once, and only if the pipeline uses a `git.…`. None outside of a
+    /// repository, and before its first commit.
+    pub git: &'a dyn Fn() -> Option<GitFacts>,
+}
+
+impl Default for LoadOptions<'_> {
+    /// Nothing given by hand, no environment, no home, no git: what a test starts from.
+    fn default() -> Self {
+        Self {
+            local: false,
+            vars: Vec::new(),
+            vars_files: Vec::new(),
+            env: &|_| None,
+            home: None,
+            git: &|| None,
+        }
+    }
 }
 
 /// A pipeline that has passed all checks.
@@ -74,16 +94,32 @@ pub fn load(
         problems: vec![place(fault)],
     };
 
-    let (root, text) = yaml::compose(bytes).map_err(fail)?;
-    let locate = |name: &str| locate(path, options.home.as_deref(), name);
+    let (root, text) = yaml::compose(bytes, 0).map_err(fail)?;
+    let locate_in = |_: u16, name: &str| locate(path, options.home.as_deref(), name);
+    let locate = |name: &str| locate_in(0, name);
     let used = RefCell::new(BTreeSet::new());
     let none = Values::default();
+    let host = Host::new(files, options.env, options.git, &locate_in);
+    let maps = MapTables::new();
+    let step_sets = StepSetNodes::new();
+    let room = Cell::new(ROOM);
     let bare = Scope {
+        around: Surroundings {
+            host: &host,
+            maps: &maps,
+            step_sets: &step_sets,
+            used: &used,
+            room: &room,
+        },
         values: &none,
         pipeline: None,
         stage: None,
-        used: &used,
-        expressions: false,
+        matrix: None,
+        expressions: Expressions::Refused(
+            "a variable's declaration cannot use expressions",
+            "`derive` can",
+        ),
+        part: FilePart::Elsewhere,
     };
 
     let declared = match root.get("vars") {
@@ -115,7 +151,7 @@ pub fn load(
 
     let mut scope = Scope {
         values: &values,
-        expressions: true,
+        expressions: Expressions::Allowed,
         ..bare
     };
     let name = match root.get("name") {
@@ -124,9 +160,16 @@ pub fn load(
     };
     scope.pipeline = name.as_deref();
     let mut pipeline: Pipeline = decode(&root, scope).map_err(fail)?;
+    let found = match root.get("stages") {
+        Some(stages) => cells(stages, scope).map_err(|faults| LoadError {
+            problems: faults.into_iter().map(&place).collect(),
+        })?,
+        None => Default::default(),
+    };
+    pipeline.stages = Stages(found.cells);
 
     let mut faults = check::read_files(&mut pipeline, files, &locate, scope);
-    faults.extend(check::check(&pipeline));
+    faults.extend(check::check(&pipeline, &found.left_out));
     faults.sort_by_key(|fault| fault.span);
     let mut problems: Vec<Problem> = faults.into_iter().map(&place).collect();
     problems.extend(unused(&declared, options, &used.borrow()));
@@ -143,7 +186,7 @@ pub fn load(
 }
 
 fn decode<'n, T: Deserialize<'n>>(node: &'n Node, scope: Scope<'n>) -> Result<T, Fault> {
-    T::deserialize(NodeDeserializer { node, scope })
+    T::deserialize(NodeDeserializer::new(node, scope))
         .map_err(|error| error.or_at(node.span).into_fault())
 }
 

@@ -18,6 +18,7 @@ fn every_shipped_pipeline_loads_in_a_rehearsal() {
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         if let Err(error) = load(&path, &std::fs::read(&path).unwrap(), &options, &Disk) {
             panic!("{error}");

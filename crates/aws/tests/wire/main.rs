@@ -5,13 +5,20 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod addresses;
+mod copies;
+mod dry_run;
 mod environment;
 mod failures;
+mod iam;
 mod images;
 mod instances;
 mod keys_and_groups;
 mod launch;
+mod lifecycle;
+mod networks;
 mod parameters;
+mod permissions;
+mod quotas_and_keys;
 mod server;
 mod snapshots;
 mod volumes;

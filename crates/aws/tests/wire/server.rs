@@ -78,8 +78,8 @@ impl Answer {
         }
     }
 
-    /// An error as SSM writes it.
-    pub fn ssm_error(code: &str, message: &str) -> Self {
+    /// An error as SSM, Service Quotas and KMS write it.
+    pub fn json_error(code: &str, message: &str) -> Self {
         Self::Http {
             status: 400,
             content_type: "application/x-amz-json-1.1",

@@ -34,6 +34,22 @@ pub enum Effect {
         name: String,
         vpc: VpcId,
     },
+    /// CreateRole, for an instance.
+    CreateRole { region: RegionName, name: String },
+    /// PutRolePolicy; goes with the role. `digest` is the document's SHA-256.
+    PutRolePolicy {
+        region: RegionName,
+        role: String,
+        digest: String,
+    },
+    /// CreateInstanceProfile.
+    CreateInstanceProfile { region: RegionName, name: String },
+    /// AddRoleToInstanceProfile; goes with the profile.
+    AddRole {
+        region: RegionName,
+        profile: String,
+        role: String,
+    },
     /// AuthorizeSecurityGroupIngress; goes with the group.
     AuthorizeIngress {
         region: RegionName,
@@ -86,6 +102,14 @@ pub enum Effect {
         name: String,
         instance: InstanceId,
     },
+    /// CopyImage into `region`.
+    CopyImage {
+        region: RegionName,
+        name: String,
+        source_region: RegionName,
+        source_image: ImageId,
+        client_token: String,
+    },
     /// CreateTags on the finished image; goes with the image.
     MarkComplete { region: RegionName, image: ImageId },
     /// ModifyImageAttribute and ModifySnapshotAttribute; goes with the image.
@@ -109,10 +133,15 @@ impl Effect {
             Self::ClaimLease { .. }
             | Self::ImportKeyPair { .. }
             | Self::CreateSecurityGroup { .. }
+            | Self::CreateRole { .. }
+            | Self::CreateInstanceProfile { .. }
             | Self::LaunchInstance { .. }
             | Self::BindAddress { .. }
+            | Self::CopyImage { .. }
             | Self::CreateImage { .. } => true,
-            Self::AuthorizeIngress { .. }
+            Self::PutRolePolicy { .. }
+            | Self::AddRole { .. }
+            | Self::AuthorizeIngress { .. }
             | Self::Provision { .. }
             | Self::Scrub { .. }
             | Self::StopInstance { .. }
@@ -155,6 +184,11 @@ impl Effect {
             Self::ClaimLease { region, .. }
             | Self::ImportKeyPair { region, .. }
             | Self::CreateSecurityGroup { region, .. }
+            | Self::CreateRole { region, .. }
+            | Self::PutRolePolicy { region, .. }
+            | Self::CreateInstanceProfile { region, .. }
+            | Self::AddRole { region, .. }
+            | Self::CopyImage { region, .. }
             | Self::AuthorizeIngress { region, .. }
             | Self::LaunchInstance { region, .. }
             | Self::BindAddress { region, .. }

@@ -49,7 +49,7 @@ impl fmt::Display for Shortage {
 pub fn shortage(spec: &CellSpec) -> Option<Shortage> {
     let bind = match &spec.connect.address {
         AddressSpec::Elastic { timeout, .. } => *timeout,
-        AddressSpec::Public | AddressSpec::Private => Duration::ZERO,
+        AddressSpec::Public | AddressSpec::Private | AddressSpec::Ipv6 => Duration::ZERO,
     };
     let connect = spec.connect.timeout.unwrap_or(CONNECT_WITHIN);
     let provision = spec.provision.iter().map(|step| match &step.action {
@@ -93,12 +93,18 @@ mod tests {
                 purchase: PurchaseSpec::OnDemand,
                 max_lifetime: MINUTE * lifetime_minutes,
                 security_groups: Vec::new(),
+                vpc: None,
                 instance_profile: None,
                 volumes: Vec::new(),
+                left_out_devices: Vec::new(),
                 ssh_from: SshFrom::Caller,
                 user_data: None,
                 ebs_optimized: None,
                 public_ip: true,
+                ipv6: false,
+                hosting: cloud::Hosting::default(),
+                metadata: cloud::MetadataOptions::default(),
+                guest_shutdown: cloud::GuestShutdown::Terminate,
                 tags: Tags::new(),
             },
             connect: ConnectSpec {
@@ -118,6 +124,7 @@ mod tests {
                 description: String::new(),
                 tags: Tags::new(),
                 volumes: Vec::new(),
+                left_out_devices: Vec::new(),
                 share_accounts: Vec::new(),
                 share_snapshots: false,
                 wait: MINUTE * 60,

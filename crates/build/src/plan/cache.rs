@@ -4,7 +4,6 @@ use crate::failure::StepError;
 use crate::images::state_word;
 use crate::names::{CellName, tag};
 use crate::options::{RunOptions, Venue};
-use crate::spec::CellSpec;
 use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
 use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
@@ -223,18 +222,19 @@ pub(super) async fn own_images(
     Ok(images)
 }
 
-/// Looks the cell up, and waits for an image that is being made.
+/// Looks the cell up, and waits for an image that is being made, for as long as `wait`.
 pub async fn decide(
     region: &dyn Region,
     clock: &dyn Clock,
     images: &ImagePoller,
     cell: &Cell,
+    name: &CellName,
     source: &Image,
     options: &RunOptions,
-    spec: &CellSpec,
+    wait: Duration,
 ) -> Result<CacheDecision, StepError> {
     let identified = identify(cell, &source.image_id, options.venue)?;
-    let state = look_up(region, clock, cell, &spec.cell, &identified, options).await?;
+    let state = look_up(region, clock, cell, name, &identified, options).await?;
     match state {
         CacheState::Hit(image) => {
             let age = image
@@ -246,7 +246,7 @@ pub async fn decide(
                 image: Box::new(image),
             })
         }
-        CacheState::Pending(image) => wait_for_other(clock, images, image, spec).await,
+        CacheState::Pending(image) => wait_for_other(clock, images, image, wait).await,
         CacheState::Miss(reason) => Ok(CacheDecision::Build {
             reason: format!("builds: {reason}"),
         }),
@@ -258,10 +258,10 @@ async fn wait_for_other(
     clock: &dyn Clock,
     images: &ImagePoller,
     image: Image,
-    spec: &CellSpec,
+    wait: Duration,
 ) -> Result<CacheDecision, StepError> {
     let by = image.tags.get(tag::RUN).unwrap_or("another run").to_owned();
-    let until = deadline(clock, spec.image.wait);
+    let until = deadline(clock, wait);
     let mut available_since = None;
     let waited = images
         .wait(&image.image_id, until, |seen| match seen {

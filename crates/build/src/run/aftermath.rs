@@ -91,6 +91,8 @@ async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
             (
                 Effect::ImportKeyPair { .. }
                 | Effect::CreateSecurityGroup { .. }
+                | Effect::CreateRole { .. }
+                | Effect::CreateInstanceProfile { .. }
                 | Effect::BindAddress { .. },
                 EffectState::Done(_),
             ) => {

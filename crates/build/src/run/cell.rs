@@ -2,6 +2,7 @@
 
 use super::aftermath::{after_failure, forget_keys};
 use super::convert::{cell_spec, facts_for};
+use super::copy::find_or_copy;
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::lease::image_folder;
@@ -15,7 +16,7 @@ use crate::spec::CellSpec;
 use crate::steps::lease::{HeldLease, queue};
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
 use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Tags};
-use pipeline::model::{Cache, Cell, Source};
+use pipeline::model::{Cache, Cell};
 use std::sync::Arc;
 
 /// What a cell came to.
@@ -48,7 +49,11 @@ pub(super) async fn run_cell(
     let region = run.ports.account.region(&chosen.region);
     let context = CellContext::new(run, chosen.name.clone(), region);
     let progress = Progress::default();
-    let found = find_or_build(&context, chosen.cell, source, identity, &progress).await;
+    let found = if chosen.cell.is_copy() {
+        find_or_copy(&context, chosen.cell, source, identity).await
+    } else {
+        find_or_build(&context, chosen.cell, source, identity, &progress).await
+    };
     match found {
         Ok((image, reported)) => match forget_keys(&context) {
             Ok(()) => CellOutcome::Done {
@@ -65,6 +70,28 @@ pub(super) async fn run_cell(
     }
 }
 
+/// The image that the cell starts from: `known` if that is the image of another cell.
+pub(super) async fn resolved_source(
+    context: &CellContext,
+    cell: &Cell,
+    known: Option<Image>,
+) -> Result<Image, StepError> {
+    let source = match (known, &cell.source.value) {
+        (Some(image), _) => image,
+        (None, wanted) => {
+            let now = context.clock().now();
+            context
+                .race(find_source(context.region(), wanted, now))
+                .await??
+        }
+    };
+    context.note(format!(
+        "source image {} ({})",
+        source.image_id, source.name
+    ));
+    Ok(source)
+}
+
 async fn find_or_build(
     context: &CellContext,
     cell: &Cell,
@@ -74,24 +101,7 @@ async fn find_or_build(
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
     context.begin(Step::Resolve).await?;
-    let source = match (source, &cell.source.value) {
-        (Some(image), _) => image,
-        (None, Source::Stage(name)) => {
-            return Err(fail(StepError::NoImageMatches {
-                region: context.region().name().to_string(),
-                wanted: format!("stage {name}"),
-            }));
-        }
-        (None, wanted) => context
-            .race(find_source(context.region(), wanted))
-            .await
-            .map_err(fail)?
-            .map_err(fail)?,
-    };
-    context.note(format!(
-        "source image {} ({})",
-        source.image_id, source.name
-    ));
+    let source = resolved_source(context, cell, source).await.map_err(fail)?;
     let facts = facts_for(context, identity, &source);
     let spec = cell_spec(context, cell, &facts).map_err(fail)?;
     if let Some(image) = delivered_before(context).await.map_err(fail)? {
@@ -121,9 +131,10 @@ async fn find_or_build(
             context.clock(),
             &context.pollers().images,
             cell,
+            context.cell(),
             &source,
             options,
-            &spec,
+            spec.image.wait,
         )
     };
     let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
@@ -248,7 +259,7 @@ async fn go_on(
 }
 
 /// The cell's image, if an earlier process of the run finished it.
-async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
+pub(super) async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
     let Some((id, _)) = context.effects().delivered(context.cell()) else {
         return Ok(None);
     };
@@ -262,7 +273,7 @@ async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepEr
 }
 
 /// The provisioners that were skipped when the image was made.
-fn skipped_of(image: &Image) -> Vec<String> {
+pub(super) fn skipped_of(image: &Image) -> Vec<String> {
     image
         .tags
         .get(tag::PARTLY_REHEARSED)
@@ -270,7 +281,7 @@ fn skipped_of(image: &Image) -> Vec<String> {
         .unwrap_or_default()
 }
 
-fn reported(
+pub(super) fn reported(
     context: &CellContext,
     cell: &Cell,
     image: &Image,
@@ -295,7 +306,7 @@ fn reported(
 
 /// Two runs that need the same image build it once: the second waits for the first, and takes over if the first dies or
 /// fails. Without the right to use SSM parameters both build.
-async fn building_lease(
+pub(super) async fn building_lease(
     context: &CellContext,
     cell: &Cell,
     tags: &Tags,
@@ -317,7 +328,10 @@ async fn building_lease(
     }
 }
 
-async fn give_back(context: &CellContext, lease: Option<&HeldLease>) -> Result<(), CellFailure> {
+pub(super) async fn give_back(
+    context: &CellContext,
+    lease: Option<&HeldLease>,
+) -> Result<(), CellFailure> {
     match lease {
         Some(lease) => {
             let given = lease.give_back(context).await;
@@ -328,7 +342,7 @@ async fn give_back(context: &CellContext, lease: Option<&HeldLease>) -> Result<(
 }
 
 /// A name that is taken fails CreateImage after the whole build: better to know before anything is launched.
-async fn refuse_taken_name(context: &CellContext, name: &str) -> Result<(), StepError> {
+pub(super) async fn refuse_taken_name(context: &CellContext, name: &str) -> Result<(), StepError> {
     let filter = cloud::ImageFilter {
         owners: vec!["self".into()],
         filters: vec![("name".to_owned(), vec![name.to_owned()])],

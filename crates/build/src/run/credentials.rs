@@ -51,11 +51,15 @@ fn longest(selection: &Selection<'_>, jobs: NonZeroUsize) -> Duration {
 }
 
 fn of_cell(cell: &Cell) -> Duration {
-    let bind = match &cell.connect.address.value {
-        Address::ElasticIp(elastic) => elastic.timeout.get(),
-        Address::Public | Address::Private => Duration::ZERO,
+    let Some(connect) = &cell.connect else {
+        // A copy connects to nothing.
+        return cell.image.wait.get();
     };
-    let connect = cell.connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
+    let bind = match &connect.address.value {
+        Address::ElasticIp(elastic) => elastic.timeout.get(),
+        Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
+    };
+    let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
     let provision = cell.provision.iter().map(|entry| match &entry.value {
         Provisioner::Run(run) => {
             // The timeout is for each script.
@@ -107,6 +111,7 @@ stages:
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         pipeline::load(Path::new("p.yaml"), text.as_bytes(), &options, &Disk)
             .unwrap()
@@ -122,9 +127,10 @@ stages:
             longest(&selection, NonZeroUsize::new(jobs).unwrap()).as_secs() / 3600
         };
         assert_eq!(hours(&pipeline, 8), 3);
+        // Three more of an hour each that start from nothing.
         for name in ["a", "b", "c"] {
             let mut cell = pipeline.stages[0].clone();
-            cell.name = Some(name.into());
+            cell.stage.value = pipeline::model::StageName::new(name).unwrap();
             pipeline.stages.0.push(cell);
         }
         assert_eq!((hours(&pipeline, 8), hours(&pipeline, 1)), (3, 6));

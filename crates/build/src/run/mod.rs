@@ -12,6 +12,7 @@ mod aftermath;
 mod cell;
 mod collisions;
 mod convert;
+mod copy;
 mod credentials;
 mod leases;
 mod outputs;
@@ -40,7 +41,7 @@ use schedule::{Results, run_cells};
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use convert::{PLANNED_RUN, cell_spec_for, planned_facts};
+pub(crate) use convert::{PLANNED_RUN, cell_spec_for, copy_spec_for, planned_facts};
 
 /// Does one run, whatever happens to its end: the report says what is there, what failed and what is left.
 pub async fn run(
@@ -366,7 +367,7 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
         }
     };
     let draft = make_report(&results, left_behind.clone());
-    if let Err((output, error)) = outputs::write_all(pipeline, context, &draft) {
+    for (output, error) in outputs::write_all(pipeline, context, &draft) {
         let cell = CellName {
             stage: pipeline.name.to_string(),
             cell: output,

@@ -214,7 +214,9 @@ impl DeadRun {
         let state = self.effects.state();
         let mut images = Vec::new();
         for (number, entry) in state.outstanding() {
-            let Effect::CreateImage { region, name, .. } = &entry.effect else {
+            let (Effect::CreateImage { region, name, .. } | Effect::CopyImage { region, name, .. }) =
+                &entry.effect
+            else {
                 continue;
             };
             let filters = match entry.state.outcome().and_then(ImageId::recorded) {

@@ -46,6 +46,8 @@ pub enum AddressSpec {
     Public,
     /// Its private one.
     Private,
+    /// Its IPv6 one.
+    Ipv6,
     /// An Elastic IP.
     Elastic {
         /// Which.

@@ -14,6 +14,8 @@ pub struct ImageSpec {
     pub tags: Tags,
     /// Volumes that differ from the instance's.
     pub volumes: Vec<EbsVolume>,
+    /// Devices of the instance that the image leaves out.
+    pub left_out_devices: Vec<String>,
     /// Accounts that may launch it.
     pub share_accounts: Vec<AccountId>,
     /// Whether they may also make volumes from its snapshots.

@@ -13,7 +13,7 @@ pub use provision::*;
 use crate::names::CellName;
 use cloud::{RegionName, Tags};
 
-/// Everything that the steps of one cell need to know.
+/// Everything that the steps of a cell that builds need to know.
 #[derive(Clone, Debug)]
 pub struct CellSpec {
     /// The cell.
@@ -29,5 +29,18 @@ pub struct CellSpec {
     /// What is made of it.
     pub image: ImageSpec,
     /// Tags of the instance, its volumes, the image and its snapshots.
+    pub tags: Tags,
+}
+
+/// Everything that the steps of a cell that only copies its source need to know.
+#[derive(Clone, Debug)]
+pub struct CopySpec {
+    /// The cell.
+    pub cell: CellName,
+    /// Where the copy is made.
+    pub region: RegionName,
+    /// What the copy is called and carries.
+    pub image: ImageSpec,
+    /// Tags of the image and its snapshots.
     pub tags: Tags,
 }

@@ -11,7 +11,7 @@ use crate::failure::StepError;
 use crate::guest::{CommandEnd, GuestCommand, Script};
 use crate::journal::{Effect, EffectNumber, Outcome};
 use crate::names::tag;
-use crate::spec::CellSpec;
+use crate::spec::{CellSpec, ImageSpec};
 use cloud::wait::{Verdict, WaitError};
 use cloud::*;
 use std::time::Duration;
@@ -182,7 +182,7 @@ pub(super) async fn create_image(
         name: spec.image.name.clone(),
         description: spec.image.description.clone(),
         volumes: spec.image.volumes.clone(),
-        left_out_devices: Vec::new(),
+        left_out_devices: spec.image.left_out_devices.clone(),
         image_tags: tags,
         snapshot_tags,
     };
@@ -201,7 +201,7 @@ pub(super) async fn create_image(
         )
         .await?;
     context.note(format!("image {} ({})", made.value, spec.image.name));
-    let image = wait_available(context, spec, &made.value).await?;
+    let image = wait_available(context, &spec.image, &made.value).await?;
     Ok(Captured {
         effect: made.number,
         image,
@@ -229,13 +229,14 @@ async fn find_own(context: &CellContext, name: &str) -> Result<Option<ImageId>, 
     Ok(ours.map(|image| image.image_id))
 }
 
-async fn wait_available(
+/// Waits until an image that is being made is available, and tells how far it is.
+pub(super) async fn wait_available(
     context: &CellContext,
-    spec: &CellSpec,
+    spec: &ImageSpec,
     id: &ImageId,
 ) -> Result<Image, StepError> {
-    let name = spec.image.name.clone();
-    let deadline = context.deadline(spec.image.wait);
+    let name = spec.name.clone();
+    let deadline = context.deadline(spec.wait);
     let available = context
         .pollers()
         .images
@@ -265,8 +266,8 @@ async fn wait_available(
         WaitError::Cloud(error) => error.about(id).into(),
         WaitError::Deadline { .. } => StepError::ImageSlow {
             image: id.to_string(),
-            name: spec.image.name.clone(),
-            waited: spec.image.wait,
+            name: spec.name.clone(),
+            waited: spec.wait,
             detail: error.to_string(),
         },
     })

@@ -12,6 +12,7 @@ use crate::options::Debugging;
 use crate::report::WayIn;
 use crate::spec::{AddressSpec, CellSpec, HostKeySpec, WaitCloudInit};
 use cloud::{InstanceFilter, InstanceState, Timestamp};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long connecting may take where the pipeline does not say.
@@ -191,10 +192,13 @@ async fn target(
     deadline: Timestamp,
 ) -> Result<GuestTarget, StepError> {
     let instance = &launched.instance;
-    let address = match (&spec.connect.address, elastic) {
-        (AddressSpec::Elastic { .. }, Some(elastic)) => Some(elastic.public_ip),
-        (AddressSpec::Private, _) => instance.private_ip,
-        (AddressSpec::Public | AddressSpec::Elastic { .. }, _) => instance.public_ip,
+    let address: Option<IpAddr> = match (&spec.connect.address, elastic) {
+        (AddressSpec::Elastic { .. }, Some(elastic)) => Some(elastic.public_ip.into()),
+        (AddressSpec::Private, _) => instance.private_ip.map(IpAddr::from),
+        (AddressSpec::Ipv6, _) => instance.ipv6.map(IpAddr::from),
+        (AddressSpec::Public | AddressSpec::Elastic { .. }, _) => {
+            instance.public_ip.map(IpAddr::from)
+        }
     };
     let host = match (&spec.connect.host, address) {
         (Some(host), _) => host.clone(),
@@ -204,9 +208,14 @@ async fn target(
                 instance: instance.instance_id.to_string(),
                 wanted: "reachable",
                 waited: Duration::ZERO,
-                detail: String::from(
-                    "it has no public address; say `launch.public_ip: true`, `connect.address: private` or `connect.host`",
-                ),
+                detail: String::from(match spec.connect.address {
+                    AddressSpec::Ipv6 => {
+                        "EC2 shows no IPv6 address of it; say `launch.ipv6: true` or `connect.host`"
+                    }
+                    _ => {
+                        "it has no public address; say `launch.public_ip: true`, `connect.address: private` or `connect.host`"
+                    }
+                }),
             });
         }
     };

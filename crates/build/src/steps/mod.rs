@@ -1,8 +1,8 @@
 //! The steps of one cell, one file per subject.
 //!
 //! ```text
-//!  lease address ─▶ key pair ─▶ group ─▶ launch ─▶ bind address ─▶ connect ─▶ provision ─▶ scrub
-//!                                                                                            │
+//!  look around ─▶ lease address ─▶ key pair ─▶ group ─▶ role ─▶ launch ─▶ bind address ─▶ connect ─▶ provision ─▶ scrub
+//!                                                                                                                  │
 //!  share ◀─ terminate ◀─ complete ◀─ create image ◀─ group and key gone ◀─ stop ◀─ free address
 //! ```
 //!
@@ -18,20 +18,26 @@ pub mod candidates;
 mod capture;
 mod connect;
 mod context;
+mod copy;
 mod group;
 mod launch;
 pub mod lease;
+mod network;
 mod pollers;
+mod profile;
 mod progress;
 mod provision;
 mod publish;
+pub mod site;
 pub(crate) mod user_data_parts;
 
 pub(crate) use address_queue::members;
 pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
+pub use copy::copy_cell;
 pub(crate) use launch::recipe;
 pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
+pub(crate) use profile::{PATH as IAM_PATH, POLICY};
 
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
@@ -39,9 +45,11 @@ use crate::journal::Effect;
 use crate::lifetime;
 use crate::report::WayIn;
 use crate::resumption::Point;
-use crate::spec::{AddressSpec, CellSpec};
+use crate::spec::{AddressSpec, CellSpec, ProfileSpec};
 use cloud::Image;
 use launch::Launched;
+use profile::InstanceProfile;
+use site::Site;
 use std::sync::Mutex;
 
 /// What the cell's build has come to, for whoever has to clean up or keep after it.
@@ -85,8 +93,8 @@ pub async fn build_cell(
     progress: &Progress,
 ) -> Result<BuiltImage, CellFailure> {
     let context = &context.living_for(spec.launch.max_lifetime);
-    if let Some(shortage) = lifetime::shortage(spec) {
-        context.warn(shortage.to_string());
+    for warning in lifetime::warnings(spec) {
+        context.warn(warning);
     }
     let (launched, skipped) = match point {
         Point::Guest | Point::Provisioned { .. } => {
@@ -113,6 +121,12 @@ async fn prepare_guest(
 ) -> Result<(Launched, Vec<String>), CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
+    let site = match point {
+        Point::Guest if context.standing(is_launch).is_empty() => {
+            Some(look_around(context, spec, from.source).await?)
+        }
+        _ => None,
+    };
     let elastic = match &spec.connect.address {
         AddressSpec::Elastic {
             choice,
@@ -132,7 +146,7 @@ async fn prepare_guest(
             context.finish(Step::LeaseAddress);
             Some(claimed)
         }
-        AddressSpec::Public | AddressSpec::Private => None,
+        AddressSpec::Public | AddressSpec::Private | AddressSpec::Ipv6 => None,
     };
     let adopted = adopt::running_instance(context)
         .await
@@ -150,7 +164,13 @@ async fn prepare_guest(
 
     let launched = match adopted {
         Some(launched) => launched,
-        None => launch_guest(context, spec, from.source, &access, elastic.as_ref()).await?,
+        None => {
+            let site = match site {
+                Some(site) => site,
+                None => look_around(context, spec, from.source).await?,
+            };
+            launch_guest(context, spec, from.source, &site, &access, elastic.as_ref()).await?
+        }
     };
 
     if let Some(elastic) = &elastic {
@@ -194,33 +214,56 @@ async fn prepare_guest(
     Ok((launched, skipped))
 }
 
-/// The group and the instance.
+fn is_launch(effect: &Effect) -> bool {
+    matches!(effect, Effect::LaunchInstance { .. })
+}
+
+/// Looks where the instance may go, before anything is made for it.
+async fn look_around(
+    context: &CellContext,
+    spec: &CellSpec,
+    source: &Image,
+) -> Result<Site, CellFailure> {
+    let looked = context
+        .race(site::survey(context.region(), &spec.launch, Some(source)))
+        .await
+        .and_then(|looked| looked);
+    let site = looked.map_err(|error| CellFailure::new(spec.cell.clone(), Step::Resolve, error))?;
+    for unknown in &site.unknown {
+        context.warn(unknown);
+    }
+    Ok(site)
+}
+
+/// The group, the role and the instance.
 async fn launch_guest(
     context: &CellContext,
     spec: &CellSpec,
     source: &Image,
+    site: &Site,
     access: &access::Access,
     elastic: Option<&address::ElasticAddress>,
 ) -> Result<Launched, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     context.begin(Step::SecurityGroup).await?;
-    let subnets = candidates::find_subnets(context.region(), &spec.launch.subnets)
-        .await
-        .map_err(fail(Step::SecurityGroup))?;
-    let vpc = subnets
-        .first()
-        .map(|subnet| subnet.vpc_id.clone())
-        .ok_or_else(|| {
-            fail(Step::SecurityGroup)(StepError::NoSubnet {
-                region: spec.region.to_string(),
-                wanted: String::from("launch.subnets"),
-            })
-        })?;
-    let groups = group::prepare(context, spec, &vpc)
+    let groups = group::prepare(context, spec, site)
         .await
         .map_err(fail(Step::SecurityGroup))?;
     context.finish(Step::SecurityGroup);
+
+    let profile = match &spec.launch.instance_profile {
+        Some(ProfileSpec::Temporary { policy }) => {
+            context.begin(Step::InstanceProfile).await?;
+            let profile = profile::prepare(context, spec, policy, elastic)
+                .await
+                .map_err(fail(Step::InstanceProfile))?;
+            context.finish(Step::InstanceProfile);
+            Some(profile)
+        }
+        Some(ProfileSpec::Named(name)) => Some(InstanceProfile::Named(name.clone())),
+        None => None,
+    };
 
     context.begin(Step::Launch).await?;
     let user_data =
@@ -228,7 +271,13 @@ async fn launch_guest(
     if let Some(elastic) = elastic {
         elastic.check(context).map_err(fail(Step::Launch))?;
     }
-    let launched = launch::launch(context, spec, source, &subnets, access, &groups, user_data)
+    let with = launch::Equipment {
+        access,
+        groups: &groups,
+        profile,
+        user_data,
+    };
+    let launched = launch::launch(context, spec, source, site, with)
         .await
         .map_err(fail(Step::Launch))?;
     context.finish(Step::Launch);
@@ -281,6 +330,9 @@ async fn capture_guest(
     context
         .effects()
         .unmake(launched.effect)
+        .await
+        .map_err(fail(Step::Terminate))?;
+    profile::remove(context)
         .await
         .map_err(fail(Step::Terminate))?;
     context.finish(Step::Terminate);

@@ -1,7 +1,10 @@
 //! The parts of a stage that decide its image's content.
 
 use crate::files::{FileKind, Files};
-use crate::model::{Cell, Commands, Provisioner, Run, Upload, UploadSource, Volume};
+use crate::model::{
+    Cell, Commands, InstanceProfile, Launch, Provisioner, Run, Upload, UploadSource, UserData,
+    Volume,
+};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::io;
@@ -85,39 +88,7 @@ impl StageInputs {
     /// A file that cannot be read, with its path.
     pub fn collect(stage: &Cell, files: &dyn Files) -> io::Result<Self> {
         let mut inputs = Vec::new();
-        let mut volumes = Fields::default();
-        volumes.list("launch", &stage.launch.volumes, volume);
-        volumes.list("image", &stage.image.volumes, volume);
-        inputs.push(Input {
-            name: InputName::Volumes,
-            digest: volumes.digest(),
-        });
-        let mut profile = Fields::default();
-        profile.optional(
-            "name",
-            stage
-                .launch
-                .instance_profile
-                .as_ref()
-                .map(|name| name.as_str()),
-        );
-        inputs.push(Input {
-            name: InputName::InstanceProfile,
-            digest: profile.digest(),
-        });
-        let mut user_data = Fields::default();
-        user_data.optional(
-            "content",
-            stage
-                .launch
-                .user_data
-                .as_ref()
-                .map(|file| file.content.as_slice()),
-        );
-        inputs.push(Input {
-            name: InputName::UserData,
-            digest: user_data.digest(),
-        });
+        inputs.extend(of_launch(stage));
         for (position, provisioner) in stage.provision.iter().enumerate() {
             let digest = match &provisioner.value {
                 Provisioner::Run(step) => run(step),
@@ -138,6 +109,50 @@ impl StageInputs {
     pub fn iter(&self) -> impl Iterator<Item = &Input> {
         self.0.iter()
     }
+}
+
+/// What of the launch is in the image: a copy launches nothing, and hashes as if nothing were said.
+fn of_launch(stage: &Cell) -> [Input; 3] {
+    let launch = stage.launch.as_ref();
+    let mut volumes = Fields::default();
+    volumes.list(
+        "launch",
+        launch.map_or(&[], |launch| &launch.volumes),
+        volume,
+    );
+    volumes.list("image", &stage.image.volumes, volume);
+    let mut profile = Fields::default();
+    match launch.and_then(|launch| launch.instance_profile.as_deref()) {
+        Some(InstanceProfile::Named(name)) => profile.put("name", name.as_str()),
+        Some(InstanceProfile::Temporary(policy)) => {
+            profile.put("policy", policy.with_statements(Vec::new()));
+        }
+        None => {}
+    }
+    [
+        Input {
+            name: InputName::Volumes,
+            digest: volumes.digest(),
+        },
+        Input {
+            name: InputName::InstanceProfile,
+            digest: profile.digest(),
+        },
+        Input {
+            name: InputName::UserData,
+            digest: user_data(launch),
+        },
+    ]
+}
+
+fn user_data(launch: Option<&Launch>) -> Digest {
+    let mut fields = Fields::default();
+    match launch.and_then(|launch| launch.user_data.as_ref()) {
+        Some(UserData::File(file)) => fields.put("content", &file.content),
+        Some(UserData::Content(text)) => fields.put("template", text.canonical()),
+        None => {}
+    }
+    fields.digest()
 }
 
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.
@@ -197,6 +212,14 @@ fn volume(volume: &Volume) -> Digest {
         "delete_on_termination",
         volume.delete_on_termination.to_string(),
     );
+    // Later than the others, and put in only where they are said: the keys of older pipelines stay as they were.
+    fields.optional(
+        "snapshot_id",
+        volume.snapshot_id.as_ref().map(|id| id.as_str()),
+    );
+    if volume.is_left_out() {
+        fields.put("no_device", "true");
+    }
     fields.digest()
 }
 
@@ -249,6 +272,16 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
         UploadSource::Folder(folder) => walk(&mut fields, "", &folder.path, files)?,
     }
     Ok(fields.digest())
+}
+
+/// The hash of all that a folder holds: names, kinds, permissions, contents.
+///
+/// # Errors
+/// A file that cannot be read, with its path.
+pub(crate) fn folder_digest(folder: &Path, files: &dyn Files) -> io::Result<[u8; 32]> {
+    let mut fields = Fields::default();
+    walk(&mut fields, "", folder, files)?;
+    Ok(fields.digest().0)
 }
 
 fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {

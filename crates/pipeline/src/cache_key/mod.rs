@@ -13,6 +13,7 @@
 mod inputs;
 mod summary;
 
+pub(crate) use inputs::folder_digest;
 pub use inputs::{Digest, Input, InputName, StageInputs};
 pub use summary::{InputSummary, SummaryError};
 

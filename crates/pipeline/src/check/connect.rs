@@ -16,7 +16,9 @@ fn place<T>(key: &Located<T>, stage: &Cell) -> Span {
 
 pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let (launch, connect) = (&stage.launch, &stage.connect);
+    let (Some(launch), Some(connect)) = (&stage.launch, &stage.connect) else {
+        return faults;
+    };
     let (address, host_key) = (
         place(&connect.address, stage),
         place(&connect.host_key, stage),
@@ -43,6 +45,21 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
             let message = "`launch.public_ip: false` leaves no public address to connect to";
             faults.push(Fault::new(address, message).hint(
                 "write `connect.address: private`, or name an Elastic IP or a `connect.host`",
+            ));
+        }
+        Address::Ipv6 if !launch.ipv6 => {
+            let message = "`connect.address: ipv6` needs an instance with an IPv6 address";
+            faults.push(Fault::new(address, message).hint("write `launch.ipv6: true`"));
+        }
+        Address::Ipv6
+            if launch.ssh_from == SshFrom::Caller
+                && launch.security_groups.is_empty()
+                && connect.host.is_none() =>
+        {
+            // The caller's address is asked for over IPv4.
+            let message = "`ssh_from: caller` lets in the caller's IPv4 address, and `connect.address: ipv6` comes from another";
+            faults.push(Fault::new(address, message).hint(
+                "say which networks may come in: `launch.ssh_from: [\"2001:db8::/64\"]`, or `anywhere`",
             ));
         }
         _ => {}

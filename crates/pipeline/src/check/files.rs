@@ -1,14 +1,16 @@
 //! The files that a pipeline names: found, and where they are part of it, read.
 
 use crate::Span;
-use crate::decode::{Allows, Scope};
+use crate::decode::{Allows, MatrixScope, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
-    UserDataFile,
+    Cell, Commands, HostKey, InstanceProfile, LocalFile, LoginKey, OutputKind, Pipeline, Policy,
+    Provisioner, StageName, Upload, UploadSource, UserData, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
+use crate::told_once::told_once;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// EC2's limit for user-data, as sent. (EC2 User Guide, "Run commands when you launch an EC2 instance with user data
@@ -28,35 +30,80 @@ pub(crate) fn read_files(
     locate: &dyn Fn(&str) -> PathBuf,
     scope: Scope<'_>,
 ) -> Vec<Fault> {
+    let mut names: BTreeMap<StageName, BTreeSet<String>> = BTreeMap::new();
+    for cell in pipeline.stages.iter() {
+        let known = names.entry(cell.stage.value.clone()).or_default();
+        known.extend(cell.matrix.keys().cloned());
+    }
+    let mut told = Vec::new();
+    for stage in pipeline
+        .stages
+        .0
+        .chunk_by_mut(|a, b| a.stage.value == b.stage.value)
+    {
+        let mut faults = Vec::new();
+        let mut called = Vec::new();
+        for (at, cell) in stage.iter_mut().enumerate() {
+            let (name, values) = (cell.stage.value.clone(), cell.matrix.clone());
+            let matrix = names.get(&name).map(|names| MatrixScope {
+                values: &values,
+                names,
+            });
+            let mut reader = Reader {
+                files,
+                locate,
+                faults: Vec::new(),
+            };
+            reader.cell(
+                cell,
+                Scope {
+                    stage: Some(name.as_str()),
+                    matrix: matrix.as_ref().filter(|_| cell.name.is_some()),
+                    ..scope
+                },
+            );
+            faults.extend(reader.faults.into_iter().map(|fault| (at, fault)));
+            called.push(cell.name.clone().unwrap_or_default());
+        }
+        told.extend(told_once(&called, faults));
+    }
     let mut reader = Reader {
         files,
         locate,
         faults: Vec::new(),
     };
-    for stage in &mut pipeline.stages.0 {
-        let name = stage.stage.value.as_str().to_owned();
-        reader.stage(
-            stage,
-            Scope {
-                stage: Some(&name),
-                ..scope
-            },
-        );
+    for output in &mut pipeline.outputs.0 {
+        if let OutputKind::Update {
+            from: Some(from), ..
+        } = &mut output.value.kind
+        {
+            reader.file(from, "file to begin with");
+        }
     }
-    reader.faults
+    told.extend(reader.faults);
+    told
 }
 
 impl Reader<'_> {
-    fn stage(&mut self, stage: &mut Cell, scope: Scope<'_>) {
-        let recipe = &mut stage.recipe;
-        if let Some(user_data) = &mut recipe.launch.user_data {
-            self.user_data(user_data);
+    fn cell(&mut self, cell: &mut Cell, scope: Scope<'_>) {
+        let recipe = &mut cell.recipe;
+        if let Some(launch) = &mut recipe.launch {
+            if let Some(UserData::File(user_data)) = &mut launch.user_data {
+                self.user_data(user_data);
+            }
+            if let Some(profile) = &mut launch.instance_profile
+                && let InstanceProfile::Temporary(policy) = &mut profile.value
+            {
+                self.policy(policy, scope);
+            }
         }
-        if let LoginKey::File(file) = &mut recipe.connect.key.value {
-            self.file(file, "private key");
-        }
-        if let HostKey::KnownHosts(file) = &mut recipe.connect.host_key.value {
-            self.file(file, "known_hosts file");
+        if let Some(connect) = &mut recipe.connect {
+            if let LoginKey::File(file) = &mut connect.key.value {
+                self.file(file, "private key");
+            }
+            if let HostKey::KnownHosts(file) = &mut connect.host_key.value {
+                self.file(file, "known_hosts file");
+            }
         }
         for provisioner in &mut recipe.provision {
             match &mut provisioner.value {
@@ -109,6 +156,52 @@ impl Reader<'_> {
                 Fault::new(user_data.file.written.span, message)
                     .hint("put large files on the instance with `upload`"),
             );
+        }
+    }
+
+    /// Reads the policy of a temporary instance profile. Everyone who may read IAM reads it, so no secret may be in it.
+    fn policy(&mut self, policy: &mut Policy, scope: Scope<'_>) {
+        let Some(file) = &mut policy.file else { return };
+        if self.file(file, "policy").is_none() {
+            return;
+        }
+        let Some(bytes) = self.read(file) else { return };
+        let (name, here) = (file.path.display().to_string(), policy.span);
+        let fault = |message: String| Fault::new(here, message);
+        let holds = |secret: &str| {
+            let secret = secret.trim();
+            !secret.is_empty()
+                && bytes
+                    .windows(secret.len())
+                    .any(|part| part == secret.as_bytes())
+        };
+        if scope.values.secrets().any(|secret| holds(secret.expose())) {
+            self.faults.push(
+                fault(format!(
+                    "the policy {name} holds the value of a secret variable"
+                ))
+                .hint("whoever may read IAM reads policies"),
+            );
+            return;
+        }
+        let place = "a policy may also be written in place, with expressions: `policy: { Version: \"2012-10-17\", Statement: [] }`";
+        if bytes.windows(3).any(|part| part == b"${{") {
+            let message =
+                format!("the policy {name} holds `${{{{`, and a file of a policy is sent as it is");
+            self.faults.push(fault(message).hint(place));
+            return;
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(document) => policy.document = document,
+            Err(why) => {
+                let message = format!("the policy {name} is no JSON object: {why}");
+                self.faults.push(fault(message).hint(place));
+                return;
+            }
+        }
+        if let Err(why) = policy.check() {
+            let message = format!("in the policy {name}: {why}");
+            self.faults.push(fault(message).hint(Policy::FORM));
         }
     }
 
@@ -207,6 +300,7 @@ fn template(file: &LocalFile, bytes: Vec<u8>, scope: Scope<'_>) -> Result<Secret
             line,
             column: column + offset,
             width,
+            ..here
         }
     };
     let segments: Vec<Segment> = scope

@@ -5,37 +5,63 @@
 
 mod address;
 mod connect;
+mod entry;
 mod files;
+mod hosting;
 mod image;
+mod instance_profile;
+mod later;
 mod launch;
 mod located;
+mod matrix;
 mod measure;
+mod network;
+mod output;
 mod pipeline;
 mod provision;
 mod source;
 mod spot;
 mod stage;
 mod text;
+mod user_data;
 mod variables;
 mod volume;
+mod word_or_map;
 
 pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
 pub use files::{LocalFile, ScriptFile, UserDataFile};
+pub use hosting::{
+    CapacityReservation, Credits, HopLimit, Metadata, OnShutdown, Placement, Tenancy,
+};
 pub use image::{Image, Share};
-pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
+pub use instance_profile::{InstanceProfile, Policy, binding_statement};
+pub use later::Later;
+pub use launch::{Egress, Launch, SshFrom};
 pub use located::Located;
+pub use matrix::{Axes, Axis, Matrix, MatrixValues};
 pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
-pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
-pub use provision::{Commands, Need, Provisioner, Run, Upload, UploadSource};
-pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
+pub use network::{
+    GroupChoice, GroupFilter, PickSubnet, SubnetChoice, SubnetFilter, VpcChoice, VpcFilter,
+};
+pub use output::{
+    Output, OutputContent, OutputFormat, OutputKind, Outputs, PairFormat, PairTemplates,
+};
+pub use pipeline::{Aws, Pipeline};
+pub use provision::{Commands, Need, Provisioner, ProvisionerEntry, Run, Upload, UploadSource};
+pub use source::{
+    Architecture, Deprecated, ImageFilter, Pick, PipelineSource, RootDevice, Source, StageCell,
+    Virtualization,
+};
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
 pub use text::{
-    AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HostName, ImageId,
-    InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
-    StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
+    AccountId, AllocationId, AxisName, CapacityReservationId, CellName, DeviceName, DollarsPerHour,
+    EnvName, Fingerprint, HostId, HostName, ImageId, InstanceProfileName, InstanceType, KmsKeyId,
+    Owner, ParameterName, PipelineName, PlacementGroupName, Region, ResourceGroupArn,
+    SecurityGroupId, SnapshotId, StageName, SubnetId, TagKey, UserName, VarName, VpcId, ZoneLetter,
 };
+pub use user_data::UserData;
 pub use variables::{Variable, Variables};
 pub use volume::{Volume, VolumeType};
 

@@ -1,12 +1,70 @@
 //! What is done to an instance.
 
-use super::{EnvName, FileMode, LocalFile, Located, ScriptFile, TimeSpan, UserName};
-use crate::template::{SecretTemplate, Template};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use super::entry::{entry, entry_schema};
+use super::{EnvName, FileMode, Later, LocalFile, Located, ScriptFile, TimeSpan, UserName};
+use crate::Span;
+use crate::template::{Condition, SecretTemplate, Template};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 
-/// One entry under `provision`.
+/// One entry under `provision`: what to do, and what stands beside it.
+#[derive(Clone, Debug)]
+pub struct ProvisionerEntry {
+    /// What to do.
+    pub value: Provisioner,
+    /// Where the entry stands.
+    pub span: Span,
+}
+
+/// The keys of [`BesideProvisioner`].
+const BESIDE: &[&str] = &["when"];
+
+/// What may stand beside a provisioner's kind.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BesideProvisioner {
+    /// The condition on which the entry is there at all: `matrix.virt == 'hvm' && vars.size != '8'`.
+    #[serde(rename = "when")]
+    _when: Option<Later<Condition>>,
+}
+
+impl<'de> Deserialize<'de> for ProvisionerEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (BesideProvisioner { _when }, kind) = entry(deserializer, BESIDE)?;
+        let Located { value, span } = kind;
+        Ok(Self { value, span })
+    }
+}
+
+impl JsonSchema for ProvisionerEntry {
+    fn schema_name() -> Cow<'static, str> {
+        "Provisioner".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        entry_schema::<BesideProvisioner, Provisioner>(
+            "One thing to do, or a step set's; with what stands beside it.",
+            generator,
+        )
+    }
+}
+
+impl Deref for ProvisionerEntry {
+    type Target = Provisioner;
+    fn deref(&self) -> &Provisioner {
+        &self.value
+    }
+}
+
+impl DerefMut for ProvisionerEntry {
+    fn deref_mut(&mut self) -> &mut Provisioner {
+        &mut self.value
+    }
+}
+
+/// What an entry under `provision` does.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Provisioner {

@@ -99,6 +99,17 @@ text!(
     "a stage name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
 );
 text!(
+    /// A cell's name: what tells it from the others of its stage. At most 63 letters, digits, `-`, `_`, `.`.
+    CellName, "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+    "a cell's name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
+);
+text!(
+    /// The name of a matrix's value, as `matrix.NAME` has it.
+    AxisName, "^[A-Za-z_][A-Za-z0-9_-]*$",
+    "a name for `matrix.NAME` (a letter or '_', then letters, digits, '_' or '-')",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+);
+text!(
     /// A variable's name, as `vars.NAME` and `--var NAME=…` have it.
     VarName, "^[A-Za-z_][A-Za-z0-9_-]*$",
     "a variable name (a letter or '_', then letters, digits, '_' or '-')",
@@ -120,6 +131,47 @@ text!(
 text!(
     /// A security group's id: `sg-…`.
     SecurityGroupId, "^sg-[0-9a-z]+$", "a security group id such as sg-0123456789abcdef0", |t| id(t, "sg-")
+);
+text!(
+    /// A VPC's id: `vpc-…`.
+    VpcId, "^vpc-[0-9a-z]+$", "a VPC id such as vpc-0123456789abcdef0", |t| id(t, "vpc-")
+);
+text!(
+    /// An EBS snapshot's id: `snap-…`.
+    SnapshotId, "^snap-[0-9a-z]+$", "a snapshot id such as snap-0123456789abcdef0", |t| id(t, "snap-")
+);
+text!(
+    /// A capacity reservation's id: `cr-…`.
+    CapacityReservationId, "^cr-[0-9a-z]+$", "a capacity reservation's id such as cr-0123456789abcdef0", |t| id(t, "cr-")
+);
+text!(
+    /// A dedicated host's id: `h-…`.
+    HostId, "^h-[0-9a-z]+$", "a dedicated host's id such as h-0123456789abcdef0", |t| id(t, "h-")
+);
+text!(
+    /// The ARN of a resource group: `arn:aws:resource-groups:…:group/NAME`.
+    ResourceGroupArn, "^arn:[a-z-]+:resource-groups:[a-z0-9-]+:[0-9]{12}:group/.+$",
+    "the ARN of a resource group (arn:aws:resource-groups:REGION:ACCOUNT:group/NAME)",
+    |t| {
+        let parts: Vec<&str> = t.splitn(6, ':').collect();
+        matches!(parts.as_slice(), ["arn", partition, "resource-groups", region, account, group]
+            if !partition.is_empty() && !region.is_empty()
+                && account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())
+                && group.strip_prefix("group/").is_some_and(|name| !name.is_empty()))
+    }
+);
+text!(
+    /// The name of a placement group. (EC2 API, CreatePlacementGroup: up to 255 ASCII characters.)
+    PlacementGroupName, "^[ -~]{1,255}$", "a placement group's name (1 to 255 ASCII characters)",
+    |t| (1..=255).contains(&t.len()) && t.bytes().all(|b| (b' '..=b'~').contains(&b))
+);
+text!(
+    /// The name or ARN of an SSM parameter, with `:VERSION` or `:LABEL` behind it if one of these is meant.
+    /// (SSM API, GetParameter, `Name`.)
+    ParameterName, "^[A-Za-z0-9_.:/-]{1,2048}$",
+    "an SSM parameter's name (letters, digits and _ . - / :)",
+    |t| (1..=2_048).contains(&t.len())
+        && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':'))
 );
 text!(
     /// An AWS account: twelve digits. Quote it in YAML, or a leading zero is lost.

@@ -1,7 +1,7 @@
 //! Texts that are finished only when a stage is built.
 
 use super::parse::escape;
-use super::{Expression, RenderError, RunFacts, Secret};
+use super::{Expression, Filter, Name, RenderError, RunFacts, Secret};
 use crate::Span;
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -66,6 +66,14 @@ impl Template {
             [Segment::Literal(text)] => Some(text),
             _ => None,
         }
+    }
+
+    /// The names in it that are known at run time only.
+    pub(crate) fn run_time_names(&self) -> impl Iterator<Item = &Name> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::RunTime(expression) => Some(&expression.name),
+            _ => None,
+        })
     }
 
     pub(crate) fn segments(&self) -> &[Segment] {
@@ -160,7 +168,15 @@ fn canonical(segments: &[Segment]) -> String {
         match segment {
             Segment::Literal(literal) => text.push_str(&escape(literal)),
             Segment::Secret { expression, .. } => text.push_str(expression),
-            Segment::RunTime(expression) => text.push_str(&expression.to_string()),
+            Segment::RunTime(expression) => {
+                text.push_str(&expression.to_string());
+                // What a map holds decides the text as much as its name does.
+                for filter in &expression.filters {
+                    if let Filter::Map { entries, .. } = filter {
+                        text.push_str(&format!("${{{{ {entries:?} }}}}"));
+                    }
+                }
+            }
         }
     }
     text

@@ -35,7 +35,7 @@ pub fn setup() -> Setup {
 }
 
 /// Breaks the good pipeline in one place and gives the answer.
-fn broken(from: &str, to: &str) -> String {
+pub fn broken(from: &str, to: &str) -> String {
     let text = GOOD.replacen(from, to, 1);
     assert_ne!(text, GOOD, "{from:?} is not in the good pipeline");
     setup().refuse(&text)
@@ -48,7 +48,7 @@ fn the_good_pipeline_loads() {
         .map_err(|error| error.to_string())
         .unwrap();
     assert_eq!(
-        loaded.pipeline.stages[0].launch.volumes[0]
+        loaded.pipeline.stages[0].launch.as_ref().unwrap().volumes[0]
             .size_gib
             .as_ref()
             .unwrap()
@@ -62,7 +62,8 @@ fn a_pool_of_addresses_is_named_by_its_tag() {
     let pool = "{ user: ec2-user, address: { elastic_ip: { tag: { Purpose: \"${{ vars.size }}\" } }, bind: api } }";
     let text = GOOD.replace("{ user: ec2-user }", pool);
     let loaded = setup().load(&text).map_err(|e| e.to_string()).unwrap();
-    let Address::ElasticIp(elastic) = &loaded.pipeline.stages[0].connect.address.value else {
+    let connect = loaded.pipeline.stages[0].connect.as_ref().unwrap();
+    let Address::ElasticIp(elastic) = &connect.address.value else {
         panic!("no Elastic IP");
     };
     let tags = [("Purpose".to_owned(), "8".to_owned())].into();
@@ -74,16 +75,18 @@ macro_rules! answers {
         #[test]
         fn $name() {
             insta::with_settings!({ description => $to, omit_expression => true }, {
-                insta::assert_snapshot!(broken($from, $to));
+                insta::assert_snapshot!($crate::bad_input::broken($from, $to));
             });
         }
     )*};
 }
 
+pub(crate) use answers;
+
 answers! {
     unknown_key: "provision:" => "provison:";
     unknown_key_deep: "size_gib" => "size_gb";
-    key_of_a_later_version: "    connect:" => "    matrix: { os: [a, b] }\n    connect:";
+    key_of_a_later_version: "    connect:" => "    disk: { import: x }\n    connect:";
     duplicate_key: "    connect:" => "    launch: {}\n    connect:";
     missing_key: "instance_type: t3.micro" => "public_ip: true";
     wrong_type_number: "\"${{ vars.size }}\"" => "fifty";

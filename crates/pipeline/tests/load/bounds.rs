@@ -49,7 +49,7 @@ fn anchors_aliases_and_merge_keys_work() {
         .load(&text)
         .map_err(|error| error.to_string())
         .unwrap();
-    let second = &loaded.pipeline.stages[1].connect;
+    let second = &loaded.pipeline.stages[1].connect.as_ref().unwrap();
     assert_eq!((second.user.as_str(), second.pty), ("other", true));
 }
 

@@ -99,6 +99,7 @@ impl Setup {
             vars_files: self.vars_files.iter().map(file).collect(),
             env: &env,
             home: Some("/home/me".into()),
+            ..LoadOptions::default()
         };
         load(Path::new("p/pipeline.yaml"), bytes, &options, &self.files)
     }

@@ -4,6 +4,7 @@ use super::error::CommandError;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::git;
 use build::options::RunOptions;
 use build::pause::PausePoint;
 use build::selection::{Selection, SelectionError};
@@ -69,6 +70,8 @@ pub fn try_load(
         vars_files,
         env: &Environment::variable,
         home: environment.home.clone(),
+        git: &|| git::facts(file.parent().unwrap_or(Path::new(""))),
+        ..LoadOptions::default()
     };
     Ok(
         pipeline::load(file, &bytes, &options, &Disk).and_then(|loaded| {

@@ -1,8 +1,9 @@
-//! Where qib meets the machine it runs on: the clock, the environment, signals, the caller's address.
+//! Where qib meets the machine it runs on: the clock, the environment, git, signals, the caller's address.
 
 pub mod caller_address;
 pub mod clock;
 pub mod crash_point;
 pub mod environment;
+pub mod git;
 pub mod operator;
 pub mod signals;

@@ -115,6 +115,7 @@ fn load(file: &str) -> Arc<Loaded> {
         vars_files: Vec::new(),
         env: &environment,
         home: None,
+        ..LoadOptions::default()
     };
     let loaded = pipeline::load(&file, &bytes, &options, &Disk);
     Arc::new(loaded.unwrap_or_else(|error| panic!("{error:?}")))

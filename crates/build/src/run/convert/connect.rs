@@ -16,6 +16,7 @@ pub(super) fn connect(connect: &model::Connect) -> ConnectSpec {
         address: match &connect.address.value {
             model::Address::Public => AddressSpec::Public,
             model::Address::Private => AddressSpec::Private,
+            model::Address::Ipv6 => AddressSpec::Ipv6,
             model::Address::ElasticIp(elastic) => AddressSpec::Elastic {
                 choice: match &elastic.choice {
                     model::ElasticIpChoice::One(allocation) => {

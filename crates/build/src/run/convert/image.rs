@@ -1,6 +1,6 @@
 //! `image`.
 
-use super::volumes::volumes;
+use super::volumes::{left_out, volumes};
 use super::{rendered, rendered_tags};
 use crate::failure::StepError;
 use crate::spec::ImageSpec;
@@ -24,6 +24,7 @@ pub(super) fn image(image: &model::Image, facts: &RunFacts) -> Result<ImageSpec,
         description: description.unwrap_or_default(),
         tags: rendered_tags(&image.tags, "image.tags", facts)?,
         volumes: volumes(&image.volumes),
+        left_out_devices: left_out(&image.volumes),
         share_accounts: image
             .share
             .accounts

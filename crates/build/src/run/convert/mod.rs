@@ -9,11 +9,11 @@ mod volumes;
 use crate::failure::StepError;
 use crate::names::CellName;
 use crate::selection::ChosenCell;
-use crate::spec::CellSpec;
+use crate::spec::{CellSpec, CopySpec};
 use crate::steps::{CellContext, RunContext};
 use cloud::{CallerIdentity, Image, RegionName, Tags, Timestamp};
 use pipeline::model::{self, Cell};
-use pipeline::template::{RunFacts, SecretTemplate, Template};
+use pipeline::template::{RunFacts, SecretTemplate, SourceTags, Template};
 
 /// What stands for a run's id in a plan, where there is no run yet.
 pub(crate) const PLANNED_RUN: &str = "r-00000000";
@@ -31,9 +31,13 @@ pub(crate) fn facts_for(
         run_time: Some(context.run().started),
         source_id: Some(source.image_id.to_string()),
         source_name: Some(source.name.clone()),
+        source_created: source.created,
+        source_owner: source.owner.as_ref().map(ToString::to_string),
+        source_tags: SourceTags::Known(source.tags.0.clone()),
         account_id: Some(identity.account.to_string()),
         region: Some(context.region().name().to_string()),
         cell: Some(context.cell().cell.clone()),
+        image: None,
     }
 }
 
@@ -51,9 +55,20 @@ pub(crate) fn planned_facts(
         run_time: Some(started),
         source_id: Some(source.map_or_else(planned, |image| image.image_id.to_string())),
         source_name: Some(source.map_or_else(planned, |image| image.name.clone())),
+        // An image that is built first is created by then, and owned by whoever builds it.
+        source_created: source.map_or(Some(started), |image| image.created),
+        source_owner: source.map_or_else(
+            || Some(identity.account.to_string()),
+            |image| image.owner.as_ref().map(ToString::to_string),
+        ),
+        source_tags: source.map_or_else(
+            || SourceTags::Planned(planned()),
+            |image| SourceTags::Known(image.tags.0.clone()),
+        ),
         account_id: Some(identity.account.to_string()),
         region: Some(chosen.region.to_string()),
         cell: Some(chosen.name.cell.clone()),
+        image: None,
     }
 }
 
@@ -113,18 +128,41 @@ pub(in crate::run) fn cell_spec(
     cell_spec_for(context.cell(), context.region().name(), cell, facts)
 }
 
-/// What the steps need to know of a cell.
+/// What it takes to copy the source of a cell that does nothing else.
+pub(crate) fn copy_spec_for(
+    name: &CellName,
+    region: &RegionName,
+    cell: &Cell,
+    facts: &RunFacts,
+) -> Result<CopySpec, StepError> {
+    Ok(CopySpec {
+        cell: name.clone(),
+        region: region.clone(),
+        image: image::image(&cell.image, facts)?,
+        tags: rendered_tags(&cell.tags, "tags", facts)?,
+    })
+}
+
+/// What the steps need to know of a cell that builds.
+///
+/// # Errors
+/// Also if the stage has no `launch`: such a one is copied.
 pub(crate) fn cell_spec_for(
     name: &CellName,
     region: &RegionName,
     cell: &Cell,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
+    let (Some(launch), Some(connect)) = (&cell.launch, &cell.connect) else {
+        return Err(StepError::Unlaunched {
+            stage: cell.stage.to_string(),
+        });
+    };
     Ok(CellSpec {
         cell: name.clone(),
         region: region.clone(),
-        launch: launch::launch(&cell.launch, facts)?,
-        connect: connect::connect(&cell.connect),
+        launch: launch::launch(launch, facts)?,
+        connect: connect::connect(connect),
         provision: cell
             .provision
             .iter()

@@ -1,7 +1,8 @@
 //! `qib images ls`: the images that qib made, found by tag alone.
 
+use super::state_word;
 use crate::names::tag;
-use cloud::{CloudError, Image, ImageFilter, ImageState, Region};
+use cloud::{CloudError, Image, ImageFilter, Region};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -73,7 +74,8 @@ pub async fn list(region: &dyn Region, query: &ImageQuery) -> Result<Vec<ImageRo
     Ok(images.iter().map(|image| row(region, image)).collect())
 }
 
-fn row(region: &dyn Region, image: &Image) -> ImageRow {
+/// An image as a flat object.
+pub fn row(region: &dyn Region, image: &Image) -> ImageRow {
     let tagged = |key: &str| image.tags.get(key).unwrap_or_default().to_owned();
     ImageRow {
         image_id: image.image_id.to_string(),
@@ -88,16 +90,5 @@ fn row(region: &dyn Region, image: &Image) -> ImageRow {
         source_image: tagged(tag::SOURCE_IMAGE),
         snapshots: image.snapshots.iter().map(ToString::to_string).collect(),
         tags: image.tags.0.clone(),
-    }
-}
-
-/// An image's state as EC2 writes it.
-pub fn state_word(state: &ImageState) -> String {
-    match state {
-        ImageState::Pending => String::from("pending"),
-        ImageState::Available => String::from("available"),
-        ImageState::Failed => String::from("failed"),
-        ImageState::Gone => String::from("deregistered"),
-        ImageState::Other(word) => word.clone(),
     }
 }

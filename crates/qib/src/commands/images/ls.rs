@@ -1,9 +1,9 @@
-//! `qib images`.
+//! `qib images ls`.
 
-use super::error::CommandError;
-use super::place::Place;
-use super::terminal::Terminal;
-use crate::args::images::{ImagesArgs, ImagesCommand, ListArgs};
+use crate::args::images::ListArgs;
+use crate::commands::error::CommandError;
+use crate::commands::place::Place;
+use crate::commands::terminal::Terminal;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
 use crate::render::images::images_table;
@@ -11,21 +11,7 @@ use crate::render::json::document;
 use build::images::{ImageQuery, list};
 use cloud::Clock;
 
-/// Does it and gives the exit code.
-///
-/// # Errors
-/// If the account cannot be asked.
-pub async fn images(
-    args: ImagesArgs,
-    environment: &Environment,
-    terminal: &Terminal,
-) -> Result<u8, CommandError> {
-    match args.command {
-        ImagesCommand::Ls(args) => ls(args, environment, terminal).await,
-    }
-}
-
-async fn ls(
+pub(super) async fn ls(
     args: ListArgs,
     environment: &Environment,
     terminal: &Terminal,

@@ -1,12 +1,12 @@
-//! Images: DescribeImages, CreateImage, DeregisterImage, ModifyImageAttribute.
+//! DescribeImages.
 
 use crate::answer::{BadAnswer, required};
 use crate::classify::failed;
 use crate::{block_devices, filters, tagging};
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{self, LaunchPermission, LaunchPermissionModifications, ResourceType};
+use aws_sdk_ec2::types;
 use cloud::port::Result;
-use cloud::{AccountId, Capture, ErrorKind, Image, ImageFilter, ImageId, ImageRequest, ImageState};
+use cloud::{AccountId, Image, ImageFilter, ImageId, ImageState};
 
 pub(crate) async fn describe(ec2: &Client, filter: &ImageFilter) -> Result<Vec<Image>> {
     const CALL: &str = "DescribeImages";
@@ -81,85 +81,6 @@ fn state(answered: &types::ImageState) -> ImageState {
         types::ImageState::Deregistered => ImageState::Gone,
         other => ImageState::Other(other.as_str().to_owned()),
     }
-}
-
-pub(crate) async fn create(ec2: &Client, request: &ImageRequest) -> Result<ImageId> {
-    const CALL: &str = "CreateImage";
-    let answer = ec2
-        .create_image()
-        .instance_id(request.instance_id.as_str())
-        .name(&request.name)
-        .set_description((!request.description.is_empty()).then(|| request.description.clone()))
-        // An instance that is not stopped would be rebooted by EC2 unless told otherwise.
-        .no_reboot(match request.capture {
-            Capture::Stopped => true,
-            Capture::Rebooting => false,
-        })
-        .set_block_device_mappings(block_devices::mappings(&request.volumes))
-        .set_tag_specifications(tagging::specifications([
-            (ResourceType::Image, request.image_tags.clone()),
-            (ResourceType::Snapshot, request.snapshot_tags.clone()),
-        ]))
-        .send()
-        .await
-        .map_err(|error| failed(CALL)(error).about(&request.instance_id))?;
-    required(answer.image_id(), "imageId")
-        .map(ImageId::from)
-        .map_err(|bad| BadAnswer::to(CALL)(bad).about(&request.instance_id))
-}
-
-pub(crate) async fn deregister(ec2: &Client, image: &ImageId) -> Result<()> {
-    let error = match ec2
-        .deregister_image()
-        .image_id(image.as_str())
-        .send()
-        .await
-        .map_err(failed("DeregisterImage"))
-    {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    match error.kind {
-        ErrorKind::NotFound => Ok(()),
-        // EC2 says InvalidAMIID.Unavailable both of an image deregistered a while ago and of one that cannot be
-        // deregistered now: only a look tells them apart.
-        ErrorKind::WrongState if is_gone(ec2, image).await? => Ok(()),
-        _ => Err(error.about(image)),
-    }
-}
-
-async fn is_gone(ec2: &Client, image: &ImageId) -> Result<bool> {
-    let filter = ImageFilter {
-        image_ids: vec![image.clone()],
-        ..ImageFilter::default()
-    };
-    let images = describe(ec2, &filter).await?;
-    Ok(images.iter().all(|image| image.state == ImageState::Gone))
-}
-
-pub(crate) async fn share(ec2: &Client, image: &ImageId, accounts: &[AccountId]) -> Result<()> {
-    if accounts.is_empty() {
-        return Ok(());
-    }
-    let added = accounts
-        .iter()
-        .map(|account| {
-            LaunchPermission::builder()
-                .user_id(account.as_str())
-                .build()
-        })
-        .collect();
-    ec2.modify_image_attribute()
-        .image_id(image.as_str())
-        .launch_permission(
-            LaunchPermissionModifications::builder()
-                .set_add(Some(added))
-                .build(),
-        )
-        .send()
-        .await
-        .map_err(|error| failed("ModifyImageAttribute")(error).about(image))?;
-    Ok(())
 }
 
 #[cfg(test)]
