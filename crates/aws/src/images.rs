@@ -19,7 +19,9 @@ pub(crate) async fn describe(ec2: &Client, filter: &ImageFilter) -> Result<Vec<I
             // An image asked for by its id is wanted even after its owner has deprecated it; of others, only the owner
             // sees deprecated ones by default, and they are no base to start from.
             // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html
-            .set_include_deprecated((filter.include_deprecated || !filter.image_ids.is_empty()).then_some(true))
+            .set_include_deprecated(
+                (filter.include_deprecated || !filter.image_ids.is_empty()).then_some(true),
+            )
             .into_paginator()
             .page_size(filters::PAGE)
             .items()

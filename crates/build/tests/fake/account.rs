@@ -283,6 +283,13 @@ impl Region for FakeAccount {
         let source = store.images.get(request.source_image.as_str()).cloned();
         let source = source.ok_or_else(|| error("CopyImage", ErrorKind::NotFound))?;
         if is_new {
+            let taken = store
+                .images
+                .values()
+                .any(|image| image.name == request.name);
+            if taken {
+                return Err(error("CopyImage", ErrorKind::Duplicate));
+            }
             let copy = Image {
                 image_id: id.clone(),
                 name: request.name.clone(),
