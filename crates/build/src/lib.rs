@@ -7,11 +7,14 @@
 //!                      └──▶ guest port (SSH)                    └──▶ undo, in reverse, from the journal alone
 //! ```
 
+pub mod ansible;
 pub mod cancel;
+pub mod dial;
 pub mod effects;
 pub mod event;
 pub mod failure;
 pub mod guest;
+pub mod host;
 pub mod images;
 pub mod journal;
 pub mod lease;
@@ -19,6 +22,7 @@ pub mod lifetime;
 pub mod mask;
 pub mod names;
 pub mod options;
+pub mod outputs;
 pub mod plan;
 pub mod ports;
 pub mod precheck;

@@ -6,11 +6,13 @@ use crate::options::GuestEndpoint;
 use crate::steps::user_data_parts::{Ingredients, compose_parts};
 use cloud::Timestamp;
 use pipeline::model::{
-    Address, Bind, Cell, ElasticIpChoice, HostKey, LoginKey, Provisioner, UserData,
+    Address, Bind, Cell, ElasticIpChoice, HostKey, LoginKey, OutputKind, Provisioner, UserData,
 };
 use pipeline::template::RunFacts;
+use pipeline::yaml_edit::set_values;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,15 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
         problems.extend(user_data_problem(loaded, stage, now));
         problems.extend(environment_problems(loaded, stage));
     }
-    problems
+    problems.extend(update_problems(loaded));
+    // What several cells of a stage have is told once.
+    let mut told: Vec<Problem> = Vec::new();
+    for problem in problems {
+        if !told.contains(&problem) {
+            told.push(problem);
+        }
+    }
+    told
 }
 
 fn name_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem> {
@@ -38,6 +48,44 @@ fn name_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem
     let error = check_image_name(&name).err()?;
     let message = format!("the image's name would be `{name}`, which EC2 refuses: {error}");
     Some(loaded.problem(stage.image.name.span(), message, None))
+}
+
+/// A file in which a value cannot be set is better known before the run than after it.
+fn update_problems(loaded: &Loaded) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for output in loaded.pipeline.outputs.iter() {
+        let OutputKind::Update { path, from, set } = &output.value.kind else {
+            continue;
+        };
+        // Which file it is, only the run knows.
+        let Some(name) = path.as_literal() else {
+            continue;
+        };
+        let read = match (std::fs::read_to_string(name), from) {
+            (Err(error), Some(from)) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::read_to_string(from.path())
+            }
+            (read, _) => read,
+        };
+        let text = match read {
+            Ok(text) => text,
+            Err(error) => {
+                let hint = String::from(
+                    "the file's name is relative to the folder qib is called in; `from` names one to begin with",
+                );
+                let message = format!("{name} cannot be read: {error}");
+                problems.push(loaded.problem(path.span(), message, Some(hint)));
+                continue;
+            }
+        };
+        for place in set.keys() {
+            let value = BTreeMap::from([(place.value.clone(), String::from("ami-00000000"))]);
+            if let Err(error) = set_values(&text, &value) {
+                problems.push(loaded.problem(place.span, format!("{name}: {error}"), None));
+            }
+        }
+    }
+    problems
 }
 
 /// No process can have a variable with a NUL byte in it.
@@ -100,6 +148,7 @@ fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Pr
     };
     let login_key = match connect.key.value {
         LoginKey::Ed25519 => None,
+        LoginKey::File(_) | LoginKey::Agent if connect.key_pair.is_some() => None,
         LoginKey::EcdsaP256 | LoginKey::File(_) | LoginKey::Agent => {
             Some(generated.public_openssh())
         }

@@ -9,7 +9,6 @@ use build::sweep::{KeptToo, Sweep, SweepProgress, SweepWatch, carry_out, look, p
 use cloud::{Address, Clock, ErrorKind, Iam, Tags};
 use fake::account::Fault;
 use fake::guest::{Behaviour, FakeGuests};
-use fake::iam::FakeIam;
 use fake::pipelines::{Site, connecting, launching};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -127,7 +126,7 @@ fn the_policy_names_the_address_that_was_taken_from_a_pool() {
 #[test]
 fn a_launch_is_repeated_until_ec2_knows_the_profile_and_no_longer() {
     let site = Site::new();
-    site.account.store().iam.unknown_to_ec2 = 12;
+    site.account.store().iam.profiles_show_late = 12;
     let began = site.clock.now();
     let report = site.run(1, &launching(POLICY));
     assert_eq!(report.exit, ExitCode::Done, "{:?}", report.failures);
@@ -140,7 +139,7 @@ fn a_launch_is_repeated_until_ec2_knows_the_profile_and_no_longer() {
     assert!(cloud::clock::between(began, site.clock.now()) >= Duration::from_secs(24));
 
     let site = Site::new();
-    site.account.store().iam.unknown_to_ec2 = u32::MAX;
+    site.account.store().iam.profiles_show_late = u32::MAX;
     let report = site.run(1, &launching(POLICY));
     assert_eq!(report.exit, ExitCode::Failed);
     assert!(
@@ -237,7 +236,7 @@ fn a_lost_reply_makes_nothing_twice() {
 #[test]
 fn anothers_role_of_that_name_is_left_alone() {
     let site = Site::new();
-    let iam = FakeIam(site.account.clone());
+    let iam = site.account.clone();
     let mine = Tags::new().with("Owner", "me");
     site.clock
         .run(iam.create_instance_role(&name(1), "/", &mine))
@@ -311,7 +310,7 @@ fn sweep(site: &Site, region: &str) -> Sweep {
 
 /// A role and a profile with the tags of a run, made by nobody's living process.
 fn left(site: &Site, region: &str) {
-    let iam = FakeIam(site.account.clone());
+    let iam = site.account.clone();
     let tags = Tags::new()
         .with(tag::RUN, RunId::from_random(1).as_str())
         .with(tag::PIPELINE, "p")

@@ -38,6 +38,7 @@ fn at(site: &Site, days: i64) -> Option<Timestamp> {
 
 fn parameter(site: &Site, name: &str, value: &str) {
     let written = Written {
+        kind: cloud::ParameterKind::Text,
         value: value.into(),
         version: 1,
         at: None,

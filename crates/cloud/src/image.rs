@@ -66,8 +66,8 @@ pub struct ImageFilter {
     pub owners: Vec<String>,
     /// EC2 filters by name, such as `name` or `tag:qib:stage`; a value may have `*` and `?`.
     pub filters: Vec<(String, Vec<String>)>,
-    /// Whether deprecated images of others are shown (`IncludeDeprecated`). One's own are always shown, and what is asked
-    /// for by id is.
+    /// Whether deprecated images of other owners count too. Those asked for by their ids always do.
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html>
     pub include_deprecated: bool,
 }
 
@@ -240,9 +240,10 @@ pub enum DeregistrationProtection {
 
 /// Whether an account lets images or snapshots be shared with everyone in a region
 /// (GetImageBlockPublicAccessState, GetSnapshotBlockPublicAccessState).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PublicSharing {
     /// It does.
+    #[default]
     Allowed,
     /// New public sharing is refused.
     Blocked,

@@ -35,9 +35,10 @@ async fn all_pages_are_read() {
     ])
     .await;
     let filter = ImageFilter {
+        image_ids: Vec::new(),
         owners: vec!["309956199498".to_owned()],
         filters: vec![("name".to_owned(), vec!["RHEL-8.7*".to_owned()])],
-        ..ImageFilter::default()
+        include_deprecated: false,
     };
     let found = region.images(&filter).await.unwrap();
     let ids: Vec<&str> = found.iter().map(|image| image.image_id.as_str()).collect();

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::names::CellName;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Cell, Commands, Pipeline, Provisioner, Source, TimeSpan};
+use pipeline::model::{Address, Cell, Pipeline, ProvisionerEntry, TimeSpan};
 use std::time::Duration;
 
 /// Warns if the credentials may end before the run does. Those that a profile, SSO or a role hands out are renewed while
@@ -30,19 +30,14 @@ pub(super) async fn warn_if_short(context: &RunContext, pipeline: &Pipeline) {
 /// The longest time that the stages may take by their own timeouts, one after the other where one starts from another.
 /// A provisioner without a timeout counts as nothing.
 fn longest(pipeline: &Pipeline) -> Duration {
-    let mut ends: Vec<(&str, Duration)> = Vec::new();
-    for ordered in pipeline::stage_order(pipeline) {
-        let Some(stage) = pipeline.stage(&ordered.stage) else {
-            continue;
-        };
-        let begins = match &stage.source.value {
-            Source::Stage(name) => ends
-                .iter()
-                .find(|(other, _)| *other == name.as_str())
-                .map_or(Duration::ZERO, |(_, end)| *end),
-            _ => Duration::ZERO,
-        };
-        ends.push((stage.stage.as_str(), begins.saturating_add(of_stage(stage))));
+    let mut ends: Vec<(&Cell, Duration)> = Vec::new();
+    for ordered in pipeline::cell_order(pipeline) {
+        let begins = ordered.after.and_then(|source| {
+            let end = ends.iter().find(|(other, _)| std::ptr::eq(*other, source));
+            end.map(|(_, end)| *end)
+        });
+        let begins = begins.unwrap_or_default();
+        ends.push((ordered.cell, begins.saturating_add(of_stage(ordered.cell))));
     }
     ends.into_iter()
         .map(|(_, end)| end)
@@ -60,18 +55,7 @@ fn of_stage(stage: &Cell) -> Duration {
         Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
     };
     let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
-    let provision = stage.provision.iter().map(|entry| match &entry.value {
-        Provisioner::Run(run) => {
-            // The timeout is for each script.
-            let scripts = match &run.commands {
-                Commands::Inline(_) => 1,
-                Commands::Scripts(files) => u32::try_from(files.len()).unwrap_or(u32::MAX),
-            };
-            run.timeout
-                .map_or(Duration::ZERO, |span| span.get().saturating_mul(scripts))
-        }
-        Provisioner::Upload(_) => Duration::ZERO,
-    });
+    let provision = stage.provision.iter().map(ProvisionerEntry::longest);
     provision.fold(
         bind.saturating_add(connect)
             .saturating_add(stage.image.wait.get()),
@@ -109,6 +93,7 @@ stages:
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         pipeline::load(Path::new("p.yaml"), text.as_bytes(), &options, &Disk)
             .unwrap()

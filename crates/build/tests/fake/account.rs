@@ -1,11 +1,12 @@
 //! An account in memory: as strict as the steps need it, with faults by call.
 
-use super::iam::{FakeIam, IamStore, unknown_profile};
+use super::iam::FakeIam;
 use super::network::{Network, matches};
 use async_trait::async_trait;
 use cloud::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub struct Written {
     pub value: String,
     pub version: i64,
     pub at: Option<Timestamp>,
+    pub kind: ParameterKind,
 }
 
 #[derive(Default)]
@@ -36,13 +38,8 @@ pub struct Store {
     pub snapshots: BTreeMap<String, Snapshot>,
     pub addresses: BTreeMap<String, Address>,
     pub network: Network,
-    pub iam: IamStore,
     /// What images were looked for by.
     pub searches: Vec<ImageFilter>,
-    /// What CopyImage was asked for.
-    pub copies: Vec<CopyRequest>,
-    /// What CreateImage was asked for.
-    pub captures: Vec<ImageRequest>,
     /// What AuthorizeSecurityGroupIngress was asked for.
     pub ingress: Vec<IngressRule>,
     pub parameters: BTreeMap<String, Written>,
@@ -66,26 +63,85 @@ pub struct Store {
     pub bound: Vec<(String, String)>,
     /// How many addresses were bound at once.
     pub most_bound: usize,
-    next: u64,
+    /// IAM; only the home region's counts.
+    pub iam: FakeIam,
+    /// Who may use images and snapshots, by id; `shared` is the log of what was given.
+    pub permissions: BTreeMap<String, Permissions>,
+    /// What CreateImage was asked for.
+    pub captures: Vec<ImageRequest>,
+    /// What CopyImage was asked for.
+    pub copies: Vec<CopyRequest>,
+    /// What RegisterImage was asked for.
+    pub registrations: Vec<RegisterRequest>,
+    /// Images whose instances speak IMDSv2 only.
+    pub imds_v2_required: BTreeSet<ImageId>,
+    /// What was asked for of instances' networks.
+    pub networking: BTreeMap<InstanceId, EnhancedNetworking>,
+    pub last_launched: BTreeMap<ImageId, Timestamp>,
+    pub launch_template_images: Vec<LaunchTemplateImage>,
+    pub public_images: PublicSharing,
+    pub public_snapshots: PublicSharing,
+    /// Instance types that do not exist.
+    pub unknown_types: Vec<String>,
+    /// Instance types that no zone has.
+    pub not_offered: Vec<String>,
+    pub vpcs: Vec<Vpc>,
+    /// Limits by service and code.
+    pub quotas: BTreeMap<(String, String), Quota>,
+    /// KMS keys by what they are asked for by.
+    pub kms_keys: BTreeMap<String, KmsKey>,
+    /// KMS keys that EBS may not be let use.
+    pub ungranted_keys: Vec<String>,
 }
 
-/// The account, and its only region.
-#[derive(Clone)]
-pub struct FakeAccount {
-    pub store: Arc<Mutex<Store>>,
-    name: RegionName,
-}
-
-impl FakeAccount {
-    pub fn new() -> Self {
-        let mut store = Store::default();
+impl Store {
+    /// What the region begins with.
+    fn new() -> Self {
         let default = SecurityGroup {
             group_id: "sg-default".into(),
             name: "default".into(),
             vpc_id: Some("vpc-1".into()),
             tags: Tags::new(),
         };
-        store.groups.insert("sg-default".into(), default);
+        Self {
+            groups: [("sg-default".into(), default)].into(),
+            vpcs: vec![Vpc {
+                vpc_id: "vpc-1".into(),
+                is_default: true,
+                tags: Tags::new(),
+            }],
+            ..Self::default()
+        }
+    }
+
+    /// The service's time; a fixed one where it has no clock.
+    pub fn now(&self) -> Option<Timestamp> {
+        match &self.clock {
+            Some(clock) => Some(clock.now()),
+            None => Timestamp::from_second(1_790_000_000).ok(),
+        }
+    }
+}
+
+/// What all regions of an account share.
+#[derive(Default)]
+struct Regions {
+    stores: Mutex<BTreeMap<RegionName, Arc<Mutex<Store>>>>,
+    /// Counts ids, which are unique among all regions.
+    next: AtomicU64,
+}
+
+/// The account, and one of its regions: the home region, unless it was asked for another one.
+#[derive(Clone)]
+pub struct FakeAccount {
+    pub store: Arc<Mutex<Store>>,
+    name: RegionName,
+    regions: Arc<Regions>,
+}
+
+impl FakeAccount {
+    pub fn new() -> Self {
+        let mut store = Store::new();
         let address = Address {
             allocation_id: "eipalloc-1".into(),
             public_ip: Ipv4Addr::new(198, 51, 100, 9),
@@ -93,9 +149,32 @@ impl FakeAccount {
             tags: Tags::new(),
         };
         store.addresses.insert("eipalloc-1".into(), address);
+        let (store, name) = (Arc::new(Mutex::new(store)), RegionName::from("us-east-2"));
+        let regions = Regions::default();
+        let home = (name.clone(), store.clone());
+        regions.stores.lock().unwrap().extend([home]);
         Self {
-            store: Arc::new(Mutex::new(store)),
-            name: "us-east-2".into(),
+            store,
+            name,
+            regions: Arc::new(regions),
+        }
+    }
+
+    /// The account as it is in this region, with a store of its own. One that nobody has asked for before has no address,
+    /// and the clock of the region that it is asked for from.
+    pub fn in_region(&self, name: &RegionName) -> Self {
+        let clock = self.store().clock.clone();
+        let mut stores = self.regions.stores.lock().unwrap();
+        let store = stores.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Mutex::new(Store {
+                clock,
+                ..Store::new()
+            }))
+        });
+        Self {
+            store: store.clone(),
+            name: name.clone(),
+            regions: self.regions.clone(),
         }
     }
 
@@ -103,9 +182,16 @@ impl FakeAccount {
         self.store.lock().unwrap()
     }
 
-    /// Everything that a run may have made and that is still there.
+    /// Everything that a run may have made and that is still there, in all regions.
     pub fn holdings(&self) -> Vec<String> {
-        let store = self.store();
+        let stores = self.regions.stores.lock().unwrap();
+        stores
+            .values()
+            .flat_map(|store| Self::held(&store.lock().unwrap()))
+            .collect()
+    }
+
+    fn held(store: &Store) -> Vec<String> {
         let alive = store
             .instances
             .values()
@@ -147,10 +233,35 @@ impl FakeAccount {
         }
     }
 
-    fn id(&self, prefix: &str) -> String {
+    pub(super) fn id(&self, prefix: &str) -> String {
+        let number = self.regions.next.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("{prefix}-{number}")
+    }
+}
+
+impl FakeAccount {
+    fn written(
+        &self,
+        name: &str,
+        value: &str,
+        kind: ParameterKind,
+        write: ParameterWrite,
+    ) -> Result<i64, CloudError> {
+        let fault = self.call("PutParameter")?;
         let mut store = self.store();
-        store.next += 1;
-        format!("{prefix}-{}", store.next)
+        let version = store.parameters.get(name).map_or(0, |w| w.version) + 1;
+        if version > 1 && write == ParameterWrite::CreateOnly {
+            return Err(error("PutParameter", ErrorKind::Duplicate));
+        }
+        let written = Written {
+            value: value.into(),
+            version,
+            at: store.clock.as_ref().map(|clock| clock.now()),
+            kind,
+        };
+        store.parameters.insert(name.into(), written);
+        drop(store);
+        lost(version, fault)
     }
 }
 
@@ -177,7 +288,7 @@ fn shown(store: &Store, name: &str, written: &Written) -> Parameter {
         _ => Duration::ZERO,
     };
     Parameter {
-        kind: cloud::ParameterKind::Text,
+        kind: written.kind,
         name: name.into(),
         value: written.value.clone(),
         version: written.version,
@@ -214,11 +325,11 @@ impl Account for FakeAccount {
     }
 
     fn iam(&self) -> Arc<dyn Iam> {
-        Arc::new(FakeIam(self.clone()))
+        Arc::new(self.clone())
     }
 
-    fn region(&self, _name: &RegionName) -> Arc<dyn Region> {
-        Arc::new(self.clone())
+    fn region(&self, name: &RegionName) -> Arc<dyn Region> {
+        Arc::new(self.in_region(name))
     }
 }
 
@@ -272,54 +383,6 @@ impl Region for FakeAccount {
         Ok(fitting)
     }
 
-    async fn copy_image(&self, request: &CopyRequest) -> Result<ImageId, CloudError> {
-        let fault = self.call("CopyImage")?;
-        self.store().copies.push(request.clone());
-        let known = self.store().tokens.get(&request.client_token).cloned();
-        let is_new = known.is_none();
-        let id = ImageId::new(known.unwrap_or_else(|| self.id("ami")));
-        let snapshot = SnapshotId::new(self.id("snap"));
-        let mut store = self.store();
-        let source = store.images.get(request.source_image.as_str()).cloned();
-        let source = source.ok_or_else(|| error("CopyImage", ErrorKind::NotFound))?;
-        if is_new {
-            let taken = store
-                .images
-                .values()
-                .any(|image| image.name == request.name);
-            if taken {
-                return Err(error("CopyImage", ErrorKind::Duplicate));
-            }
-            let copy = Image {
-                image_id: id.clone(),
-                name: request.name.clone(),
-                description: request.description.clone(),
-                state: ImageState::Pending,
-                owner: Some("123456789012".into()),
-                created: Some(Timestamp::from_second(1_790_000_000).unwrap()),
-                snapshots: vec![snapshot.clone()],
-                tags: request.image_tags.clone(),
-                ..source
-            };
-            let made = Snapshot {
-                volume_gib: 8,
-                snapshot_id: snapshot.clone(),
-                state: SnapshotState::Pending,
-                progress_percent: 50,
-                description: String::new(),
-                started: None,
-                tags: request.snapshot_tags.clone(),
-            };
-            store
-                .tokens
-                .insert(request.client_token.clone(), id.to_string());
-            store.images.insert(id.to_string(), copy);
-            store.snapshots.insert(snapshot.to_string(), made);
-        }
-        drop(store);
-        lost(id, fault)
-    }
-
     async fn create_image(&self, request: &ImageRequest) -> Result<ImageId, CloudError> {
         let fault = self.call("CreateImage")?;
         self.store().captures.push(request.clone());
@@ -341,30 +404,23 @@ impl Region for FakeAccount {
             Some(InstanceState::Stopped),
             "only a stopped instance is captured"
         );
-        let (id, snapshot) = (
-            ImageId::new(self.id("ami")),
-            SnapshotId::new(self.id("snap")),
-        );
+        let id = ImageId::new(self.id("ami"));
+        let snapshot = self.begin_snapshot(&request.snapshot_tags, "");
         let mut store = self.store();
-        store.snapshots.insert(
-            snapshot.to_string(),
-            Snapshot {
-                volume_gib: 8,
-                snapshot_id: snapshot.clone(),
-                state: SnapshotState::Pending,
-                progress_percent: 50,
-                description: String::new(),
-                started: None,
-                tags: request.snapshot_tags.clone(),
-            },
-        );
+        store.captures.push(request.clone());
+        let root = EbsVolume {
+            device: "/dev/sda1".into(),
+            size_gib: Some(8),
+            snapshot_id: Some(snapshot.clone()),
+            ..EbsVolume::default()
+        };
         let image = Image {
             deprecated: None,
             protected: false,
             public: false,
             boot_mode: None,
             virtualization: "hvm".into(),
-            volumes: Vec::new(),
+            volumes: vec![root],
             image_id: id.clone(),
             name: request.name.clone(),
             description: request.description.clone(),
@@ -384,24 +440,80 @@ impl Region for FakeAccount {
 
     async fn deregister_image(&self, image: &ImageId) -> Result<(), CloudError> {
         let fault = self.call("DeregisterImage")?;
-        self.store().images.remove(image.as_str());
+        let mut store = self.store();
+        let protected = store
+            .images
+            .get(image.as_str())
+            .is_some_and(|i| i.protected);
+        if protected {
+            return Err(error("DeregisterImage", ErrorKind::WrongState));
+        }
+        store.images.remove(image.as_str());
+        drop(store);
         lost((), fault)
+    }
+
+    async fn copy_image(&self, request: &CopyRequest) -> Result<ImageId, CloudError> {
+        self.copied(request)
+    }
+
+    async fn register_image(&self, request: &RegisterRequest) -> Result<ImageId, CloudError> {
+        self.registered(request)
+    }
+
+    async fn image_permissions(&self, image: &ImageId) -> Result<Permissions, CloudError> {
+        self.permissions("DescribeImageAttribute", image.as_str())
     }
 
     async fn change_image_permissions(
         &self,
         image: &ImageId,
-        _grant: Grant,
+        grant: Grant,
         permissions: &Permissions,
     ) -> Result<(), CloudError> {
-        let fault = self.call("ModifyImageAttribute")?;
-        self.store().shared.extend(
-            permissions
-                .accounts
-                .iter()
-                .map(|account| format!("{image} {account}")),
-        );
-        lost((), fault)
+        self.change_permissions("ModifyImageAttribute", image.as_str(), grant, permissions)
+    }
+
+    async fn require_imds_v2(&self, image: &ImageId) -> Result<(), CloudError> {
+        self.imds_v2_required(image)
+    }
+
+    async fn image_last_launched(&self, image: &ImageId) -> Result<Option<Timestamp>, CloudError> {
+        self.last_launched(image)
+    }
+
+    async fn set_image_deprecation(
+        &self,
+        image: &ImageId,
+        at: Option<Timestamp>,
+    ) -> Result<(), CloudError> {
+        let operation = match at {
+            Some(_) => "EnableImageDeprecation",
+            None => "DisableImageDeprecation",
+        };
+        self.change_image(operation, image, |image| image.deprecated = at)
+    }
+
+    async fn set_deregistration_protection(
+        &self,
+        image: &ImageId,
+        protection: DeregistrationProtection,
+    ) -> Result<(), CloudError> {
+        let (operation, protected) = match protection {
+            DeregistrationProtection::On { .. } => ("EnableImageDeregistrationProtection", true),
+            DeregistrationProtection::Off => ("DisableImageDeregistrationProtection", false),
+        };
+        self.change_image(operation, image, |image| image.protected = protected)
+    }
+
+    async fn public_images(&self) -> Result<PublicSharing, CloudError> {
+        self.call("GetImageBlockPublicAccessState")?;
+        Ok(self.store().public_images)
+    }
+
+    async fn launch_template_images(&self) -> Result<Vec<LaunchTemplateImage>, CloudError> {
+        self.call("DescribeLaunchTemplateVersions")?;
+        Ok(self.store().launch_template_images.clone())
     }
 
     async fn snapshots(
@@ -409,13 +521,25 @@ impl Region for FakeAccount {
         filters: &[(String, Vec<String>)],
     ) -> Result<Vec<Snapshot>, CloudError> {
         self.call("DescribeSnapshots")?;
-        Ok(self
-            .store()
-            .snapshots
-            .values()
-            .filter(|s| fits(&s.tags, filters, &[]))
-            .cloned()
-            .collect())
+        let mut found = Vec::new();
+        for (id, snapshot) in &mut self.store().snapshots {
+            if fits(&snapshot.tags, filters, &[("snapshot-id", id)]) {
+                found.push(snapshot.clone());
+                // The next look finds it whole.
+                if snapshot.state == SnapshotState::Pending {
+                    snapshot.state = SnapshotState::Completed;
+                    snapshot.progress_percent = 100;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create_snapshots(
+        &self,
+        request: &SnapshotsRequest,
+    ) -> Result<Vec<VolumeSnapshot>, CloudError> {
+        self.snapshots_begun(request)
     }
 
     async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<(), CloudError> {
@@ -433,20 +557,23 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
+    async fn snapshot_permissions(&self, snapshot: &SnapshotId) -> Result<Permissions, CloudError> {
+        self.permissions("DescribeSnapshotAttribute", snapshot.as_str())
+    }
+
     async fn change_snapshot_permissions(
         &self,
         snapshot: &SnapshotId,
-        _grant: Grant,
+        grant: Grant,
         permissions: &Permissions,
     ) -> Result<(), CloudError> {
-        let fault = self.call("ModifySnapshotAttribute")?;
-        self.store().shared.extend(
-            permissions
-                .accounts
-                .iter()
-                .map(|account| format!("{snapshot} {account}")),
-        );
-        lost((), fault)
+        let operation = "ModifySnapshotAttribute";
+        self.change_permissions(operation, snapshot.as_str(), grant, permissions)
+    }
+
+    async fn public_snapshots(&self) -> Result<PublicSharing, CloudError> {
+        self.call("GetSnapshotBlockPublicAccessState")?;
+        Ok(self.store().public_snapshots)
     }
 
     async fn volumes(&self, _filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>, CloudError> {
@@ -457,6 +584,21 @@ impl Region for FakeAccount {
     async fn delete_volume(&self, _volume: &VolumeId) -> Result<(), CloudError> {
         let fault = self.call("DeleteVolume")?;
         lost((), fault)
+    }
+
+    async fn regions(&self) -> Result<Vec<RegionDescription>, CloudError> {
+        self.call("DescribeRegions")?;
+        let described = |(name, opt_in): (&str, OptIn)| RegionDescription {
+            name: name.into(),
+            opt_in,
+        };
+        let regions = [
+            ("ap-east-1", OptIn::NotOptedIn),
+            ("eu-west-1", OptIn::NotRequired),
+            ("us-east-2", OptIn::NotRequired),
+            ("us-west-2", OptIn::NotRequired),
+        ];
+        Ok(regions.into_iter().map(described).collect())
     }
 
     async fn vpcs(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Vpc>, CloudError> {
@@ -696,23 +838,24 @@ impl Region for FakeAccount {
     async fn run_instance(&self, request: &LaunchRequest) -> Result<Instance, CloudError> {
         let fault = self.call("RunInstances")?;
         assert!(request.client_token.len() <= 64 && request.client_token.is_ascii());
-        self.store().launches.push(request.clone());
-        if let Some(name) = request
-            .instance_profile
-            .as_deref()
-            .filter(|name| name.starts_with("qib-"))
-        {
-            let mut store = self.store();
-            let ready = store
-                .iam
+        if let Some(name) = &request.instance_profile {
+            let iam = &mut self.store().iam;
+            let empty = iam
                 .profiles
                 .get(name)
-                .is_some_and(|kept| !kept.profile.roles.is_empty());
-            if !ready || store.iam.unknown_to_ec2 > 0 {
-                store.iam.unknown_to_ec2 = store.iam.unknown_to_ec2.saturating_sub(1);
-                return Err(unknown_profile(name));
+                .is_some_and(|kept| kept.role.is_none());
+            if iam.profiles.contains_key(name) && (empty || iam.profiles_show_late > 0) {
+                iam.profiles_show_late = iam.profiles_show_late.saturating_sub(1);
+                return Err(CloudError {
+                    code: "InvalidParameterValue".into(),
+                    message: format!(
+                        "Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+                    ),
+                    ..error("RunInstances", ErrorKind::InvalidInput)
+                });
             }
         }
+        self.store().launches.push(request.clone());
         let known = self.store().tokens.get(&request.client_token).cloned();
         let id = known.unwrap_or_else(|| self.id("i"));
         let instance = Instance {
@@ -785,6 +928,23 @@ impl Region for FakeAccount {
         if let Some(instance) = self.store().instances.get_mut(instance.as_str()) {
             instance.security_groups = groups.to_vec();
         }
+        lost((), fault)
+    }
+
+    async fn set_enhanced_networking(
+        &self,
+        instance: &InstanceId,
+        networking: EnhancedNetworking,
+    ) -> Result<(), CloudError> {
+        let fault = self.call("ModifyInstanceAttribute")?;
+        let mut store = self.store();
+        match store.instances.get(instance.as_str()).map(|i| i.state) {
+            None => return Err(error("ModifyInstanceAttribute", ErrorKind::NotFound)),
+            Some(InstanceState::Stopped) => {}
+            Some(_) => return Err(error("ModifyInstanceAttribute", ErrorKind::WrongState)),
+        }
+        store.networking.insert(instance.clone(), networking);
+        drop(store);
         lost((), fault)
     }
 
@@ -871,25 +1031,46 @@ impl Region for FakeAccount {
         value: &str,
         write: ParameterWrite,
     ) -> Result<i64, CloudError> {
-        let fault = self.call("PutParameter")?;
-        let mut store = self.store();
-        let version = store.parameters.get(name).map_or(0, |w| w.version) + 1;
-        if version > 1 && write == ParameterWrite::CreateOnly {
-            return Err(error("PutParameter", ErrorKind::Duplicate));
-        }
-        let written = Written {
-            value: value.into(),
-            version,
-            at: store.clock.as_ref().map(|clock| clock.now()),
-        };
-        store.parameters.insert(name.into(), written);
-        drop(store);
-        lost(version, fault)
+        self.written(name, value, ParameterKind::Text, write)
+    }
+
+    async fn put_image_parameter(
+        &self,
+        name: &str,
+        image: &ImageId,
+        write: ParameterWrite,
+    ) -> Result<i64, CloudError> {
+        self.written(name, image.as_str(), ParameterKind::Image, write)
     }
 
     async fn delete_parameter(&self, name: &str) -> Result<(), CloudError> {
         let fault = self.call("DeleteParameter")?;
         self.store().parameters.remove(name);
         lost((), fault)
+    }
+
+    async fn dry_run(&self, call: &DryRun) -> Result<Verdict, CloudError> {
+        self.verdict(call)
+    }
+
+    async fn quota(&self, service: &str, code: &str) -> Result<Option<Quota>, CloudError> {
+        self.call("GetServiceQuota")?;
+        let store = self.store();
+        Ok(store.quotas.get(&(service.into(), code.into())).cloned())
+    }
+
+    async fn kms_key(&self, key: &str) -> Result<Option<KmsKey>, CloudError> {
+        self.call("DescribeKey")?;
+        Ok(self.store().kms_keys.get(key).cloned())
+    }
+
+    async fn kms_grant(&self, key: &str) -> Result<Verdict, CloudError> {
+        self.call("CreateGrant")?;
+        let store = self.store();
+        Ok(if store.ungranted_keys.iter().any(|k| k == key) {
+            Verdict::Denied(String::from("not authorized to perform: kms:CreateGrant"))
+        } else {
+            Verdict::Allowed
+        })
     }
 }

@@ -97,6 +97,7 @@ impl Site {
             clock: Arc::new(self.clock.clone()),
             guests: self.guests.clone(),
             caller_address: Arc::new(Home),
+            host: build::host::Host::absent(),
             observer: self.recorder.clone(),
             journal_watch: watch,
         }
@@ -195,6 +196,8 @@ pub fn load(text: &str) -> Arc<Loaded> {
         vars: Vec::new(),
         vars_files: Vec::new(),
         env: &|_| None,
+        git: &|| None,
+        profiles: Vec::new(),
         home: None,
     };
     let loaded = pipeline::load(

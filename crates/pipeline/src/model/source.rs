@@ -1,9 +1,11 @@
 //! Where a stage starts.
 
-use super::{ImageId, Located, Owner, ParameterName, PipelineName, StageName};
+use super::{CellName, ImageId, Located, Owner, ParameterName, PipelineName, StageName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
 
 /// The image a stage starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -24,7 +26,7 @@ pub enum Source {
         pick: Pick,
     },
     /// The image that another stage of this pipeline makes.
-    Stage(Located<StageName>),
+    Stage(StageCell),
     /// The image whose id an SSM parameter holds.
     Ssm {
         /// The parameter.
@@ -34,6 +36,31 @@ pub enum Source {
     },
     /// The newest complete image that another pipeline has made.
     Pipeline(PipelineSource),
+}
+
+/// Which cell of another stage to start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageCell {
+    /// The stage.
+    pub stage: Located<StageName>,
+    /// The cell's name. Without it, the one that agrees with this cell in every axis that both have.
+    pub cell: Option<Located<CellName>>,
+}
+
+impl Deref for StageCell {
+    type Target = StageName;
+    fn deref(&self) -> &StageName {
+        &self.stage.value
+    }
+}
+
+impl fmt::Display for StageCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cell {
+            Some(cell) => write!(f, "{}/{cell}", self.stage),
+            None => self.stage.fmt(f),
+        }
+    }
 }
 
 /// Whether a source image may be deprecated.
@@ -183,6 +210,9 @@ pub(crate) struct SourceFile {
     /// The image that another stage of this pipeline makes; that stage is then built, or found, first. Beside
     /// `pipeline`: the stage of that pipeline.
     stage: Option<Located<StageName>>,
+    /// With `stage`: the cell of it to start from. Without it, the one that agrees with this cell in every axis that both
+    /// have, and in the region.
+    cell: Option<Located<CellName>>,
     /// The image whose id this SSM parameter holds: one of AWS's, such as
     /// `/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id`, or your own.
     ssm: Option<ParameterName>,
@@ -212,7 +242,11 @@ impl TryFrom<SourceFile> for Source {
             tags,
             owners,
             include_deprecated,
+            cell,
         } = file;
+        if cell.is_some() && (stage.is_none() || pipeline.is_some()) {
+            return Err("`cell` goes with `stage` only");
+        }
         if pick.is_some() && filter.is_none() {
             return Err("`pick` goes with `filter` only");
         }
@@ -246,7 +280,7 @@ impl TryFrom<SourceFile> for Source {
                 owners: owners.unwrap_or_default(),
                 deprecated,
             })),
-            (None, None, None, None, Some(name)) => Ok(Self::Stage(name)),
+            (None, None, None, None, Some(stage)) => Ok(Self::Stage(StageCell { stage, cell })),
             _ => Err(
                 "a source is exactly one of `image_id`, `filter`, `stage`, `ssm` and `pipeline`",
             ),

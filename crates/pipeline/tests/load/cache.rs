@@ -197,6 +197,7 @@ fn links_in_a_folder_enter_by_their_target_and_a_circle_of_them_is_no_trap() {
             vars_files: Vec::new(),
             env: &|_| Some("hunter2".to_owned()),
             home: None,
+            ..pipeline::LoadOptions::default()
         };
         let loaded = pipeline::load(&path, GOOD.as_bytes(), &options, &pipeline::Disk).unwrap();
         let inputs = StageInputs::collect(&loaded.pipeline.stages[0], &pipeline::Disk).unwrap();

@@ -2,11 +2,11 @@
 
 use crate::memory::{Memory, Setup};
 use pipeline::model::{
-    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputFormat, Pick,
-    Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
+    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputContent, OutputKind,
+    Pick, Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
 };
 use pipeline::template::RunFacts;
-use pipeline::{StageOrder, stage_order};
+use pipeline::{CellOrder, cell_order};
 
 pub const DESIGN: &str = include_str!("design.yaml");
 
@@ -85,7 +85,11 @@ fn the_base_stage_means_what_it_says() {
     match &base.provision[1].value {
         Provisioner::Run(run) => {
             assert_eq!(
-                run.needs.iter().map(|need| need.value).collect::<Vec<_>>(),
+                base.provision[1]
+                    .needs
+                    .iter()
+                    .map(|need| need.value)
+                    .collect::<Vec<_>>(),
                 [Need::Rhel, Need::Internet]
             );
             assert_eq!(run.become_user.as_ref().unwrap().as_str(), "root");
@@ -134,16 +138,19 @@ fn the_second_stage_starts_from_the_first_and_uploads_rendered_text() {
     assert_eq!(secret.mode.unwrap().bits(), 0o600);
     assert!(matches!(&imageset.what, UploadSource::Rendered { text, .. }
         if text.render(&facts()).unwrap().expose() == "version: 4.12.3\nshell: ${HOME} ${{ kept }}\n"));
-    let names: Vec<_> = stage_order(pipeline)
+    let names: Vec<_> = cell_order(pipeline)
         .into_iter()
-        .map(|StageOrder { stage, after }| (stage, after))
+        .map(|CellOrder { cell, after }| (cell.label(), after.map(|cell| cell.label())))
         .collect();
     assert_eq!(
         format!("{names:?}"),
         r#"[("base", None), ("ocp", Some("base"))]"#
     );
-    assert_eq!(pipeline.outputs[0].format, OutputFormat::Json);
-    assert_eq!(pipeline.outputs[0].write.as_literal(), Some("images.json"));
+    let OutputKind::Write { path, content } = &pipeline.outputs[0].kind else {
+        panic!("it writes a file");
+    };
+    assert!(matches!(content, OutputContent::Json));
+    assert_eq!(path.as_literal(), Some("images.json"));
 }
 
 #[test]

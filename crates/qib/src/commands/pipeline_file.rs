@@ -4,9 +4,12 @@ use super::error::CommandError;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::git;
+use crate::render::style::Palette;
+use build::host::PipelineSource;
 use cloud::Clock;
 use pipeline::{Disk, GivenVar, LoadError, LoadOptions, Loaded, VarsFile};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a pipeline is to run, as far as its variables are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +67,10 @@ pub fn try_load(
             })
             .collect(),
         vars_files,
+        profiles: variables.profiles.clone(),
         env: &Environment::variable,
         home: environment.home.clone(),
+        git: &|| git::facts(file.parent().unwrap_or(Path::new(""))),
     };
     Ok(
         pipeline::load(file, &bytes, &options, &Disk).and_then(|loaded| {
@@ -91,12 +96,14 @@ pub fn load(
     environment: &Environment,
 ) -> Result<Loaded, CommandError> {
     let loaded = try_load(file, variables, target, environment)??;
-    let stages: Vec<String> = loaded
+    let mut stages: Vec<String> = loaded
         .pipeline
         .stages
         .iter()
         .map(|stage| stage.stage.to_string())
         .collect();
+    // A stage has several cells, which stand beside each other.
+    stages.dedup();
     match rebuild.iter().find(|name| !stages.contains(name)) {
         Some(unknown) => Err(CommandError::bad_input(format!(
             "--rebuild {unknown}: the pipeline has no such stage"
@@ -106,10 +113,30 @@ pub fn load(
     }
 }
 
+/// The pipeline's file, for when `preflight` has made what it names.
+pub struct PipelineFile {
+    /// The file.
+    pub file: PathBuf,
+    /// Values for its variables.
+    pub variables: VariableArgs,
+    /// Where it is to run.
+    pub target: Target,
+    /// What qib was called with.
+    pub environment: Environment,
+}
+
+impl PipelineSource for PipelineFile {
+    fn read_again(&self) -> Result<Loaded, String> {
+        match try_load(&self.file, &self.variables, self.target, &self.environment) {
+            Ok(loaded) => loaded.map_err(|error| error.to_string()),
+            Err(error) => Err(error.render(Palette::Plain)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     fn environment() -> Environment {
         Environment {
@@ -130,6 +157,7 @@ mod tests {
         VariableArgs {
             vars: vars.collect(),
             vars_files: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 

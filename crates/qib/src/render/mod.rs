@@ -8,12 +8,14 @@
 
 pub mod age;
 pub mod control;
+pub mod image_page;
 pub mod images;
 pub mod json;
 pub mod lease;
 pub mod live;
 pub mod plain;
 pub mod plan;
+pub mod removal;
 pub mod runs;
 #[cfg(test)]
 pub mod sample;
@@ -23,6 +25,7 @@ pub mod style;
 pub mod summary;
 pub mod sweep;
 pub mod table;
+pub mod verified;
 pub mod wording;
 
 use build::event::Event;

@@ -1,9 +1,10 @@
 //! From the pipeline's model to what the steps need: run-time expressions filled in, types of the port.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
-mod provision;
+pub(crate) mod provision;
 mod volumes;
 
 use crate::failure::StepError;
@@ -13,7 +14,7 @@ use crate::spec::{CellSpec, CopySpec};
 use crate::steps::{CellContext, RunContext};
 use cloud::{CallerIdentity, Image, RegionName, Tags, Timestamp};
 use pipeline::model::{self, Cell};
-use pipeline::template::{RunFacts, SecretTemplate, Template};
+use pipeline::template::{RunFacts, SecretTemplate, SourceTags, Template};
 
 /// What stands for a run's id in a plan, where there is no run yet.
 const PLANNED_RUN: &str = "r-00000000";
@@ -39,9 +40,13 @@ pub(crate) fn facts_for(
         run_time: Some(context.run().started),
         source_id: Some(source.image_id.to_string()),
         source_name: Some(source.name.clone()),
+        source_created: source.created,
+        source_owner: source.owner.as_ref().map(ToString::to_string),
+        source_tags: SourceTags::Known(source.tags.0.clone()),
         account_id: Some(identity.account.to_string()),
         region: Some(context.region().name().to_string()),
         cell: Some(context.cell().cell.clone()),
+        image: None,
     }
 }
 
@@ -59,9 +64,20 @@ pub(crate) fn plan_facts(
         run_time: Some(now),
         source_id: Some(source.map_or_else(planned, |image| image.image_id.to_string())),
         source_name: Some(source.map_or_else(planned, |image| image.name.clone())),
+        // An image that is built first is created by then, and owned by whoever builds it.
+        source_created: source.map_or(Some(now), |image| image.created),
+        source_owner: source.map_or_else(
+            || Some(identity.account.to_string()),
+            |image| image.owner.as_ref().map(ToString::to_string),
+        ),
+        source_tags: source.map_or_else(
+            || SourceTags::Planned(planned()),
+            |image| SourceTags::Known(image.tags.0.clone()),
+        ),
         account_id: Some(identity.account.to_string()),
         region: Some(options.region.to_string()),
         cell: Some(cell_name(stage, &options.region).cell),
+        image: None,
     }
 }
 
@@ -155,12 +171,13 @@ pub(crate) fn cell_spec_for(
         cell: cell.clone(),
         region: region.clone(),
         launch: launch::launch(launch, facts)?,
-        connect: connect::connect(connect),
-        provision: stage
-            .provision
-            .iter()
-            .map(|entry| provision::provisioner(&entry.value, facts))
-            .collect::<Result<_, _>>()?,
+        connect: connect::connect(connect, facts)?,
+        build_name: stage
+            .name
+            .clone()
+            .unwrap_or_else(|| stage.stage.to_string()),
+        provision: provision::entries(&stage.provision, facts)?,
+        on_error: provision::entries(&stage.on_error, facts)?,
         image: image::image(&stage.image, facts)?,
         tags: rendered_tags(&stage.tags, "tags", facts)?,
     })
