@@ -114,6 +114,29 @@ impl Provisioner {
                 | UploadSource::Rendered { file, .. } => vec![file],
                 UploadSource::Content(_) => Vec::new(),
             },
+            Self::Ansible(ansible) => {
+                let requirements = ansible.requirements.as_ref().map(|listed| &listed.file);
+                let folders = [&ansible.host_vars, &ansible.group_vars];
+                let beside = folders.into_iter().filter_map(Option::as_ref);
+                std::iter::once(&ansible.playbook)
+                    .chain(beside)
+                    .chain(requirements)
+                    .collect()
+            }
+            Self::AnsibleLocal(ansible) => {
+                let requirements = ansible.requirements.as_ref().map(|listed| &listed.file);
+                let named = [
+                    &ansible.dir,
+                    &ansible.inventory,
+                    &ansible.host_vars,
+                    &ansible.group_vars,
+                ];
+                let beside = named.into_iter().filter_map(Option::as_ref);
+                std::iter::once(&ansible.playbook)
+                    .chain(beside)
+                    .chain(requirements)
+                    .collect()
+            }
             Self::Download(_)
             | Self::Reboot(_)
             | Self::WaitFor(_)
