@@ -1,7 +1,8 @@
 //! What a run tells those who watch it. The binary renders it: as lines, as bars, or as JSON.
 
 use crate::names::{CellName, RunId};
-use crate::report::Report;
+use crate::report::{Report, StepOutcome};
+use cloud::Timestamp;
 use serde::Serialize;
 
 /// The steps that the engine does for a cell, in order.
@@ -9,6 +10,7 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "`describe` says what each one is")]
 pub enum Step {
+    Preflight,
     Resolve,
     LeaseAddress,
     KeyPair,
@@ -34,6 +36,7 @@ impl Step {
     /// What is being done, as it stands in progress lines and errors.
     pub fn describe(self) -> &'static str {
         match self {
+            Self::Preflight => "preparing on this machine, before anything is created",
             Self::Resolve => "resolving the source image, the network and the cache",
             Self::LeaseAddress => "waiting for the Elastic IP to be free",
             Self::KeyPair => "making the key pair",
@@ -59,6 +62,7 @@ impl Step {
     /// Its name in JSON.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Preflight => "preflight",
             Self::Resolve => "resolve",
             Self::LeaseAddress => "lease-address",
             Self::KeyPair => "key-pair",
@@ -102,6 +106,8 @@ pub enum Event {
         pipeline: String,
         account: String,
         identity: String,
+        /// When the credentials end; none if they do not, or nobody says.
+        credentials_end: Option<Timestamp>,
         region: String,
         rehearsal: bool,
     },
@@ -141,6 +147,16 @@ pub enum Event {
         cell: CellName,
         provisioner: String,
         needs: Vec<String>,
+    },
+    /// A provisioner has ended, was skipped, or failed. Follows [`Event::ProvisionerStarted`] or
+    /// [`Event::ProvisionerSkipped`].
+    ProvisionerFinished {
+        #[serde(flatten)]
+        cell: CellName,
+        provisioner: String,
+        outcome: StepOutcome,
+        /// Why it failed or was skipped.
+        reason: Option<String>,
     },
     /// A line that a provisioner printed.
     Output {

@@ -36,6 +36,8 @@ pub enum StepError {
     },
     #[error("no machine is to be had; tried: {tried}", tried = .tried.join("; "))]
     NoCapacity { tried: Vec<String> },
+    #[error("the playbook {playbook} runs on this machine, which has no Ansible: {why}")]
+    NoAnsible { playbook: String, why: String },
     #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
     CannotGoOn { why: String },
 
@@ -144,8 +146,18 @@ pub enum StepError {
         how: String,
         last_lines: Vec<String>,
     },
+    #[error("after `preflight` the pipeline cannot be read again: {reason}")]
+    ReadAgain { reason: String },
+    #[error("`preflight` was to make what is not there: {files}")]
+    NotMade { files: String },
     #[error("upload of {from} to {to} failed: {reason}")]
     Upload {
+        from: String,
+        to: String,
+        reason: String,
+    },
+    #[error("download of {from} to {to} failed: {reason}")]
+    Download {
         from: String,
         to: String,
         reason: String,
@@ -259,8 +271,14 @@ impl StepError {
             Self::AuthenticationRefused { .. } => {
                 "Check `connect.user`: it must be the image's default user, or one that the image's cloud-init configures."
             }
+            Self::NoAnsible { .. } => {
+                "Install it (`pip install ansible-core`), name it with `ansible_playbook: /path/to/ansible-playbook`, or run the playbook inside the instance with `ansible_local`."
+            }
             Self::Provisioner { .. } => {
                 "Run again with --keep-on-failure to look around in the guest with `qib ssh`."
+            }
+            Self::NotMade { .. } => {
+                "It names them in `creates`; make sure that its commands write them there, relative to the pipeline's file."
             }
             Self::NotShared { .. } => {
                 "Run again: the image is found by its cache key and only shared."

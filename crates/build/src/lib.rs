@@ -7,11 +7,14 @@
 //!                      └──▶ guest port (SSH)                    └──▶ undo, in reverse, from the journal alone
 //! ```
 
+pub mod ansible;
 pub mod cancel;
+pub mod dial;
 pub mod effects;
 pub mod event;
 pub mod failure;
 pub mod guest;
+pub mod host;
 pub mod images;
 pub mod journal;
 pub mod lease;

@@ -42,19 +42,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
 }
 
 fn name_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem> {
-    let facts = RunFacts {
-        run_id: Some(String::from("r-00000000")),
-        run_time: Some(now),
-        account_id: Some(String::from("000000000000")),
-        region: Some(LONGEST_REGION.to_owned()),
-        cell: Some(
-            stage
-                .name
-                .clone()
-                .unwrap_or_else(|| LONGEST_REGION.to_owned()),
-        ),
-        ..RunFacts::default()
-    };
+    let facts = facts_without_source(now);
     // A name that uses the source image is checked when that is known.
     let name = stage.image.name.render(&facts).ok()?;
     let error = check_image_name(&name).err()?;
@@ -119,17 +107,24 @@ fn environment_problems(loaded: &Loaded, stage: &Cell) -> Vec<Problem> {
     problems
 }
 
-/// What stands for what only a run knows in user-data: as long as it gets.
-fn longest_facts(now: Timestamp) -> RunFacts {
+/// What stands for what only a run knows, as long as it gets, but for the source image.
+fn facts_without_source(now: Timestamp) -> RunFacts {
     RunFacts {
         run_id: Some(String::from("r-00000000")),
         run_time: Some(now),
-        source_id: Some(String::from("ami-00000000000000000")),
-        source_name: Some("n".repeat(128)),
         account_id: Some(String::from("000000000000")),
         region: Some(LONGEST_REGION.to_owned()),
         cell: Some(LONGEST_REGION.to_owned()),
         ..RunFacts::default()
+    }
+}
+
+/// The same with the longest name that an image can have.
+fn facts_with_source(now: Timestamp) -> RunFacts {
+    RunFacts {
+        source_id: Some(String::from("ami-00000000000000000")),
+        source_name: Some("n".repeat(128)),
+        ..facts_without_source(now)
     }
 }
 
@@ -139,7 +134,7 @@ fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Pr
     let content = match user_data {
         UserData::File(file) => file.content.clone(),
         // A text that uses what is not known yet is checked when it is.
-        UserData::Content(text) => text.render(&longest_facts(now)).ok()?.into_bytes(),
+        UserData::Content(text) => text.render(&facts_with_source(now)).ok()?.into_bytes(),
     };
     let generated = KeyPair::generate(KeyAlgorithm::EcdsaP256);
     let host_keys: Vec<Arc<KeyPair>> = match connect.host_key.value {
@@ -153,6 +148,7 @@ fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Pr
     };
     let login_key = match connect.key.value {
         LoginKey::Ed25519 => None,
+        LoginKey::File(_) | LoginKey::Agent if connect.key_pair.is_some() => None,
         LoginKey::EcdsaP256 | LoginKey::File(_) | LoginKey::Agent => {
             Some(generated.public_openssh())
         }

@@ -7,6 +7,7 @@ use build::cancel::{Cancelled, Canceller, cancellation};
 use build::effects::Effects;
 use build::failure::StepError;
 use build::guest::{OpenError, Script};
+use build::host::Host;
 use build::journal::{
     AddressBinder, Effect, EffectNumber, Invocation, Journal, JournalReader, Opening, RunDirectory,
 };
@@ -62,6 +63,7 @@ fn stage(behaviour: Behaviour) -> Stage {
         clock: clock.clone(),
         guests: guests.clone(),
         caller_address: Arc::new(Home),
+        host: Host::absent(),
         observer: recorder.clone(),
         journal_watch: None,
     };
@@ -85,6 +87,7 @@ fn stage(behaviour: Behaviour) -> Stage {
         cancellation,
         mask: Mask::new(["s3cret-value"]),
         directory: directory.clone(),
+        folder: state.path().to_owned(),
         pipeline: "test".into(),
         started: clock.now(),
         leases: build::lease::Leases::default(),
@@ -138,6 +141,9 @@ fn spec(address: AddressSpec) -> CellSpec {
             tags: Tags::new(),
         },
         connect: ConnectSpec {
+            key_pair: None,
+            bastion: None,
+            proxy: None,
             user: "ec2-user".into(),
             key: KeySpec::Generated(ssh::KeyAlgorithm::Ed25519),
             address,
@@ -148,6 +154,7 @@ fn spec(address: AddressSpec) -> CellSpec {
             wait_cloud_init: WaitCloudInit::Auto,
             host_key: HostKeySpec::Inject,
         },
+        build_name: "base".into(),
         provision: vec![ProvisionerSpec {
             name: "install".into(),
             needs: Vec::new(),
@@ -162,8 +169,11 @@ fn spec(address: AddressSpec) -> CellSpec {
                 environment: vec![("TOKEN".into(), "s3cret-value".into())],
                 timeout: None,
                 exit_codes: vec![0],
+                reboots_within: None,
             }),
+            schedule: ScheduleSpec::default(),
         }],
+        on_error: Vec::new(),
         image: ImageSpec {
             name: "test-image".into(),
             description: "a test".into(),

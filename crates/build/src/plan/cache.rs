@@ -72,7 +72,7 @@ pub fn identify(stage: &Cell, source: &ImageId, venue: Venue) -> Result<Identifi
         Venue::Rehearsal => {
             let positions = stage.provision.iter().enumerate();
             positions
-                .filter(|(_, provisioner)| !provisioner.needs().is_empty())
+                .filter(|(_, provisioner)| !provisioner.needs.is_empty())
                 .map(|(position, _)| position)
                 .collect()
         }

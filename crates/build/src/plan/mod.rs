@@ -13,9 +13,9 @@ use crate::steps::members;
 use crate::steps::site::survey;
 use cache::{CacheState, identify, look_up};
 use cloud::{Address, CallerIdentity, Image, Region};
-use pipeline::model::{Cell, Pipeline, Source, TimeSpan};
+use pipeline::model::{Cell, Pipeline, Presence, Source, TimeSpan};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// A plan.
 #[derive(Clone, Debug, Serialize)]
@@ -87,8 +87,10 @@ pub async fn plan(
     let mut rows = Vec::new();
     for ordered in pipeline::cell_order(pipeline) {
         let stage = ordered.cell;
-        let (row, image) =
+        let (mut row, image) =
             plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
+        row.warnings
+            .extend(made_anew(pipeline, stage, options.venue));
         known.insert(stage.stage.to_string(), image);
         rows.push(row);
     }
@@ -156,6 +158,11 @@ async fn plan_stage(
     };
     row.source_image = Some(source.image_id.to_string());
     row.source_name = source.name.clone();
+    if let Some(missing) = to_be_made(stage, options.venue) {
+        row.action = String::from("build");
+        row.reason = missing;
+        return Ok((row, None));
+    }
     let identified = identify(stage, &source.image_id, options.venue)?;
     let image = match look_up(region, ports.clock.as_ref(), stage, &identified, options).await? {
         CacheState::Hit(image) => {
@@ -183,6 +190,34 @@ async fn plan_stage(
         }
     };
     Ok((row, image))
+}
+
+/// Why it cannot be told yet whether the cell's image is there: `preflight` makes files of it, and they are not there.
+fn to_be_made(stage: &Cell, venue: Venue) -> Option<String> {
+    let files: BTreeSet<&str> = stage
+        .files(venue == Venue::Rehearsal)
+        .into_iter()
+        .filter(|file| file.presence == Presence::ToBeMade)
+        .map(|file| file.written.as_str())
+        .collect();
+    let files = Vec::from_iter(files).join(", ");
+    (!files.is_empty())
+        .then(|| format!("{files} (made by preflight) is not there yet, and decides what is built"))
+}
+
+/// The files of the cell that `preflight` makes anew, and that are there from before.
+fn made_anew(pipeline: &Pipeline, stage: &Cell, venue: Venue) -> Option<String> {
+    let files: BTreeSet<&str> = stage
+        .files(venue == Venue::Rehearsal)
+        .into_iter()
+        .filter(|file| file.presence == Presence::There)
+        .filter(|file| pipeline.is_made_by_preflight(file.path()))
+        .map(|file| file.written.as_str())
+        .collect();
+    let files = Vec::from_iter(files).join(", ");
+    (!files.is_empty()).then(|| {
+        format!("{files} (made by preflight) counts as it is now; a run makes it anew first")
+    })
 }
 
 /// What the addresses to choose from are bound to.

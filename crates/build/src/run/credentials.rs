@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::names::CellName;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Cell, Commands, Pipeline, Provisioner, TimeSpan};
+use pipeline::model::{Address, Cell, Pipeline, ProvisionerEntry, TimeSpan};
 use std::time::Duration;
 
 /// Warns if the credentials may end before the run does. Those that a profile, SSO or a role hands out are renewed while
@@ -55,18 +55,7 @@ fn of_stage(stage: &Cell) -> Duration {
         Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
     };
     let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
-    let provision = stage.provision.iter().map(|entry| match &entry.value {
-        Provisioner::Run(run) => {
-            // The timeout is for each script.
-            let scripts = match &run.commands {
-                Commands::Inline(_) => 1,
-                Commands::Scripts(files) => u32::try_from(files.len()).unwrap_or(u32::MAX),
-            };
-            run.timeout
-                .map_or(Duration::ZERO, |span| span.get().saturating_mul(scripts))
-        }
-        Provisioner::Upload(_) => Duration::ZERO,
-    });
+    let provision = stage.provision.iter().map(ProvisionerEntry::longest);
     provision.fold(
         bind.saturating_add(connect)
             .saturating_add(stage.image.wait.get()),

@@ -1,11 +1,11 @@
 //! A whole run: the account, the journal, the stages in the order of their sources, and what is said at the end.
 //!
 //! ```text
-//!  identity ─▶ journal ─▶ ┌ stage: source ─▶ cache? ──hit──▶ reuse ─┐
-//!                         │                    └──miss─▶ build ─────┼─▶ outputs ─▶ report
-//!                         └ a stage starts when its source is known ┘
-//!                                        │ failure or cancellation
-//!                                        └─▶ undo of that cell, latest effect first (or keep)
+//!  identity ─▶ journal ─▶ preflight ─▶ ┌ stage: source ─▶ cache? ──hit──▶ reuse ─┐
+//!                                      │                    └──miss─▶ build ─────┼─▶ outputs ─▶ report
+//!                                      └ a stage starts when its source is known ┘
+//!                                                     │ failure or cancellation
+//!                                                     └─▶ undo of that cell, latest effect first (or keep)
 //! ```
 
 mod convert;
@@ -13,8 +13,10 @@ mod copy;
 mod credentials;
 mod leases;
 mod outputs;
+mod preflight;
 mod recovery;
 mod stage;
+mod tools;
 
 use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
@@ -34,7 +36,7 @@ use pipeline::Loaded;
 use pipeline::model::{Pipeline, Source};
 use stage::{StageOutcome, run_stage};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use convert::{cell_name, cell_spec_for, copy_spec_for, plan_facts};
@@ -100,8 +102,17 @@ async fn conduct(
         }
     };
     let context = Arc::new(context);
+    let prepared = preflight::prepare(&context, start, loaded.clone(), &identity).await;
+    let (loaded, skipped) = match prepared {
+        Ok(prepared) => (prepared.loaded, prepared.skipped),
+        Err(error) => {
+            let results = without_stages(&context, pipeline, Step::Preflight, error);
+            return finish(pipeline, &context, results).await;
+        }
+    };
+    let pipeline = &loaded.pipeline;
     let work = async {
-        let results = match leases::begin(&context, pipeline).await {
+        let mut results = match leases::begin(&context, pipeline).await {
             Ok(()) => {
                 credentials::warn_if_short(&context, pipeline).await;
                 let dead = recovery::find(&context, identity.account.as_str());
@@ -110,8 +121,9 @@ async fn conduct(
                 let (results, ()) = futures::join!(stages, recovery::clear(&context, dead));
                 results
             }
-            Err(error) => without_stages(&context, pipeline, error),
+            Err(error) => without_stages(&context, pipeline, Step::Resolve, error),
         };
+        results.skipped_preflight = skipped;
         finish(pipeline, &context, results).await
     };
     // Also while the run clears up after itself: whoever takes it for dead would do the same at the same time.
@@ -122,13 +134,27 @@ async fn conduct(
 }
 
 /// What a run comes to that failed before its first stage.
-fn without_stages(context: &RunContext, pipeline: &Pipeline, error: StepError) -> Results {
+fn without_stages(
+    context: &RunContext,
+    pipeline: &Pipeline,
+    step: Step,
+    error: StepError,
+) -> Results {
+    if let StepError::Cancelled(why) = error {
+        return Results {
+            cancelled: Some(why),
+            ..Results::default()
+        };
+    }
     let hint = error.hint();
     let cell = CellName {
         stage: pipeline.name.to_string(),
-        cell: context.options.region.to_string(),
+        cell: match step {
+            Step::Preflight => preflight::CELL.to_owned(),
+            _ => context.options.region.to_string(),
+        },
     };
-    let failure = CellFailure::new(cell, Step::Resolve, error);
+    let failure = CellFailure::new(cell, step, error);
     let message = context.masked(&failure.message());
     context.tell(Event::Failed {
         cell: failure.cell.clone(),
@@ -152,6 +178,7 @@ fn without_stages(context: &RunContext, pipeline: &Pipeline, error: StepError) -
 #[derive(Default)]
 struct Results {
     images: Vec<ReportedImage>,
+    skipped_preflight: Vec<String>,
     failures: Vec<ReportedFailure>,
     ways_in: Vec<WayIn>,
     left_behind: Vec<LeftResource>,
@@ -168,12 +195,17 @@ async fn begin(
     mask: Mask,
 ) -> Result<(RunContext, CallerIdentity), StepError> {
     let pipeline = &loaded.pipeline;
+    cancellation
+        .race(tools::look(pipeline, options.venue, ports))
+        .await??;
     let identity = cancellation.race(ports.account.caller_identity()).await??;
     ports.observer.observe(&Event::Started {
         run: run.clone(),
         pipeline: pipeline.name.to_string(),
         account: identity.account.to_string(),
         identity: identity.arn.clone(),
+        // Shown where it is known; who cannot say it says nothing.
+        credentials_end: ports.account.credentials_expiry().await.ok().flatten(),
         region: options.region.to_string(),
         rehearsal: options.venue == Venue::Rehearsal,
     });
@@ -221,6 +253,7 @@ async fn begin(
         cancellation: cancellation.clone(),
         mask,
         directory,
+        folder: folder_of(&loaded.file),
         pipeline: pipeline.name.to_string(),
         started,
         leases: Leases::default(),
@@ -229,6 +262,15 @@ async fn begin(
         ports: ports.clone(),
     };
     Ok((context, identity))
+}
+
+/// The folder of the pipeline's file.
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        // A name alone is in the folder that qib is called in.
+        Some(_) | None => PathBuf::from("."),
+    }
 }
 
 /// What a run made lies in one account, at one endpoint: with other credentials nothing of it would be found.
@@ -269,7 +311,10 @@ fn never_begun(
     // A folder that cannot be written or another account's run are the caller's to mend.
     let by_caller = matches!(
         error,
-        StepError::Journal(_) | StepError::OtherAccount { .. } | StepError::CannotGoOn { .. }
+        StepError::Journal(_)
+            | StepError::OtherAccount { .. }
+            | StepError::CannotGoOn { .. }
+            | StepError::NoAnsible { .. }
     );
     let cell = CellName {
         stage: pipeline.name.to_string(),
@@ -291,6 +336,7 @@ fn never_begun(
         status: exit.status().as_str(),
         run,
         images: Vec::new(),
+        skipped_preflight: Vec::new(),
         failures: vec![ReportedFailure {
             stage: cell.stage,
             cell: cell.cell,
@@ -404,6 +450,7 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
             status: exit.status().as_str(),
             run: context.effects.run().clone(),
             images: results.images.clone(),
+            skipped_preflight: results.skipped_preflight.clone(),
             failures: results.failures.clone(),
             kept: context.effects.kept(),
             ways_in: results.ways_in.clone(),

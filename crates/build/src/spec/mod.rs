@@ -1,10 +1,12 @@
 //! A cell as it is to be built: the pipeline's stage with every run-time expression filled in, in the port's types.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
 mod provision;
 
+pub use ansible::*;
 pub use connect::*;
 pub use image::*;
 pub use launch::*;
@@ -24,8 +26,12 @@ pub struct CellSpec {
     pub launch: LaunchSpec,
     /// How one gets in.
     pub connect: ConnectSpec,
+    /// What scripts know the build by: the cell's name, and of a stage without a matrix the stage's.
+    pub build_name: String,
     /// What is done inside.
     pub provision: Vec<ProvisionerSpec>,
+    /// What is done after one of those has failed.
+    pub on_error: Vec<ProvisionerSpec>,
     /// What is made of it.
     pub image: ImageSpec,
     /// Tags of the instance, its volumes, the image and its snapshots.

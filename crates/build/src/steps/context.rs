@@ -13,6 +13,7 @@ use crate::options::RunOptions;
 use crate::ports::Ports;
 use cloud::wait::{ImagePoller, InstancePoller};
 use cloud::{Clock, CloudError, InstanceId, Region, Tags, Timestamp};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct RunContext {
     pub mask: Mask,
     /// Where the run keeps its files.
     pub directory: RunDirectory,
+    /// The folder of the pipeline's file: local commands run in it, and relative paths begin there.
+    pub folder: PathBuf,
     /// The pipeline's name.
     pub pipeline: String,
     /// When the run started.
@@ -64,6 +67,17 @@ impl RunContext {
                 provisioner,
                 stream,
                 line: self.masked(&line),
+            },
+            Event::ProvisionerFinished {
+                cell,
+                provisioner,
+                outcome,
+                reason,
+            } => Event::ProvisionerFinished {
+                cell,
+                provisioner,
+                outcome,
+                reason: reason.map(|reason| self.masked(&reason)),
             },
             Event::Failed {
                 cell,

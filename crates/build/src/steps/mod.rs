@@ -14,6 +14,7 @@ mod access;
 mod address;
 mod address_queue;
 mod adopt;
+mod ansible;
 pub mod candidates;
 mod capture;
 mod connect;
@@ -24,7 +25,7 @@ mod launch;
 pub mod lease;
 mod network;
 mod profile;
-mod provision;
+pub(crate) mod provision;
 mod publish;
 pub mod site;
 pub(crate) mod user_data_parts;
@@ -195,9 +196,10 @@ async fn prepare_guest(
         Point::Provisioned { skipped } => skipped,
         Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
             context.begin(Step::Provision)?;
-            let skipped = provision::provision(context, spec, &mut link, &launched, from.inputs)
-                .await
-                .map_err(fail(Step::Provision))?;
+            let skipped =
+                provision::provision(context, spec, &mut link, &launched, progress, from.inputs)
+                    .await
+                    .map_err(fail(Step::Provision))?;
             context.finish(Step::Provision);
             skipped
         }

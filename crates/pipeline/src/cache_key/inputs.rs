@@ -2,8 +2,8 @@
 
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, InstanceProfile, Launch, Provisioner, Run, Upload, UploadSource, UserData,
-    Volume,
+    Cell, Commands, InstanceProfile, Launch, Place, Presence, Provisioner, Reboot, Run, Upload,
+    UploadSource, UserData, Volume,
 };
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -82,7 +82,8 @@ pub struct Input {
 pub struct StageInputs(Vec<Input>);
 
 impl StageInputs {
-    /// Hashes a stage's inputs. Reads every file that it uploads.
+    /// Hashes a stage's inputs. Reads every file that it uploads. What `preflight` is still to make counts by its name: the
+    /// key is then not the one that the run will have.
     ///
     /// # Errors
     /// A file that cannot be read, with its path.
@@ -93,6 +94,14 @@ impl StageInputs {
             let digest = match &provisioner.value {
                 Provisioner::Run(step) => run(step),
                 Provisioner::Upload(step) => upload(step, files)?,
+                Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
+                Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
+                Provisioner::Reboot(step) => reboot(step),
+                // They look, wait or fetch: the image is the same with and without them.
+                Provisioner::Download(_)
+                | Provisioner::WaitFor(_)
+                | Provisioner::Pause(_)
+                | Provisioner::Breakpoint(_) => continue,
             };
             inputs.push(Input {
                 name: InputName::Provisioner {
@@ -157,17 +166,17 @@ fn user_data(launch: Option<&Launch>) -> Digest {
 
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.
 #[derive(Default)]
-struct Fields(Sha256);
+pub(super) struct Fields(Sha256);
 
 impl Fields {
-    fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub(super) fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
         for part in [name.as_bytes(), value.as_ref()] {
             self.0.update((part.len() as u64).to_be_bytes());
             self.0.update(part);
         }
     }
 
-    fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
@@ -179,7 +188,7 @@ impl Fields {
         }
     }
 
-    fn digest(self) -> Digest {
+    pub(super) fn digest(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }
@@ -228,9 +237,22 @@ fn run(run: &Run) -> Digest {
     fields.put("is", "run");
     match &run.commands {
         Commands::Inline(text) => fields.put("inline", text.canonical()),
-        Commands::Scripts(scripts) => scripts
-            .iter()
-            .for_each(|script| fields.put("script", &script.content)),
+        Commands::Scripts(scripts) => {
+            scripts
+                .iter()
+                .for_each(|script| match script.file.presence {
+                    Presence::There => fields.put("script", &script.content),
+                    Presence::ToBeMade => fields.put("to be made", script.file.written.as_str()),
+                })
+        }
+    }
+    // Commands on the build host may reach into the instance by ways of their own. Neither field is there for what could
+    // be written before there were these keys, so that the keys of older images stay.
+    if run.place == Place::BuildHost {
+        fields.put("place", "build host");
+    }
+    if run.reboots {
+        fields.put("reboots", "true");
     }
     fields.optional("become", run.become_user.as_ref().map(|user| user.as_str()));
     fields.put("errexit", run.errexit.to_string());
@@ -248,6 +270,14 @@ fn run(run: &Run) -> Digest {
     fields.digest()
 }
 
+/// What runs at a boot may change the image: a new kernel settles in.
+fn reboot(reboot: &Reboot) -> Digest {
+    let mut fields = Fields::default();
+    fields.put("is", "reboot");
+    fields.optional("command", reboot.command.as_ref().map(|c| c.as_str()));
+    fields.digest()
+}
+
 fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
     let mut fields = Fields::default();
     fields.put("is", "upload");
@@ -257,6 +287,18 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
         "become",
         upload.become_user.as_ref().map(|user| user.as_str()),
     );
+    let made_later = match &upload.what {
+        UploadSource::File(file)
+        | UploadSource::Folder(file)
+        | UploadSource::Rendered { file, .. } => {
+            (file.presence == Presence::ToBeMade).then_some(file)
+        }
+        UploadSource::Content(_) => None,
+    };
+    if let Some(file) = made_later {
+        fields.put("to be made", file.written.as_str());
+        return Ok(fields.digest());
+    }
     match &upload.what {
         UploadSource::Content(text) => fields.put("content", text.canonical()),
         UploadSource::Rendered { file, text } => {
@@ -284,7 +326,12 @@ pub(crate) fn folder_digest(folder: &Path, files: &dyn Files) -> io::Result<[u8;
     Ok(fields.digest().0)
 }
 
-fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {
+pub(super) fn walk(
+    fields: &mut Fields,
+    name: &str,
+    folder: &Path,
+    files: &dyn Files,
+) -> io::Result<()> {
     for (child, kind) in named(files.entries(folder), folder)? {
         let name = format!("{name}/{}", child.to_string_lossy());
         entry(fields, &name, &kind, &folder.join(child), files)?;
@@ -293,7 +340,7 @@ fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io
 }
 
 /// Links are not followed: a link's target is its content, and no circle of links can catch us.
-fn entry(
+pub(super) fn entry(
     fields: &mut Fields,
     name: &str,
     kind: &FileKind,
@@ -322,6 +369,6 @@ fn entry(
     Ok(())
 }
 
-fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
+pub(super) fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
     result.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
 }

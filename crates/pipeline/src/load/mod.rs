@@ -173,7 +173,8 @@ pub fn load(
     };
     pipeline.stages = Stages(found.cells);
 
-    let mut faults = check::read_files(&mut pipeline, files, &locate, scope);
+    let mut faults = check::choose_entries(&mut pipeline);
+    faults.extend(check::read_files(&mut pipeline, files, &locate, scope));
     faults.extend(check::check(&pipeline, &found.left_out));
     let mut problems = sources.refuse(faults).problems;
     let used = with_origins(used.take(), &values, &uses);
@@ -271,6 +272,7 @@ impl Declared {
                 "a profile's values cannot use expressions",
                 "a derived variable can, of the variable that the profile sets",
             ),
+            part: FilePart::Elsewhere,
             ..bare(around)
         };
         let profiles: Profiles = match root.get("profiles") {

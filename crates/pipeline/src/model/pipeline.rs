@@ -1,12 +1,14 @@
 //! The pipeline as a whole.
 
+use super::entry::entries;
 use super::{
-    Cell, Label, Located, Maps, Outputs, PipelineName, Profiles, Region, Scalar, Source, StageCell,
-    StageName, Stages, StepSets, Variables,
+    Cell, Label, Located, Maps, Outputs, PipelineName, PreflightEntry, Profiles, Region, Scalar,
+    Source, StageCell, StageName, Stages, StepSets, Variables,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// One pipeline file: variables, stages, outputs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -34,6 +36,10 @@ pub struct Pipeline {
     /// Where in AWS the pipeline runs.
     #[serde(default)]
     pub aws: Aws,
+    /// What to do on the machine that runs qib before anything is created in the account: to make files that the stages
+    /// use, to wait for something that they need.
+    #[serde(default, deserialize_with = "entries")]
+    pub preflight: Vec<PreflightEntry>,
     /// The images to make, by name. A stage may start from the image of another.
     pub stages: Stages,
     /// Files to write about the images made.
@@ -101,6 +107,14 @@ fn agree(one: &Cell, other: &Cell) -> bool {
             _ => true,
         }
     })
+}
+
+impl Pipeline {
+    /// Whether an entry of `preflight` makes what is at `path`: the file itself, or a folder that it is in or that is it.
+    pub fn is_made_by_preflight(&self, path: &Path) -> bool {
+        let mut made = self.preflight.iter().flat_map(|entry| entry.creates());
+        made.any(|file| file.covers(path))
+    }
 }
 
 /// Where in AWS the pipeline runs. Credentials never stand here: they come as the AWS CLI finds them.

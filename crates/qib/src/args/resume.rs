@@ -1,6 +1,7 @@
 //! `qib runs resume`.
 
 use super::variables::VariableArgs;
+use crate::edge::mfa_prompt::code;
 use clap::Args;
 
 /// Goes on with a run that died, from the last thing that it finished.
@@ -20,6 +21,10 @@ pub struct ResumeArgs {
     /// The profile of the AWS configuration files to take credentials from. Without it: the one that the run was given.
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
+    /// The present code of the MFA device that the profile's role wants (`mfa_serial`). Without it, it is asked for on the
+    /// terminal.
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    pub mfa_code: Option<String>,
     /// Keeps the instance of a stage that fails, with its key and security group, and prints the way in.
     #[arg(long)]
     pub keep_on_failure: bool,

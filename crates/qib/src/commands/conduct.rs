@@ -8,18 +8,22 @@
 //! ```
 
 use super::error::CommandError;
-use super::pipeline_file::{Target, load};
+use super::pipeline_file::{PipelineFile, Target, load};
 use super::place::Place;
 use super::terminal::Terminal;
 use crate::args::account::AccountArgs;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::http::Web;
+use crate::edge::local_commands::ThisHost;
+use crate::edge::operator::TerminalOperator;
 use crate::edge::signals::Signals;
 use crate::render::screen::Screen;
 use crate::render::summary::{closing_text, images_table};
 use build::cancel::{Cancelled, Canceller, cancellation};
 use build::event::{Event, Observer};
+use build::host::Host;
 use build::journal::{Invocation, JournalWatch};
 use build::names::RunId;
 use build::options::{Debugging, OnFailure, RunOptions};
@@ -105,6 +109,17 @@ pub async fn conduct(
         clock: clock.clone(),
         guests: Arc::new(build::ssh_access::SshAccess::default()),
         caller_address: place.caller_address,
+        host: Host {
+            commands: Arc::new(ThisHost::new(environment.state_dir.join("scripts"))),
+            http: Arc::new(Web),
+            operator: TerminalOperator::present(screen.clone()),
+            pipeline: Arc::new(PipelineFile {
+                file: asked.pipeline.clone(),
+                variables: asked.variables.clone(),
+                target: Target::of(asked.account.local),
+                environment: environment.clone(),
+            }),
+        },
         observer: screen.clone(),
         journal_watch,
     };
@@ -231,6 +246,7 @@ impl Watched {
             status: exit.status().as_str(),
             run: self.run.clone(),
             images: Vec::new(),
+            skipped_preflight: Vec::new(),
             failures: Vec::new(),
             kept: Vec::new(),
             ways_in: Vec::new(),

@@ -5,9 +5,11 @@ use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
 use crate::edge::git;
+use crate::render::style::Palette;
+use build::host::PipelineSource;
 use cloud::Clock;
 use pipeline::{Disk, GivenVar, LoadError, LoadOptions, Loaded, VarsFile};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a pipeline is to run, as far as its variables are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +113,30 @@ pub fn load(
     }
 }
 
+/// The pipeline's file, for when `preflight` has made what it names.
+pub struct PipelineFile {
+    /// The file.
+    pub file: PathBuf,
+    /// Values for its variables.
+    pub variables: VariableArgs,
+    /// Where it is to run.
+    pub target: Target,
+    /// What qib was called with.
+    pub environment: Environment,
+}
+
+impl PipelineSource for PipelineFile {
+    fn read_again(&self) -> Result<Loaded, String> {
+        match try_load(&self.file, &self.variables, self.target, &self.environment) {
+            Ok(loaded) => loaded.map_err(|error| error.to_string()),
+            Err(error) => Err(error.render(Palette::Plain)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     fn environment() -> Environment {
         Environment {

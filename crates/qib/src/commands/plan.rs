@@ -9,6 +9,7 @@ use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
 use crate::render::json::document;
 use crate::render::plan::{identity_line, plan_text};
+use crate::render::wording::until;
 use build::event::{Event, Observer};
 use build::ports::Ports;
 use std::sync::Arc;
@@ -44,15 +45,21 @@ pub async fn plan(
         .map(|region| region.value.as_str());
     let place = Place::find(&args.account, region, environment).await?;
     let options = place.options(&args.rebuild, environment);
+    let account = place.account.clone();
     let ports = Ports {
         account: place.account,
         clock: Arc::new(SystemClock),
         guests: Arc::new(build::ssh_access::SshAccess::default()),
         caller_address: place.caller_address,
+        host: build::host::Host::absent(),
         observer: Arc::new(Nobody),
         journal_watch: None,
     };
     let plan = build::plan::plan(&loaded.pipeline, &options, &ports).await?;
+    // After the plan, whose error is the one to show. Who cannot say when the credentials end says nothing.
+    if let Ok(Some(end)) = &account.credentials_expiry().await {
+        terminal.say(&format!("the credentials are good{}", until(end)));
+    }
     if args.json {
         terminal.say(&identity_line(&plan));
         terminal.result(|out| document(out, &plan.rows))?;

@@ -57,6 +57,7 @@ pub async fn resume(
             local: invocation.local,
             region: Some(RegionName::new(&opened.region)),
             profile: args.profile.or_else(|| invocation.profile.clone()),
+            mfa_code: args.mfa_code,
         },
         rebuild: invocation.rebuild.clone(),
         on_failure: if args.keep_on_failure {

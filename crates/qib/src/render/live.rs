@@ -104,6 +104,7 @@ impl LiveBars {
             | Event::Note { .. }
             | Event::Warning { .. }
             | Event::ProvisionerSkipped { .. }
+            | Event::ProvisionerFinished { .. }
             | Event::Output { .. } => false,
         }
     }

@@ -79,6 +79,15 @@ pub fn closing_text(
 }
 
 fn skipped(report: &Report, palette: Palette, text: &mut Vec<String>) {
+    if !report.skipped_preflight.is_empty() {
+        text.push(palette.paint(
+            Role::Warning,
+            &format!(
+                "Skipped in this rehearsal, of `preflight`: {}",
+                report.skipped_preflight.join(", ")
+            ),
+        ));
+    }
     let partly: Vec<&ReportedImage> = report
         .images
         .iter()

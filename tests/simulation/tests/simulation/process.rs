@@ -244,6 +244,7 @@ pub fn ports(
             secret: SECRET.to_owned(),
         }),
         caller_address: Arc::new(Caller),
+        host: build::host::Host::absent(),
         observer,
         journal_watch,
     }

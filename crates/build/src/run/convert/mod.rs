@@ -1,9 +1,10 @@
 //! From the pipeline's model to what the steps need: run-time expressions filled in, types of the port.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
-mod provision;
+pub(crate) mod provision;
 mod volumes;
 
 use crate::failure::StepError;
@@ -170,12 +171,13 @@ pub(crate) fn cell_spec_for(
         cell: cell.clone(),
         region: region.clone(),
         launch: launch::launch(launch, facts)?,
-        connect: connect::connect(connect),
-        provision: stage
-            .provision
-            .iter()
-            .map(|entry| provision::provisioner(&entry.value, facts))
-            .collect::<Result<_, _>>()?,
+        connect: connect::connect(connect, facts)?,
+        build_name: stage
+            .name
+            .clone()
+            .unwrap_or_else(|| stage.stage.to_string()),
+        provision: provision::entries(&stage.provision, facts)?,
+        on_error: provision::entries(&stage.on_error, facts)?,
         image: image::image(&stage.image, facts)?,
         tags: rendered_tags(&stage.tags, "tags", facts)?,
     })
