@@ -23,7 +23,7 @@ pub mod template;
 mod vars;
 mod yaml;
 
-pub use check::{ImageNameError, check_image_name};
+pub use check::{ImageNameError, ParameterNameError, check_image_name, check_parameter_name};
 pub use files::{Disk, FileKind, Files};
 pub use load::{LoadOptions, Loaded, load};
 pub use order::{StageOrder, stage_order};

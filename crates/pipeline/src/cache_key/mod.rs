@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the source image's id | how it was found (filter, stage) |
 //! | volumes of launch and image, the instance profile, the user's own user-data | instance type, network, lifetimes, addresses |
+//! | the image's architecture, boot mode, TPM, UEFI data, networking, IMDS and encryption | conflicts, copies, deprecation, protection, parameters, the test |
 //! | each provisioner with what it runs, as whom and how; content and mode of each uploaded file | `name`, `timeout`, `needs` |
 //! | text of environment variables | values of secret variables (their expression instead) |
 //! | what a rehearsal skipped | connection, names, descriptions, tags, sharing, outputs |
@@ -13,7 +14,7 @@
 mod inputs;
 mod summary;
 
-pub use inputs::{Digest, Input, InputName, StageInputs};
+pub use inputs::{Digest, Input, InputName, StageInputs, test_digest};
 pub use summary::{InputSummary, SummaryError};
 
 use crate::model::ImageId;

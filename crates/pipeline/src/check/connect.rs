@@ -2,8 +2,22 @@
 
 use crate::Span;
 use crate::model::Located;
-use crate::model::{Address, Bind, Cell, HostKey, SshFrom, WaitCloudInit};
+use crate::model::{Address, Bind, Cell, Connect, HostKey, SshFrom, WaitCloudInit};
 use crate::problem::Fault;
+
+pub(super) fn check(stage: &Cell) -> Vec<Fault> {
+    let profile = stage.launch.instance_profile.is_some();
+    let mut faults = check_one(stage, &stage.connect, profile);
+    if let Some(test) = &stage.test {
+        let connect = test.connect.as_ref().unwrap_or(&stage.connect);
+        let has_profile = profile || test.launch.instance_profile.is_some();
+        // What the stage says has been checked with it.
+        if test.connect.is_some() {
+            faults.extend(check_one(stage, connect, has_profile));
+        }
+    }
+    faults
+}
 
 /// Where a key stands; of one that is left out, the stage's name is what there is to point at.
 fn place<T>(key: &Located<T>, stage: &Cell) -> Span {
@@ -14,16 +28,16 @@ fn place<T>(key: &Located<T>, stage: &Cell) -> Span {
     }
 }
 
-pub(super) fn check(stage: &Cell) -> Vec<Fault> {
+fn check_one(stage: &Cell, connect: &Connect, has_profile: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let (launch, connect) = (&stage.launch, &stage.connect);
+    let launch = &stage.launch;
     let (address, host_key) = (
         place(&connect.address, stage),
         place(&connect.host_key, stage),
     );
     match &connect.address.value {
         Address::ElasticIp(ip) if ip.bind == Bind::UserData => {
-            if launch.instance_profile.is_none() {
+            if !has_profile {
                 let message = "binding the Elastic IP from user-data needs `launch.instance_profile`: \
                                the instance itself calls AssociateAddress";
                 faults.push(

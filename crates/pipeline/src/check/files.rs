@@ -4,8 +4,8 @@ use crate::Span;
 use crate::decode::{Allows, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
-    UserDataFile,
+    Cell, Commands, Connect, HostKey, LocalFile, Located, LoginKey, Pipeline, Provisioner,
+    UefiDataFile, Upload, UploadSource, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
@@ -14,6 +14,9 @@ use std::path::PathBuf;
 /// EC2's limit for user-data, as sent. (EC2 User Guide, "Run commands when you launch an EC2 instance with user data
 /// input": 16 KB in raw form, before base64.)
 const MAX_USER_DATA: usize = 16_384;
+
+/// EC2's limit for a UEFI variable store. (EC2 API Reference, RegisterImage, `UefiData`: 64000 characters.)
+const MAX_UEFI_DATA: usize = 64_000;
 
 struct Reader<'a> {
     files: &'a dyn Files,
@@ -52,13 +55,30 @@ impl Reader<'_> {
         if let Some(user_data) = &mut recipe.launch.user_data {
             self.user_data(user_data);
         }
-        if let LoginKey::File(file) = &mut recipe.connect.key.value {
+        self.connect(&mut recipe.connect);
+        self.provisioners(&mut recipe.provision, scope);
+        if let Some(data) = &mut recipe.image.uefi_data {
+            self.uefi_data(data);
+        }
+        if let Some(test) = &mut recipe.test {
+            if let Some(connect) = &mut test.connect {
+                self.connect(connect);
+            }
+            self.provisioners(&mut test.provision, scope);
+        }
+    }
+
+    fn connect(&mut self, connect: &mut Connect) {
+        if let LoginKey::File(file) = &mut connect.key.value {
             self.file(file, "private key");
         }
-        if let HostKey::KnownHosts(file) = &mut recipe.connect.host_key.value {
+        if let HostKey::KnownHosts(file) = &mut connect.host_key.value {
             self.file(file, "known_hosts file");
         }
-        for provisioner in &mut recipe.provision {
+    }
+
+    fn provisioners(&mut self, provisioners: &mut [Located<Provisioner>], scope: Scope<'_>) {
+        for provisioner in provisioners {
             match &mut provisioner.value {
                 Provisioner::Run(run) => {
                     if let Commands::Scripts(scripts) = &mut run.commands {
@@ -71,6 +91,34 @@ impl Reader<'_> {
                 }
                 Provisioner::Upload(upload) => self.upload(upload, scope),
             }
+        }
+    }
+
+    fn uefi_data(&mut self, data: &mut UefiDataFile) {
+        if self.file(&mut data.file, "UEFI data file").is_none() {
+            return;
+        }
+        data.content = self.read(&data.file).unwrap_or_default();
+        // An end of line is the editor's, not the data's.
+        while data.content.last().is_some_and(u8::is_ascii_whitespace) {
+            data.content.pop();
+        }
+        let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+        let span = data.file.written.span;
+        if data.content.is_empty() || !data.content.iter().all(is_base64) {
+            self.faults.push(
+                Fault::new(
+                    span,
+                    "the UEFI data file is not base64, as GetInstanceUefiData gives it",
+                )
+                .hint("`aws ec2 get-instance-uefi-data --query UefiData --output text` writes it"),
+            );
+        } else if data.content.len() > MAX_UEFI_DATA {
+            let message = format!(
+                "the UEFI data file has {} bytes; EC2 takes {MAX_UEFI_DATA}",
+                data.content.len()
+            );
+            self.faults.push(Fault::new(span, message));
         }
     }
 

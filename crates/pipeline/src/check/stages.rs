@@ -79,7 +79,8 @@ pub(super) fn details(stage: &Cell) -> Vec<Fault> {
             .hint("name the owner"),
         );
     }
-    for provisioner in &stage.provision {
+    let checks = stage.test.iter().flat_map(|test| &test.provision);
+    for provisioner in stage.provision.iter().chain(checks) {
         match &provisioner.value {
             Provisioner::Run(run) => {
                 if let Commands::Inline(text) = &run.commands
@@ -100,8 +101,6 @@ pub(super) fn details(stage: &Cell) -> Vec<Fault> {
             }
         }
     }
-    let accounts = &stage.image.share.accounts;
-    repeated(accounts, "account", &mut faults);
     repeated(&stage.launch.security_groups, "security group", &mut faults);
     repeated(&stage.launch.instance_types, "instance type", &mut faults);
     repeated_as(
@@ -113,7 +112,11 @@ pub(super) fn details(stage: &Cell) -> Vec<Fault> {
     faults
 }
 
-fn repeated<T: Ord + std::fmt::Debug>(items: &[Located<T>], what: &str, faults: &mut Vec<Fault>) {
+pub(super) fn repeated<T: Ord + std::fmt::Debug>(
+    items: &[Located<T>],
+    what: &str,
+    faults: &mut Vec<Fault>,
+) {
     repeated_as(items, what, |item| format!("{item:?}"), faults);
 }
 

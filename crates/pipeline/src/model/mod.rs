@@ -5,6 +5,7 @@
 
 mod address;
 mod connect;
+mod copies;
 mod files;
 mod image;
 mod launch;
@@ -12,29 +13,35 @@ mod located;
 mod measure;
 mod pipeline;
 mod provision;
+mod publish;
 mod source;
 mod spot;
 mod stage;
+mod test;
 mod text;
 mod variables;
 mod volume;
 
 pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
-pub use files::{LocalFile, ScriptFile, UserDataFile};
-pub use image::{Image, Share};
+pub use copies::CopyTarget;
+pub use files::{LocalFile, ScriptFile, UefiDataFile, UserDataFile};
+pub use image::{BootMode, Image, ImageKind, Imds, Tpm};
 pub use launch::{Egress, Launch, SshFrom, SubnetChoice};
 pub use located::Located;
 pub use measure::{Cidr, FileMode, Gib, Lifetime, TimeSpan};
 pub use pipeline::{Aws, Output, OutputFormat, Pipeline};
 pub use provision::{Commands, Need, Provisioner, Run, Upload, UploadSource};
+pub use publish::{ImageParameter, OnConflict, ParameterRegions, Protection, Share};
 pub use source::{Architecture, ImageFilter, Pick, RootDevice, Source, Virtualization};
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
+pub use test::{Test, TestLaunch};
 pub use text::{
     AccountId, AllocationId, DeviceName, DollarsPerHour, EnvName, Fingerprint, HostName, ImageId,
-    InstanceProfileName, InstanceType, KmsKeyId, Owner, PipelineName, Region, SecurityGroupId,
-    StageName, SubnetId, TagKey, UserName, VarName, ZoneLetter,
+    InstanceProfileName, InstanceType, KmsKeyId, OrganizationArn, OrganizationalUnitArn, Owner,
+    PipelineName, Region, SecurityGroupId, StageName, SubnetId, TagKey, UserName, VarName,
+    ZoneLetter,
 };
 pub use variables::{Variable, Variables};
 pub use volume::{Volume, VolumeType};

@@ -1,7 +1,7 @@
 //! Stages and their cells: the images to make.
 
 use super::{
-    Connect, Image, Launch, Located, Provisioner, Region, Source, StageName, Tags, TimeSpan,
+    Connect, Image, Launch, Located, Provisioner, Region, Source, StageName, Tags, Test, TimeSpan,
 };
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -51,6 +51,8 @@ pub struct Recipe {
     pub provision: Vec<Located<Provisioner>>,
     /// The image to make of it.
     pub image: Image,
+    /// A test that the image must pass before it is kept, copied and shared.
+    pub test: Option<Test>,
     /// Tags for all four resources: instance, volumes, image and snapshots.
     #[serde(default)]
     pub tags: Tags,

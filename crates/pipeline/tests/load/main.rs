@@ -6,4 +6,5 @@ mod cache;
 mod design;
 mod launch;
 mod memory;
+mod publish;
 mod variables;
