@@ -14,6 +14,23 @@ pub trait CallerAddress: Send + Sync {
     async fn caller_address(&self) -> Result<std::net::Ipv4Addr, String>;
 }
 
+/// What a person answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Go on.
+    GoOn,
+    /// Stop the run, and clean up.
+    Abort,
+}
+
+/// A person at a terminal.
+#[async_trait]
+pub trait Operator: Send + Sync {
+    /// Asks, and waits for as long as it takes. Dropped, it is asked no more. Several questions at once are asked one
+    /// after another.
+    async fn confirm(&self, question: &str) -> Answer;
+}
+
 /// Everything outside that a run touches.
 #[derive(Clone)]
 pub struct Ports {
@@ -27,6 +44,8 @@ pub struct Ports {
     pub caller_address: Arc<dyn CallerAddress>,
     /// Who is told of what happens.
     pub observer: Arc<dyn Observer>,
+    /// Who is asked at pauses; none where nobody is there.
+    pub operator: Option<Arc<dyn Operator>>,
     /// Who is told of the journal's records, in tests of crashes.
     pub journal_watch: Option<Arc<dyn JournalWatch>>,
 }

@@ -114,13 +114,28 @@ pub struct WayIn {
     pub host_fingerprints: Vec<String>,
 }
 
-/// One stage's failure.
+/// A cell that was not built because of something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedSkip {
+    /// The stage.
+    pub stage: String,
+    /// The cell within it.
+    pub cell: String,
+    /// Where it would have been built.
+    pub region: String,
+    /// Why it was not.
+    pub reason: String,
+}
+
+/// One cell's failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportedFailure {
     /// The stage.
     pub stage: String,
     /// The cell within it.
     pub cell: String,
+    /// Where it is built.
+    pub region: String,
     /// The step that failed, by name.
     pub step: String,
     /// Why.
@@ -140,6 +155,8 @@ pub struct Report {
     pub images: Vec<ReportedImage>,
     /// What failed.
     pub failures: Vec<ReportedFailure>,
+    /// Cells that were not built because of something else.
+    pub skipped: Vec<ReportedSkip>,
     /// What stays on purpose (`--keep-on-failure`).
     pub kept: Vec<LeftResource>,
     /// The ways into what stays.

@@ -63,6 +63,7 @@ fn stage(behaviour: Behaviour) -> Stage {
         guests: guests.clone(),
         caller_address: Arc::new(Home),
         observer: recorder.clone(),
+        operator: None,
         journal_watch: None,
     };
     let region: Arc<dyn cloud::Region> = Arc::new(account.clone());
@@ -71,6 +72,7 @@ fn stage(behaviour: Behaviour) -> Stage {
         options: RunOptions {
             venue: Venue::Aws,
             region: "us-east-2".into(),
+            cells: CellOptions::default(),
             endpoint: None,
             guest_endpoint: GuestEndpoint::Regional,
             ssh_port: 22,
@@ -88,8 +90,8 @@ fn stage(behaviour: Behaviour) -> Stage {
         pipeline: "test".into(),
         started: clock.now(),
         leases: build::lease::Leases::default(),
-        instances: cloud::wait::instance_poller(region.clone(), clock.clone()),
-        images: cloud::wait::image_poller(region.clone(), clock),
+        pollers: steps::Pollers::new(clock),
+        steps: build::timing::StepLog::default(),
         ports,
     };
     let cell = CellName {

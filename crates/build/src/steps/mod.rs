@@ -21,6 +21,8 @@ mod context;
 mod group;
 mod launch;
 pub mod lease;
+mod pollers;
+mod progress;
 mod provision;
 mod publish;
 pub(crate) mod user_data_parts;
@@ -29,6 +31,7 @@ pub(crate) use address_queue::members;
 pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
 pub(crate) use launch::recipe;
+pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
 
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
@@ -117,7 +120,7 @@ async fn prepare_guest(
             timeout,
             wait,
         } => {
-            context.begin(Step::LeaseAddress)?;
+            context.begin(Step::LeaseAddress).await?;
             let terms = address_queue::Terms {
                 by: *by,
                 timeout: *timeout,
@@ -135,7 +138,7 @@ async fn prepare_guest(
         .await
         .map_err(fail(Step::Launch))?;
 
-    context.begin(Step::KeyPair)?;
+    context.begin(Step::KeyPair).await?;
     let instance = match adopted {
         Some(_) => access::Instance::Launched,
         None => access::Instance::ToBeLaunched,
@@ -151,14 +154,14 @@ async fn prepare_guest(
     };
 
     if let Some(elastic) = &elastic {
-        context.begin(Step::BindAddress)?;
+        context.begin(Step::BindAddress).await?;
         address::bind(context, elastic, &launched)
             .await
             .map_err(fail(Step::BindAddress))?;
         context.finish(Step::BindAddress);
     }
 
-    context.begin(Step::Connect)?;
+    context.begin(Step::Connect).await?;
     let mut link = connect::connect(
         context,
         spec,
@@ -174,7 +177,7 @@ async fn prepare_guest(
     let skipped = match point {
         Point::Provisioned { skipped } => skipped,
         Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
-            context.begin(Step::Provision)?;
+            context.begin(Step::Provision).await?;
             let skipped = provision::provision(context, spec, &mut link, &launched, from.inputs)
                 .await
                 .map_err(fail(Step::Provision))?;
@@ -183,7 +186,7 @@ async fn prepare_guest(
         }
     };
 
-    context.begin(Step::Scrub)?;
+    context.begin(Step::Scrub).await?;
     capture::scrub(context, link, &launched, &access)
         .await
         .map_err(fail(Step::Scrub))?;
@@ -201,7 +204,7 @@ async fn launch_guest(
 ) -> Result<Launched, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
-    context.begin(Step::SecurityGroup)?;
+    context.begin(Step::SecurityGroup).await?;
     let subnets = candidates::find_subnets(context.region(), &spec.launch.subnets)
         .await
         .map_err(fail(Step::SecurityGroup))?;
@@ -219,7 +222,7 @@ async fn launch_guest(
         .map_err(fail(Step::SecurityGroup))?;
     context.finish(Step::SecurityGroup);
 
-    context.begin(Step::Launch)?;
+    context.begin(Step::Launch).await?;
     let user_data =
         user_data_parts::compose_for(context, spec, access, elastic).map_err(fail(Step::Launch))?;
     if let Some(elastic) = elastic {
@@ -248,33 +251,33 @@ async fn capture_guest(
         .is_empty()
         || lease::holds_address(context)
     {
-        context.begin(Step::FreeAddress)?;
+        context.begin(Step::FreeAddress).await?;
         address::free(context)
             .await
             .map_err(fail(Step::FreeAddress))?;
         context.finish(Step::FreeAddress);
     }
 
-    context.begin(Step::Stop)?;
+    context.begin(Step::Stop).await?;
     capture::stop(context, launched)
         .await
         .map_err(fail(Step::Stop))?;
     context.finish(Step::Stop);
 
-    context.begin(Step::CreateImage)?;
+    context.begin(Step::CreateImage).await?;
     let captured = capture::create_image(context, spec, from.source, launched, skipped)
         .await
         .map_err(fail(Step::CreateImage))?;
     context.finish(Step::CreateImage);
 
-    context.begin(Step::Complete)?;
+    context.begin(Step::Complete).await?;
     publish::complete(context, &captured)
         .await
         .map_err(fail(Step::Complete))?;
     context.finish(Step::Complete);
 
     // Nothing more is needed of the instance, and it costs money: it goes before sharing, which can wait.
-    context.begin(Step::Terminate)?;
+    context.begin(Step::Terminate).await?;
     context
         .effects()
         .unmake(launched.effect)
@@ -283,7 +286,7 @@ async fn capture_guest(
     context.finish(Step::Terminate);
 
     if !spec.image.share_accounts.is_empty() {
-        context.begin(Step::Share)?;
+        context.begin(Step::Share).await?;
         publish::share(context, &captured.image, &spec.image)
             .await
             .map_err(fail(Step::Share))?;
@@ -301,7 +304,7 @@ pub async fn share_cached(
     if spec.share_accounts.is_empty() {
         return Ok(());
     }
-    context.begin(Step::Share)?;
+    context.begin(Step::Share).await?;
     publish::share(context, image, spec)
         .await
         .map_err(|error| CellFailure::new(context.cell().clone(), Step::Share, error))?;

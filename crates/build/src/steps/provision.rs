@@ -74,6 +74,7 @@ async fn run_all(
             }
             ActionSpec::Upload(upload) => run_upload(context, session, upload).await?,
         }
+        context.after_provisioner(&provisioner.name).await?;
     }
     Ok(skipped)
 }
