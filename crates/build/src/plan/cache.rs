@@ -270,7 +270,7 @@ async fn wait_for_other(
                     return Verdict::Done(seen.clone());
                 }
                 let since = *available_since.get_or_insert(clock.now());
-                if cloud::clock::between(since, clock.now()) >= COMPLETE_WITHIN {
+                if cloud::clock::between(since, clock.now()) >= complete_within(spec) {
                     return Verdict::Impossible(String::from(
                         "its run never marked it as complete",
                     ));
@@ -296,6 +296,14 @@ async fn wait_for_other(
         }),
         Err(WaitError::Cloud(error)) => Err(error.into()),
     }
+}
+
+/// How long an image that is available may take until its run marks it as complete: as long as its test, if it has one.
+fn complete_within(spec: &CellSpec) -> Duration {
+    let test = spec.test.as_ref();
+    test.map_or(COMPLETE_WITHIN, |test| {
+        COMPLETE_WITHIN + test.launch.max_lifetime
+    })
 }
 
 fn age_in_words(age: Duration) -> String {

@@ -65,8 +65,14 @@ pub struct PlanRow {
     pub skipped: Vec<String>,
     /// Regions that the image is copied to.
     pub copies: Vec<String>,
-    /// Accounts that the image is shared with.
+    /// Who the image is shared with: accounts, organisations by ARN, `all`.
     pub share: Vec<String>,
+    /// Whether the image has to pass a test.
+    pub tested: bool,
+    /// The SSM parameters that would name the image.
+    pub parameters: Vec<String>,
+    /// What they hold now and would hold then: `us-east-2 /images/base: ami-1 → (new image)`.
+    pub parameter_changes: Vec<String>,
 }
 
 impl PlanRow {
@@ -145,11 +151,13 @@ impl PlanRow {
                 .map(|provisioner| provisioner.name.clone())
                 .collect(),
         };
-        self.share = spec
+        self.share = crate::steps::words(&spec.image.share.image);
+        self.tested = spec.test.is_some();
+        self.parameters = spec
             .image
-            .share_accounts
+            .parameters
             .iter()
-            .map(ToString::to_string)
+            .map(|parameter| parameter.name.clone())
             .collect();
     }
 
@@ -182,8 +190,12 @@ impl PlanRow {
         if seen.builds() {
             // The instance that is captured. Candidates that are tried and not to be had are no instances.
             self.instances = 1;
-            self.instance_hours =
-                f64::from(self.instances) * seen.spec.launch.max_lifetime.as_secs_f64() / 3600.0;
+            let mut lifetimes = seen.spec.launch.max_lifetime;
+            if let Some(test) = &seen.spec.test {
+                self.instances += 1;
+                lifetimes += test.launch.max_lifetime;
+            }
+            self.instance_hours = lifetimes.as_secs_f64() / 3600.0;
         }
     }
 

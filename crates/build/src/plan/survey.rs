@@ -159,7 +159,13 @@ impl Survey<'_> {
                 ..facts.clone()
             },
         };
-        let spec = cell_spec_for(&cell.name, &cell.region, cell.cell, &facts)?;
+        let spec = cell_spec_for(
+            &cell.name,
+            &cell.region,
+            cell.cell,
+            self.options.venue,
+            &facts,
+        )?;
         let identified = source
             .as_ref()
             .map(|source| identify(cell.cell, &source.image_id, self.options.venue))

@@ -1,7 +1,8 @@
 //! One cell: its source, the cache, the build.
 
 use super::aftermath::{after_failure, forget_keys};
-use super::convert::{cell_spec, facts_for};
+use super::convert::{cell_spec, encrypt_at_launch, facts_for};
+use super::publication::{Found, begun_as, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::lease::image_folder;
@@ -93,16 +94,16 @@ async fn find_or_build(
         source.image_id, source.name
     ));
     let facts = facts_for(context, identity, &source);
-    let spec = cell_spec(context, cell, &facts).map_err(fail)?;
+    let mut spec = cell_spec(context, cell, &facts).map_err(fail)?;
+    encrypt_at_launch(&mut spec, &source);
     if let Some(image) = delivered_before(context).await.map_err(fail)? {
         context.note(format!(
             "image {} was finished by an earlier process of this run",
             image.image_id
         ));
         context.finish(Step::Resolve);
-        steps::share_cached(context, &image, &spec.image).await?;
-        let reported = reported(context, cell, &image, false, skipped_of(&image));
-        return Ok((image, reported));
+        let found = Found::earlier(image, false);
+        return publish(context, cell, &spec, found, progress).await;
     }
     let options = &context.run().options;
     let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
@@ -110,9 +111,8 @@ async fn find_or_build(
         source: &source,
         inputs: identified.key.as_str(),
     };
-    let mut spec = spec;
     spec.image.cache_tags = identified.tags.clone();
-    if let Some(built) = go_on(context, cell, &spec, from, &identified, progress).await? {
+    if let Some(built) = go_on(context, cell, &mut spec, from, &identified, progress).await? {
         return Ok(built);
     }
     let look = || {
@@ -148,16 +148,16 @@ async fn find_or_build(
                 reason,
             });
             give_back(context, lease.as_ref()).await?;
-            steps::share_cached(context, &image, &spec.image).await?;
-            let reported = reported(context, cell, &image, true, skipped_of(&image));
-            return Ok((image, reported));
+            let found = Found::earlier(image, true);
+            return publish(context, cell, &spec, found, progress).await;
         }
         CacheDecision::Build { reason } => reason,
     };
     context.note(reason);
-    refuse_taken_name(context, &spec.image.name)
-        .await
-        .map_err(fail)?;
+    if let Some(instead) = clear(context, cell, &mut spec, progress).await? {
+        give_back(context, lease.as_ref()).await?;
+        return Ok(instead);
+    }
     context.finish(Step::Resolve);
     build(context, cell, &spec, from, Point::Guest, lease, progress).await
 }
@@ -172,18 +172,24 @@ async fn build(
     progress: &Progress,
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let built = steps::build_cell(context, spec, from, point, progress).await?;
+    // Others may use it from here on, while it is still being copied.
     give_back(context, lease.as_ref()).await?;
+    let found = Found {
+        image: built.image,
+        cached: false,
+        skipped: built.skipped,
+    };
+    let (image, reported) = publish(context, cell, spec, found, progress).await?;
     context
         .end()
         .await
         .map_err(|error| CellFailure::new(context.cell().clone(), Step::Terminate, error))?;
     context.run().tell(Event::Built {
         cell: context.cell().clone(),
-        image_id: built.image.image_id.to_string(),
-        name: built.image.name.clone(),
+        image_id: image.image_id.to_string(),
+        name: image.name.clone(),
     });
-    let reported = reported(context, cell, &built.image, false, built.skipped);
-    Ok((built.image, reported))
+    Ok((image, reported))
 }
 
 /// Goes on where an earlier process of the run had come to. None if there is nothing to go on with: then what stood has
@@ -191,7 +197,7 @@ async fn build(
 async fn go_on(
     context: &CellContext,
     cell: &Cell,
-    spec: &CellSpec,
+    spec: &mut CellSpec,
     from: Ingredients<'_>,
     identified: &Identified,
     progress: &Progress,
@@ -221,6 +227,19 @@ async fn go_on(
                 format!("{} has been made by another run meanwhile", image.image_id)
             } else {
                 context.note(point.describe());
+                match begun_as(context) {
+                    // Another image may have the name: what was decided about it stands.
+                    Some(name) => {
+                        spec.image.transitional_name =
+                            Some(name).filter(|name| *name != spec.image.name);
+                    }
+                    None => {
+                        if let Some(instead) = clear(context, cell, spec, progress).await? {
+                            give_back(context, lease.as_ref()).await?;
+                            return Ok(Some(instead));
+                        }
+                    }
+                }
                 context.finish(Step::Resolve);
                 match build(context, cell, spec, from, point, lease, progress).await {
                     Err(failure) if matches!(*failure.error, StepError::CannotGoOn { .. }) => {
@@ -249,7 +268,8 @@ async fn go_on(
 
 /// The cell's image, if an earlier process of the run finished it.
 async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
-    let Some((id, _)) = context.effects().delivered(context.cell()) else {
+    let here = context.region().name();
+    let Some((id, _)) = context.effects().delivered(context.cell(), here) else {
         return Ok(None);
     };
     let filter = cloud::ImageFilter {
@@ -259,38 +279,6 @@ async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepEr
     };
     let found = context.region().images(&filter).await?.into_iter().next();
     Ok(found.filter(|image| image.state == ImageState::Available))
-}
-
-/// The provisioners that were skipped when the image was made.
-fn skipped_of(image: &Image) -> Vec<String> {
-    image
-        .tags
-        .get(tag::PARTLY_REHEARSED)
-        .map(|names| names.split(", ").map(str::to_owned).collect())
-        .unwrap_or_default()
-}
-
-fn reported(
-    context: &CellContext,
-    cell: &Cell,
-    image: &Image,
-    cached: bool,
-    skipped: Vec<String>,
-) -> ReportedImage {
-    ReportedImage {
-        stage: context.cell().stage.clone(),
-        cell: context.cell().cell.clone(),
-        region: context.region().name().to_string(),
-        image_id: image.image_id.to_string(),
-        name: image.name.clone(),
-        cached,
-        skipped,
-        matrix: cell.matrix.clone(),
-        source_image: image.tags.get(tag::SOURCE_IMAGE).map(str::to_owned),
-        snapshots: image.snapshots.iter().map(ToString::to_string).collect(),
-        tags: image.tags.0.clone(),
-        copies: Vec::new(),
-    }
 }
 
 /// Two runs that need the same image build it once: the second waits for the first, and takes over if the first dies or
@@ -324,22 +312,5 @@ async fn give_back(context: &CellContext, lease: Option<&HeldLease>) -> Result<(
             given.map_err(|error| CellFailure::new(context.cell().clone(), Step::CleanUp, error))
         }
         None => Ok(()),
-    }
-}
-
-/// A name that is taken fails CreateImage after the whole build: better to know before anything is launched.
-async fn refuse_taken_name(context: &CellContext, name: &str) -> Result<(), StepError> {
-    let filter = cloud::ImageFilter {
-        owners: vec!["self".into()],
-        filters: vec![("name".to_owned(), vec![name.to_owned()])],
-        ..cloud::ImageFilter::default()
-    };
-    match context.region().images(&filter).await?.into_iter().next() {
-        None => Ok(()),
-        Some(image) => Err(StepError::NameTaken {
-            name: name.to_owned(),
-            region: context.region().name().to_string(),
-            image: image.image_id.to_string(),
-        }),
     }
 }

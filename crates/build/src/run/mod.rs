@@ -15,6 +15,7 @@ mod convert;
 mod credentials;
 mod leases;
 mod outputs;
+mod publication;
 mod recovery;
 mod schedule;
 

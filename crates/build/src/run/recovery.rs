@@ -10,14 +10,15 @@
 //! ```
 //!
 //! An image that CreateImage was called for is as good as any: its guest had been provisioned and scrubbed, and what it
-//! was made from stands in its tags from birth. Only the mark lacks.
+//! was made from stands in its tags from birth. Only the mark lacks. So does a copy of a complete image. One that has to
+//! pass a test first is finished only if it had passed; else it goes with the rest.
 
 use crate::effects::Effects;
 use crate::event::Event;
 use crate::failure::StepError;
 use crate::journal::{
-    Effect, EffectNumber, Journal, JournalError, JournalLock, JournalReader, JournalState,
-    Recorded, RunDirectory, RunStatus,
+    Effect, EffectEntry, EffectNumber, Journal, JournalError, JournalLock, JournalReader,
+    JournalState, Recorded, RunDirectory, RunStatus,
 };
 use crate::lease::{RENEW_EVERY, run_lease};
 use crate::names::{CellName, RunId, tag};
@@ -209,14 +210,16 @@ impl DeadRun {
         }
     }
 
-    /// The images that the run had begun to make and that are there.
+    /// The images that the run had begun to make, or to copy, and that are there and good: one that has to pass a test
+    /// first is, once it has passed.
     async fn images(&self, context: &RunContext) -> Vec<(EffectNumber, Image)> {
         let state = self.effects.state();
         let mut images = Vec::new();
         for (number, entry) in state.outstanding() {
-            let Effect::CreateImage { region, name, .. } = &entry.effect else {
+            let Some(name) = entry.effect.makes_image() else {
                 continue;
             };
+            let region = entry.effect.region();
             let filters = match entry.state.outcome().and_then(ImageId::recorded) {
                 Some(id) => own("image-id", id.as_str(), &self.run),
                 None => own("name", name, &self.run),
@@ -227,7 +230,12 @@ impl DeadRun {
                 ..ImageFilter::default()
             };
             match context.ports.account.region(region).images(&filter).await {
-                Ok(found) => images.extend(found.into_iter().map(|image| (number, image))),
+                Ok(found) => images.extend(
+                    found
+                        .into_iter()
+                        .filter(|image| passed(&state, entry, &image.image_id))
+                        .map(|image| (number, image)),
+                ),
                 Err(error) => tell(context, self.run.as_str(), error.to_string()),
             }
         }
@@ -273,7 +281,10 @@ impl DeadRun {
             region: entry.effect.region().clone(),
             image: image.clone(),
         };
-        let tags = Tags::new().with(tag::COMPLETE, "true");
+        let mut tags = Tags::new().with(tag::COMPLETE, "true");
+        if let Some(test) = entry.effect.test() {
+            tags.set(tag::TESTED, test);
+        }
         let resources = [image.to_string()];
         self.effects
             .set(&entry.cell, effect, async || {
@@ -284,9 +295,23 @@ impl DeadRun {
             self.effects
                 .settle(number, &Ok(image.clone()), ImageId::outcome)?;
         }
-        self.effects.deliver(number)?;
+        self.effects.deliver_image(entry.effect.region(), image)?;
         Ok(())
     }
+}
+
+/// Whether the image has passed the test that it has to, if it has to.
+fn passed(state: &JournalState, entry: &EffectEntry, image: &ImageId) -> bool {
+    let Some(test) = entry.effect.test() else {
+        return true;
+    };
+    state.effects().any(|(_, done)| {
+        done.state.outcome().is_some()
+            && matches!(
+                &done.effect,
+                Effect::TestImage { image: of, test: with, .. } if of == image && with == test
+            )
+    })
 }
 
 fn tell(context: &RunContext, run: &str, text: String) {

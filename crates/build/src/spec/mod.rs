@@ -4,11 +4,13 @@ mod connect;
 mod image;
 mod launch;
 mod provision;
+mod test;
 
 pub use connect::*;
 pub use image::*;
 pub use launch::*;
 pub use provision::*;
+pub use test::*;
 
 use crate::names::CellName;
 use cloud::{RegionName, Tags};
@@ -28,6 +30,8 @@ pub struct CellSpec {
     pub provision: Vec<ProvisionerSpec>,
     /// What is made of it.
     pub image: ImageSpec,
+    /// What the image must pass before it counts.
+    pub test: Option<TestSpec>,
     /// Tags of the instance, its volumes, the image and its snapshots.
     pub tags: Tags,
 }

@@ -4,10 +4,14 @@ mod connect;
 mod image;
 mod launch;
 mod provision;
+mod test;
 mod volumes;
+
+pub(in crate::run) use image::encrypt_at_launch;
 
 use crate::failure::StepError;
 use crate::names::CellName;
+use crate::options::Venue;
 use crate::selection::ChosenCell;
 use crate::spec::CellSpec;
 use crate::steps::{CellContext, RunContext};
@@ -110,7 +114,8 @@ pub(in crate::run) fn cell_spec(
     cell: &Cell,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
-    cell_spec_for(context.cell(), context.region().name(), cell, facts)
+    let venue = context.run().options.venue;
+    cell_spec_for(context.cell(), context.region().name(), cell, venue, facts)
 }
 
 /// What the steps need to know of a cell.
@@ -118,13 +123,22 @@ pub(crate) fn cell_spec_for(
     name: &CellName,
     region: &RegionName,
     cell: &Cell,
+    venue: Venue,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
+    let launch = launch::launch(&cell.launch, facts)?;
+    let connect = connect::connect(&cell.connect);
+    let test = cell
+        .test
+        .as_ref()
+        .map(|test| test::test(test, &launch, &connect, venue, facts))
+        .transpose()?;
     Ok(CellSpec {
         cell: name.clone(),
         region: region.clone(),
-        launch: launch::launch(&cell.launch, facts)?,
-        connect: connect::connect(&cell.connect),
+        launch,
+        connect,
+        test,
         provision: cell
             .provision
             .iter()
