@@ -18,7 +18,7 @@ use crate::event::Event;
 use crate::failure::StepError;
 use crate::journal::{
     Effect, EffectEntry, EffectNumber, Journal, JournalError, JournalLock, JournalReader,
-    JournalState, Recorded, RunDirectory, RunStatus,
+    JournalState, ParameterVersion, Recorded, RunDirectory, RunStatus,
 };
 use crate::lease::{RENEW_EVERY, run_lease};
 use crate::names::{CellName, RunId, tag};
@@ -104,6 +104,9 @@ fn is_ours(
 /// Marks the images of dead runs that are available, so that this run finds them.
 pub(super) async fn finish_available_images(context: &RunContext, dead: &[DeadRun]) {
     for run in dead {
+        if let Err(error) = run.keep_parameters().await {
+            tell(context, run.run.as_str(), error.to_string());
+        }
         for (number, image) in run.images(context).await {
             if image.state == ImageState::Available
                 && let Err(error) = run.complete(number, &image.image_id).await
@@ -240,6 +243,40 @@ impl DeadRun {
             }
         }
         images
+    }
+
+    /// Lets parameters that name an image of the run stay so: the image is complete, for they are written after that, and
+    /// this run, which looks at them too, writes those that lack. To put the old value back would be to work against it.
+    async fn keep_parameters(&self) -> Result<(), StepError> {
+        let state = self.effects.state();
+        for (number, entry) in state.outstanding() {
+            let Effect::WriteParameter {
+                region,
+                name,
+                image,
+                ..
+            } = &entry.effect
+            else {
+                continue;
+            };
+            let held = self.effects.region(region).parameter(name).await?;
+            let Some(held) = held.filter(|held| held.value == image.as_str()) else {
+                // It never was written, or another has written it since: there is nothing to put back. What this run
+                // writes is not to be taken for it.
+                if entry.state.outcome().is_none() {
+                    let why = String::from("looked for, and not there");
+                    self.effects.refused(number, why)?;
+                }
+                continue;
+            };
+            if entry.state.outcome().is_none() {
+                let version = ParameterVersion(held.version);
+                self.effects
+                    .settle(number, &Ok(version), ParameterVersion::outcome)?;
+            }
+            self.effects.deliver(number)?;
+        }
+        Ok(())
     }
 
     /// Waits until the image is available, or is seen never to be. Errs if this run is to stop.

@@ -215,6 +215,12 @@ fn image_tags(context: &CellContext, source: &Image, under: Under, shared: &Shar
         .with(tag::COPY_OF, shared.origin.as_str());
     if under == Under::Transit {
         tags.set(tag::FINAL_NAME, shared.name.as_str());
+    } else if source.tags.get(tag::FINAL_NAME).is_some()
+        && source.tags.get(tag::REPLACES).is_none()
+        && source_is_here(context, source, shared)
+    {
+        // What had the name went by itself: it takes the place of its image of transit alone.
+        tags.set(tag::REPLACES, source.image_id.as_str());
     }
     tags
 }

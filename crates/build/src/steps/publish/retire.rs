@@ -81,9 +81,16 @@ pub(super) async fn remove_transit(site: &mut Site) -> Result<(), StepError> {
         image: image_id.clone(),
         name,
     };
+    // They go now; and if this process dies before, with what is left of the image that was replaced.
+    let replaced = site.finished()?.tags.get(tag::REPLACES);
+    let retired = Tags::new().with(tag::RETIRED, replaced.unwrap_or(image_id.as_str()));
+    let resources: Vec<String> = snapshots.iter().map(ToString::to_string).collect();
     context
         .effects()
         .set(context.cell(), effect, async || {
+            if !resources.is_empty() {
+                region.create_tags(&resources, &retired).await?;
+            }
             region.deregister_image(&image_id).await
         })
         .await?;
