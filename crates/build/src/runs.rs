@@ -140,6 +140,8 @@ pub struct RunDetail {
     pub row: RunRow,
     /// When it was taken up again, RFC 3339.
     pub resumed: Vec<String>,
+    /// The folder with its cells' logs; none if its journal does not say.
+    pub logs: Option<String>,
     /// What it did, in order.
     pub effects: Vec<EffectRow>,
 }
@@ -182,6 +184,9 @@ pub fn show(state_dir: &Path, run: &RunId) -> Result<RunDetail, JournalError> {
     Ok(RunDetail {
         row: row(run, lock, Ok(&journal)),
         resumed,
+        logs: journal
+            .opened()
+            .and_then(|opened| opened.invocation.log_dir.clone()),
         effects: effects(&journal, &JournalReader::records(&directory)?),
     })
 }

@@ -8,6 +8,7 @@ use crate::failure::StepError;
 use crate::journal::Effect;
 use crate::lease::{DEAD_AFTER, LeaseKey, RENEW_EVERY, Renewal, run_lease};
 use crate::names::CellName;
+use crate::plan::regions::closed;
 use crate::report::LeftResource;
 use crate::selection::Selection;
 use crate::spec::AddressChoice;
@@ -40,14 +41,19 @@ pub(super) async fn begin(
     selection: &Selection<'_>,
 ) -> Result<Unusable, StepError> {
     refuse_empty_pools(context, selection).await?;
-    let regions = selection.regions();
+    let all = selection.regions();
+    let account = context.ports.account.as_ref();
+    let mut unusable = closed(account, &context.options.region, &all).await;
+    let regions: Vec<&RegionName> = all
+        .iter()
+        .filter(|region| !unusable.contains_key(*region))
+        .collect();
     let taken = regions.iter().map(|region| take(context, region));
-    let mut unusable = Unusable::new();
     for (region, taken) in regions.iter().zip(join_all(taken).await) {
         match taken {
             Ok(()) => {}
             Err(StepError::Cloud(error)) => {
-                unusable.insert(region.clone(), error);
+                unusable.insert((*region).clone(), error);
             }
             Err(error) => return Err(error),
         }

@@ -4,6 +4,9 @@ use super::error::CommandError;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use build::options::RunOptions;
+use build::pause::PausePoint;
+use build::selection::{Selection, SelectionError};
 use cloud::Clock;
 use pipeline::{Disk, GivenVar, LoadError, LoadOptions, Loaded, VarsFile};
 use std::path::Path;
@@ -91,12 +94,14 @@ pub fn load(
     environment: &Environment,
 ) -> Result<Loaded, CommandError> {
     let loaded = try_load(file, variables, target, environment)??;
-    let stages: Vec<String> = loaded
+    let mut stages: Vec<String> = loaded
         .pipeline
         .stages
         .iter()
-        .map(|stage| stage.stage.to_string())
+        .map(|cell| cell.stage.to_string())
         .collect();
+    // A stage's cells stand side by side.
+    stages.dedup();
     match rebuild.iter().find(|name| !stages.contains(name)) {
         Some(unknown) => Err(CommandError::bad_input(format!(
             "--rebuild {unknown}: the pipeline has no such stage"
@@ -104,6 +109,40 @@ pub fn load(
         .hinted(format!("its stages are {}", stages.join(", ")))),
         None => Ok(loaded),
     }
+}
+
+/// The cells that `options` choose, once it is known where those are built that say no region of their own.
+///
+/// # Errors
+/// If a pattern fits no cell, a cell cannot start from what it says, or there is no provisioner of a name at which it is to
+/// be waited.
+pub fn choose<'p>(loaded: &'p Loaded, options: &RunOptions) -> Result<Selection<'p>, CommandError> {
+    let choice = &options.cells.choice;
+    let selection = Selection::choose(&loaded.pipeline, &options.region, choice)
+        .map_err(|error| refused(&error))?;
+    let mut names: Vec<String> = selection
+        .cells
+        .iter()
+        .flat_map(|chosen| chosen.cell.provision.iter())
+        .map(|entry| entry.value.label())
+        .collect();
+    names.sort();
+    names.dedup();
+    for point in &options.cells.pauses.after {
+        if let PausePoint::Provisioner(name) = point
+            && !names.contains(name)
+        {
+            return Err(CommandError::bad_input(format!(
+                "--pause-after {point}: the chosen cells have no such provisioner"
+            ))
+            .hinted(format!("theirs are {}", names.join(", "))));
+        }
+    }
+    Ok(selection)
+}
+
+fn refused(error: &SelectionError) -> CommandError {
+    CommandError::bad_input(error.to_string()).hinted(error.hint())
 }
 
 #[cfg(test)]

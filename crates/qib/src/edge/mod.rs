@@ -4,4 +4,5 @@ pub mod caller_address;
 pub mod clock;
 pub mod crash_point;
 pub mod environment;
+pub mod operator;
 pub mod signals;
