@@ -576,9 +576,24 @@ impl Region for FakeAccount {
         Ok(self.store().public_snapshots)
     }
 
-    async fn volumes(&self, _filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>, CloudError> {
+    async fn volumes(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>, CloudError> {
         self.call("DescribeVolumes")?;
-        Ok(Vec::new())
+        // Those that are attached, if one asks for an instance's: it has its root volume.
+        let wanted = |name: &str| {
+            let filter = filters.iter().find(|(filter, _)| filter == name);
+            filter.map(|(_, values)| values.clone()).unwrap_or_default()
+        };
+        let has_root = wanted("attachment.device").contains(&String::from("/dev/sda1"));
+        let attached = wanted("attachment.instance-id")
+            .into_iter()
+            .map(|id| Volume {
+                volume_id: VolumeId::new(format!("vol-of-{id}")),
+                state: "in-use".into(),
+                attached_to: vec![InstanceId::new(id)],
+                created: None,
+                tags: Tags::new(),
+            });
+        Ok(attached.filter(|_| has_root).collect())
     }
 
     async fn delete_volume(&self, _volume: &VolumeId) -> Result<(), CloudError> {
@@ -1001,6 +1016,9 @@ impl Region for FakeAccount {
         for resource in resources {
             if let Some(image) = store.images.get_mut(resource) {
                 image.tags = image.tags.clone().merged(tags);
+            }
+            if let Some(snapshot) = store.snapshots.get_mut(resource) {
+                snapshot.tags = snapshot.tags.clone().merged(tags);
             }
             if let Some(instance) = store.instances.get_mut(resource) {
                 instance.tags = instance.tags.clone().merged(tags);

@@ -12,5 +12,6 @@ mod launch;
 mod matrix;
 mod memory;
 mod outputs;
+mod publish;
 mod sources;
 mod variables;
