@@ -8,7 +8,7 @@ use cloud::Timestamp;
 use pipeline::model::{
     Address, Bind, Cell, ElasticIpChoice, HostKey, LoginKey, OutputKind, Provisioner, UserData,
 };
-use pipeline::template::RunFacts;
+use pipeline::template::{RunFacts, SourceTags};
 use pipeline::yaml_edit::set_values;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
@@ -42,7 +42,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
 }
 
 fn name_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem> {
-    let facts = facts_without_source(now);
+    let facts = facts_without_source(stage, now);
     // A name that uses the source image is checked when that is known.
     let name = stage.image.name.render(&facts).ok()?;
     let error = check_image_name(&name).err()?;
@@ -108,23 +108,33 @@ fn environment_problems(loaded: &Loaded, stage: &Cell) -> Vec<Problem> {
 }
 
 /// What stands for what only a run knows, as long as it gets, but for the source image.
-fn facts_without_source(now: Timestamp) -> RunFacts {
+fn facts_without_source(stage: &Cell, now: Timestamp) -> RunFacts {
     RunFacts {
         run_id: Some(String::from("r-00000000")),
         run_time: Some(now),
         account_id: Some(String::from("000000000000")),
         region: Some(LONGEST_REGION.to_owned()),
-        cell: Some(LONGEST_REGION.to_owned()),
+        // A cell without a name is called after its region.
+        cell: Some(
+            stage
+                .name
+                .clone()
+                .unwrap_or_else(|| LONGEST_REGION.to_owned()),
+        ),
         ..RunFacts::default()
     }
 }
 
 /// The same with the longest name that an image can have.
-fn facts_with_source(now: Timestamp) -> RunFacts {
+fn facts_with_source(stage: &Cell, now: Timestamp) -> RunFacts {
     RunFacts {
         source_id: Some(String::from("ami-00000000000000000")),
         source_name: Some("n".repeat(128)),
-        ..facts_without_source(now)
+        source_created: Some(now),
+        source_owner: Some(String::from("000000000000")),
+        // EC2 allows 256 characters.
+        source_tags: SourceTags::Planned("v".repeat(256)),
+        ..facts_without_source(stage, now)
     }
 }
 
@@ -134,7 +144,10 @@ fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Pr
     let content = match user_data {
         UserData::File(file) => file.content.clone(),
         // A text that uses what is not known yet is checked when it is.
-        UserData::Content(text) => text.render(&facts_with_source(now)).ok()?.into_bytes(),
+        UserData::Content(text) => text
+            .render(&facts_with_source(stage, now))
+            .ok()?
+            .into_bytes(),
     };
     let generated = KeyPair::generate(KeyAlgorithm::EcdsaP256);
     let host_keys: Vec<Arc<KeyPair>> = match connect.host_key.value {
