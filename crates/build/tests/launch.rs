@@ -525,7 +525,10 @@ fn what_every_cell_of_a_stage_has_is_told_once_and_with_the_cells_own_name() {
             "b".repeat(60)
         );
         let loaded = fake::pipelines::load(&text);
-        build::precheck::problems(&loaded, cloud::Timestamp::UNIX_EPOCH)
+        let mut problems = build::precheck::problems(&loaded, cloud::Timestamp::UNIX_EPOCH);
+        // That both cells want one name is another problem.
+        problems.retain(|problem| problem.message.contains("EC2 refuses"));
+        problems
     };
     let fixed = format!("{}${{{{ run.id }}}}${{{{ run.id }}}}", "x".repeat(120));
     assert_eq!(problems(&fixed).len(), 1);
