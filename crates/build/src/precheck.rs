@@ -11,7 +11,7 @@ use cloud::{RegionName, Timestamp};
 use pipeline::model::{
     Address, Bind, Cell, ElasticIpChoice, HostKey, LoginKey, OutputKind, Provisioner, UserData,
 };
-use pipeline::template::RunFacts;
+use pipeline::template::{RunFacts, SourceTags};
 use pipeline::yaml_edit::set_values;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
@@ -186,6 +186,10 @@ fn facts_with_source(now: Timestamp) -> RunFacts {
     RunFacts {
         source_id: Some(String::from("ami-00000000000000000")),
         source_name: Some("n".repeat(128)),
+        source_created: Some(now),
+        source_owner: Some(String::from("000000000000")),
+        // EC2 allows a tag's value 256 characters.
+        source_tags: SourceTags::Planned("v".repeat(256)),
         ..facts_without_source(now)
     }
 }
