@@ -180,8 +180,13 @@ fn what_a_filter_does_not_find_or_tell_apart_is_said_before_anything_is_made() {
         assert!(refusal.starts_with("resolve: "), "{refusal}");
         assert!(refusal.contains(told), "{launch}: {refusal}");
         assert!(!refusal.ends_with("no hint"), "{refusal}");
-        let planned = site.plan(&text).map(|_| ()).unwrap_err().to_string();
-        assert!(planned.contains(told), "the plan says otherwise: {planned}");
+        let plan = site.plan(&text).unwrap();
+        assert_eq!(plan.rows[0].action, "blocked");
+        assert!(
+            plan.rows[0].reason.contains(told),
+            "the plan says otherwise: {}",
+            plan.rows[0].reason
+        );
     }
 }
 
