@@ -336,6 +336,32 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_gone_on_with_although_its_instance_was_given_up() {
+        let whole = |image: Option<Outcome>| {
+            let mut state = journal(vec![
+                (launch(), Some(in_instance_one())),
+                (provision("key"), Some(provisioned())),
+                (scrub(), Some(Outcome::Done)),
+                (capture(), image),
+            ]);
+            let number = EffectNumber(1);
+            state.apply(&Record::Undone { number }).unwrap();
+            state
+        };
+        let made = Outcome::Image { id: "ami-2".into() };
+        let state = whole(Some(made));
+        let skipped = skipped();
+        assert_eq!(of(&state), Resumption::GoOn(Point::Imaged { skipped }));
+        // Made from other inputs than those of now.
+        assert!(matches!(
+            resumption(&state, &cell(), "as now", "other"),
+            Resumption::StartOver { .. }
+        ));
+        // Whether it ever was made is not known, and nothing is left that it could be made of.
+        assert!(matches!(of(&whole(None)), Resumption::StartOver { .. }));
+    }
+
+    #[test]
     fn what_was_made_otherwise_is_not_used() {
         let state = journal(vec![(launch(), Some(in_instance_one()))]);
         assert!(matches!(

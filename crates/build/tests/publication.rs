@@ -1186,6 +1186,8 @@ fn a_run_that_dies_anywhere_is_brought_to_its_end() {
             }
             check_replacing(&world, true);
             check_replaced(&world);
+            let checked = world.scripts().iter().any(|name| name == "check");
+            assert!(checked, "record {at}: nobody ran the test");
         }
     }
     assert!(moments > 200, "{moments}");

@@ -167,8 +167,13 @@ fn check(regions: &[Region], wanted: Wanted, had_old: &[bool]) {
         }
         if *had_old && !region.old_snapshots {
             assert!(
-                complete(region.named),
-                "the old snapshots are gone before there is a new image"
+                complete(region.named) && region.transit.is_none(),
+                "the old snapshots are gone before the rest"
+            );
+            assert!(
+                !wanted.finishing
+                    || (region.written && region.named.is_some_and(|image| image.shared)),
+                "the old snapshots are gone before the new image is used"
             );
         }
         assert!(

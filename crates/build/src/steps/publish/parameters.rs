@@ -71,7 +71,8 @@ pub(in crate::steps) async fn check(
     }
 }
 
-/// Writes all parameters of the region. If one cannot be written, those before it get back what they held.
+/// Writes all parameters of the region. If one cannot be written, those before it are not part of the result, and get back
+/// what they held when the cell undoes what it did.
 pub(super) async fn write(site: &Site, shared: &Shared<'_>) -> Result<(), StepError> {
     let context = &site.context;
     let image = site.finished()?;
@@ -92,18 +93,7 @@ pub(super) async fn write(site: &Site, shared: &Shared<'_>) -> Result<(), StepEr
     }
     let mut written: Vec<EffectNumber> = Vec::new();
     for (parameter, held) in wanted.iter().zip(held) {
-        match write_one(context, parameter, held, &image.image_id).await {
-            Ok(number) => written.extend(number),
-            Err(error) => {
-                for number in written.into_iter().rev() {
-                    // What cannot be put back now is tried again at the run's end, and named then.
-                    if let Err(error) = context.effects().unmake(number).await {
-                        context.warn(error.to_string());
-                    }
-                }
-                return Err(error);
-            }
-        }
+        written.extend(write_one(context, parameter, held, &image.image_id).await?);
     }
     for number in written {
         context.effects().deliver(number)?;
@@ -156,12 +146,7 @@ async fn write_one(
             },
         )
         .await?;
-    if let Err(error) = taken(context, name, image).await {
-        if let Err(error) = context.effects().unmake(made.number).await {
-            context.warn(error.to_string());
-        }
-        return Err(error);
-    }
+    taken(context, name, image).await?;
     context.note(format!(
         "parameter {name} in {}: {} → {image}",
         region.name(),
