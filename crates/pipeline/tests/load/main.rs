@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_launch;
+mod bad_provision;
 mod bounds;
 mod cache;
 mod design;
@@ -11,5 +12,6 @@ mod launch;
 mod matrix;
 mod memory;
 mod outputs;
+mod provision;
 mod sources;
 mod variables;
