@@ -146,13 +146,28 @@ pub struct WayInProxy {
     pub port: u16,
 }
 
-/// One stage's failure.
+/// A cell that was not built because of something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedSkip {
+    /// The stage.
+    pub stage: String,
+    /// The cell within it.
+    pub cell: String,
+    /// Where it would have been built.
+    pub region: String,
+    /// Why it was not.
+    pub reason: String,
+}
+
+/// One cell's failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportedFailure {
     /// The stage.
     pub stage: String,
     /// The cell within it.
     pub cell: String,
+    /// Where it is built.
+    pub region: String,
     /// The step that failed, by name.
     pub step: String,
     /// Why.
@@ -175,6 +190,8 @@ pub struct Report {
     pub skipped_preflight: Vec<String>,
     /// What failed.
     pub failures: Vec<ReportedFailure>,
+    /// Cells that were not built because of something else.
+    pub skipped: Vec<ReportedSkip>,
     /// What stays on purpose (`--keep-on-failure`).
     pub kept: Vec<LeftResource>,
     /// The ways into what stays.

@@ -41,6 +41,12 @@ pub fn save(folder: &Path, way_in: &WayIn) -> Result<(), JournalError> {
     std::fs::write(&path, text).map_err(io)
 }
 
+/// The way into the instance of the cell whose folder this is, once there is one.
+pub fn of_cell(folder: &Path) -> Option<WayIn> {
+    let text = std::fs::read(folder.join(FILE_NAME)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 /// Removes a cell's way in and its private key, once there is nothing left to get into.
 pub fn forget(folder: &Path) -> Result<(), JournalError> {
     // A process that was killed while a playbook ran has left its inventory, its key and its variables.

@@ -409,12 +409,13 @@ fn a_name_that_is_taken_is_told_before_the_copy() {
     assert!(told.contains("is taken in us-east-2 by ami-2"), "{told}");
 }
 
-/// Killed after any record, and taken up again, as it was or with another name for the image.
+/// Killed after any record, and taken up again, as it was or with another name or description for the image.
 #[test]
 fn a_crash_at_any_moment_costs_no_copy() {
     let (only_copy, _) = COPY.split_once("  app:").unwrap();
     let renamed = only_copy.replace("copy-of-", "another-copy-of-");
-    for again in [only_copy, &renamed] {
+    let described = only_copy.replace("a copy", "another copy");
+    for again in [only_copy, &renamed, &described] {
         let mut killed = 0;
         for record in 1.. {
             let site = Site::new();
@@ -432,6 +433,13 @@ fn a_crash_at_any_moment_costs_no_copy() {
             let holdings = site.account.holdings();
             // The source, the copy and its snapshot.
             assert_eq!(holdings.len(), 3, "after record {record}: {holdings:?}");
+            if record < 6 {
+                // Before CopyImage was called the image is the one of now.
+                let store = site.account.store();
+                let image = &store.images[&report.images[0].image_id];
+                assert_eq!(image.description == "a copy", again != described);
+                assert_eq!(image.name.starts_with("another"), again == renamed);
+            }
         }
         assert!(killed > 8, "{killed} moments");
     }

@@ -594,8 +594,14 @@ impl Region for FakeAccount {
         };
         let regions = [
             ("ap-east-1", OptIn::NotOptedIn),
+            ("ap-northeast-1", OptIn::NotRequired),
+            ("ap-southeast-1", OptIn::NotRequired),
+            ("eu-central-1", OptIn::NotRequired),
             ("eu-west-1", OptIn::NotRequired),
+            ("sa-east-1", OptIn::NotRequired),
+            ("us-east-1", OptIn::NotRequired),
             ("us-east-2", OptIn::NotRequired),
+            ("us-west-1", OptIn::NotRequired),
             ("us-west-2", OptIn::NotRequired),
         ];
         Ok(regions.into_iter().map(described).collect())

@@ -75,6 +75,7 @@ impl Site {
         RunOptions {
             venue: Venue::Aws,
             region: "us-east-2".into(),
+            cells: CellOptions::default(),
             endpoint: None,
             guest_endpoint: GuestEndpoint::Regional,
             ssh_port: 22,

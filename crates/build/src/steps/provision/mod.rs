@@ -139,6 +139,7 @@ async fn run_all(context: &CellContext, guest: &mut Guest<'_>) -> Result<Vec<Str
             run_entry(context, guest, entry, (List::Provision, place), &about).await
         })
         .await?;
+        context.after_provisioner(&entry.name).await?;
     }
     Ok(skipped)
 }
