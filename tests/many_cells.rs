@@ -102,15 +102,27 @@ fn one_cells_failure_leaves_five_done_and_a_re_run_builds_just_that_one() {
         assert!(log.contains(&format!("this is {cell}")), "{log}");
         assert!(log.starts_with("20") && log.contains("Z "), "{log}");
     }
-    let failed = failed.says(&format!("its log: {}", logs.join("image--us-west-2-c.log").display()));
+    let failed = failed.says(&format!(
+        "its log: {}",
+        logs.join("image--us-west-2-c.log").display()
+    ));
     let shown = ec2.qib(["runs", "show", &run]).exits(0);
-    assert!(shown.stdout.contains(&logs.display().to_string()), "{shown}");
+    assert!(
+        shown.stdout.contains(&logs.display().to_string()),
+        "{shown}"
+    );
 
     // The other five are found, although the failing one's text is another now.
     let file = ec2.pipeline(six("true"));
     let plan = ec2.qib(["plan", "--local", "--json", file.to_str().expect("a path")]);
     let plan = plan.exits(0);
-    let builds: Vec<Value> = plan.json().as_array().into_iter().flatten().cloned().collect();
+    let builds: Vec<Value> = plan
+        .json()
+        .as_array()
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
     let of = |action: &str| builds.iter().filter(|row| row["action"] == action).count();
     assert_eq!((of("reuse"), of("build")), (5, 1), "{plan}");
     let again = ec2.qib(args(&file, &[])).exits(0);
@@ -183,19 +195,29 @@ fn names_are_compared_before_anything_is_launched() {
     // Two cells of a region with one name: known without an account.
     let same = six("true").replace("many-${{ cell }}", "many-${{ matrix.region }}");
     let file = ec2.pipeline(same);
-    let refused = ec2.qib(["validate", file.to_str().expect("a path")]).exits(2);
-    refused.says("image/us-east-2-a and image/us-east-2-b").says("${{ cell }}");
+    let refused = ec2
+        .qib(["validate", file.to_str().expect("a path")])
+        .exits(2);
+    refused
+        .says("image/us-east-2-a and image/us-east-2-b")
+        .says("${{ cell }}");
     // Names that images of other inputs have, in both regions.
     let file = ec2.pipeline(six("true"));
     let first = ec2.qib(args(&file, &["--only", "*-a"])).exits(0);
     let file = ec2.pipeline(six("true").replace("this is", "that is"));
-    let plan = ec2.qib(["plan", "--local", file.to_str().expect("a path")]).exits(0);
+    let plan = ec2
+        .qib(["plan", "--local", file.to_str().expect("a path")])
+        .exits(0);
     assert_eq!(plan.stdout.matches("is taken in").count(), 2, "{plan}");
     let taken = ec2.qib(args(&file, &[])).exits(1);
     let failed = cells(&taken, "failures", |_| true);
     assert_eq!(failed, ["us-east-2-a", "us-west-2-a"], "{taken}");
     assert_eq!(cells(&taken, "skipped", |_| true).len(), 4, "{taken}");
-    assert_eq!(taken.events_of("step-started"), Vec::<Value>::new(), "{taken}");
+    assert_eq!(
+        taken.events_of("step-started"),
+        Vec::<Value>::new(),
+        "{taken}"
+    );
     there_are(&ec2, [1, 1], &first);
 }
 
@@ -209,13 +231,21 @@ fn a_run_that_died_in_two_regions_is_gone_on_with_in_both() {
     assert_eq!(crashed.code, None, "{crashed}");
     let runs = ec2.qib(["runs", "ls", "--json"]).exits(0);
     let row = runs.json()[0].clone();
-    assert_eq!((&row["state"], &row["regions"][1]), (&"dead".into(), &"us-west-2".into()), "{runs}");
+    assert_eq!(
+        (&row["state"], &row["regions"][1]),
+        (&"dead".into(), &"us-west-2".into()),
+        "{runs}"
+    );
     let listed = ec2.qib(["runs", "ls"]).exits(0);
     listed.says("--region us-east-2 --region us-west-2");
     let run = row["run"].as_str().expect("its id").to_owned();
     let resumed = ec2.qib(["runs", "resume", "--json", &run]).exits(0);
     let images = cells(&resumed, "images", |_| true);
-    assert_eq!(images, ["us-east-2-b", "us-west-2-b"], "only what it was asked for{resumed}");
+    assert_eq!(
+        images,
+        ["us-east-2-b", "us-west-2-b"],
+        "only what it was asked for{resumed}"
+    );
     there_are(&ec2, [1, 1], &resumed);
 }
 
@@ -223,21 +253,39 @@ fn a_run_that_died_in_two_regions_is_gone_on_with_in_both() {
 fn a_sweep_of_one_region_leaves_the_others_alone() {
     let ec2 = LocalEc2::new(Config::QUICK);
     let file = ec2.pipeline(six("exit 3").replace("this is ${{ cell }}", "x; exit 3"));
-    let kept = ec2.qib(args(&file, &["--only", "*-a", "--keep-on-failure"])).exits(1);
+    let kept = ec2
+        .qib(args(&file, &["--only", "*-a", "--keep-on-failure"]))
+        .exits(1);
     let finished = kept.finished();
     let instances = finished["kept"].as_array().into_iter().flatten();
-    assert_eq!(instances.filter(|one| one["kind"] == "instance").count(), 2, "{kept}");
-    assert_eq!(finished["ways_in"].as_array().map(Vec::len), Some(2), "{kept}");
+    assert_eq!(
+        instances.filter(|one| one["kind"] == "instance").count(),
+        2,
+        "{kept}"
+    );
+    assert_eq!(
+        finished["ways_in"].as_array().map(Vec::len),
+        Some(2),
+        "{kept}"
+    );
     let run = kept.run_id();
     let sweep = |region: &str| {
-        let args = ["sweep", "--local", "--region", region, "--run", &run, "--kept", "--yes"];
+        let args = [
+            "sweep", "--local", "--region", region, "--run", &run, "--kept", "--yes",
+        ];
         ec2.qib(args).exits(0)
     };
     let swept = sweep("us-west-2");
     ec2.holdings_in("us-west-2").assert_none(&swept);
-    assert_eq!(ec2.holdings_in("us-east-2").of("instances").len(), 1, "{swept}");
+    assert_eq!(
+        ec2.holdings_in("us-east-2").of("instances").len(),
+        1,
+        "{swept}"
+    );
     // The way into what stays is known still.
-    let seen = ec2.qib(["ssh", "--local", &run, "--", "echo here"]).exits(0);
+    let seen = ec2
+        .qib(["ssh", "--local", &run, "--", "echo here"])
+        .exits(0);
     assert_eq!(seen.stdout.trim_end(), "here", "{seen}");
     let swept = sweep("us-east-2");
     ec2.holdings_in("us-east-2").assert_none(&swept);
@@ -253,16 +301,19 @@ fn logs_go_where_they_are_asked_for() {
     let text = std::fs::read_to_string(&log).unwrap_or_else(|error| panic!("{error}{ended}"));
     assert!(text.contains("this is us-west-2-a"), "{text}");
     let file_in_the_way = ["--log-dir", "pipeline.yaml/x"];
-    ec2.qib(args(&file, &file_in_the_way)).exits(2).says("--log-dir");
+    ec2.qib(args(&file, &file_in_the_way))
+        .exits(2)
+        .says("--log-dir");
 }
 
 /// Runs a program on a terminal of its own, types what it is told to when it is asked, and prints all that was said.
 const ON_A_TERMINAL: &str = r#"
-import os, pty, select, sys
+import os, pty, sys, termios
 answers = sys.argv[2].split(",")
 pid, terminal = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[3], sys.argv[3:])
+termios.tcsetwinsize(terminal, (50, 200))
 said, asked = b"", 0
 while True:
     try:
@@ -281,10 +332,21 @@ print("ASKED", asked)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
+/// A terminal that can be repainted, and one that cannot.
+const BARS: &str = "TERM=xterm-256color";
+const NO_BARS: &str = "TERM=dumb";
+
 /// `qib run` on a terminal.
-fn on_a_terminal(ec2: &LocalEc2, file: &Path, answers: &str, more: &[&str]) -> Ended {
+fn on_a_terminal(ec2: &LocalEc2, term: &str, file: &Path, answers: &str, more: &[&str]) -> Ended {
     let qib: PathBuf = ec2.path("bin/qib");
-    let mut args = vec![answers, qib.to_str().expect("a path"), "run", "--local"];
+    let mut args = vec![
+        answers,
+        "env",
+        term,
+        qib.to_str().expect("a path"),
+        "run",
+        "--local",
+    ];
     args.extend(more);
     args.push(file.to_str().expect("a path"));
     ec2.python_with(ON_A_TERMINAL, &args)
@@ -298,19 +360,19 @@ fn on_a_terminal_it_is_waited_for_a_person() {
     let refused = ec2.qib(args(&file, &pause)).exits(2);
     refused.says("no terminal").says("--pause-after");
 
-    let ended = on_a_terminal(&ec2, &file, "enter", &pause).exits(0);
+    let ended = on_a_terminal(&ec2, BARS, &file, "enter", &pause).exits(0);
     assert!(ended.stdout.contains("ASKED 2"), "{ended}");
     assert!(ended.stdout.contains("the way in: ssh -i"), "{ended}");
     there_are(&ec2, [1, 1], &ended);
 
     let pause = ["--only", "*-b", "--pause-after", "launch"];
-    for (answer, code) in [("interrupt", 130), ("abort", 130)] {
-        let ended = on_a_terminal(&ec2, &file, answer, &pause).exits(code);
+    for (term, answer) in [(BARS, "interrupt"), (BARS, "abort"), (NO_BARS, "interrupt")] {
+        let ended = on_a_terminal(&ec2, term, &file, answer, &pause).exits(130);
         there_are(&ec2, [1, 1], &ended);
     }
 
     let step = ["--only", "us-east-2-c", "--step"];
-    let ended = on_a_terminal(&ec2, &file, "enter", &step).exits(0);
+    let ended = on_a_terminal(&ec2, NO_BARS, &file, "enter", &step).exits(0);
     for step in ["before launching the instance", "before creating the image"] {
         assert!(ended.stdout.contains(step), "{step:?}{ended}");
     }
@@ -322,7 +384,9 @@ fn many_cells_end_with_a_table_for_people() {
     let ec2 = LocalEc2::new(Config::QUICK);
     let file = ec2.pipeline(six("exit 3"));
     let file = file.to_str().expect("a path");
-    let ended = ec2.qib(["run", "--local", "--only", "us-west-2-*", file]).exits(1);
+    let ended = ec2
+        .qib(["run", "--local", "--only", "us-west-2-*", file])
+        .exits(1);
     let rows: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(rows.len(), 4, "{ended}");
     assert!(rows[0].starts_with("STAGE  CELL"), "{ended}");

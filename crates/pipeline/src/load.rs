@@ -115,6 +115,7 @@ pub fn load(
         pipeline: None,
         stage: None,
         matrix: None,
+        cell: None,
         expressions: Expressions::Refused(
             "a variable's declaration cannot use expressions",
             "`derive` can",
