@@ -110,7 +110,9 @@ impl Provisioner {
             | Self::Download(_)
             | Self::Reboot(_)
             | Self::Pause(_)
-            | Self::Breakpoint(_) => None,
+            | Self::Breakpoint(_)
+            | Self::Ansible(_)
+            | Self::AnsibleLocal(_) => None,
         }
     }
 
