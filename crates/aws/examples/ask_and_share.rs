@@ -6,7 +6,7 @@
 //! local-ec2 status --dir D | cargo run -p aws --example ask_and_share
 //! ```
 //!
-//! It copies the newest image of RHEL 8, and removes what it makes.
+//! It copies an image of Amazon Linux, whose snapshots are public, and removes what it makes.
 
 // Examples talk to people, and wait.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, missing_docs)]
@@ -46,12 +46,12 @@ async fn main() -> Outcome<()> {
     let name = format!("walk-{}", std::process::id());
     let tags = Tags::new().with("qib:run", &name);
     let filter = ImageFilter {
-        owners: vec!["309956199498".to_owned()],
-        filters: vec![("name".to_owned(), vec!["RHEL-8*".to_owned()])],
+        owners: vec!["amazon".to_owned()],
+        filters: vec![("name".to_owned(), vec!["al2023-ami-2023*x86_64".to_owned()])],
         ..ImageFilter::default()
     };
     let images = region.images(&filter).await?;
-    let source = images.first().ok_or("no image of RHEL 8")?;
+    let source = images.first().ok_or("no image of Amazon Linux")?;
     questions(&region, source, &tags).await?;
     identities(account.iam().as_ref(), &identity.arn, &name, &tags).await?;
     copies(&region, source, &name, &tags).await
