@@ -18,7 +18,9 @@ use build::ports::Ports;
 use build::resumption::Point;
 use build::spec::*;
 use build::steps::{self, BuiltImage, CellContext, Ingredients, Progress, RunContext};
-use cloud::{Clock, Image, ImageState, LaunchRequest, Placement, TagSpecification, Tags};
+use cloud::{
+    Clock, Image, ImageState, LaunchRequest, Permissions, Placement, TagSpecification, Tags,
+};
 use fake::account::{FakeAccount, Fault};
 use fake::guest::{Behaviour, FakeGuests};
 use fake::{Home, Recorder, VirtualClock};
@@ -181,12 +183,24 @@ fn spec(address: AddressSpec) -> CellSpec {
             tags: Tags::new(),
             volumes: Vec::new(),
             left_out_devices: Vec::new(),
-            share_accounts: vec!["111122223333".into()],
-            share_snapshots: true,
+            share: shared_with("111122223333"),
             wait: Duration::from_secs(600),
             cache_tags: Tags::new().with("qib:cache-key", "k"),
+            ..ImageSpec::default()
         },
+        test: None,
         tags: Tags::new().with("Purpose", "base"),
+    }
+}
+
+fn shared_with(account: &str) -> ShareSpec {
+    let permissions = Permissions {
+        accounts: [account.into()].into(),
+        ..Permissions::default()
+    };
+    ShareSpec {
+        image: permissions.clone(),
+        snapshots: permissions,
     }
 }
 
@@ -258,6 +272,18 @@ impl Stage {
         };
         let progress = Progress::default();
         let result = steps::build_cell(&self.context, spec, from, Point::Guest, &progress).await;
+        let result = match result {
+            Ok(built) => {
+                let published =
+                    steps::publish(&self.context, &spec.publication(), &built.image, &progress)
+                        .await;
+                published.and_then(|published| match published.failure {
+                    None => Ok(built),
+                    Some(failure) => Err(failure),
+                })
+            }
+            Err(failure) => Err(failure),
+        };
         match result {
             Ok(built) => Ok(built),
             Err(failure) => {
@@ -357,10 +383,7 @@ async fn a_refusal_of_any_call_leaves_nothing() {
         let holdings = stage.account.holdings();
         match (operation, result) {
             // The image is complete by then: it stays, and only sharing it failed.
-            (
-                "ModifyImageAttribute" | "ModifySnapshotAttribute",
-                Err(StepError::NotShared { .. }),
-            ) => {
+            (_, Err(StepError::NotPublished { .. })) => {
                 assert_eq!(holdings.len(), 2, "{holdings:?}");
             }
             // A diagnosis, a courtesy or a removal that is tried again: the build goes on.

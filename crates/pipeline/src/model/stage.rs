@@ -3,7 +3,7 @@
 use super::entry::entries;
 use super::{
     Connect, HostKey, Image, Later, Launch, LocalFile, Located, LoginKey, Matrix, ProvisionerEntry,
-    Region, Source, StageName, Tags, TimeSpan, UserData,
+    Region, Source, StageName, Tags, Test, TimeSpan, UserData,
 };
 use crate::template::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -73,6 +73,8 @@ pub struct Recipe {
     pub on_error: Vec<ProvisionerEntry>,
     /// The image to make of it.
     pub image: Image,
+    /// A test that the image must pass before it is kept, copied and shared.
+    pub test: Option<Test>,
     /// Tags for all four resources: instance, volumes, image and snapshots.
     #[serde(default)]
     pub tags: Tags,
