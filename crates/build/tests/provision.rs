@@ -882,6 +882,44 @@ fn a_rehearsal_skips_what_needs_the_internet_and_says_so_at_the_end() {
     );
 }
 
+#[test]
+fn no_environment_holds_a_nul_byte_wherever_it_stands() {
+    let world = World::new();
+    let file = world.folder.path().join("demo.yaml");
+    let bad = "env: { A: \"x\\0y\" }";
+    for (top, stage) in [
+        (
+            format!("preflight: [{{ run: {{ inline: x, {bad} }} }}]"),
+            String::new(),
+        ),
+        (
+            format!("preflight: [{{ wait_for: {{ command: x, {bad} }} }}]"),
+            String::new(),
+        ),
+        (
+            String::new(),
+            format!("    provision: [{{ run: {{ inline: x, {bad} }} }}]"),
+        ),
+        (
+            String::new(),
+            format!("    provision: [{{ wait_for: {{ command: x, {bad} }} }}]"),
+        ),
+        (
+            String::new(),
+            format!("    on_error: [{{ run: {{ inline: x, {bad} }} }}]"),
+        ),
+    ] {
+        let loaded = load(&file, &World::text(&top, &stage), false).unwrap();
+        let problems = build::precheck::problems(&loaded, world.clock.now());
+        assert_eq!(problems.len(), 1, "{top}{stage}");
+        assert!(
+            problems[0].message.contains("NUL byte"),
+            "{:?}",
+            problems[0].message
+        );
+    }
+}
+
 /// A world with a playbook, and `provision:` with this entry.
 fn with_playbook() -> World {
     let world = World::new();
@@ -1042,42 +1080,4 @@ fn a_folder_inside_that_stays_keeps_the_image_from_being_made() {
     );
     let store = world.account.store();
     assert_eq!(store.images.len(), 1, "only the source");
-}
-
-#[test]
-fn no_environment_holds_a_nul_byte_wherever_it_stands() {
-    let world = World::new();
-    let file = world.folder.path().join("demo.yaml");
-    let bad = "env: { A: \"x\\0y\" }";
-    for (top, stage) in [
-        (
-            format!("preflight: [{{ run: {{ inline: x, {bad} }} }}]"),
-            String::new(),
-        ),
-        (
-            format!("preflight: [{{ wait_for: {{ command: x, {bad} }} }}]"),
-            String::new(),
-        ),
-        (
-            String::new(),
-            format!("    provision: [{{ run: {{ inline: x, {bad} }} }}]"),
-        ),
-        (
-            String::new(),
-            format!("    provision: [{{ wait_for: {{ command: x, {bad} }} }}]"),
-        ),
-        (
-            String::new(),
-            format!("    on_error: [{{ run: {{ inline: x, {bad} }} }}]"),
-        ),
-    ] {
-        let loaded = load(&file, &World::text(&top, &stage), false).unwrap();
-        let problems = build::precheck::problems(&loaded, world.clock.now());
-        assert_eq!(problems.len(), 1, "{top}{stage}");
-        assert!(
-            problems[0].message.contains("NUL byte"),
-            "{:?}",
-            problems[0].message
-        );
-    }
 }

@@ -1,6 +1,7 @@
 //! A local EC2 in the test's own process, with guests that are only remembered, and a client that signs.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod cli;
 mod guests;
 mod signing;
 pub mod wire;
