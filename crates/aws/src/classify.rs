@@ -409,7 +409,7 @@ fn request_id_in(body: &[u8]) -> Option<&str> {
 }
 
 /// The error and its causes in one line, without those that only repeat the one before.
-fn reasons(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn reasons(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for cause in causes(error) {
         // The credentials chain lists what it tried on lines of their own.

@@ -38,6 +38,7 @@ mod instances;
 mod key_pairs;
 mod kms;
 mod launch;
+mod mfa;
 mod networks;
 mod options;
 mod parameters;
@@ -53,7 +54,9 @@ mod transport;
 mod volumes;
 
 pub use account::AwsAccount;
+pub use mfa::{Mfa, MfaPrompt};
 pub use options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
+pub use profile::{ProfileError, ProfileProblem};
 pub use transport::{
     ConnectionBroken, Transport, WireCredentials, WireOptions, WireReply, WireRequest,
 };

@@ -1,7 +1,8 @@
 //! What a run tells those who watch it. The binary renders it: as lines, as bars, or as JSON.
 
 use crate::names::{CellName, RunId};
-use crate::report::{Report, WayIn};
+use crate::report::{Report, StepOutcome, WayIn};
+use cloud::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The steps that the engine does for a cell, in order.
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "`describe` says what each one is")]
 pub enum Step {
+    Preflight,
     Resolve,
     LeaseAddress,
     KeyPair,
@@ -23,9 +25,15 @@ pub enum Step {
     Stop,
     CreateImage,
     CopyImage,
+    Test,
     Complete,
-    Share,
     Terminate,
+    Copy,
+    Name,
+    Deprecate,
+    Share,
+    Parameters,
+    Tidy,
     Outputs,
     CleanUp,
 }
@@ -34,6 +42,7 @@ impl Step {
     /// What is being done, as it stands in progress lines and errors.
     pub fn describe(self) -> &'static str {
         match self {
+            Self::Preflight => "preparing on this machine, before anything is created",
             Self::Resolve => "resolving the source image, the network and the cache",
             Self::LeaseAddress => "waiting for the Elastic IP to be free",
             Self::KeyPair => "making the key pair",
@@ -48,9 +57,15 @@ impl Step {
             Self::Stop => "stopping the instance",
             Self::CreateImage => "creating the image",
             Self::CopyImage => "copying the source image",
+            Self::Test => "testing the image",
             Self::Complete => "marking the image as complete",
-            Self::Share => "sharing the image and its snapshots",
             Self::Terminate => "terminating the instance",
+            Self::Copy => "copying the image to other regions",
+            Self::Name => "giving the image its name",
+            Self::Deprecate => "setting the image's deprecation and protection",
+            Self::Share => "sharing the image and its snapshots",
+            Self::Parameters => "writing the parameters that name the image",
+            Self::Tidy => "removing what the image took the place of",
             Self::Outputs => "writing the outputs",
             Self::CleanUp => "cleaning up",
         }
@@ -59,6 +74,7 @@ impl Step {
     /// Its name in JSON.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Preflight => "preflight",
             Self::Resolve => "resolve",
             Self::LeaseAddress => "lease-address",
             Self::KeyPair => "key-pair",
@@ -73,9 +89,15 @@ impl Step {
             Self::Stop => "stop",
             Self::CreateImage => "create-image",
             Self::CopyImage => "copy-image",
+            Self::Test => "test",
             Self::Complete => "complete",
-            Self::Share => "share",
             Self::Terminate => "terminate",
+            Self::Copy => "copy",
+            Self::Name => "name",
+            Self::Deprecate => "deprecate",
+            Self::Share => "share",
+            Self::Parameters => "parameters",
+            Self::Tidy => "tidy",
             Self::Outputs => "outputs",
             Self::CleanUp => "clean-up",
         }
@@ -114,6 +136,8 @@ pub enum Event {
         pipeline: String,
         account: String,
         identity: String,
+        /// When the credentials end; none if they do not, or nobody says.
+        credentials_end: Option<Timestamp>,
         region: String,
         rehearsal: bool,
         /// The cells that are found or built, each after the one it starts from.
@@ -155,6 +179,16 @@ pub enum Event {
         cell: CellName,
         provisioner: String,
         needs: Vec<String>,
+    },
+    /// A provisioner has ended, was skipped, or failed. Follows [`Event::ProvisionerStarted`] or
+    /// [`Event::ProvisionerSkipped`].
+    ProvisionerFinished {
+        #[serde(flatten)]
+        cell: CellName,
+        provisioner: String,
+        outcome: StepOutcome,
+        /// Why it failed or was skipped.
+        reason: Option<String>,
     },
     /// A line that a provisioner printed.
     Output {

@@ -3,10 +3,17 @@
 //! Where the outcome is not known, because the reply was lost or the process died, it is looked up by what the effect
 //! carries: a client token, or a name that is unique to the run and has the run's tag.
 
+mod parameter;
+mod roles;
+
+pub(crate) use roles::{
+    delete_profile, delete_profile_commands, delete_role, delete_role_commands, own_profile,
+    own_role,
+};
+
 use crate::journal::{Effect, EffectState, Outcome};
 use crate::names::{CellName, RunId, tag};
 use crate::report::LeftResource;
-use crate::steps::POLICY;
 use backon::BackoffBuilder;
 use cloud::wait::deadline;
 use cloud::*;
@@ -45,10 +52,22 @@ pub async fn undo(
     effect: &Effect,
     state: &EffectState,
 ) -> Result<Undone, CloudError> {
-    if let Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. } = effect {
+    if let Some(name) = effect.makes_image() {
         return undo_image(region, clock, run, cell, name, state).await;
     }
     match effect {
+        // Those of an image that is not to be go with it; these are of one that never was registered.
+        Effect::CreateSnapshots { .. } => {
+            retried(clock, || delete_snapshots(region, run, cell)).await?;
+        }
+        Effect::WriteParameter {
+            name,
+            image,
+            before,
+            ..
+        } => {
+            parameter::put_back(region, name, image, before.as_ref(), state).await?;
+        }
         Effect::CreateRole { name, .. } => {
             let mut find = async || own_role(iam, name, run).await;
             if looked_for(clock, &mut find).await?.is_some() {
@@ -168,13 +187,24 @@ async fn remove(
         | Effect::Provision { .. }
         | Effect::Scrub { .. }
         | Effect::StopInstance { .. }
-        // Undone apart, for they may turn out to be complete.
+        // Undone apart, for they may turn out to be complete, or another's by now.
         | Effect::CreateImage { .. }
+        | Effect::RegisterImage { .. }
         | Effect::CopyImage { .. }
+        | Effect::CreateSnapshots { .. }
+        | Effect::WriteParameter { .. }
         | Effect::ReplaceGroups { .. }
+        | Effect::SetNetworking { .. }
+        | Effect::RequireImdsV2 { .. }
+        | Effect::TestImage { .. }
         | Effect::MarkComplete { .. }
+        | Effect::RetireImage { .. }
+        | Effect::DeleteSnapshots { .. }
+        | Effect::DeprecateImage { .. }
+        | Effect::ProtectImage { .. }
         | Effect::ShareImage { .. }
-        | Effect::MarkKept { .. } => Ok(()),
+        | Effect::MarkKept { .. }
+        | Effect::MarkImageKept { .. } => Ok(()),
     }
 }
 
@@ -184,65 +214,6 @@ pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)>
     vec![
         (filter.to_owned(), vec![value.to_owned()]),
         (format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()]),
-    ]
-}
-
-/// Whether there is a role of that name that carries the run's tag.
-pub(crate) async fn own_role(
-    iam: &dyn Iam,
-    name: &str,
-    run: &RunId,
-) -> Result<Option<()>, CloudError> {
-    let found = iam.role(name).await?;
-    let ours = found.filter(|role| role.tags.get(tag::RUN) == Some(run.as_str()));
-    Ok(ours.map(|_| ()))
-}
-
-/// Whether there is an instance profile of that name that carries the run's tag.
-pub(crate) async fn own_profile(
-    iam: &dyn Iam,
-    name: &str,
-    run: &RunId,
-) -> Result<Option<()>, CloudError> {
-    let found = iam.instance_profile(name).await?;
-    let ours = found.filter(|profile| profile.tags.get(tag::RUN) == Some(run.as_str()));
-    Ok(ours.map(|_| ()))
-}
-
-/// Deletes an instance profile of qib's with what is in it: its role is of the same name.
-pub(crate) async fn delete_profile(iam: &dyn Iam, name: &str) -> Result<(), CloudError> {
-    unless_absent(iam.remove_role(name, name).await)?;
-    unless_absent(iam.delete_instance_profile(name).await)
-}
-
-/// Deletes a role of qib's with its policy: a role that has one cannot go.
-pub(crate) async fn delete_role(iam: &dyn Iam, name: &str) -> Result<(), CloudError> {
-    unless_absent(iam.delete_role_policy(name, POLICY).await)?;
-    unless_absent(iam.delete_role(name).await)
-}
-
-fn unless_absent(result: Result<(), CloudError>) -> Result<(), CloudError> {
-    match result {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-/// The commands by which a person removes a temporary instance profile.
-pub(crate) fn delete_profile_commands(name: &str) -> [String; 2] {
-    [
-        format!(
-            "iam remove-role-from-instance-profile --instance-profile-name {name} --role-name {name}"
-        ),
-        format!("iam delete-instance-profile --instance-profile-name {name}"),
-    ]
-}
-
-/// The commands by which a person removes a temporary role.
-pub(crate) fn delete_role_commands(name: &str) -> [String; 2] {
-    [
-        format!("iam delete-role-policy --role-name {name} --policy-name {POLICY}"),
-        format!("iam delete-role --role-name {name}"),
     ]
 }
 
@@ -466,15 +437,38 @@ pub fn left_resource(
                 &commands,
             );
         }
-        (Effect::CreateImage { .. } | Effect::CopyImage { .. }, Some(Outcome::Image { id })) => (
+        (_, Some(Outcome::Image { id })) => (
             "image",
             id.to_string(),
             format!("ec2 deregister-image --delete-associated-snapshots --image-id {id}"),
         ),
-        (Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. }, _) => (
+        (
+            Effect::CreateImage { name, .. }
+            | Effect::RegisterImage { name, .. }
+            | Effect::CopyImage { name, .. },
+            _,
+        ) => (
             "image",
             name.clone(),
             format!("ec2 describe-images --owners self --filters 'Name=name,Values={name}'"),
+        ),
+        (Effect::CreateSnapshots { instance, .. }, _) => (
+            "snapshot",
+            format!("of {instance}"),
+            format!(
+                "ec2 describe-snapshots --owner-ids self --filters 'Name=description,Values=*{instance}*'"
+            ),
+        ),
+        (Effect::WriteParameter { name, before, .. }, _) => (
+            "parameter",
+            name.clone(),
+            match before {
+                Some(before) => format!(
+                    "ssm put-parameter --overwrite --name {name} --value {}",
+                    before.value
+                ),
+                None => format!("ssm delete-parameter --name {name}"),
+            },
         ),
         (Effect::BindAddress { .. }, Some(Outcome::Association { id })) => (
             "address-binding",

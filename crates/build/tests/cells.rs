@@ -5,12 +5,13 @@ mod fake;
 use async_trait::async_trait;
 use build::cancel::{Canceller, cancellation};
 use build::event::Event;
+use build::host::{Answer, Host, Operator};
 use build::journal::Invocation;
 use build::names::{CellName, RunId, tag};
 use build::options::*;
 use build::pause::{Pace, Pauses};
 use build::plan::{Plan, plan};
-use build::ports::{Answer, Operator, Ports};
+use build::ports::Ports;
 use build::report::{ExitCode, Report, StepOutcome};
 use build::run::run;
 use build::selection::Choice;
@@ -148,10 +149,13 @@ impl World {
             guests: self.guests.clone(),
             caller_address: Arc::new(Home),
             observer: recorder.clone(),
-            operator: wanted
-                .operator
-                .as_ref()
-                .map(|operator| operator.clone() as Arc<dyn Operator>),
+            host: Host {
+                operator: wanted
+                    .operator
+                    .as_ref()
+                    .map(|operator| operator.clone() as Arc<dyn Operator>),
+                ..Host::absent()
+            },
             journal_watch: None,
         }
     }
@@ -717,7 +721,10 @@ fn while_a_person_is_waited_for_leases_are_renewed() {
     let operator = Arc::new(Slow(world.clock.clone(), AtomicUsize::new(0)));
     let recorder = Arc::new(Recorder::default());
     let ports = Ports {
-        operator: Some(operator.clone()),
+        host: Host {
+            operator: Some(operator.clone()),
+            ..Host::absent()
+        },
         ..world.ports(&wanted, &recorder)
     };
     let (_canceller, cancellation) = cancellation();

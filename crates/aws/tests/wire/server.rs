@@ -236,7 +236,9 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length: usize = headers.get("content-length")?.parse().ok()?;
+        // A GET says nothing of a length.
+        let length = headers.get("content-length").map_or("0", String::as_str);
+        let length: usize = length.parse().ok()?;
         let body = &bytes[end + 4..];
         if body.len() < length {
             continue;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
 /// The version of the format. A journal of a later version is not read: what it means is not known.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Counts the effects of a run, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub struct Invocation {
     pub profile: Option<String>,
     /// `--vars-file`, in order.
     pub vars_files: Vec<String>,
+    /// `--use`, in order: profiles of the pipeline's, not of AWS.
+    pub used_profiles: Vec<String>,
     /// `--var`, but for secrets.
     pub vars: Vec<(String, String)>,
     /// Secret variables that were given by `--var`: they have to be given again.

@@ -109,6 +109,7 @@ mod tests {
             status: "failed",
             run: RunId::from_random(1),
             images: Vec::new(),
+            skipped_preflight: Vec::new(),
             failures: Vec::new(),
             skipped: Vec::new(),
             kept: Vec::new(),

@@ -7,13 +7,15 @@
 use super::cache::{
     CacheState, Identified, Recalled, identify, ignored, own_images, recall, what_changed,
 };
+use super::made_files::to_be_made;
 use super::source::{find_source, launchable};
 use crate::failure::StepError;
+use crate::names::CellName;
 use crate::names::tag;
 use crate::options::RunOptions;
 use crate::run::{cell_spec_for, copy_spec_for, planned_facts};
 use crate::selection::{ChosenCell, Selection};
-use crate::spec::{CellSpec, CopySpec};
+use crate::spec::{CellSpec, ImageSpec, PublicationSpec};
 use cloud::{
     Account, CallerIdentity, CloudError, Image, ImageFilter, ImageId, Region, RegionName, Timestamp,
 };
@@ -62,7 +64,7 @@ pub enum Work {
     /// An instance, which is captured.
     Build(Box<CellSpec>),
     /// A copy of the source image, and nothing else.
-    Copy(Box<CopySpec>),
+    Copy(Box<PublicationSpec>),
 }
 
 impl Work {
@@ -71,6 +73,22 @@ impl Work {
         match self {
             Self::Build(spec) => Some(spec),
             Self::Copy(_) => None,
+        }
+    }
+
+    /// Whose it is.
+    pub fn cell(&self) -> &CellName {
+        match self {
+            Self::Build(spec) => &spec.cell,
+            Self::Copy(spec) => &spec.cell,
+        }
+    }
+
+    /// Where the image is made, and what becomes of it.
+    pub fn publishes(&self) -> (&RegionName, &ImageSpec) {
+        match self {
+            Self::Build(spec) => (&spec.region, &spec.image),
+            Self::Copy(spec) => (&spec.region, &spec.image),
         }
     }
 }
@@ -183,18 +201,22 @@ impl Survey<'_> {
             let spec = copy_spec_for(&cell.name, &cell.region, cell.cell, &facts)?;
             Work::Copy(Box::new(spec))
         } else {
-            let spec = cell_spec_for(&cell.name, &cell.region, cell.cell, &facts)?;
+            let venue = self.options.venue;
+            let spec = cell_spec_for(&cell.name, &cell.region, cell.cell, venue, &facts)?;
             Work::Build(Box::new(spec))
         };
+        // What decides the image's content is known once `preflight` has made it.
+        let missing = to_be_made(cell.cell, self.options.venue);
         let identified = source
             .as_ref()
+            .filter(|_| missing.is_none())
             .map(|source| identify(cell.cell, &source.image_id, self.options.venue))
             .transpose()?;
         Ok(Seen {
             work,
             source,
             identified,
-            cache: None,
+            cache: missing.map(CacheState::Miss),
             image_name: cell.cell.image.name.render(&known).ok(),
         })
     }

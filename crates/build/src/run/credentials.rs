@@ -5,7 +5,7 @@ use crate::names::CellName;
 use crate::selection::Selection;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Cell, Commands, Provisioner, TimeSpan};
+use pipeline::model::{Address, Cell, ProvisionerEntry, TimeSpan};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -60,18 +60,7 @@ fn of_cell(cell: &Cell) -> Duration {
         Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
     };
     let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
-    let provision = cell.provision.iter().map(|entry| match &entry.value {
-        Provisioner::Run(run) => {
-            // The timeout is for each script.
-            let scripts = match &run.commands {
-                Commands::Inline(_) => 1,
-                Commands::Scripts(files) => u32::try_from(files.len()).unwrap_or(u32::MAX),
-            };
-            run.timeout
-                .map_or(Duration::ZERO, |span| span.get().saturating_mul(scripts))
-        }
-        Provisioner::Upload(_) => Duration::ZERO,
-    });
+    let provision = cell.provision.iter().map(ProvisionerEntry::longest);
     provision.fold(
         bind.saturating_add(connect)
             .saturating_add(cell.image.wait.get()),

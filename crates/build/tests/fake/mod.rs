@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod network;
 pub mod permissions;
 pub mod pipelines;
+pub mod scripted;
 pub mod time;
 
 use async_trait::async_trait;

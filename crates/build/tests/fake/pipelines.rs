@@ -6,15 +6,16 @@ use super::time::EventClock;
 use super::{Home, Recorder};
 use build::cancel::cancellation;
 use build::failure::StepError;
-use build::journal::Invocation;
+use build::journal::{Invocation, JournalReader, JournalWatch, RunDirectory};
 use build::names::RunId;
 use build::options::*;
 use build::plan::Plan;
 use build::ports::Ports;
 use build::report::Report;
-use cloud::{Image, ImageState, Tags};
+use cloud::{EbsVolume, Image, ImageState, Tags};
 use pipeline::{LoadOptions, Loaded};
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,7 +27,10 @@ pub fn image(id: &str) -> Image {
         public: false,
         boot_mode: None,
         virtualization: "hvm".into(),
-        volumes: Vec::new(),
+        volumes: vec![EbsVolume {
+            device: "/dev/sda1".into(),
+            ..EbsVolume::default()
+        }],
         image_id: id.into(),
         name: format!("name of {id}"),
         description: String::new(),
@@ -88,14 +92,18 @@ impl Site {
     }
 
     fn ports(&self) -> Ports {
+        self.ports_watched(None)
+    }
+
+    fn ports_watched(&self, watch: Option<Arc<dyn JournalWatch>>) -> Ports {
         Ports {
             account: Arc::new(self.account.clone()),
             clock: Arc::new(self.clock.clone()),
             guests: self.guests.clone(),
             caller_address: Arc::new(Home),
+            host: build::host::Host::absent(),
             observer: self.recorder.clone(),
-            operator: None,
-            journal_watch: None,
+            journal_watch: watch,
         }
     }
 
@@ -103,6 +111,35 @@ impl Site {
     pub fn run(&self, number: u64, text: &str) -> Report {
         let (_canceller, cancellation) = cancellation();
         self.clock.run(build::run::run(
+            load(text),
+            RunId::from_random(number),
+            self.options(),
+            self.ports(),
+            cancellation,
+        ))
+    }
+
+    /// The same in a process that is killed once record `record` of its journal is written. None if it ended before, or had written its end.
+    pub fn killed_after(&self, number: u64, record: u64, text: &str) -> Option<()> {
+        let watch = Arc::new(KillAfter(record));
+        let (_canceller, cancellation) = cancellation();
+        let running = build::run::run(
+            load(text),
+            RunId::from_random(number),
+            self.options(),
+            self.ports_watched(Some(watch)),
+            cancellation,
+        );
+        catch_unwind(AssertUnwindSafe(|| self.clock.run(running))).err()?;
+        let directory = RunDirectory::of(self.state.path(), &RunId::from_random(number));
+        let state = JournalReader::read(&directory).unwrap();
+        state.closed().is_none().then_some(())
+    }
+
+    /// Takes a run up again whose process was killed.
+    pub fn resume(&self, number: u64, text: &str) -> Report {
+        let (_canceller, cancellation) = cancellation();
+        self.clock.run(build::run::resume(
             load(text),
             RunId::from_random(number),
             self.options(),
@@ -122,7 +159,7 @@ impl Site {
 
     /// What the only failure of a run says; nothing may be left of it, and nothing may have been made.
     pub fn refusal(&self, text: &str) -> String {
-        let report = self.run(1, text);
+        let report = self.run(99, text);
         let [failure] = report.failures.as_slice() else {
             panic!("{:?}", report.failures);
         };
@@ -146,6 +183,17 @@ impl Site {
     }
 }
 
+struct KillAfter(u64);
+
+impl JournalWatch for KillAfter {
+    fn before(&self, _: u64) {}
+    fn after(&self, number: u64) {
+        if number == self.0 {
+            resume_unwind(Box::new("killed"));
+        }
+    }
+}
+
 pub fn load(text: &str) -> Arc<Loaded> {
     let options = LoadOptions {
         local: false,
@@ -153,6 +201,7 @@ pub fn load(text: &str) -> Arc<Loaded> {
         vars_files: Vec::new(),
         env: &|_| None,
         git: &|| None,
+        profiles: Vec::new(),
         home: None,
     };
     let loaded = pipeline::load(

@@ -2,10 +2,11 @@
 
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, InstanceProfile, Launch, Provisioner, Run, Upload, UploadSource, UserData,
-    Volume,
+    Cell, Commands, Image, InstanceProfile, Launch, Place, Presence, Provisioner, Reboot, Run,
+    Test, Upload, UploadSource, UserData, Volume,
 };
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -15,6 +16,11 @@ use std::path::Path;
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// All of its hexadecimal digits.
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Its first eight hexadecimal digits: enough to see a change, too few to recover anything.
     pub fn short(&self) -> String {
         hex::encode(self.0).chars().take(8).collect()
@@ -36,6 +42,8 @@ pub enum InputName {
     InstanceProfile,
     /// The user's own user-data.
     UserData,
+    /// What the image says of itself: architecture, boot mode, networking, encryption.
+    Image,
     /// A provisioner.
     Provisioner {
         /// Its place under `provision`, from 0.
@@ -52,6 +60,7 @@ impl InputName {
             Self::Volumes => "v",
             Self::InstanceProfile => "i",
             Self::UserData => "u",
+            Self::Image => "g",
             Self::Provisioner { .. } => "p",
         }
     }
@@ -63,6 +72,7 @@ impl fmt::Display for InputName {
             Self::Volumes => f.write_str("volumes"),
             Self::InstanceProfile => f.write_str("instance profile"),
             Self::UserData => f.write_str("user-data"),
+            Self::Image => f.write_str("image properties"),
             Self::Provisioner { position, label } => write!(f, "provision[{position}] {label}"),
         }
     }
@@ -82,17 +92,18 @@ pub struct Input {
 pub struct StageInputs(Vec<Input>);
 
 impl StageInputs {
-    /// Hashes a stage's inputs. Reads every file that it uploads.
+    /// Hashes a stage's inputs. Reads every file that it uploads. What `preflight` is still to make counts by its name: the
+    /// key is then not the one that the run will have.
     ///
     /// # Errors
     /// A file that cannot be read, with its path.
     pub fn collect(stage: &Cell, files: &dyn Files) -> io::Result<Self> {
         let mut inputs = Vec::new();
         inputs.extend(of_launch(stage));
+        inputs.extend(image(&stage.image));
         for (position, provisioner) in stage.provision.iter().enumerate() {
-            let digest = match &provisioner.value {
-                Provisioner::Run(step) => run(step),
-                Provisioner::Upload(step) => upload(step, files)?,
+            let Some(digest) = digest(&provisioner.value, files)? else {
+                continue;
             };
             inputs.push(Input {
                 name: InputName::Provisioner {
@@ -155,19 +166,89 @@ fn user_data(launch: Option<&Launch>) -> Digest {
     fields.digest()
 }
 
+/// What the image says of itself; none where it says nothing, so that the key is then as it was before there was this
+/// input.
+fn image(image: &Image) -> Option<Input> {
+    let mut fields = Fields::default();
+    let bare = fields.0.clone().finalize();
+    fields.optional(
+        "architecture",
+        image.architecture.as_ref().map(|a| a.as_str()),
+    );
+    fields.optional(
+        "boot_mode",
+        image.boot_mode.as_ref().map(|mode| mode.as_str()),
+    );
+    fields.optional("tpm", image.tpm.as_ref().map(|tpm| tpm.as_str()));
+    fields.optional(
+        "uefi_data",
+        image.uefi_data.as_ref().map(|data| data.content.as_slice()),
+    );
+    fields.optional("ena", image.ena.as_ref().map(|on| on.value.to_string()));
+    fields.optional("sriov", image.sriov.value.then_some("simple"));
+    fields.optional("imds", image.imds.map(|_| "v2"));
+    fields.optional("encrypted", image.encrypted.value.then_some("true"));
+    fields.optional(
+        "kms_key_id",
+        image.kms_key_id.as_ref().map(|key| key.as_str()),
+    );
+    (fields.0.clone().finalize() != bare).then(|| Input {
+        name: InputName::Image,
+        digest: fields.digest(),
+    })
+}
+
+/// The digest of a test: of its checks, in their order, and of which of them a rehearsal leaves out. How the test's
+/// instance is launched and reached does not enter, as with the image's.
+///
+/// # Errors
+/// A file that cannot be read, with its path.
+pub fn test_digest(
+    test: &Test,
+    files: &dyn Files,
+    skipped: &BTreeSet<usize>,
+) -> io::Result<Digest> {
+    let mut fields = Fields::default();
+    fields.put("is", "test");
+    for provisioner in &test.provision {
+        if let Some(digest) = digest(&provisioner.value, files)? {
+            fields.put("check", digest.0);
+        }
+    }
+    for position in skipped {
+        fields.put("skipped", (*position as u64).to_be_bytes());
+    }
+    Ok(fields.digest())
+}
+
+/// The digest of a provisioner; none of one that looks, waits or fetches: the image is the same with and without it.
+fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Option<Digest>> {
+    Ok(Some(match provisioner {
+        Provisioner::Run(step) => run(step),
+        Provisioner::Upload(step) => upload(step, files)?,
+        Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
+        Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
+        Provisioner::Reboot(step) => reboot(step),
+        Provisioner::Download(_)
+        | Provisioner::WaitFor(_)
+        | Provisioner::Pause(_)
+        | Provisioner::Breakpoint(_) => return Ok(None),
+    }))
+}
+
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.
 #[derive(Default)]
-struct Fields(Sha256);
+pub(super) struct Fields(Sha256);
 
 impl Fields {
-    fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub(super) fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
         for part in [name.as_bytes(), value.as_ref()] {
             self.0.update((part.len() as u64).to_be_bytes());
             self.0.update(part);
         }
     }
 
-    fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
@@ -179,7 +260,7 @@ impl Fields {
         }
     }
 
-    fn digest(self) -> Digest {
+    pub(super) fn digest(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }
@@ -228,9 +309,22 @@ fn run(run: &Run) -> Digest {
     fields.put("is", "run");
     match &run.commands {
         Commands::Inline(text) => fields.put("inline", text.canonical()),
-        Commands::Scripts(scripts) => scripts
-            .iter()
-            .for_each(|script| fields.put("script", &script.content)),
+        Commands::Scripts(scripts) => {
+            scripts
+                .iter()
+                .for_each(|script| match script.file.presence {
+                    Presence::There => fields.put("script", &script.content),
+                    Presence::ToBeMade => fields.put("to be made", script.file.written.as_str()),
+                })
+        }
+    }
+    // Commands on the build host may reach into the instance by ways of their own. Neither field is there for what could
+    // be written before there were these keys, so that the keys of older images stay.
+    if run.place == Place::BuildHost {
+        fields.put("place", "build host");
+    }
+    if run.reboots {
+        fields.put("reboots", "true");
     }
     fields.optional("become", run.become_user.as_ref().map(|user| user.as_str()));
     fields.put("errexit", run.errexit.to_string());
@@ -248,6 +342,14 @@ fn run(run: &Run) -> Digest {
     fields.digest()
 }
 
+/// What runs at a boot may change the image: a new kernel settles in.
+fn reboot(reboot: &Reboot) -> Digest {
+    let mut fields = Fields::default();
+    fields.put("is", "reboot");
+    fields.optional("command", reboot.command.as_ref().map(|c| c.as_str()));
+    fields.digest()
+}
+
 fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
     let mut fields = Fields::default();
     fields.put("is", "upload");
@@ -257,6 +359,18 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
         "become",
         upload.become_user.as_ref().map(|user| user.as_str()),
     );
+    let made_later = match &upload.what {
+        UploadSource::File(file)
+        | UploadSource::Folder(file)
+        | UploadSource::Rendered { file, .. } => {
+            (file.presence == Presence::ToBeMade).then_some(file)
+        }
+        UploadSource::Content(_) => None,
+    };
+    if let Some(file) = made_later {
+        fields.put("to be made", file.written.as_str());
+        return Ok(fields.digest());
+    }
     match &upload.what {
         UploadSource::Content(text) => fields.put("content", text.canonical()),
         UploadSource::Rendered { file, text } => {
@@ -284,7 +398,12 @@ pub(crate) fn folder_digest(folder: &Path, files: &dyn Files) -> io::Result<[u8;
     Ok(fields.digest().0)
 }
 
-fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {
+pub(super) fn walk(
+    fields: &mut Fields,
+    name: &str,
+    folder: &Path,
+    files: &dyn Files,
+) -> io::Result<()> {
     for (child, kind) in named(files.entries(folder), folder)? {
         let name = format!("{name}/{}", child.to_string_lossy());
         entry(fields, &name, &kind, &folder.join(child), files)?;
@@ -293,7 +412,7 @@ fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io
 }
 
 /// Links are not followed: a link's target is its content, and no circle of links can catch us.
-fn entry(
+pub(super) fn entry(
     fields: &mut Fields,
     name: &str,
     kind: &FileKind,
@@ -322,6 +441,6 @@ fn entry(
     Ok(())
 }
 
-fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
+pub(super) fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
     result.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
 }

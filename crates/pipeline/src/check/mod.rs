@@ -1,18 +1,25 @@
 //! What a pipeline's types cannot say: files that must be there, values that must fit each other, EC2's limits.
 
+mod ansible;
+mod cells;
 mod connect;
 mod files;
 mod image_name;
 mod launch;
 mod outputs;
+mod parameters;
+mod provision;
+mod publish;
 mod sources;
 mod stages;
 mod tags;
 mod volumes;
 
+pub(crate) use cells::choose_entries;
 pub(crate) use files::read_files;
 pub(crate) use image_name::is_image_name_character;
 pub use image_name::{ImageNameError, check_image_name};
+pub use parameters::{ParameterNameError, check_parameter_name};
 
 use crate::model::{Cell, Pipeline, StageName};
 use crate::problem::Fault;
@@ -22,18 +29,23 @@ use crate::told_once::told_once;
 pub(crate) fn check(pipeline: &Pipeline, left_out: &[StageName]) -> Vec<Fault> {
     let mut faults = stages::circles(pipeline);
     faults.extend(outputs::check(pipeline));
+    faults.extend(provision::preflight(pipeline));
+    faults.extend(parameters::written_once(pipeline));
     faults.extend(of_each_cell(&pipeline.stages, |cell| {
         let mut faults = stages::details(cell);
         faults.extend(stages::source(pipeline, left_out, cell));
         faults.extend(stages::copies(cell));
         faults.extend(sources::check(&cell.source));
+        faults.extend(provision::check(cell));
         faults.extend(connect::check(cell));
+        faults.extend(ansible::check(cell));
         if let Some(launch) = &cell.launch {
             faults.extend(launch::check(cell, launch));
             faults.extend(volumes::check(&launch.volumes));
         }
         faults.extend(volumes::check(&cell.image.volumes));
         faults.extend(image_name::check(&cell.image));
+        faults.extend(publish::check(pipeline, cell));
         faults.extend(tags::check(cell));
         faults
     }));

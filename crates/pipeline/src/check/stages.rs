@@ -1,6 +1,6 @@
 //! Stages among each other, and what stands in one.
 
-use crate::model::{Cell, Commands, Located, Pipeline, Provisioner, Source, StageCell, StageName};
+use crate::model::{Cell, Located, Pipeline, Source, StageCell, StageName};
 use crate::problem::Fault;
 use crate::suggest::closest;
 use std::collections::BTreeSet;
@@ -173,29 +173,6 @@ fn circle<'p>(pipeline: &'p Pipeline, cell: &'p Cell) -> Option<Vec<&'p Cell>> {
 /// What the types of one stage's values cannot say.
 pub(super) fn details(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for provisioner in &stage.provision {
-        match &provisioner.value {
-            Provisioner::Run(run) => {
-                if let Commands::Inline(text) = &run.commands
-                    && text.as_literal().is_some_and(|text| text.trim().is_empty())
-                {
-                    faults.push(Fault::new(text.span(), "`inline` holds no command"));
-                }
-                repeated(&run.needs, "need", &mut faults);
-            }
-            Provisioner::Upload(upload) => {
-                repeated(&upload.needs, "need", &mut faults);
-                if upload.to.contains('\0') || upload.to.split('/').any(|part| part == "..") {
-                    faults.push(Fault::new(
-                        upload.to.span,
-                        "the target of an upload cannot hold `..`",
-                    ));
-                }
-            }
-        }
-    }
-    let accounts = &stage.image.share.accounts;
-    repeated(accounts, "account", &mut faults);
     if let Some(launch) = &stage.launch {
         repeated_as(
             &launch.security_groups,
@@ -236,7 +213,11 @@ fn copy_with_volumes(stage: &Cell) -> Option<Fault> {
     Some(Fault::new(volume.device.span, message).hint("give the stage `launch` and `connect`"))
 }
 
-fn repeated<T: Ord + std::fmt::Debug>(items: &[Located<T>], what: &str, faults: &mut Vec<Fault>) {
+pub(super) fn repeated<T: Ord + std::fmt::Debug>(
+    items: &[Located<T>],
+    what: &str,
+    faults: &mut Vec<Fault>,
+) {
     repeated_as(items, what, |item| format!("{item:?}"), faults);
 }
 

@@ -30,7 +30,7 @@ pub(super) fn combinations(matrix: &Matrix, at: Span) -> Result<Vec<Combination>
     let all = axes
         .iter()
         .try_fold(1_usize, |all, axis| all.checked_mul(axis.values.len()));
-    if !all.is_some_and(|all| all <= MAX_COMBINATIONS) {
+    if all.is_none_or(|all| all > MAX_COMBINATIONS) {
         return Err(too_many(format!(
             "the axes have more than {MAX_COMBINATIONS} combinations"
         )));

@@ -3,9 +3,9 @@
 //! An entry is a map with one key that says what it is (`run`, `upload`) and keys beside it (`when`).
 
 use super::access::Items;
+use super::step_sets::unknown_set;
 use super::{DecodeError, NodeDeserializer, mentions};
 use crate::Span;
-use crate::problem::Fault;
 use crate::suggest::closest;
 use crate::template::parse_condition;
 use crate::yaml::{Key, Node, Value};
@@ -60,6 +60,7 @@ impl<'n> NodeDeserializer<'n> {
         found: &mut Vec<&'n Node>,
     ) -> Result<(), DecodeError> {
         for item in items {
+            self.scope.around.make_room(item)?;
             if let Some(when) = item.get("when")
                 && !self.child(when).condition()?
             {
@@ -67,7 +68,6 @@ impl<'n> NodeDeserializer<'n> {
                 continue;
             }
             let Some(used) = item.get("use") else {
-                self.scope.around.make_room(item)?;
                 found.push(item);
                 continue;
             };
@@ -82,7 +82,7 @@ impl<'n> NodeDeserializer<'n> {
             }
             let name = self.child(used).string()?;
             let Some(set) = self.scope.around.step_sets.get(name.as_str()) else {
-                return Err(self.unknown_set(&name, used.span).into());
+                return Err(unknown_set(&name, self.scope.around.step_sets, used.span).into());
             };
             if way.contains(&name) {
                 way.push(name);
@@ -97,21 +97,6 @@ impl<'n> NodeDeserializer<'n> {
             way.pop();
         }
         Ok(())
-    }
-
-    fn unknown_set(&self, name: &str, at: Span) -> Fault {
-        let known = || self.scope.around.step_sets.keys().copied();
-        let fault = Fault::new(at, format!("there is no step set `{name}`"));
-        match closest(name, known()) {
-            Some(near) => fault.hint(format!("did you mean `{near}`?")),
-            None if self.scope.around.step_sets.is_empty() => {
-                fault.hint(format!("declare it: `step_sets: {{ {name}: [ … ] }}`"))
-            }
-            None => fault.hint(format!(
-                "the step sets are: {}",
-                known().collect::<Vec<_>>().join(", ")
-            )),
-        }
     }
 
     /// Whether the condition written here holds.

@@ -14,6 +14,8 @@ pub(crate) mod marker;
 mod mentions;
 mod node;
 mod scope;
+mod step_sets;
+mod tree;
 
 pub(crate) use carried::Carried;
 pub(crate) use cells::cells;
@@ -25,3 +27,4 @@ pub(crate) use node::NodeDeserializer;
 pub(crate) use scope::{
     Allows, Expressions, FilePart, MapTables, MatrixScope, ROOM, Scope, StepSetNodes, Surroundings,
 };
+pub(crate) use step_sets::{check_step_sets, step_sets};

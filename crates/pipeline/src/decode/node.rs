@@ -4,6 +4,7 @@ use super::access::{Choice, Entries, Items, WithPlace};
 use super::entries::{EntryParts, Keys};
 use super::{Allows, Carried, DecodeError, FilePart, Scope, marker};
 use crate::template::Segment;
+use crate::vars::Derived;
 use crate::yaml::{Key, Node, Scalar, Value};
 use serde::de::{self, Deserializer, Visitor};
 
@@ -79,7 +80,35 @@ impl<'n> NodeDeserializer<'n> {
         self.text(&"a text").map(|text| text.text)
     }
 
-    fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
+    /// The text that stands here, and whether a secret is in it.
+    pub(crate) fn derived(&self) -> Result<Derived, DecodeError> {
+        /// A longer one is data; and variables that double each other would fill the memory.
+        const MAX_DERIVED: usize = 1 << 16;
+        let scalar = self.scalar(&"a text")?;
+        let mut text = String::new();
+        let mut is_secret = false;
+        for segment in self
+            .scope
+            .segments(scalar, self.node.span, Allows::Secrets)?
+        {
+            match segment {
+                Segment::Literal(literal) => text.push_str(&literal),
+                Segment::Secret { value, .. } => {
+                    text.push_str(value.expose());
+                    is_secret = true;
+                }
+                // A text that does not allow them has none.
+                Segment::RunTime(_) => {}
+            }
+        }
+        if text.len() > MAX_DERIVED {
+            let message = format!("this is more than {MAX_DERIVED} bytes with its values put in");
+            return Err(DecodeError::at(self.node.span, message));
+        }
+        Ok(Derived { text, is_secret })
+    }
+
+    pub(super) fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
         let scalar = self.scalar(&"a text")?;
         if scalar.text.is_empty() && allows != Allows::RunTimeAndSecrets {
             return Err(DecodeError::at(self.node.span, "this text is empty")
@@ -226,6 +255,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
                 outputs.deserialize_seq(visitor)
             }
             marker::ENTRIES => return self.entries(visitor),
+            marker::SECRET_TREE => self.tree(visitor),
             marker::TEMPLATE => visitor.visit_string(self.carried(Allows::RunTime)?),
             marker::SECRET_TEMPLATE => {
                 visitor.visit_string(self.carried(Allows::RunTimeAndSecrets)?)
@@ -274,6 +304,9 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
                 beside: fields,
                 given: 0,
             }),
+            _ if name == marker::ENTRY => {
+                Err(self.mismatch_of_map("an entry: a map whose key says what it is"))
+            }
             Value::Sequence(_) => Err(self.mismatch(de::Unexpected::Seq, &"a map")),
             Value::Scalar(scalar) if !scalar.is_null() => {
                 Err(self.mismatch(de::Unexpected::Str(&scalar.text), &"a map"))

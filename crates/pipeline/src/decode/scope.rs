@@ -30,6 +30,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) room: &'a Cell<usize>,
 }
 
+/// What a text may come to; more is data.
+const MAX_TEXT: usize = 1 << 24;
+
 /// How many values matrices and step sets may make of a file.
 pub(crate) const ROOM: usize = 1_000_000;
 
@@ -149,6 +152,7 @@ impl Scope<'_> {
                 .hint("`$${{` stands for a literal `${{`")
         })?;
         let mut segments = Vec::new();
+        let mut length = 0_usize;
         for part in parts {
             let segment = match part {
                 Part::Text(text) => Segment::Literal(text),
@@ -158,6 +162,16 @@ impl Scope<'_> {
                     width,
                 } => self.segment(&expression, allows, place(occurrence, 0, width as u32))?,
             };
+            length += match &segment {
+                Segment::Literal(text) => text.len(),
+                Segment::Secret { value, .. } => value.expose().len(),
+                Segment::RunTime(_) => 0,
+            };
+            if length > MAX_TEXT {
+                let message =
+                    format!("this text has more than {MAX_TEXT} bytes with its values put in");
+                return Err(Fault::new(place(0, 0, 1), message).hint("upload large data as a file"));
+            }
             match (segments.last_mut(), segment) {
                 (Some(Segment::Literal(last)), Segment::Literal(more)) => last.push_str(&more),
                 (_, segment) => segments.push(segment),

@@ -201,6 +201,7 @@ impl<'de> Deserialize<'de> for InstanceProfile {
                             Some(LocalFile {
                                 written,
                                 path: PathBuf::new(),
+                                presence: super::Presence::There,
                             }),
                             Map::new(),
                         )

@@ -1,6 +1,6 @@
 //! The combinations of values that a stage is built for.
 
-use super::{AxisName, Later, Located};
+use super::{AxisName, Later, Located, Scalar};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -21,9 +21,11 @@ pub struct Matrix {
     pub axes: Axes,
     /// Values for the combinations that agree with an entry in its axes, or combinations of their own.
     #[serde(default)]
+    #[schemars(with = "Vec<BTreeMap<AxisName, Scalar>>")]
     pub include: Vec<Located<MatrixValues>>,
     /// Combinations to leave out: those that have all of an entry's values.
     #[serde(default)]
+    #[schemars(with = "Vec<BTreeMap<AxisName, Scalar>>")]
     pub exclude: Vec<Located<MatrixValues>>,
     /// What to call a cell, such as `${{ matrix.region }}-${{ matrix.os }}`: at most 63 letters, digits, `-`, `_`, `.`,
     /// unique within the stage. Without it the axes' values, joined with `-`.

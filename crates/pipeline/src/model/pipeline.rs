@@ -1,10 +1,14 @@
 //! The pipeline as a whole.
 
+use super::entry::entries;
 use super::{
-    Cell, Located, Outputs, PipelineName, Region, Source, StageCell, StageName, Stages, Variables,
+    Cell, Label, Located, Maps, Outputs, PipelineName, PreflightEntry, Profiles, Region, Scalar,
+    Source, StageCell, StageName, Stages, StepSets, Variables,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// One pipeline file: variables, stages, outputs.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -12,12 +16,30 @@ use serde::Deserialize;
 pub struct Pipeline {
     /// The pipeline's name: it stands in the `qib:pipeline` tag of all that a run creates.
     pub name: Located<PipelineName>,
+    /// Other files, relative to this one, whose `vars`, `maps`, `step_sets`, `profiles`, `stages`, `preflight` and
+    /// `outputs` are this pipeline's too. What has a name here goes before the same name there.
+    #[serde(default)]
+    pub include: Vec<Located<String>>,
     /// The pipeline's variables, used as `${{ vars.NAME }}`.
     #[serde(default)]
     pub vars: Variables,
+    /// Tables for the filter `map('NAME')`: for each key a value.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<Label, BTreeMap<String, Scalar>>")]
+    pub maps: Maps,
+    /// Values for variables that belong together, chosen with `--use NAME`.
+    #[serde(default)]
+    pub profiles: Profiles,
+    /// Entries to use in several stages, with `- use: NAME`; each as under `stages.NAME.provision`.
+    #[serde(default)]
+    pub step_sets: StepSets,
     /// Where in AWS the pipeline runs.
     #[serde(default)]
     pub aws: Aws,
+    /// What to do on the machine that runs qib before anything is created in the account: to make files that the stages
+    /// use, to wait for something that they need.
+    #[serde(default, deserialize_with = "entries")]
+    pub preflight: Vec<PreflightEntry>,
     /// The images to make, by name. A stage may start from the image of another.
     pub stages: Stages,
     /// Files to write about the images made.
@@ -85,6 +107,14 @@ fn agree(one: &Cell, other: &Cell) -> bool {
             _ => true,
         }
     })
+}
+
+impl Pipeline {
+    /// Whether an entry of `preflight` makes what is at `path`: the file itself, or a folder that it is in or that is it.
+    pub fn is_made_by_preflight(&self, path: &Path) -> bool {
+        let mut made = self.preflight.iter().flat_map(|entry| entry.creates());
+        made.any(|file| file.covers(path))
+    }
 }
 
 /// Where in AWS the pipeline runs. Credentials never stand here: they come as the AWS CLI finds them.

@@ -2,8 +2,8 @@
 
 use super::entry::entries;
 use super::{
-    Connect, Image, Later, Launch, Located, Matrix, ProvisionerEntry, Region, Source, StageName,
-    Tags, TimeSpan,
+    Connect, HostKey, Image, Later, Launch, LocalFile, Located, LoginKey, Matrix, ProvisionerEntry,
+    Region, Source, StageName, Tags, Test, TimeSpan, UserData,
 };
 use crate::template::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -67,14 +67,53 @@ pub struct Recipe {
     /// What to do to the instance, in this order.
     #[serde(default, deserialize_with = "entries")]
     pub provision: Vec<ProvisionerEntry>,
+    /// What to do after an entry of `provision` has failed, before the instance is removed: to fetch logs, to tell
+    /// somebody. A failure here is a warning. `QIB_ERROR` says what has failed.
+    #[serde(default, deserialize_with = "entries")]
+    pub on_error: Vec<ProvisionerEntry>,
     /// The image to make of it.
     pub image: Image,
+    /// A test that the image must pass before it is kept, copied and shared.
+    pub test: Option<Test>,
     /// Tags for all four resources: instance, volumes, image and snapshots.
     #[serde(default)]
     pub tags: Tags,
     /// Whether an image made earlier from the same inputs may be used instead of a new one.
     #[serde(default)]
     pub cache: Cache,
+}
+
+impl Cell {
+    /// The files of the build host that building the cell uses. In a rehearsal the entries that need what its guests do
+    /// not have are skipped, and use none.
+    pub fn files(&self, rehearsal: bool) -> Vec<&LocalFile> {
+        let user_data = self
+            .launch
+            .as_ref()
+            .and_then(|launch| launch.user_data.as_ref());
+        let user_data = user_data.and_then(|user_data| match user_data {
+            UserData::File(file) => Some(&file.file),
+            UserData::Content(_) => None,
+        });
+        let key = self.connect.as_ref().map(|connect| &connect.key.value);
+        let key = key.and_then(|key| match key {
+            LoginKey::File(file) => Some(file),
+            LoginKey::Ed25519 | LoginKey::EcdsaP256 | LoginKey::Agent => None,
+        });
+        let host_key = self.connect.as_ref().map(|connect| &connect.host_key.value);
+        let known_hosts = host_key.and_then(|host_key| match host_key {
+            HostKey::KnownHosts(file) => Some(file),
+            HostKey::Inject | HostKey::Console | HostKey::AcceptFirst | HostKey::Fingerprint(_) => {
+                None
+            }
+        });
+        let entries = self.provision.iter().chain(&self.on_error);
+        let used = entries
+            .filter(|entry| !rehearsal || entry.needs.is_empty())
+            .flat_map(|entry| entry.files());
+        let others = [user_data, key, known_hosts];
+        others.into_iter().flatten().chain(used).collect()
+    }
 }
 
 impl Recipe {

@@ -50,6 +50,7 @@ impl UserDataChoice {
                 file: LocalFile {
                     written: Located::new(path, this.span),
                     path: PathBuf::new(),
+                    presence: super::Presence::There,
                 },
                 content: Vec::new(),
             }),

@@ -5,7 +5,7 @@
 //! all        = not { "&&" not }
 //! not        = "!" not | "(" condition ")" | comparison
 //! comparison = operand [ ( "==" | "!=" ) operand | "in" "[" operand { "," operand } "]" ]
-//! operand    = string | "true" | "false" | path { "|" filter }
+//! operand    = string | "true" | "false" | name { "|" filter } | "(" operand ")"
 //! ```
 //!
 //! Texts are compared character by character. An operand alone must be `true` or `false`.
@@ -97,7 +97,7 @@ pub fn parse_condition(text: &str) -> Result<Condition, ConditionError> {
 }
 
 fn unexpected(cursor: &Cursor<'_>) -> String {
-    if cursor.rest().starts_with('=') {
+    if cursor.rest().starts_with('=') && !cursor.rest().starts_with("==") {
         return "expected `==`: texts are compared with two equals signs".to_owned();
     }
     format!(
@@ -152,7 +152,11 @@ fn not(cursor: &mut Cursor<'_>, depth: usize) -> Result<Condition, String> {
         let inner = any(cursor, depth + 1)?;
         cursor.space();
         if cursor.eat(")") {
-            return Ok(inner);
+            return match inner {
+                // The brackets may be those of an operand: (vars.x | minor) == '4.12'.
+                Condition::Value(operand) => compared(operand, cursor),
+                other => Ok(other),
+            };
         }
         return Err(if cursor.rest().is_empty() {
             "`(` is not closed".to_owned()
@@ -165,6 +169,11 @@ fn not(cursor: &mut Cursor<'_>, depth: usize) -> Result<Condition, String> {
 
 fn comparison(cursor: &mut Cursor<'_>) -> Result<Condition, String> {
     let left = operand(cursor)?;
+    compared(left, cursor)
+}
+
+/// What stands after a comparison's left side.
+fn compared(left: Operand, cursor: &mut Cursor<'_>) -> Result<Condition, String> {
     cursor.space();
     let comparison = if cursor.eat("==") {
         Comparison::Equal
@@ -211,6 +220,20 @@ fn list(cursor: &mut Cursor<'_>) -> Result<Vec<Operand>, String> {
 }
 
 fn operand(cursor: &mut Cursor<'_>) -> Result<Operand, String> {
+    if cursor.eat("(") {
+        cursor.space();
+        let inner = bare_operand(cursor)?;
+        cursor.space();
+        return if cursor.eat(")") {
+            Ok(inner)
+        } else {
+            Err(format!("expected `)`, found {}", cursor.found()))
+        };
+    }
+    bare_operand(cursor)
+}
+
+fn bare_operand(cursor: &mut Cursor<'_>) -> Result<Operand, String> {
     if cursor.at_string() {
         return cursor.string().map(Operand::Text);
     }

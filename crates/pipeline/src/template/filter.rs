@@ -97,11 +97,16 @@ pub(crate) const FILTER_NAMES: [&str; 11] = [
     "default",
 ];
 
+/// What a filter may make of a text; filters in a row would multiply it.
+const MAX_TEXT: usize = 1 << 20;
+
 /// Why a filter cannot be applied to a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FilterError {
     /// The value is no version, or has too few fields.
     NoVersion { part: VersionPart, value: String },
+    /// The text would grow out of all proportion.
+    TooLong,
     /// The map has no such key.
     NoKey {
         map: String,
@@ -121,6 +126,10 @@ impl FilterError {
             }
         };
         match self {
+            Self::TooLong => (
+                format!("the filter `replace` makes more than {MAX_TEXT} bytes of it"),
+                None,
+            ),
             Self::NoVersion { part, value } => (
                 format!(
                     "the filter `{}` needs a version such as 4.12.3, not {}",
@@ -217,7 +226,14 @@ impl Filter {
         Ok(match self {
             Self::Lower => text.to_lowercase(),
             Self::Upper => text.to_uppercase(),
-            Self::Replace { from, to } => text.replace(from, to),
+            Self::Replace { from, to } => {
+                let more = to.len().saturating_sub(from.len());
+                let growth = text.matches(from.as_str()).count().saturating_mul(more);
+                if growth > MAX_TEXT {
+                    return Err(FilterError::TooLong);
+                }
+                text.replace(from, to)
+            }
             Self::Date(_) | Self::Default(_) => text.to_owned(),
             Self::Version(part) => part.of(text).ok_or_else(|| FilterError::NoVersion {
                 part: *part,

@@ -68,12 +68,9 @@ impl Template {
         }
     }
 
-    /// The names in it that are known at run time only.
-    pub(crate) fn run_time_names(&self) -> impl Iterator<Item = &Name> {
-        self.segments.iter().filter_map(|segment| match segment {
-            Segment::RunTime(expression) => Some(&expression.name),
-            _ => None,
-        })
+    /// The names in it whose values only a run has.
+    pub fn run_time_names(&self) -> impl Iterator<Item = &Name> {
+        run_time_names(&self.segments)
     }
 
     pub(crate) fn segments(&self) -> &[Segment] {
@@ -102,6 +99,14 @@ impl SecretTemplate {
         }
     }
 
+    /// Takes what a decoder carried over.
+    pub(crate) fn unpack(carried: &str) -> Result<Self, String> {
+        crate::decode::Carried::unpack(carried).map(|carried| Self {
+            segments: carried.segments,
+            span: carried.span,
+        })
+    }
+
     pub(crate) const fn from_segments(segments: Vec<Segment>, span: Span) -> Self {
         Self { segments, span }
     }
@@ -116,6 +121,11 @@ impl SecretTemplate {
         self.segments
             .iter()
             .any(|segment| matches!(segment, Segment::Secret { .. }))
+    }
+
+    /// The names in it whose values only a run has.
+    pub fn run_time_names(&self) -> impl Iterator<Item = &Name> {
+        run_time_names(&self.segments)
     }
 
     /// The text with everything in it that is known. It comes as a [`Secret`] whether or not a secret is in it, so
@@ -136,6 +146,13 @@ impl SecretTemplate {
     pub(crate) fn canonical(&self) -> String {
         canonical(&self.segments)
     }
+}
+
+fn run_time_names(segments: &[Segment]) -> impl Iterator<Item = &Name> {
+    segments.iter().filter_map(|segment| match segment {
+        Segment::RunTime(expression) => Some(&expression.name),
+        Segment::Literal(_) | Segment::Secret { .. } => None,
+    })
 }
 
 fn render(segments: &[Segment], facts: &RunFacts) -> Result<String, RenderError> {

@@ -85,7 +85,11 @@ fn the_base_stage_means_what_it_says() {
     match &base.provision[1].value {
         Provisioner::Run(run) => {
             assert_eq!(
-                run.needs.iter().map(|need| need.value).collect::<Vec<_>>(),
+                base.provision[1]
+                    .needs
+                    .iter()
+                    .map(|need| need.value)
+                    .collect::<Vec<_>>(),
                 [Need::Rhel, Need::Internet]
             );
             assert_eq!(run.become_user.as_ref().unwrap().as_str(), "root");

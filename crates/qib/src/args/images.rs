@@ -3,6 +3,7 @@
 use super::account::AccountArgs;
 use super::account::region;
 use super::variables::assignment;
+use crate::edge::mfa_prompt::code;
 use clap::{ArgGroup, Args, Subcommand};
 use cloud::{AccountId, ImageId, RegionName, Timestamp};
 use pipeline::model::TimeSpan;
@@ -130,6 +131,10 @@ pub struct PruneArgs {
     /// The profile of the AWS configuration files to take credentials from, as AWS_PROFILE does.
     #[arg(long, value_name = "PROFILE", conflicts_with = "local")]
     pub profile: Option<String>,
+    /// The present code of the MFA device that the profile's role wants (`mfa_serial`). Without it, it is asked for on the
+    /// terminal.
+    #[arg(long, value_name = "CODE", conflicts_with = "local", value_parser = code)]
+    pub mfa_code: Option<String>,
     /// Prints one JSON array on stdout.
     #[arg(long)]
     pub json: bool,
@@ -253,6 +258,7 @@ impl PruneArgs {
             local: self.local,
             region: self.regions.first().cloned(),
             profile: self.profile.clone(),
+            mfa_code: self.mfa_code.clone(),
         }
     }
 }

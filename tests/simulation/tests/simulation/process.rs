@@ -244,8 +244,8 @@ pub fn ports(
             secret: SECRET.to_owned(),
         }),
         caller_address: Arc::new(Caller),
+        host: build::host::Host::absent(),
         observer,
-        operator: None,
         journal_watch,
     }
 }
