@@ -96,6 +96,7 @@ impl<'a> Wanted<'a> {
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         let path = Path::new("/p.yaml");
         let loaded = pipeline::load(path, text.as_bytes(), &options, &pipeline::Disk);
@@ -221,10 +222,11 @@ impl World {
                 behaviour: self.behaviour.clone(),
                 done: self.done.clone(),
                 works: Some((Arc::new(self.clock.clone()), Duration::from_secs(20))),
+                ..FakeGuests::default()
             }),
             caller_address: Arc::new(Home),
             observer: self.recorder.clone(),
-            operator: None,
+            host: build::host::Host::absent(),
             journal_watch: watch,
         }
     }
