@@ -1,12 +1,12 @@
 //! What a run tells those who watch it. The binary renders it: as lines, as bars, or as JSON.
 
 use crate::names::{CellName, RunId};
-use crate::report::{Report, StepOutcome};
+use crate::report::{Report, StepOutcome, WayIn};
 use cloud::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The steps that the engine does for a cell, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "`describe` says what each one is")]
 pub enum Step {
@@ -95,6 +95,18 @@ pub enum OutputStream {
     Stderr,
 }
 
+/// A cell that a run finds or builds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StartedCell {
+    /// The cell.
+    #[serde(flatten)]
+    pub cell: CellName,
+    /// Where it is built.
+    pub region: String,
+    /// The cell that it is needed for, if it was not asked for itself.
+    pub needed_by: Option<String>,
+}
+
 /// One thing that happened. Text in it is masked already.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -110,6 +122,8 @@ pub enum Event {
         credentials_end: Option<Timestamp>,
         region: String,
         rehearsal: bool,
+        /// The cells that are found or built, each after the one it starts from.
+        cells: Vec<StartedCell>,
     },
     /// A step begins.
     StepStarted {
@@ -166,10 +180,11 @@ pub enum Event {
         stream: OutputStream,
         line: String,
     },
-    /// How far an image is, 0 to 100.
+    /// How far an image is, or its copy in another region, 0 to 100.
     ImageProgress {
         #[serde(flatten)]
         cell: CellName,
+        region: String,
         percent: u8,
     },
     /// A stage is not built: this image is reused.
@@ -186,6 +201,20 @@ pub enum Event {
         cell: CellName,
         image_id: String,
         name: String,
+    },
+    /// A cell waits for a person: before its next step, or after a provisioner.
+    Paused {
+        #[serde(flatten)]
+        cell: CellName,
+        /// Where, in words.
+        at: String,
+        way_in: Option<WayIn>,
+    },
+    /// A cell is not built because of something else.
+    Skipped {
+        #[serde(flatten)]
+        cell: CellName,
+        reason: String,
     },
     /// A cell has failed.
     Failed {

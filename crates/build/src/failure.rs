@@ -11,6 +11,7 @@ use crate::event::Step;
 use crate::journal::JournalError;
 use crate::lease::Lost;
 use crate::names::CellName;
+use crate::selection::SelectionError;
 use crate::spec::AddressChoice;
 use cloud::{CloudError, RegionName};
 use std::time::Duration;
@@ -23,8 +24,12 @@ pub enum StepError {
     Cloud(#[from] CloudError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     #[error("stopped on request")]
     Cancelled(Cancelled),
+    #[error("it was to wait for a person {at}, and there is no terminal to ask at")]
+    NobodyToAsk { at: String },
     #[error(
         "the run belongs to account {wanted}{wanted_at}, and these credentials are of account {found}{found_at}"
     )]
@@ -36,6 +41,8 @@ pub enum StepError {
     },
     #[error("no machine is to be had; tried: {tried}", tried = .tried.join("; "))]
     NoCapacity { tried: Vec<String> },
+    #[error("the playbook {playbook} runs on this machine, which has no Ansible: {why}")]
+    NoAnsible { playbook: String, why: String },
     #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
     CannotGoOn { why: String },
 
@@ -68,6 +75,12 @@ pub enum StepError {
         name: String,
         region: String,
         image: String,
+    },
+    #[error("{other} is to have the same image name in {region}: `{name}`")]
+    SameName {
+        name: String,
+        region: String,
+        other: String,
     },
     #[error("`{field}` cannot be filled in: {reason}")]
     Template { field: String, reason: String },
@@ -217,6 +230,7 @@ impl StepError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Cloud(error) => return error.hint().map(str::to_owned),
+            Self::Selection(error) => return Some(error.hint()),
             Self::Site(error) => error.hint(),
             Self::Source(error) => error.hint(),
             Self::NoImageMatches { .. } => {
@@ -237,6 +251,9 @@ impl StepError {
             }
             Self::NameTaken { .. } => {
                 "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or deregister the old image."
+            }
+            Self::SameName { .. } => {
+                "Put `${{ cell }}` into image.name, or the axes by which the cells differ."
             }
             Self::CallerAddress { .. } => {
                 "Say where SSH may come from: `launch.ssh_from: [203.0.113.7/32]`."
@@ -268,6 +285,9 @@ impl StepError {
             }
             Self::AuthenticationRefused { .. } => {
                 "Check `connect.user`: it must be the image's default user, or one that the image's cloud-init configures."
+            }
+            Self::NoAnsible { .. } => {
+                "Install it (`pip install ansible-core`), name it with `ansible_playbook: /path/to/ansible-playbook`, or run the playbook inside the instance with `ansible_local`."
             }
             Self::Provisioner { .. } => {
                 "Run again with --keep-on-failure to look around in the guest with `qib ssh`."

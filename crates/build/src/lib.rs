@@ -7,10 +7,14 @@
 //!                      └──▶ guest port (SSH)                    └──▶ undo, in reverse, from the journal alone
 //! ```
 
+pub mod ansible;
 pub mod cancel;
+pub mod dial;
 pub mod effects;
+pub mod estimate;
 pub mod event;
 pub mod failure;
+pub mod glob;
 pub mod guest;
 pub mod host;
 pub mod images;
@@ -21,6 +25,7 @@ pub mod mask;
 pub mod names;
 pub mod options;
 pub mod outputs;
+pub mod pause;
 pub mod plan;
 pub mod ports;
 pub mod precheck;
@@ -28,10 +33,12 @@ pub mod report;
 pub mod resumption;
 pub mod run;
 pub mod runs;
+pub mod selection;
 pub mod spec;
 pub mod ssh_access;
 pub mod steps;
 pub mod sweep;
+pub mod timing;
 pub mod undo;
 pub mod user_data;
 pub mod way_in;

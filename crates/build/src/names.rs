@@ -50,8 +50,8 @@ impl fmt::Debug for RunId {
     }
 }
 
-/// What builds: a stage, and within it one combination of its matrix. Today a stage has exactly one cell, named after
-/// its region.
+/// What builds: a stage, and within it one combination of its matrix. The only cell of a stage without a matrix is named
+/// after its region.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
 pub struct CellName {
     /// The stage.

@@ -1,10 +1,13 @@
 //! What can be told of a pipeline before anything is created, but only by those who know how the parts are put together:
-//! the size of the user-data, and the image's name as a run will fill it in.
+//! the size of the user-data, and the images' names as a run will fill them in.
 
 use crate::failure::StepError;
+use crate::names::CellName;
 use crate::options::GuestEndpoint;
+use crate::plan::names::{Target, clashes};
+use crate::selection::{image_regions, name_of, region_of};
 use crate::steps::user_data_parts::{Ingredients, compose_parts};
-use cloud::Timestamp;
+use cloud::{RegionName, Timestamp};
 use pipeline::model::{
     Address, Bind, Cell, ElasticIpChoice, EnvName, HostKey, Located, LoginKey, OutputKind, UserData,
 };
@@ -26,43 +29,90 @@ const LONGEST_ADDRESS: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 255);
 pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
     let before = loaded.pipeline.preflight.iter();
     let mut problems = environment_problems(loaded, before.filter_map(|entry| entry.environment()));
-    for stage in loaded.pipeline.stages.iter() {
-        problems.extend(name_problem(loaded, stage, now));
-        problems.extend(user_data_problem(loaded, stage, now));
-        let entries = stage.provision.iter().chain(&stage.on_error);
+    for cell in loaded.pipeline.stages.iter() {
+        problems.extend(name_problem(loaded, cell, now));
+        problems.extend(user_data_problem(loaded, cell, now));
+        let entries = cell.provision.iter().chain(&cell.on_error);
         let environments = entries.filter_map(|entry| entry.environment());
         problems.extend(environment_problems(loaded, environments));
     }
     problems.extend(update_problems(loaded));
-    // What several cells of a stage have is told once.
-    let mut told: Vec<Problem> = Vec::new();
-    for problem in problems {
-        if !told.contains(&problem) {
-            told.push(problem);
-        }
-    }
-    told
+    problems.extend(clash_problems(loaded, now));
+    // What stands once in the file is said once, however many cells are made of it.
+    let mut said = Vec::new();
+    problems.retain(|problem| {
+        let text = problem.render();
+        let is_new = !said.contains(&text);
+        said.push(text);
+        is_new
+    });
+    problems
 }
 
-fn name_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem> {
+/// The name of the cell's image; none if it uses the source image, which is not known yet.
+fn image_name(cell: &Cell, now: Timestamp) -> Option<String> {
+    let region = RegionName::new(LONGEST_REGION);
     let facts = RunFacts {
         run_id: Some(String::from("r-00000000")),
         run_time: Some(now),
         account_id: Some(String::from("000000000000")),
-        region: Some(LONGEST_REGION.to_owned()),
-        cell: Some(
-            stage
-                .name
-                .clone()
-                .unwrap_or_else(|| LONGEST_REGION.to_owned()),
-        ),
+        region: Some(region_of(cell, &region).to_string()),
+        cell: Some(name_of(cell, &region).cell),
         ..RunFacts::default()
     };
-    // A name that uses the source image is checked when that is known.
-    let name = stage.image.name.render(&facts).ok()?;
+    cell.image.name.render(&facts).ok()
+}
+
+fn name_problem(loaded: &Loaded, cell: &Cell, now: Timestamp) -> Option<Problem> {
+    let name = image_name(cell, now)?;
     let error = check_image_name(&name).err()?;
     let message = format!("the image's name would be `{name}`, which EC2 refuses: {error}");
-    Some(loaded.problem(stage.image.name.span(), message, None))
+    Some(loaded.problem(cell.image.name.span(), message, None))
+}
+
+/// Cells whose images would have the same name in the same region.
+fn clash_problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
+    let default = RegionName::new(LONGEST_REGION);
+    let cells = &loaded.pipeline.stages;
+    let targets: Vec<Target> = cells
+        .iter()
+        .filter_map(|cell| Some((cell, image_name(cell, now)?)))
+        .flat_map(|(cell, name)| {
+            let regions = image_regions(cell, &default);
+            let target = |region| Target {
+                cell: name_of(cell, &default),
+                region,
+                name: name.clone(),
+            };
+            regions.into_iter().map(target).collect::<Vec<_>>()
+        })
+        .collect();
+    clashes(&targets)
+        .into_iter()
+        .filter_map(|clash| {
+            let second = cells
+                .iter()
+                .find(|cell| name_of(cell, &default) == clash.second)?;
+            let shown = |cell: &CellName| {
+                // The pipeline's own region is not known here.
+                if cell.cell == LONGEST_REGION {
+                    cell.stage.clone()
+                } else {
+                    cell.to_string()
+                }
+            };
+            let message = format!(
+                "the images of {} and {} would have the same name in the same region: `{}`",
+                shown(&clash.first),
+                shown(&clash.second),
+                clash.name
+            );
+            let hint = String::from(
+                "put `${{ cell }}` into the name, or the axes by which the cells differ",
+            );
+            Some(loaded.problem(second.image.name.span(), message, Some(hint)))
+        })
+        .collect()
 }
 
 /// A file in which a value cannot be set is better known before the run than after it.
@@ -120,13 +170,11 @@ fn environment_problems<'l>(
     problems
 }
 
-/// What stands for what only a run knows in user-data: as long as it gets.
-fn longest_facts(now: Timestamp) -> RunFacts {
+/// What stands for what only a run knows, as long as it gets, but for the source image.
+fn facts_without_source(now: Timestamp) -> RunFacts {
     RunFacts {
         run_id: Some(String::from("r-00000000")),
         run_time: Some(now),
-        source_id: Some(String::from("ami-00000000000000000")),
-        source_name: Some("n".repeat(128)),
         account_id: Some(String::from("000000000000")),
         region: Some(LONGEST_REGION.to_owned()),
         cell: Some(LONGEST_REGION.to_owned()),
@@ -134,13 +182,22 @@ fn longest_facts(now: Timestamp) -> RunFacts {
     }
 }
 
-fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Problem> {
-    let (launch, connect) = (stage.launch.as_ref()?, stage.connect.as_ref()?);
+/// The same with the longest name that an image can have.
+fn facts_with_source(now: Timestamp) -> RunFacts {
+    RunFacts {
+        source_id: Some(String::from("ami-00000000000000000")),
+        source_name: Some("n".repeat(128)),
+        ..facts_without_source(now)
+    }
+}
+
+fn user_data_problem(loaded: &Loaded, cell: &Cell, now: Timestamp) -> Option<Problem> {
+    let (launch, connect) = (cell.launch.as_ref()?, cell.connect.as_ref()?);
     let user_data = launch.user_data.as_ref()?;
     let content = match user_data {
         UserData::File(file) => file.content.clone(),
         // A text that uses what is not known yet is checked when it is.
-        UserData::Content(text) => text.render(&longest_facts(now)).ok()?.into_bytes(),
+        UserData::Content(text) => text.render(&facts_with_source(now)).ok()?.into_bytes(),
     };
     let generated = KeyPair::generate(KeyAlgorithm::EcdsaP256);
     let host_keys: Vec<Arc<KeyPair>> = match connect.host_key.value {
@@ -154,6 +211,7 @@ fn user_data_problem(loaded: &Loaded, stage: &Cell, now: Timestamp) -> Option<Pr
     };
     let login_key = match connect.key.value {
         LoginKey::Ed25519 => None,
+        LoginKey::File(_) | LoginKey::Agent if connect.key_pair.is_some() => None,
         LoginKey::EcdsaP256 | LoginKey::File(_) | LoginKey::Agent => {
             Some(generated.public_openssh())
         }

@@ -90,8 +90,10 @@ pub struct RunRow {
     pub state: RunState,
     /// When it began, RFC 3339; none if its journal does not say.
     pub started: Option<String>,
-    /// Where it works.
+    /// Where its cells are built that say no region of their own.
     pub region: String,
+    /// Every region that it works in.
+    pub regions: Vec<String>,
     /// The account.
     pub account: String,
     /// Whether it is a run in the local EC2.
@@ -138,6 +140,8 @@ pub struct RunDetail {
     pub row: RunRow,
     /// When it was taken up again, RFC 3339.
     pub resumed: Vec<String>,
+    /// The folder with its cells' logs; none if its journal does not say.
+    pub logs: Option<String>,
     /// What it did, in order.
     pub effects: Vec<EffectRow>,
 }
@@ -180,6 +184,9 @@ pub fn show(state_dir: &Path, run: &RunId) -> Result<RunDetail, JournalError> {
     Ok(RunDetail {
         row: row(run, lock, Ok(&journal)),
         resumed,
+        logs: journal
+            .opened()
+            .and_then(|opened| opened.invocation.log_dir.clone()),
         effects: effects(&journal, &JournalReader::records(&directory)?),
     })
 }
@@ -198,6 +205,12 @@ fn row(run: &RunId, lock: JournalLock, journal: Result<&JournalState, &JournalEr
         },
         started: opened.map(|opened| opened.at.to_string()),
         region: of(opened.map(|opened| &opened.region)),
+        regions: journal
+            .map(JournalState::regions)
+            .unwrap_or_default()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         account: of(opened.map(|opened| &opened.account)),
         local: opened.is_some_and(|opened| opened.invocation.local),
         endpoint: opened.and_then(|opened| opened.endpoint.clone()),

@@ -134,8 +134,9 @@ pub fn users_part(content: &[u8]) -> Result<Part, String> {
             "cloud-init would ignore it: it begins neither with #!, #cloud-config, #cloud-boothook, #include, \
              `## template: jinja`, nor with the headers of a MIME message",
         )),
-        Some(PartKind::Mime) if std::str::from_utf8(&content).is_err() => Err(String::from(
-            "it is a MIME message that is not UTF-8, which cloud-init cannot read; encode such parts as base64",
+        // cloud-init reads such bytes as another character each, or gives up.
+        Some(PartKind::Mime) if !content.is_ascii() => Err(String::from(
+            "it is a MIME message with bytes beyond ASCII in it, which cloud-init garbles; encode such parts as base64",
         )),
         Some(kind) => Ok(Part { kind, content }),
     }
@@ -334,9 +335,9 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_not_utf_8_is_refused() {
-        let own = b"MIME-Version: 1.0\nContent-Type: text/x-shellscript\n\n#!/bin/sh\necho \xff\n";
-        assert!(users_part(own).unwrap_err().contains("not UTF-8"));
+    fn a_message_that_cloud_init_would_garble_is_refused() {
+        let own = "MIME-Version: 1.0\nContent-Type: text/x-shellscript\n\n#!/bin/sh\necho größer\n";
+        assert!(users_part(own.as_bytes()).unwrap_err().contains("base64"));
     }
 
     proptest! {

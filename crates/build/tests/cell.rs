@@ -73,6 +73,7 @@ fn stage(behaviour: Behaviour) -> Stage {
         options: RunOptions {
             venue: Venue::Aws,
             region: "us-east-2".into(),
+            cells: CellOptions::default(),
             endpoint: None,
             guest_endpoint: GuestEndpoint::Regional,
             ssh_port: 22,
@@ -91,8 +92,8 @@ fn stage(behaviour: Behaviour) -> Stage {
         pipeline: "test".into(),
         started: clock.now(),
         leases: build::lease::Leases::default(),
-        instances: cloud::wait::instance_poller(region.clone(), clock.clone()),
-        images: cloud::wait::image_poller(region.clone(), clock),
+        pollers: steps::Pollers::new(clock),
+        steps: build::timing::StepLog::default(),
         ports,
     };
     let cell = CellName {
@@ -141,6 +142,9 @@ fn spec(address: AddressSpec) -> CellSpec {
             tags: Tags::new(),
         },
         connect: ConnectSpec {
+            key_pair: None,
+            bastion: None,
+            proxy: None,
             user: "ec2-user".into(),
             key: KeySpec::Generated(ssh::KeyAlgorithm::Ed25519),
             address,

@@ -108,6 +108,7 @@ impl World {
             journal_watch: None,
         };
         let options = RunOptions {
+            cells: build::options::CellOptions::default(),
             venue: self.venue,
             region: "us-east-2".into(),
             endpoint: None,

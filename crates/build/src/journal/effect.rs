@@ -1,5 +1,6 @@
 //! What a run does to the account, as data.
 
+use super::record::EffectNumber;
 use cloud::{
     AllocationId, AssociationId, ImageId, InstanceId, KeyPairId, RegionName, SecurityGroupId, VpcId,
 };
@@ -36,18 +37,21 @@ pub enum Effect {
     },
     /// CreateRole, for an instance.
     CreateRole { region: RegionName, name: String },
-    /// PutRolePolicy; goes with the role. `digest` is the document's SHA-256.
+    /// PutRolePolicy; goes with the role, which the effect `of` made: one that was removed and made anew has the same
+    /// name. `digest` is the document's SHA-256.
     PutRolePolicy {
         region: RegionName,
         role: String,
+        of: EffectNumber,
         digest: String,
     },
     /// CreateInstanceProfile.
     CreateInstanceProfile { region: RegionName, name: String },
-    /// AddRoleToInstanceProfile; goes with the profile.
+    /// AddRoleToInstanceProfile; goes with the profile, which the effect `of` made.
     AddRole {
         region: RegionName,
         profile: String,
+        of: EffectNumber,
         role: String,
     },
     /// AuthorizeSecurityGroupIngress; goes with the group.

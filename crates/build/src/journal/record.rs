@@ -4,6 +4,7 @@ use super::effect::{Effect, Outcome};
 use crate::names::{CellName, RunId};
 use cloud::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 
 /// The version of the format. A journal of a later version is not read: what it means is not known.
 pub const FORMAT_VERSION: u32 = 2;
@@ -62,6 +63,16 @@ pub struct Invocation {
     pub secret_vars: Vec<String>,
     /// `--rebuild`.
     pub rebuild: Vec<String>,
+    /// `--only`.
+    pub only: Vec<String>,
+    /// `--except`.
+    pub except: Vec<String>,
+    /// `--jobs`, if it was given.
+    pub jobs: Option<NonZeroUsize>,
+    /// `--fail-fast`.
+    pub fail_fast: bool,
+    /// Where the logs of its cells are; none in journals of before there were any.
+    pub log_dir: Option<String>,
 }
 
 /// One line of the journal.

@@ -100,6 +100,9 @@ mod tests {
                 tags: Tags::new(),
             },
             connect: ConnectSpec {
+                key_pair: None,
+                bastion: None,
+                proxy: None,
                 user: "me".into(),
                 key: KeySpec::Agent,
                 address: AddressSpec::Public,

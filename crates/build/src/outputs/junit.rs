@@ -111,6 +111,7 @@ mod tests {
             images: Vec::new(),
             skipped_preflight: Vec::new(),
             failures: Vec::new(),
+            skipped: Vec::new(),
             kept: Vec::new(),
             ways_in: Vec::new(),
             left_behind: Vec::new(),

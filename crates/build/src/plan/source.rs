@@ -3,7 +3,7 @@
 use crate::failure::{SourceError, StepError};
 use crate::images::state_word;
 use crate::names::tag;
-use cloud::{Image, ImageFilter, ImageState, Region, Timestamp};
+use cloud::{Image, ImageFilter, ImageState, Region, RegionName, Timestamp};
 use pipeline::model::{self, Deprecated, Pick, PipelineSource, Source};
 
 /// The image that `source` means, for sources that are not stages. `now` decides what is deprecated.
@@ -72,11 +72,23 @@ async fn by_id(
         include_deprecated: true,
         ..ImageFilter::default()
     };
-    let image = region.images(&filter).await?.into_iter().next();
-    let image = image.ok_or_else(|| SourceError::NoImage {
+    let found = region.images(&filter).await?.into_iter().next();
+    launchable(found, region.name(), id, of, deprecated, now)
+}
+
+/// `found`, the image `id` of `region`, if it is there and can be launched.
+pub(super) fn launchable(
+    found: Option<Image>,
+    region: &RegionName,
+    id: &str,
+    of: &str,
+    deprecated: Deprecated,
+    now: Timestamp,
+) -> Result<Image, StepError> {
+    let image = found.ok_or_else(|| SourceError::NoImage {
         image: id.to_owned(),
         of: of.to_owned(),
-        region: region.name().to_string(),
+        region: region.to_string(),
     })?;
     if image.state != ImageState::Available {
         return Err(StepError::SourceNotAvailable {

@@ -1,10 +1,10 @@
-//! A stage that only copies its source: found in the cache like any other, else copied.
+//! A cell that only copies its source: found in the cache like any other, else copied.
 
-use super::convert::{copy_spec_for, facts_for};
-use super::stage::{
+use super::cell::{
     building_lease, delivered_before, give_back, refuse_taken_name, reported, resolved_source,
     skipped_of,
 };
+use super::convert::{copy_spec_for, facts_for};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::plan::cache::{CacheDecision, decide, identify};
@@ -14,21 +14,19 @@ use crate::steps::{self, CellContext, Ingredients};
 use cloud::{CallerIdentity, Image};
 use pipeline::model::Cell;
 
-/// Finds the image of `stage`, or copies its source. `source` is the image of the stage that it starts from, if it does.
+/// Finds the image of `cell`, or copies its source. `source` is the image of the cell that it starts from, if it does.
 pub(super) async fn find_or_copy(
     context: &CellContext,
-    stage: &Cell,
+    cell: &Cell,
     source: Option<Image>,
     identity: &CallerIdentity,
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
-    context.begin(Step::Resolve)?;
-    let source = resolved_source(context, stage, source)
-        .await
-        .map_err(fail)?;
+    context.begin(Step::Resolve).await?;
+    let source = resolved_source(context, cell, source).await.map_err(fail)?;
     let facts = facts_for(context, identity, &source);
     let mut spec: CopySpec =
-        copy_spec_for(context.cell(), context.region().name(), stage, &facts).map_err(fail)?;
+        copy_spec_for(context.cell(), context.region().name(), cell, &facts).map_err(fail)?;
     if let Some(image) = delivered_before(context).await.map_err(fail)? {
         context.note(format!(
             "image {} was finished by an earlier process of this run",
@@ -36,18 +34,19 @@ pub(super) async fn find_or_copy(
         ));
         context.finish(Step::Resolve);
         steps::share_cached(context, &image, &spec.image).await?;
-        let reported = reported(context, &image, false, skipped_of(&image));
+        let reported = reported(context, cell, &image, false, skipped_of(&image));
         return Ok((image, reported));
     }
     let options = &context.run().options;
-    let identified = identify(stage, &source.image_id, options.venue).map_err(fail)?;
+    let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
     spec.image.cache_tags = identified.tags.clone();
     let look = || {
         decide(
             context.region(),
             context.clock(),
-            &context.run().images,
-            stage,
+            &context.pollers().images,
+            cell,
+            context.cell(),
             &source,
             options,
             spec.image.wait,
@@ -55,7 +54,7 @@ pub(super) async fn find_or_copy(
     };
     let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
     let lease = match &decision {
-        CacheDecision::Build { .. } => building_lease(context, stage, &identified.tags)
+        CacheDecision::Build { .. } => building_lease(context, cell, &identified.tags)
             .await
             .map_err(fail)?,
         CacheDecision::Reuse { .. } => None,
@@ -76,7 +75,7 @@ pub(super) async fn find_or_copy(
             });
             give_back(context, lease.as_ref()).await?;
             steps::share_cached(context, &image, &spec.image).await?;
-            let reported = reported(context, &image, true, skipped_of(&image));
+            let reported = reported(context, cell, &image, true, skipped_of(&image));
             Ok((image, reported))
         }
         CacheDecision::Build { reason } => {
@@ -97,12 +96,13 @@ pub(super) async fn find_or_copy(
             };
             let built = steps::copy_cell(context, &spec, from).await?;
             give_back(context, lease.as_ref()).await?;
+            context.end().await.map_err(fail)?;
             context.run().tell(Event::Built {
                 cell: context.cell().clone(),
                 image_id: built.image.image_id.to_string(),
                 name: built.image.name.clone(),
             });
-            let reported = reported(context, &built.image, false, built.skipped);
+            let reported = reported(context, cell, &built.image, false, built.skipped);
             Ok((built.image, reported))
         }
     }

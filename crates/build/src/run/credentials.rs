@@ -2,20 +2,23 @@
 
 use crate::event::Event;
 use crate::names::CellName;
+use crate::selection::Selection;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Cell, Pipeline, ProvisionerEntry, TimeSpan};
+use pipeline::model::{Address, Cell, ProvisionerEntry, TimeSpan};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Warns if the credentials may end before the run does. Those that a profile, SSO or a role hands out are renewed while
 /// the run goes on; whether that will work is not known beforehand, so it is only a warning.
-pub(super) async fn warn_if_short(context: &RunContext, pipeline: &Pipeline) {
+pub(super) async fn warn_if_short(context: &RunContext, selection: &Selection<'_>) {
     // Whoever cannot say when the credentials end says nothing.
     let Ok(end) = context.ports.account.credentials_expiry().await else {
         return;
     };
     let now = context.ports.clock.now();
-    if let Some(shortfall) = Shortfall::of(end, now, longest(pipeline)) {
+    let longest = longest(selection, context.options.cells.jobs);
+    if let Some(shortfall) = Shortfall::of(end, now, longest) {
         let cell = CellName {
             stage: context.pipeline.clone(),
             cell: String::from("credentials"),
@@ -27,38 +30,40 @@ pub(super) async fn warn_if_short(context: &RunContext, pipeline: &Pipeline) {
     }
 }
 
-/// The longest time that the stages may take by their own timeouts, one after the other where one starts from another.
-/// A provisioner without a timeout counts as nothing.
-fn longest(pipeline: &Pipeline) -> Duration {
-    let mut ends: Vec<(&Cell, Duration)> = Vec::new();
-    for ordered in pipeline::cell_order(pipeline) {
-        let begins = ordered.after.and_then(|source| {
-            let end = ends.iter().find(|(other, _)| std::ptr::eq(*other, source));
-            end.map(|(_, end)| *end)
-        });
-        let begins = begins.unwrap_or_default();
-        ends.push((ordered.cell, begins.saturating_add(of_stage(ordered.cell))));
+/// The longest time that the cells may take by their own timeouts: one after the other where one starts from another, and
+/// all together no faster than `jobs` at once can. A provisioner without a timeout counts as nothing.
+fn longest(selection: &Selection<'_>, jobs: NonZeroUsize) -> Duration {
+    let mut ends: Vec<Duration> = Vec::new();
+    let mut work = Duration::ZERO;
+    for chosen in &selection.cells {
+        let begins = chosen
+            .source
+            .and_then(|source| ends.get(source))
+            .copied()
+            .unwrap_or_default();
+        let own = of_cell(chosen.cell);
+        work = work.saturating_add(own);
+        ends.push(begins.saturating_add(own));
     }
-    ends.into_iter()
-        .map(|(_, end)| end)
-        .max()
-        .unwrap_or_default()
+    let chain = ends.into_iter().max().unwrap_or_default();
+    let jobs = u32::try_from(jobs.get()).unwrap_or(u32::MAX);
+    chain.max(work / jobs)
 }
 
-fn of_stage(stage: &Cell) -> Duration {
-    let Some(connect) = &stage.connect else {
+fn of_cell(cell: &Cell) -> Duration {
+    let Some(connect) = &cell.connect else {
         // A copy connects to nothing.
-        return stage.image.wait.get();
+        return cell.image.wait.get();
     };
     let bind = match &connect.address.value {
         Address::ElasticIp(elastic) => elastic.timeout.get(),
         Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
     };
     let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
-    let provision = stage.provision.iter().map(ProvisionerEntry::longest);
+    let provision = cell.provision.iter().map(ProvisionerEntry::longest);
     provision.fold(
         bind.saturating_add(connect)
-            .saturating_add(stage.image.wait.get()),
+            .saturating_add(cell.image.wait.get()),
         Duration::saturating_add,
     )
 }
@@ -66,6 +71,8 @@ fn of_stage(stage: &Cell) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::Choice;
+    use pipeline::model::Pipeline;
     use pipeline::{Disk, LoadOptions};
     use std::path::Path;
 
@@ -101,7 +108,20 @@ stages:
     }
 
     #[test]
-    fn stages_that_follow_each_other_add_up() {
-        assert_eq!(longest(&pipeline()), Duration::from_secs(3 * 3600));
+    fn stages_that_follow_each_other_add_up_and_few_at_once_take_longer() {
+        let mut pipeline = pipeline();
+        let hours = |pipeline: &Pipeline, jobs: usize| {
+            let region = "us-east-2".into();
+            let selection = Selection::choose(pipeline, &region, &Choice::default()).unwrap();
+            longest(&selection, NonZeroUsize::new(jobs).unwrap()).as_secs() / 3600
+        };
+        assert_eq!(hours(&pipeline, 8), 3);
+        // Three more of an hour each that start from nothing.
+        for name in ["a", "b", "c"] {
+            let mut cell = pipeline.stages[0].clone();
+            cell.stage.value = pipeline::model::StageName::new(name).unwrap();
+            pipeline.stages.0.push(cell);
+        }
+        assert_eq!((hours(&pipeline, 8), hours(&pipeline, 1)), (3, 6));
     }
 }

@@ -173,7 +173,7 @@ async fn clear_one(context: &RunContext, dead: DeadRun) {
 async fn finish_pending_images(context: &RunContext, dead: &DeadRun) -> Result<(), StepError> {
     for (number, image) in dead.images(context).await {
         if image.state == ImageState::Pending
-            && dead.wait(context, &image.image_id).await?
+            && dead.wait(context, number, &image.image_id).await?
             && let Err(error) = dead.complete(number, &image.image_id).await
         {
             tell(context, dead.run.as_str(), error.to_string());
@@ -183,27 +183,27 @@ async fn finish_pending_images(context: &RunContext, dead: &DeadRun) -> Result<(
 }
 
 impl DeadRun {
-    /// Renews the run's lease, so that no sweep from another host takes the images that are being finished here. The
-    /// lease goes with everything else of the run.
+    /// Renews the run's leases, so that no sweep from another host takes the images that are being finished here. The
+    /// leases go with everything else of the run.
     async fn seem_alive(&self, context: &RunContext) -> Infallible {
         let state = self.effects.state();
         let name = run_lease(&self.run);
-        let claim = state.outstanding().into_iter().find_map(|(_, entry)| {
+        let claims = state.outstanding().into_iter().filter_map(|(_, entry)| {
             matches!(&entry.effect, Effect::ClaimLease { name: claimed, .. } if *claimed == name)
-                .then(|| entry.effect.region().clone())
+                .then(|| self.effects.region(entry.effect.region()))
         });
-        let Some(region) = claim else {
-            return std::future::pending().await;
-        };
-        let region = self.effects.region(&region);
+        let regions: Vec<_> = claims.collect();
         let text = format!("finished by {}", context.effects.run());
+        let write = ParameterWrite::Overwrite;
         loop {
-            // One that fails is made up for by the next: a lease is good for four of them.
-            if let Err(error) = region
-                .put_parameter(&name, &text, ParameterWrite::Overwrite)
-                .await
-            {
-                tell(context, self.run.as_str(), error.to_string());
+            let renewals = regions
+                .iter()
+                .map(|region| region.put_parameter(&name, &text, write));
+            for renewed in futures::future::join_all(renewals).await {
+                // One that fails is made up for by the next: a lease is good for four of them.
+                if let Err(error) = renewed {
+                    tell(context, self.run.as_str(), error.to_string());
+                }
             }
             context.ports.clock.sleep(RENEW_EVERY).await;
         }
@@ -237,11 +237,22 @@ impl DeadRun {
     }
 
     /// Waits until the image is available, or is seen never to be. Errs if this run is to stop.
-    async fn wait(&self, context: &RunContext, image: &ImageId) -> Result<bool, StepError> {
+    async fn wait(
+        &self,
+        context: &RunContext,
+        number: EffectNumber,
+        image: &ImageId,
+    ) -> Result<bool, StepError> {
+        let state = self.effects.state();
+        let Some(entry) = state.effect(number) else {
+            return Ok(false);
+        };
+        let region = self.effects.region(entry.effect.region());
+        let pollers = context.pollers.of(&region);
         let until = deadline(context.ports.clock.as_ref(), IMAGE_WITHIN);
         let waited = context
             .cancellation
-            .race(context.images.wait(image, until, |seen| match seen {
+            .race(pollers.images.wait(image, until, |seen| match seen {
                 Some(image) => match &image.state {
                     ImageState::Available => Verdict::Done(()),
                     ImageState::Pending | ImageState::Other(_) => Verdict::Wait,

@@ -1,10 +1,12 @@
 //! A cell as it is to be built: the pipeline's stage with every run-time expression filled in, in the port's types.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
 mod provision;
 
+pub use ansible::*;
 pub use connect::*;
 pub use image::*;
 pub use launch::*;

@@ -1,5 +1,6 @@
 //! What is done inside a cell's instance, and around it.
 
+use super::{AnsibleLocalSpec, AnsibleSpec};
 use pipeline::model::{HeaderName, JsonPath};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +52,10 @@ pub enum ActionSpec {
     Pause(Duration),
     /// Waits for a person.
     Breakpoint(BreakpointSpec),
+    /// Runs a playbook from this machine.
+    Ansible(AnsibleSpec),
+    /// Runs a playbook inside the guest.
+    AnsibleLocal(AnsibleLocalSpec),
 }
 
 /// Scripts to run.

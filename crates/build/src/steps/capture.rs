@@ -1,12 +1,12 @@
 //! From a provisioned guest to an image: qib's own traces go, the instance stops, its group and key go, the image is
 //! made.
 
-use super::access::Access;
+use super::access::{Access, KeyPairOwner};
 use super::connect::{GuestLink, LastLines};
 use super::context::CellContext;
 use super::group::default_group;
 use super::launch::{Launched, gone, wait_failed};
-use crate::event::Event;
+use super::progress;
 use crate::failure::StepError;
 use crate::guest::{CommandEnd, GuestCommand, Script};
 use crate::journal::{Effect, EffectNumber, Outcome};
@@ -20,8 +20,6 @@ use std::time::Duration;
 const SCRUB_SCRIPT: &str = include_str!("../../../../cloud-init/scrub.sh");
 /// How long EC2 may take to stop an instance: it waits for the guest to shut down.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20 * 60);
-/// How often the progress of the snapshots is looked at.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Removes qib's login key, user-data and host keys from the guest, and closes the connection.
 pub(super) async fn scrub(
@@ -35,6 +33,11 @@ pub(super) async fn scrub(
     } else {
         "remove"
     };
+    // An agent may hold many keys; which of them an existing key pair is, the login tells.
+    let login_key = match access.key_pair_owner {
+        KeyPairOwner::User => link.login_key().or_else(|| access.login_key.clone()),
+        KeyPairOwner::Run => access.login_key.clone(),
+    };
     let command = GuestCommand {
         script: Script {
             name: String::from("scrub"),
@@ -42,10 +45,7 @@ pub(super) async fn scrub(
         },
         become_user: Some(String::from("root")),
         environment: vec![
-            (
-                String::from("QIB_LOGIN_KEY"),
-                access.login_key.clone().unwrap_or_default(),
-            ),
+            (String::from("QIB_LOGIN_KEY"), login_key.unwrap_or_default()),
             (String::from("QIB_HOST_KEYS"), host_keys.to_owned()),
         ],
         ..GuestCommand::default()
@@ -132,7 +132,7 @@ async fn wait_stopped(context: &CellContext, id: &InstanceId) -> Result<(), Step
     context
         .race(
             context
-                .run()
+                .pollers()
                 .instances
                 .wait(id, deadline, |seen| match seen {
                     Some(instance) if instance.state == InstanceState::Stopped => Verdict::Done(()),
@@ -239,24 +239,29 @@ pub(super) async fn wait_available(
 ) -> Result<Image, StepError> {
     let name = spec.name.clone();
     let deadline = context.deadline(spec.wait);
-    let available = context.run().images.wait(id, deadline, |seen| match seen {
-        Some(image) => match &image.state {
-            ImageState::Available => Verdict::Done(image.clone()),
-            ImageState::Pending | ImageState::Other(_) => Verdict::Wait,
-            ImageState::Failed | ImageState::Gone => Verdict::Impossible(StepError::ImageFailed {
-                image: id.to_string(),
-                name: name.clone(),
-                reason: image
-                    .state_reason
-                    .clone()
-                    .unwrap_or_else(|| format!("EC2 says {:?} and no more", image.state)),
-            }),
-        },
-        None => Verdict::Wait,
-    });
+    let available = context
+        .pollers()
+        .images
+        .wait(id, deadline, |seen| match seen {
+            Some(image) => match &image.state {
+                ImageState::Available => Verdict::Done(image.clone()),
+                ImageState::Pending | ImageState::Other(_) => Verdict::Wait,
+                ImageState::Failed | ImageState::Gone => {
+                    Verdict::Impossible(StepError::ImageFailed {
+                        image: id.to_string(),
+                        name: name.clone(),
+                        reason: image
+                            .state_reason
+                            .clone()
+                            .unwrap_or_else(|| format!("EC2 says {:?} and no more", image.state)),
+                    })
+                }
+            },
+            None => Verdict::Wait,
+        });
     let waited = tokio::select! {
         waited = context.race(available) => waited?,
-        never = tell_progress(context) => match never {},
+        never = progress::tell(context, context.region().name()) => match never {},
     };
     waited.map_err(|error| match error {
         WaitError::Impossible(error) => error,
@@ -268,45 +273,6 @@ pub(super) async fn wait_available(
             detail: error.to_string(),
         },
     })
-}
-
-/// Tells how far the snapshots are, for as long as it is polled.
-async fn tell_progress(context: &CellContext) -> std::convert::Infallible {
-    let filters = vec![
-        (
-            format!("tag:{}", tag::RUN),
-            vec![context.run_id().to_string()],
-        ),
-        (
-            format!("tag:{}", tag::STAGE),
-            vec![context.cell().stage.clone()],
-        ),
-        (
-            format!("tag:{}", tag::CELL),
-            vec![context.cell().cell.clone()],
-        ),
-    ];
-    let mut told = None;
-    loop {
-        context.clock().sleep(PROGRESS_EVERY).await;
-        // Progress is a courtesy: a look that fails is left out.
-        let Ok(snapshots) = context.region().snapshots(&filters).await else {
-            continue;
-        };
-        let least = snapshots
-            .iter()
-            .map(|snapshot| snapshot.progress_percent)
-            .min();
-        if let Some(percent) = least
-            && told != least
-        {
-            context.run().tell(Event::ImageProgress {
-                cell: context.cell().clone(),
-                percent,
-            });
-            told = least;
-        }
-    }
 }
 
 /// A tag's value has at most 256 characters.

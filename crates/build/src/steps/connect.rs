@@ -5,6 +5,7 @@ use super::access::{Access, write_private};
 use super::address::ElasticAddress;
 use super::context::CellContext;
 use super::launch::{Launched, gone};
+use crate::dial;
 use crate::event::OutputStream;
 use crate::failure::StepError;
 use crate::guest::*;
@@ -129,6 +130,11 @@ impl GuestLink {
     /// Uses this connection from now on. The one before it is not said farewell to: what was at its other end is gone.
     pub(super) fn replace(&mut self, session: Box<dyn GuestSession>) {
         self.session = session;
+    }
+
+    /// The public key that was logged in with.
+    pub(super) fn login_key(&self) -> Option<String> {
+        self.session.login_key()
     }
 
     /// Ends the connection.
@@ -271,8 +277,15 @@ async fn target(
         HostKeySpec::Fingerprint(fingerprint) => HostKeys::Fingerprint(fingerprint.clone()),
         HostKeySpec::KnownHosts(file) => HostKeys::KnownHosts(file.clone()),
     };
+    let dial = dial::dial(
+        spec.connect.bastion.as_ref(),
+        spec.connect.proxy.as_ref(),
+        context.run().options.agent_socket.as_deref(),
+    )
+    .map_err(StepError::Key)?;
     Ok(GuestTarget {
         host,
+        dial,
         port: spec.connect.port.unwrap_or(context.run().options.ssh_port),
         user: spec.connect.user.clone(),
         identity: access.identity.clone(),
@@ -382,6 +395,8 @@ fn way_in(
             .map(|path| path.display().to_string()),
         known_hosts,
         host_fingerprints,
+        bastion: spec.connect.bastion.as_ref().map(dial::remembered),
+        proxy: spec.connect.proxy.as_ref().map(dial::remembered_proxy),
     };
     super::super::way_in::save(&folder, &way_in)?;
     Ok(way_in)

@@ -29,21 +29,21 @@ pub async fn copy_cell(
 ) -> Result<BuiltImage, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
-    context.begin(Step::CopyImage)?;
+    context.begin(Step::CopyImage).await?;
     let request = request(context, spec, &spec.region, from.source);
     let captured = copy(context, spec, &request)
         .await
         .map_err(fail(Step::CopyImage))?;
     context.finish(Step::CopyImage);
 
-    context.begin(Step::Complete)?;
+    context.begin(Step::Complete).await?;
     publish::complete(context, &captured)
         .await
         .map_err(fail(Step::Complete))?;
     context.finish(Step::Complete);
 
     if !spec.image.share_accounts.is_empty() {
-        context.begin(Step::Share)?;
+        context.begin(Step::Share).await?;
         publish::share(context, &captured.image, &spec.image)
             .await
             .map_err(fail(Step::Share))?;

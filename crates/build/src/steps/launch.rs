@@ -229,7 +229,7 @@ pub(super) async fn wait_running(
     let running = context
         .race(
             context
-                .run()
+                .pollers()
                 .instances
                 .wait(id, deadline, |seen| match seen {
                     Some(instance) if instance.state == InstanceState::Running => {

@@ -14,6 +14,7 @@ mod access;
 mod address;
 mod address_queue;
 mod adopt;
+mod ansible;
 pub mod candidates;
 mod capture;
 mod connect;
@@ -23,7 +24,9 @@ mod group;
 mod launch;
 pub mod lease;
 mod network;
+mod pollers;
 mod profile;
+mod progress;
 pub(crate) mod provision;
 mod publish;
 pub mod site;
@@ -34,6 +37,7 @@ pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
 pub use copy::copy_cell;
 pub(crate) use launch::recipe;
+pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
 pub(crate) use profile::{PATH as IAM_PATH, POLICY};
 
 use crate::event::Step;
@@ -131,7 +135,7 @@ async fn prepare_guest(
             timeout,
             wait,
         } => {
-            context.begin(Step::LeaseAddress)?;
+            context.begin(Step::LeaseAddress).await?;
             let terms = address_queue::Terms {
                 by: *by,
                 timeout: *timeout,
@@ -149,7 +153,7 @@ async fn prepare_guest(
         .await
         .map_err(fail(Step::Launch))?;
 
-    context.begin(Step::KeyPair)?;
+    context.begin(Step::KeyPair).await?;
     let instance = match adopted {
         Some(_) => access::Instance::Launched,
         None => access::Instance::ToBeLaunched,
@@ -171,14 +175,14 @@ async fn prepare_guest(
     };
 
     if let Some(elastic) = &elastic {
-        context.begin(Step::BindAddress)?;
+        context.begin(Step::BindAddress).await?;
         address::bind(context, elastic, &launched)
             .await
             .map_err(fail(Step::BindAddress))?;
         context.finish(Step::BindAddress);
     }
 
-    context.begin(Step::Connect)?;
+    context.begin(Step::Connect).await?;
     let mut link = connect::connect(
         context,
         spec,
@@ -194,7 +198,7 @@ async fn prepare_guest(
     let skipped = match point {
         Point::Provisioned { skipped } => skipped,
         Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
-            context.begin(Step::Provision)?;
+            context.begin(Step::Provision).await?;
             let skipped =
                 provision::provision(context, spec, &mut link, &launched, progress, from.inputs)
                     .await
@@ -204,7 +208,7 @@ async fn prepare_guest(
         }
     };
 
-    context.begin(Step::Scrub)?;
+    context.begin(Step::Scrub).await?;
     capture::scrub(context, link, &launched, &access)
         .await
         .map_err(fail(Step::Scrub))?;
@@ -244,7 +248,7 @@ async fn launch_guest(
 ) -> Result<Launched, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
-    context.begin(Step::SecurityGroup)?;
+    context.begin(Step::SecurityGroup).await?;
     let groups = group::prepare(context, spec, site)
         .await
         .map_err(fail(Step::SecurityGroup))?;
@@ -252,7 +256,7 @@ async fn launch_guest(
 
     let profile = match &spec.launch.instance_profile {
         Some(ProfileSpec::Temporary { policy }) => {
-            context.begin(Step::InstanceProfile)?;
+            context.begin(Step::InstanceProfile).await?;
             let profile = profile::prepare(context, spec, policy, elastic)
                 .await
                 .map_err(fail(Step::InstanceProfile))?;
@@ -263,7 +267,7 @@ async fn launch_guest(
         None => None,
     };
 
-    context.begin(Step::Launch)?;
+    context.begin(Step::Launch).await?;
     let user_data =
         user_data_parts::compose_for(context, spec, access, elastic).map_err(fail(Step::Launch))?;
     if let Some(elastic) = elastic {
@@ -298,33 +302,33 @@ async fn capture_guest(
         .is_empty()
         || lease::holds_address(context)
     {
-        context.begin(Step::FreeAddress)?;
+        context.begin(Step::FreeAddress).await?;
         address::free(context)
             .await
             .map_err(fail(Step::FreeAddress))?;
         context.finish(Step::FreeAddress);
     }
 
-    context.begin(Step::Stop)?;
+    context.begin(Step::Stop).await?;
     capture::stop(context, launched)
         .await
         .map_err(fail(Step::Stop))?;
     context.finish(Step::Stop);
 
-    context.begin(Step::CreateImage)?;
+    context.begin(Step::CreateImage).await?;
     let captured = capture::create_image(context, spec, from.source, launched, skipped)
         .await
         .map_err(fail(Step::CreateImage))?;
     context.finish(Step::CreateImage);
 
-    context.begin(Step::Complete)?;
+    context.begin(Step::Complete).await?;
     publish::complete(context, &captured)
         .await
         .map_err(fail(Step::Complete))?;
     context.finish(Step::Complete);
 
     // Nothing more is needed of the instance, and it costs money: it goes before sharing, which can wait.
-    context.begin(Step::Terminate)?;
+    context.begin(Step::Terminate).await?;
     context
         .effects()
         .unmake(launched.effect)
@@ -336,7 +340,7 @@ async fn capture_guest(
     context.finish(Step::Terminate);
 
     if !spec.image.share_accounts.is_empty() {
-        context.begin(Step::Share)?;
+        context.begin(Step::Share).await?;
         publish::share(context, &captured.image, &spec.image)
             .await
             .map_err(fail(Step::Share))?;
@@ -354,7 +358,7 @@ pub async fn share_cached(
     if spec.share_accounts.is_empty() {
         return Ok(());
     }
-    context.begin(Step::Share)?;
+    context.begin(Step::Share).await?;
     publish::share(context, image, spec)
         .await
         .map_err(|error| CellFailure::new(context.cell().clone(), Step::Share, error))?;

@@ -70,7 +70,7 @@ pub(super) async fn prepare(
         region: region.clone(),
         name: name.clone(),
     };
-    effects
+    let role = effects
         .make(
             cell,
             effect,
@@ -81,6 +81,7 @@ pub(super) async fn prepare(
     let effect = Effect::PutRolePolicy {
         region: region.clone(),
         role: name.clone(),
+        of: role.number,
         digest: hex::encode(Sha256::digest(document.as_bytes())),
     };
     // What was just made may not show everywhere yet.
@@ -95,7 +96,7 @@ pub(super) async fn prepare(
         region: region.clone(),
         name: name.clone(),
     };
-    effects
+    let profile = effects
         .make(
             cell,
             effect,
@@ -106,6 +107,7 @@ pub(super) async fn prepare(
     let effect = Effect::AddRole {
         region,
         profile: name.clone(),
+        of: profile.number,
         role: name.clone(),
     };
     effects

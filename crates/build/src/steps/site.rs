@@ -57,6 +57,48 @@ pub async fn survey(
     spec: &LaunchSpec,
     source: Option<&Image>,
 ) -> Result<Site, StepError> {
+    let looked = look(region, spec).await?;
+    if let Some(source) = source {
+        looked.fits(spec, source)?;
+    }
+    Ok(looked.site)
+}
+
+/// What the account says to a launch, whatever image it starts from.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// Where the instance may go.
+    pub site: Site,
+    types: Vec<InstanceTypeDescription>,
+}
+
+impl Looked {
+    /// Whether an instance of `spec` can start from `source`.
+    ///
+    /// # Errors
+    /// If the image does not run on one of the types, or would be without its root.
+    pub fn fits(&self, spec: &LaunchSpec, source: &Image) -> Result<(), SiteError> {
+        for machine in &self.types {
+            refuse_misfit(source, machine)?;
+        }
+        refuse_without_root(spec, source)
+    }
+}
+
+/// Whether two launches in one region ask the same of the account: then one look is enough for both.
+pub fn same_question(one: &LaunchSpec, other: &LaunchSpec) -> bool {
+    one.machines == other.machines
+        && one.vpc == other.vpc
+        && one.subnets == other.subnets
+        && one.ipv6 == other.ipv6
+        && one.security_groups == other.security_groups
+}
+
+/// Looks where an instance of `spec` may go, whatever image it starts from.
+///
+/// # Errors
+/// Whatever would make the launch fail for sure.
+pub async fn look(region: &dyn Region, spec: &LaunchSpec) -> Result<Looked, StepError> {
     let mut unknown = Vec::new();
     let (types, offerings) = futures::join!(
         region.instance_types(&spec.machines),
@@ -86,23 +128,21 @@ pub async fn survey(
         .into());
     }
     refuse_unoffered(region, spec, &subnets, offerings.as_deref())?;
-    if let Some(source) = source {
-        for machine in types.iter().flatten() {
-            refuse_misfit(source, machine)?;
-        }
-        refuse_without_root(spec, source)?;
-    }
     let vpc = subnets.first().map(|subnet| subnet.vpc_id.clone());
     let vpc = vpc.ok_or_else(|| StepError::NoSubnet {
         region: region.name().to_string(),
         wanted: String::from("launch.subnets"),
     })?;
-    Ok(Site {
+    let site = Site {
         groups: network::groups(region, &vpc, &spec.security_groups).await?,
         vpc,
         subnets,
         unknown,
         offerings,
+    };
+    Ok(Looked {
+        site,
+        types: types.unwrap_or_default(),
     })
 }
 

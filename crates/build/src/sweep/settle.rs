@@ -10,6 +10,7 @@ use crate::journal::{
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
 use crate::{undo, way_in};
+use cloud::RegionName;
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -60,6 +61,8 @@ pub(super) struct Settled {
     pub(super) resisted: usize,
     /// What only the journal knew of, and could not be removed.
     pub(super) left: Vec<LeftResource>,
+    /// Other regions, which are not swept, where something of the run may be.
+    pub(super) elsewhere: BTreeSet<RegionName>,
 }
 
 impl Settled {
@@ -69,8 +72,8 @@ impl Settled {
     }
 }
 
-/// Brings the journal of `run` up to date: what the sweep removed is noted, what else may still be there is looked up
-/// and removed, and a run that died is closed as swept. Errs if the journal cannot be read or written.
+/// Brings the journal of `run` up to date: what the sweep removed is noted, what else may still be there in the swept
+/// regions is looked up and removed, and a run that died and has nothing elsewhere is closed as swept. Errs if the journal cannot be read or written.
 ///
 /// A sweep finds by tag what shows. The journal knows also of calls that were begun a moment before the process died,
 /// and what they make may show only after a while.
@@ -96,14 +99,22 @@ pub(super) async fn settle(
     );
     let state = journal.state();
     let stays = |entry: &EffectEntry| kept_cells.contains(&(run.clone(), entry.cell.clone()));
-    let kept = state.kept();
-    let (kept, going): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(_, entry)| stays(entry));
+    let swept = |entry: &EffectEntry| sweep.regions.contains(entry.effect.region());
+    let all = state.outstanding().into_iter().chain(state.kept());
+    let elsewhere = all.filter(|(_, entry)| !swept(entry));
+    let elsewhere = elsewhere.map(|(_, entry)| entry.effect.region().clone());
+    let elsewhere: BTreeSet<RegionName> = elsewhere.collect();
+    let kept = state.kept().into_iter().filter(|(_, entry)| swept(entry));
+    let (kept, going): (Vec<_>, Vec<_>) = kept.partition(|(_, entry)| stays(entry));
     let mut settled = Settled {
         resisted: 0,
         left: Vec::new(),
+        elsewhere,
     };
     let mut open: Vec<(EffectNumber, &EffectEntry)> = Vec::new();
-    for (number, entry) in state.outstanding().into_iter().chain(going) {
+    let outstanding = state.outstanding().into_iter();
+    let outstanding = outstanding.filter(|(_, entry)| swept(entry));
+    for (number, entry) in outstanding.chain(going) {
         if is_among(entry, resisted) {
             // It was tried for long enough just now.
             settled.resisted += 1;
@@ -129,6 +140,9 @@ pub(super) async fn settle(
     }
     if let Some(why) = effects.unwritten() {
         return Err(why);
+    }
+    if !settled.elsewhere.is_empty() {
+        return Ok(settled);
     }
     if settled.is_clean() && matches!(state.closed(), None | Some(RunStatus::LeftBehind)) {
         journal

@@ -1,7 +1,7 @@
 //! An account in memory: as strict as the steps need it, with faults by call.
 
 use super::iam::FakeIam;
-use super::network::Network;
+use super::network::{Network, matches};
 use async_trait::async_trait;
 use cloud::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -301,12 +301,12 @@ fn fits(tags: &Tags, filters: &[(String, Vec<String>)], named: &[(&str, &str)]) 
         if let Some(tag) = key.strip_prefix("tag:") {
             return tags
                 .get(tag)
-                .is_some_and(|value| values.iter().any(|v| v == value));
+                .is_some_and(|value| values.iter().any(|v| matches(v, value)));
         }
         named
             .iter()
             .find(|(name, _)| name == key)
-            .is_none_or(|(_, value)| values.iter().any(|v| v == value))
+            .is_none_or(|(_, value)| values.iter().any(|v| matches(v, value)))
     })
 }
 
@@ -594,8 +594,14 @@ impl Region for FakeAccount {
         };
         let regions = [
             ("ap-east-1", OptIn::NotOptedIn),
+            ("ap-northeast-1", OptIn::NotRequired),
+            ("ap-southeast-1", OptIn::NotRequired),
+            ("eu-central-1", OptIn::NotRequired),
             ("eu-west-1", OptIn::NotRequired),
+            ("sa-east-1", OptIn::NotRequired),
+            ("us-east-1", OptIn::NotRequired),
             ("us-east-2", OptIn::NotRequired),
+            ("us-west-1", OptIn::NotRequired),
             ("us-west-2", OptIn::NotRequired),
         ];
         Ok(regions.into_iter().map(described).collect())

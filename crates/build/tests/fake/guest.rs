@@ -72,6 +72,10 @@ impl GuestSession for FakeSession {
         String::from("SHA256:fake")
     }
 
+    fn login_key(&self) -> Option<String> {
+        None
+    }
+
     fn is_closed(&self) -> bool {
         *self.closed.lock().unwrap()
     }
@@ -155,6 +159,12 @@ impl GuestSession for FakeSession {
     ) -> Result<(), SessionError> {
         self.download_file(from, &to.join("fetched"), become_user)
             .await
+    }
+
+    async fn proxy(&self) -> Result<Box<dyn GuestProxy>, SessionError> {
+        Err(SessionError::Refused(String::from(
+            "this guest lends nothing",
+        )))
     }
 
     async fn close(self: Box<Self>) {}

@@ -6,7 +6,7 @@ use super::time::EventClock;
 use super::{Home, Recorder};
 use build::cancel::cancellation;
 use build::failure::StepError;
-use build::journal::Invocation;
+use build::journal::{Invocation, JournalReader, JournalWatch, RunDirectory};
 use build::names::RunId;
 use build::options::*;
 use build::plan::Plan;
@@ -15,6 +15,7 @@ use build::report::Report;
 use cloud::{Image, ImageState, Tags};
 use pipeline::{LoadOptions, Loaded};
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -74,6 +75,7 @@ impl Site {
         RunOptions {
             venue: Venue::Aws,
             region: "us-east-2".into(),
+            cells: CellOptions::default(),
             endpoint: None,
             guest_endpoint: GuestEndpoint::Regional,
             ssh_port: 22,
@@ -87,6 +89,10 @@ impl Site {
     }
 
     fn ports(&self) -> Ports {
+        self.ports_watched(None)
+    }
+
+    fn ports_watched(&self, watch: Option<Arc<dyn JournalWatch>>) -> Ports {
         Ports {
             account: Arc::new(self.account.clone()),
             clock: Arc::new(self.clock.clone()),
@@ -94,7 +100,7 @@ impl Site {
             caller_address: Arc::new(Home),
             host: build::host::Host::absent(),
             observer: self.recorder.clone(),
-            journal_watch: None,
+            journal_watch: watch,
         }
     }
 
@@ -102,6 +108,35 @@ impl Site {
     pub fn run(&self, number: u64, text: &str) -> Report {
         let (_canceller, cancellation) = cancellation();
         self.clock.run(build::run::run(
+            load(text),
+            RunId::from_random(number),
+            self.options(),
+            self.ports(),
+            cancellation,
+        ))
+    }
+
+    /// The same in a process that is killed once record `record` of its journal is written. None if it ended before, or had written its end.
+    pub fn killed_after(&self, number: u64, record: u64, text: &str) -> Option<()> {
+        let watch = Arc::new(KillAfter(record));
+        let (_canceller, cancellation) = cancellation();
+        let running = build::run::run(
+            load(text),
+            RunId::from_random(number),
+            self.options(),
+            self.ports_watched(Some(watch)),
+            cancellation,
+        );
+        catch_unwind(AssertUnwindSafe(|| self.clock.run(running))).err()?;
+        let directory = RunDirectory::of(self.state.path(), &RunId::from_random(number));
+        let state = JournalReader::read(&directory).unwrap();
+        state.closed().is_none().then_some(())
+    }
+
+    /// Takes a run up again whose process was killed.
+    pub fn resume(&self, number: u64, text: &str) -> Report {
+        let (_canceller, cancellation) = cancellation();
+        self.clock.run(build::run::resume(
             load(text),
             RunId::from_random(number),
             self.options(),
@@ -121,7 +156,7 @@ impl Site {
 
     /// What the only failure of a run says; nothing may be left of it, and nothing may have been made.
     pub fn refusal(&self, text: &str) -> String {
-        let report = self.run(1, text);
+        let report = self.run(99, text);
         let [failure] = report.failures.as_slice() else {
             panic!("{:?}", report.failures);
         };
@@ -142,6 +177,17 @@ impl Site {
             failure.error,
             failure.hint.as_deref().unwrap_or("no hint")
         )
+    }
+}
+
+struct KillAfter(u64);
+
+impl JournalWatch for KillAfter {
+    fn before(&self, _: u64) {}
+    fn after(&self, number: u64) {
+        if number == self.0 {
+            resume_unwind(Box::new("killed"));
+        }
     }
 }
 

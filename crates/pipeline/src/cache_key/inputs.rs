@@ -91,9 +91,19 @@ impl StageInputs {
         let mut inputs = Vec::new();
         inputs.extend(of_launch(stage));
         for (position, provisioner) in stage.provision.iter().enumerate() {
+            let absent = provisioner.files().into_iter();
+            let absent = absent.filter(|file| file.presence == Presence::ToBeMade);
+            let mut to_be_made = absent.peekable();
             let digest = match &provisioner.value {
+                _ if to_be_made.peek().is_some() => {
+                    let mut fields = Fields::default();
+                    to_be_made.for_each(|file| fields.put("to be made", file.written.as_str()));
+                    fields.digest()
+                }
                 Provisioner::Run(step) => run(step),
                 Provisioner::Upload(step) => upload(step, files)?,
+                Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
+                Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
                 Provisioner::Reboot(step) => reboot(step),
                 // They look, wait or fetch: the image is the same with and without them.
                 Provisioner::Download(_)
@@ -164,17 +174,17 @@ fn user_data(launch: Option<&Launch>) -> Digest {
 
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.
 #[derive(Default)]
-struct Fields(Sha256);
+pub(super) struct Fields(Sha256);
 
 impl Fields {
-    fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub(super) fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
         for part in [name.as_bytes(), value.as_ref()] {
             self.0.update((part.len() as u64).to_be_bytes());
             self.0.update(part);
         }
     }
 
-    fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
@@ -186,7 +196,7 @@ impl Fields {
         }
     }
 
-    fn digest(self) -> Digest {
+    pub(super) fn digest(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }
@@ -235,14 +245,9 @@ fn run(run: &Run) -> Digest {
     fields.put("is", "run");
     match &run.commands {
         Commands::Inline(text) => fields.put("inline", text.canonical()),
-        Commands::Scripts(scripts) => {
-            scripts
-                .iter()
-                .for_each(|script| match script.file.presence {
-                    Presence::There => fields.put("script", &script.content),
-                    Presence::ToBeMade => fields.put("to be made", script.file.written.as_str()),
-                })
-        }
+        Commands::Scripts(scripts) => scripts
+            .iter()
+            .for_each(|script| fields.put("script", &script.content)),
     }
     // Commands on the build host may reach into the instance by ways of their own. Neither field is there for what could
     // be written before there were these keys, so that the keys of older images stay.
@@ -285,18 +290,6 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
         "become",
         upload.become_user.as_ref().map(|user| user.as_str()),
     );
-    let made_later = match &upload.what {
-        UploadSource::File(file)
-        | UploadSource::Folder(file)
-        | UploadSource::Rendered { file, .. } => {
-            (file.presence == Presence::ToBeMade).then_some(file)
-        }
-        UploadSource::Content(_) => None,
-    };
-    if let Some(file) = made_later {
-        fields.put("to be made", file.written.as_str());
-        return Ok(fields.digest());
-    }
     match &upload.what {
         UploadSource::Content(text) => fields.put("content", text.canonical()),
         UploadSource::Rendered { file, text } => {
@@ -324,7 +317,12 @@ pub(crate) fn folder_digest(folder: &Path, files: &dyn Files) -> io::Result<[u8;
     Ok(fields.digest().0)
 }
 
-fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {
+pub(super) fn walk(
+    fields: &mut Fields,
+    name: &str,
+    folder: &Path,
+    files: &dyn Files,
+) -> io::Result<()> {
     for (child, kind) in named(files.entries(folder), folder)? {
         let name = format!("{name}/{}", child.to_string_lossy());
         entry(fields, &name, &kind, &folder.join(child), files)?;
@@ -333,7 +331,7 @@ fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io
 }
 
 /// Links are not followed: a link's target is its content, and no circle of links can catch us.
-fn entry(
+pub(super) fn entry(
     fields: &mut Fields,
     name: &str,
     kind: &FileKind,
@@ -362,6 +360,6 @@ fn entry(
     Ok(())
 }
 
-fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
+pub(super) fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
     result.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
 }

@@ -3,15 +3,17 @@
 //! | in the key | not in the key |
 //! |---|---|
 //! | the source image's id | how it was found (filter, stage) |
-//! | volumes of launch and image, the instance profile, the user's own user-data | instance type, network, lifetimes, addresses |
+//! | volumes of launch and image, the instance profile's name or policy, the user's own user-data | instance type, hosting, network, lifetimes, addresses |
 //! | each `run`, with what it runs, as whom, where and how; `reboot`; content and mode of each uploaded file | `name`, `timeout`, `needs`, `retry`, `pause_before` |
 //! | | `download`, `wait_for`, `pause`, `breakpoint`: they change nothing in the image; `on_error`, `preflight` (but the files that it makes, as they are used) |
 //! | the entries that are for the cell | `only` and `except` themselves |
+//! | everything in a playbook's folder, variables by host and group, requirements with their archives | where Ansible is installed |
 //! | text of environment variables | values of secret variables (their expression instead) |
 //! | what a rehearsal skipped | connection, names, descriptions, tags, sharing, outputs |
 //!
 //! Run-time expressions enter as they are written: an image does not go stale because a run's id differs.
 
+mod ansible;
 mod inputs;
 mod summary;
 

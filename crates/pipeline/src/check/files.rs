@@ -4,9 +4,9 @@ use crate::Span;
 use crate::decode::{Allows, MatrixScope, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, InstanceProfile, LocalFile, LoginKey, OutputKind, Pipeline, Policy,
-    PreflightAction, Presence, Provisioner, StageName, Upload, UploadSource, UserData,
-    UserDataFile,
+    BastionHostKey, BastionKey, Cell, Commands, HostKey, InstanceProfile, LocalFile, LoginKey,
+    OutputKind, Pipeline, Policy, PreflightAction, Presence, Provisioner, StageName, Upload,
+    UploadSource, UserData, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
@@ -18,12 +18,12 @@ use std::path::PathBuf;
 /// input": 16 KB in raw form, before base64.)
 const MAX_USER_DATA: usize = 16_384;
 
-struct Reader<'a> {
-    files: &'a dyn Files,
+pub(super) struct Reader<'a> {
+    pub(super) files: &'a dyn Files,
     locate: &'a dyn Fn(u16, &str) -> PathBuf,
     /// What the entries of `preflight` make.
     made: Vec<LocalFile>,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// Finds each file that the pipeline names, reads scripts, templates and user-data, and says what is missing.
@@ -33,6 +33,7 @@ pub(crate) fn read_files(
     locate: &dyn Fn(u16, &str) -> PathBuf,
     scope: Scope<'_>,
 ) -> Vec<Fault> {
+    // Of what stands outside of the stages nothing is excused for not being there yet.
     let mut reader = Reader {
         files,
         locate,
@@ -50,7 +51,6 @@ pub(crate) fn read_files(
             }
         }
     }
-    reader.made = made;
     for output in &mut pipeline.outputs.0 {
         if let OutputKind::Update {
             from: Some(from), ..
@@ -59,7 +59,7 @@ pub(crate) fn read_files(
             reader.file(from, "file to begin with");
         }
     }
-    let (mut told, made) = (reader.faults, reader.made);
+    let mut told = reader.faults;
     let mut names: BTreeMap<StageName, BTreeSet<String>> = BTreeMap::new();
     for cell in pipeline.stages.iter() {
         let known = names.entry(cell.stage.value.clone()).or_default();
@@ -120,11 +120,23 @@ impl Reader<'_> {
             if let HostKey::KnownHosts(file) = &mut connect.host_key.value {
                 self.file(file, "known_hosts file");
             }
+            if let Some(bastion) = &mut connect.bastion {
+                if let BastionKey::File(file) = &mut bastion.value.key.value {
+                    self.file(file, "bastion's private key");
+                }
+                if let Some(BastionHostKey::KnownHosts(file)) =
+                    bastion.value.host_key.as_mut().map(|key| &mut key.value)
+                {
+                    self.file(file, "bastion's known_hosts file");
+                }
+            }
         }
         for entry in recipe.provision.iter_mut().chain(&mut recipe.on_error) {
             match &mut entry.value {
                 Provisioner::Run(run) => self.scripts(&mut run.commands),
                 Provisioner::Upload(upload) => self.upload(upload, scope),
+                Provisioner::Ansible(ansible) => self.ansible(ansible),
+                Provisioner::AnsibleLocal(ansible) => self.ansible_local(ansible),
                 Provisioner::Download(_)
                 | Provisioner::Reboot(_)
                 | Provisioner::WaitFor(_)
@@ -229,7 +241,7 @@ impl Reader<'_> {
     }
 
     /// Resolves a file's path and checks that a file is there.
-    fn file(&mut self, file: &mut LocalFile, what: &str) -> Option<()> {
+    pub(super) fn file(&mut self, file: &mut LocalFile, what: &str) -> Option<()> {
         match self.kind(file, what)? {
             FileKind::File { .. } => Some(()),
             FileKind::Folder { .. } => {
@@ -266,7 +278,7 @@ impl Reader<'_> {
         }
     }
 
-    fn kind(&mut self, file: &mut LocalFile, what: &str) -> Option<FileKind> {
+    pub(super) fn kind(&mut self, file: &mut LocalFile, what: &str) -> Option<FileKind> {
         file.path = (self.locate)(file.written.span.file, &file.written);
         match self.files.kind(&file.path) {
             Ok(kind) => Some(kind),
@@ -298,7 +310,7 @@ impl Reader<'_> {
         }
     }
 
-    fn read(&mut self, file: &LocalFile) -> Option<Vec<u8>> {
+    pub(super) fn read(&mut self, file: &LocalFile) -> Option<Vec<u8>> {
         match self.files.read(&file.path) {
             Ok(bytes) => Some(bytes),
             Err(why) => {

@@ -1,5 +1,6 @@
 //! What a pipeline's types cannot say: files that must be there, values that must fit each other, EC2's limits.
 
+mod ansible;
 mod cells;
 mod connect;
 mod files;
@@ -33,6 +34,7 @@ pub(crate) fn check(pipeline: &Pipeline, left_out: &[StageName]) -> Vec<Fault> {
         faults.extend(sources::check(&cell.source));
         faults.extend(provision::check(cell));
         faults.extend(connect::check(cell));
+        faults.extend(ansible::check(cell));
         if let Some(launch) = &cell.launch {
             faults.extend(launch::check(cell, launch));
             faults.extend(volumes::check(&launch.volumes));

@@ -36,7 +36,9 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
             | Provisioner::Download(_)
             | Provisioner::WaitFor(_)
             | Provisioner::Pause(_)
-            | Provisioner::Breakpoint(_) => false,
+            | Provisioner::Breakpoint(_)
+            | Provisioner::Ansible(_)
+            | Provisioner::AnsibleLocal(_) => false,
         };
         if reboots {
             faults.push(
@@ -65,7 +67,11 @@ fn details(entry: &ProvisionerEntry, faults: &mut Vec<Fault>) {
         }
         Provisioner::Download(step) => download(step, faults),
         Provisioner::WaitFor(wait) => wait_for(wait, faults),
-        Provisioner::Reboot(_) | Provisioner::Pause(_) | Provisioner::Breakpoint(_) => {}
+        Provisioner::Reboot(_)
+        | Provisioner::Pause(_)
+        | Provisioner::Breakpoint(_)
+        | Provisioner::Ansible(_)
+        | Provisioner::AnsibleLocal(_) => {}
     }
 }
 

@@ -15,6 +15,7 @@ mod mentions;
 mod node;
 mod scope;
 mod step_sets;
+mod tree;
 
 pub(crate) use carried::Carried;
 pub(crate) use cells::cells;

@@ -108,7 +108,7 @@ impl<'n> NodeDeserializer<'n> {
         Ok(Derived { text, is_secret })
     }
 
-    fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
+    pub(super) fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
         let scalar = self.scalar(&"a text")?;
         if scalar.text.is_empty() && allows != Allows::RunTimeAndSecrets {
             return Err(DecodeError::at(self.node.span, "this text is empty")
@@ -255,6 +255,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
                 outputs.deserialize_seq(visitor)
             }
             marker::ENTRIES => return self.entries(visitor),
+            marker::SECRET_TREE => self.tree(visitor),
             marker::TEMPLATE => visitor.visit_string(self.carried(Allows::RunTime)?),
             marker::SECRET_TEMPLATE => {
                 visitor.visit_string(self.carried(Allows::RunTimeAndSecrets)?)

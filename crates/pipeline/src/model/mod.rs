@@ -4,9 +4,12 @@
 //! Schema from the same types, so their documentation comments speak to the person who writes a pipeline.
 
 mod address;
+mod ansible;
+mod bastion;
 mod connect;
 mod download;
 mod entry;
+mod extra_vars;
 mod files;
 mod glob;
 mod hosting;
@@ -25,6 +28,7 @@ mod pipeline;
 mod preflight;
 mod provision;
 mod provisioner;
+mod proxy;
 mod reboot;
 mod shared;
 mod source;
@@ -38,8 +42,11 @@ mod wait_for;
 mod word_or_map;
 
 pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
+pub use ansible::{Ansible, AnsibleLocal, GalaxyArchive, Requirements};
+pub use bastion::{Bastion, BastionHostKey, BastionKey};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
 pub use download::Download;
+pub use extra_vars::{ExtraValue, ExtraVars};
 pub use files::{LocalFile, Presence, ScriptFile, UserDataFile};
 pub use glob::Glob;
 pub use hosting::{
@@ -64,6 +71,7 @@ pub use pipeline::{Aws, Pipeline};
 pub use preflight::{PreflightAction, PreflightEntry};
 pub use provision::{Commands, Need, Place, Provisioner, Run, Upload, UploadSource};
 pub use provisioner::{CellChoice, ProvisionerEntry, Retry};
+pub use proxy::{Proxy, ProxyUrl};
 pub use reboot::Reboot;
 pub use shared::{Maps, Profile, Profiles, StepSets};
 pub use source::{
@@ -74,11 +82,11 @@ pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
 pub(crate) use text::Scalar;
 pub use text::{
-    AccountId, AllocationId, AxisName, CapacityReservationId, CellName, DeviceName, DollarsPerHour,
-    EnvName, Fingerprint, HeaderName, HostId, HostName, ImageId, InstanceProfileName, InstanceType,
-    KmsKeyId, Label, Owner, ParameterName, PipelineName, PlacementGroupName, Region,
-    ResourceGroupArn, SecurityGroupId, SnapshotId, StageName, SubnetId, TagKey, UserName, VarName,
-    VpcId, ZoneLetter,
+    AccountId, AllocationId, AnsibleName, AxisName, CapacityReservationId, CellName, DeviceName,
+    DollarsPerHour, EnvName, Fingerprint, GroupName, HeaderName, HostAlias, HostId, HostName,
+    ImageId, InstanceProfileName, InstanceType, KeyPairName, KmsKeyId, Label, Owner, ParameterName,
+    PipelineName, PlacementGroupName, Region, ResourceGroupArn, SecurityGroupId, SnapshotId,
+    StageName, SubnetId, TagKey, UserName, VarName, VpcId, ZoneLetter,
 };
 pub use user_data::UserData;
 pub use variables::{Variable, Variables};

@@ -30,7 +30,7 @@ pub struct Pipeline {
     /// Values for variables that belong together, chosen with `--use NAME`.
     #[serde(default)]
     pub profiles: Profiles,
-    /// Entries of `provision` to use in several stages, with `- use: NAME`.
+    /// Entries to use in several stages, with `- use: NAME`; each as under `stages.NAME.provision`.
     #[serde(default)]
     pub step_sets: StepSets,
     /// Where in AWS the pipeline runs.

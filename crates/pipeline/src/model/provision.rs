@@ -2,8 +2,8 @@
 
 use super::provisioner::Inner;
 use super::{
-    Breakpoint, Download, EnvName, FileMode, LocalFile, Located, Pause, Reboot, Retry, ScriptFile,
-    TimeSpan, UserName, WaitFor,
+    Ansible, AnsibleLocal, Breakpoint, Download, EnvName, FileMode, LocalFile, Located, Pause,
+    Reboot, Retry, ScriptFile, TimeSpan, UserName, WaitFor,
 };
 use crate::template::{SecretTemplate, Template};
 use schemars::JsonSchema;
@@ -29,6 +29,10 @@ pub enum Provisioner {
     Pause(Pause),
     /// Waits for a person.
     Breakpoint(Breakpoint),
+    /// Runs a playbook from the build host.
+    Ansible(Ansible),
+    /// Runs a playbook inside the instance.
+    AnsibleLocal(AnsibleLocal),
 }
 
 /// One thing to do. Exactly one of these keys stands in an entry.
@@ -49,6 +53,10 @@ pub(crate) enum ProvisionerFile {
     Pause(Pause),
     /// Waits for a person.
     Breakpoint(Breakpoint),
+    /// Runs a playbook from the build host.
+    Ansible(Ansible),
+    /// Runs a playbook inside the instance.
+    AnsibleLocal(AnsibleLocal),
 }
 
 impl ProvisionerFile {
@@ -69,6 +77,8 @@ impl ProvisionerFile {
             Self::WaitFor(step) => plain(Provisioner::WaitFor(step)),
             Self::Pause(step) => plain(Provisioner::Pause(step)),
             Self::Breakpoint(step) => plain(Provisioner::Breakpoint(step)),
+            Self::Ansible(step) => plain(Provisioner::Ansible(step)),
+            Self::AnsibleLocal(step) => plain(Provisioner::AnsibleLocal(step)),
         }
     }
 }
@@ -84,6 +94,10 @@ impl Provisioner {
             Self::WaitFor(wait) => wait.label(),
             Self::Pause(pause) => format!("pause {}", pause.length),
             Self::Breakpoint(_) => String::from("breakpoint"),
+            Self::Ansible(ansible) => format!("ansible {}", ansible.playbook.written.value),
+            Self::AnsibleLocal(ansible) => {
+                format!("ansible_local {}", ansible.playbook.written.value)
+            }
         }
     }
 
@@ -96,7 +110,9 @@ impl Provisioner {
             | Self::Download(_)
             | Self::Reboot(_)
             | Self::Pause(_)
-            | Self::Breakpoint(_) => None,
+            | Self::Breakpoint(_)
+            | Self::Ansible(_)
+            | Self::AnsibleLocal(_) => None,
         }
     }
 
@@ -113,6 +129,29 @@ impl Provisioner {
                 | UploadSource::Rendered { file, .. } => vec![file],
                 UploadSource::Content(_) => Vec::new(),
             },
+            Self::Ansible(ansible) => {
+                let requirements = ansible.requirements.as_ref().map(|listed| &listed.file);
+                let folders = [&ansible.host_vars, &ansible.group_vars];
+                let beside = folders.into_iter().filter_map(Option::as_ref);
+                std::iter::once(&ansible.playbook)
+                    .chain(beside)
+                    .chain(requirements)
+                    .collect()
+            }
+            Self::AnsibleLocal(ansible) => {
+                let requirements = ansible.requirements.as_ref().map(|listed| &listed.file);
+                let named = [
+                    &ansible.dir,
+                    &ansible.inventory,
+                    &ansible.host_vars,
+                    &ansible.group_vars,
+                ];
+                let beside = named.into_iter().filter_map(Option::as_ref);
+                std::iter::once(&ansible.playbook)
+                    .chain(beside)
+                    .chain(requirements)
+                    .collect()
+            }
             Self::Download(_)
             | Self::Reboot(_)
             | Self::WaitFor(_)
@@ -134,7 +173,11 @@ impl Provisioner {
             Self::Reboot(reboot) => reboot.timeout.get(),
             Self::WaitFor(wait) => wait.timeout.get(),
             Self::Pause(pause) => pause.length.get(),
-            Self::Upload(_) | Self::Download(_) | Self::Breakpoint(_) => Duration::ZERO,
+            Self::Upload(_)
+            | Self::Download(_)
+            | Self::Breakpoint(_)
+            | Self::Ansible(_)
+            | Self::AnsibleLocal(_) => Duration::ZERO,
         }
     }
 
@@ -151,7 +194,11 @@ impl Provisioner {
     /// Whether it may change what is in the instance, and with it the image. What only looks, waits or fetches does not.
     pub const fn changes_image(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Upload(_) | Self::Reboot(_) => true,
+            Self::Run(_)
+            | Self::Upload(_)
+            | Self::Reboot(_)
+            | Self::Ansible(_)
+            | Self::AnsibleLocal(_) => true,
             Self::Download(_) | Self::WaitFor(_) | Self::Pause(_) | Self::Breakpoint(_) => false,
         }
     }

@@ -290,6 +290,34 @@ text!(
     |t| !t.is_empty() && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '_' | '-'))
 );
 text!(
+    /// The name of a variable of Ansible's. (Ansible, "Creating valid variable names".)
+    AnsibleName, "^[A-Za-z_][A-Za-z0-9_]*$", "a name for an Ansible variable (letters, digits, '_'; not a digit first)",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || c == '_')
+);
+text!(
+    /// The name of a group in an Ansible inventory; `all` and `ungrouped` are Ansible's own.
+    GroupName, "^[A-Za-z_][A-Za-z0-9_]*$", "an inventory group's name (letters, digits, '_'; not a digit first; not all or ungrouped)",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || c == '_')
+        && !matches!(t, "all" | "ungrouped")
+);
+text!(
+    /// What an Ansible inventory calls a host.
+    HostAlias, "^[A-Za-z0-9_][A-Za-z0-9._-]*$", "a host's name in an inventory (letters, digits, '.', '_', '-'; not all or ungrouped)",
+    |t| word(t, |c| c.is_ascii_alphanumeric() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && !matches!(t, "all" | "ungrouped")
+);
+impl HostAlias {
+    /// A name that is written in the program.
+    pub(crate) fn fixed(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+}
+text!(
+    /// The name of an EC2 key pair. (EC2 API, CreateKeyPair: at most 255 ASCII characters.)
+    KeyPairName, "^[ -~]{1,255}$", "a key pair's name (1 to 255 ASCII characters)",
+    |t| (1..=255).contains(&t.len()) && t.chars().all(|c| (' '..='~').contains(&c)) && t.trim() == t
+);
+text!(
     /// The name of an IAM instance profile (not its ARN).
     /// (IAM API, CreateInstanceProfile: letters, digits and `+=,.@_-`, at most 128.)
     InstanceProfileName, "^[A-Za-z0-9+=,.@_-]{1,128}$", "an instance profile's name (not its ARN)",

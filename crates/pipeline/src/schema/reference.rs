@@ -102,7 +102,10 @@ impl<'s> Page<'s> {
             } else {
                 format!("{path}.{key}")
             };
-            self.inside(&path, target, &mut inner);
+            // A step set's entries are those of `provision`, which have their sections already.
+            if path != "step_sets" {
+                self.inside(&path, target, &mut inner);
+            }
         }
         self.sections.push(text);
         for (path, schema) in inner {

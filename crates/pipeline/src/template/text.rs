@@ -99,6 +99,14 @@ impl SecretTemplate {
         }
     }
 
+    /// Takes what a decoder carried over.
+    pub(crate) fn unpack(carried: &str) -> Result<Self, String> {
+        crate::decode::Carried::unpack(carried).map(|carried| Self {
+            segments: carried.segments,
+            span: carried.span,
+        })
+    }
+
     pub(crate) const fn from_segments(segments: Vec<Segment>, span: Span) -> Self {
         Self { segments, span }
     }

@@ -1,5 +1,6 @@
 //! Loading pipelines: what is taken, what is refused and in which words.
 
+mod ansible;
 mod bad_input;
 mod bad_launch;
 mod bad_provision;

@@ -7,6 +7,9 @@ use crate::edge::environment::Environment;
 use crate::edge::git;
 use crate::render::style::Palette;
 use build::host::PipelineSource;
+use build::options::RunOptions;
+use build::pause::PausePoint;
+use build::selection::{Selection, SelectionError};
 use cloud::Clock;
 use pipeline::{Disk, GivenVar, LoadError, LoadOptions, Loaded, VarsFile};
 use std::path::{Path, PathBuf};
@@ -100,7 +103,7 @@ pub fn load(
         .pipeline
         .stages
         .iter()
-        .map(|stage| stage.stage.to_string())
+        .map(|cell| cell.stage.to_string())
         .collect();
     // A stage has several cells, which stand beside each other.
     stages.dedup();
@@ -132,6 +135,40 @@ impl PipelineSource for PipelineFile {
             Err(error) => Err(error.render(Palette::Plain)),
         }
     }
+}
+
+/// The cells that `options` choose, once it is known where those are built that say no region of their own.
+///
+/// # Errors
+/// If a pattern fits no cell, a cell cannot start from what it says, or there is no provisioner of a name at which it is to
+/// be waited.
+pub fn choose<'p>(loaded: &'p Loaded, options: &RunOptions) -> Result<Selection<'p>, CommandError> {
+    let choice = &options.cells.choice;
+    let selection = Selection::choose(&loaded.pipeline, &options.region, choice)
+        .map_err(|error| refused(&error))?;
+    let mut names: Vec<String> = selection
+        .cells
+        .iter()
+        .flat_map(|chosen| chosen.cell.provision.iter())
+        .map(|entry| entry.label())
+        .collect();
+    names.sort();
+    names.dedup();
+    for point in &options.cells.pauses.after {
+        if let PausePoint::Provisioner(name) = point
+            && !names.contains(name)
+        {
+            return Err(CommandError::bad_input(format!(
+                "--pause-after {point}: the chosen cells have no such provisioner"
+            ))
+            .hinted(format!("theirs are {}", names.join(", "))));
+        }
+    }
+    Ok(selection)
+}
+
+fn refused(error: &SelectionError) -> CommandError {
+    CommandError::bad_input(error.to_string()).hinted(error.hint())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::edge::mfa_prompt::TerminalPrompt;
 use crate::render::summary::GuestLimits;
 use aws::{AwsAccount, AwsOptions, Mfa, StaticCredentials};
 use build::journal::Invocation;
-use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
+use build::options::{CellOptions, Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::CallerAddress;
 use cloud::retry::Retrying;
 use cloud::{Account, RegionName};
@@ -67,11 +67,12 @@ impl Place {
         }
     }
 
-    /// The options of a run here that cleans up and needs no debugging.
+    /// The options of a run of all cells here that cleans up and needs no debugging.
     pub fn options(&self, rebuild: &[String], environment: &Environment) -> RunOptions {
         RunOptions {
             venue: self.venue,
             region: self.region.clone(),
+            cells: CellOptions::default(),
             endpoint: self.endpoint.clone(),
             guest_endpoint: self.guest_endpoint.clone(),
             ssh_port: self.ssh_port,

@@ -12,7 +12,9 @@ use build::journal::{
     RunStatus,
 };
 use build::names::RunId;
-use build::options::{Debugging, OnFailure};
+use build::options::{AfterFailure, Debugging, OnFailure};
+use build::pause::Pauses;
+use build::selection::Choice;
 use cloud::RegionName;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +61,15 @@ pub async fn resume(
             profile: args.profile.or_else(|| invocation.profile.clone()),
             mfa_code: args.mfa_code,
         },
+        cells: choice(invocation)?,
+        jobs: args.jobs.or(invocation.jobs),
+        after_failure: if invocation.fail_fast {
+            AfterFailure::NoneBegins
+        } else {
+            AfterFailure::OthersGoOn
+        },
+        log_dir: invocation.log_dir.as_ref().map(PathBuf::from),
+        pauses: Pauses::default(),
         rebuild: invocation.rebuild.clone(),
         on_failure: if args.keep_on_failure {
             OnFailure::Keep
@@ -113,6 +124,23 @@ fn resumable<'s>(
         )));
     }
     Ok(opened)
+}
+
+/// The cells that the run was asked for.
+fn choice(invocation: &Invocation) -> Result<Choice, CommandError> {
+    let globs = |texts: &[String]| {
+        let parsed = texts.iter().map(|text| text.parse());
+        parsed.collect::<Result<Vec<_>, String>>()
+    };
+    let choice = globs(&invocation.only).and_then(|only| {
+        let except = globs(&invocation.except)?;
+        Ok(Choice { only, except })
+    });
+    choice.map_err(|error| {
+        CommandError::bad_input(format!(
+            "the run's journal names cells in a way that cannot be read: {error}"
+        ))
+    })
 }
 
 /// The values that the run was given, with those that are given now before them.

@@ -48,15 +48,14 @@ impl From<&Problem> for FlatProblem {
 
 impl Verdict {
     fn good(loaded: &Loaded) -> Self {
+        let cells = loaded.pipeline.stages.iter();
+        let mut stages: Vec<String> = cells.map(|cell| cell.stage.to_string()).collect();
+        // A stage's cells stand side by side.
+        stages.dedup();
         Self {
             valid: true,
             pipeline: Some(loaded.pipeline.name.to_string()),
-            stages: loaded
-                .pipeline
-                .stages
-                .iter()
-                .map(|stage| stage.stage.to_string())
-                .collect(),
+            stages,
             problems: Vec::new(),
         }
     }

@@ -8,6 +8,6 @@ pub mod environment;
 pub mod git;
 pub mod http;
 pub mod local_commands;
-pub mod operator;
 pub mod mfa_prompt;
+pub mod operator;
 pub mod signals;

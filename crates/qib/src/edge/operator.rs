@@ -1,59 +1,98 @@
-//! The person at the terminal.
+//! The person at the terminal, who is asked at pauses.
+//!
+//! ```text
+//!   question ─▶ bars away ─▶ printed ─▶ a line of input ──┬─ Enter, y ─▶ go on
+//!                              ▲                          ├─ a, n, end of input ─▶ the run is told to stop
+//!                              └────── anything else ─────┘
+//! ```
 
 use crate::render::screen::Screen;
 use async_trait::async_trait;
+use build::cancel::{Cancelled, Canceller};
 use build::host::{Answer, Operator};
-use std::io::{self, BufRead, IsTerminal};
+use std::io::BufRead;
 use std::sync::Arc;
 use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// Asks on the terminal, and reads the answer from standard input.
+/// Asks on the screen and reads from standard input.
 pub struct TerminalOperator {
     screen: Arc<Screen>,
-    /// One question at a time: two cells may come to one at once.
-    turn: Mutex<()>,
+    canceller: Canceller,
+    /// The lines that are typed, once one has been asked for; held while a question is open, so that several cells are
+    /// asked one after another.
+    lines: Mutex<Option<UnboundedReceiver<String>>>,
 }
 
 impl TerminalOperator {
-    /// The person who sees `screen`, if somebody does and can answer: standard input and standard error must both be a
-    /// terminal.
-    pub fn present(screen: Arc<Screen>) -> Option<Arc<dyn Operator>> {
-        (io::stdin().is_terminal() && io::stderr().is_terminal()).then(|| {
-            Arc::new(Self {
-                screen,
-                turn: Mutex::new(()),
-            }) as Arc<dyn Operator>
-        })
+    /// One whose refusal stops the run by `canceller`.
+    pub fn new(screen: Arc<Screen>, canceller: Canceller) -> Self {
+        Self {
+            screen,
+            canceller,
+            lines: Mutex::new(None),
+        }
+    }
+}
+
+/// Takes the bars away while a question is open, however it ends.
+struct Held<'s>(&'s Screen);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 
 #[async_trait]
 impl Operator for TerminalOperator {
     async fn confirm(&self, question: &str) -> Answer {
-        let _turn = self.turn.lock().await;
-        self.screen.text(&format!(
-            "{question}\nEnter goes on, `no` and Enter stops here: "
-        ));
-        let (sender, answer) = tokio::sync::oneshot::channel();
-        // A thread of its own: reading cannot be given up, and the process must be able to end while nobody answers.
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            let read = io::stdin().lock().read_line(&mut line);
-            // Nobody waits for the answer any more when the run was stopped meanwhile.
-            let _ = sender.send(of_line(read.ok(), &line));
-        });
-        // Without an answer there is nobody.
-        answer.await.unwrap_or(Answer::Abort)
+        let mut lines = self.lines.lock().await;
+        let lines = lines.get_or_insert_with(typed_lines);
+        // What was typed before the question is no answer to it.
+        while lines.try_recv().is_ok() {}
+        self.screen.hold();
+        let _held = Held(&self.screen);
+        loop {
+            self.screen
+                .text(&format!("{question} [Enter: go on, a: abort]"));
+            let answer = match lines.recv().await {
+                Some(line) => meaning(&line),
+                None => Some(Answer::Abort),
+            };
+            match answer {
+                Some(Answer::GoOn) => return Answer::GoOn,
+                Some(Answer::Abort) => {
+                    self.canceller.cancel(Cancelled::Interrupted);
+                    return Answer::Abort;
+                }
+                None => {}
+            }
+        }
     }
 }
 
-/// What a line says. The end of the input (Ctrl-D) is no agreement.
-fn of_line(read: Option<usize>, line: &str) -> Answer {
-    match (read, line.trim().to_ascii_lowercase().as_str()) {
-        (None | Some(0), _) => Answer::Abort,
-        (Some(_), "" | "y" | "yes") => Answer::GoOn,
-        (Some(_), _) => Answer::Abort,
+/// What a line means; none if that cannot be told.
+fn meaning(line: &str) -> Option<Answer> {
+    match line.trim().to_lowercase().as_str() {
+        "" | "y" | "yes" | "go on" => Some(Answer::GoOn),
+        "a" | "abort" | "n" | "no" | "q" => Some(Answer::Abort),
+        _ => None,
     }
+}
+
+/// Lines of standard input. A read cannot be given up, so that one thread makes all of them, until the process ends.
+fn typed_lines() -> UnboundedReceiver<String> {
+    let (sender, receiver) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 #[cfg(test)]
@@ -61,17 +100,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn enter_is_a_yes_and_anything_else_but_yes_is_a_no() {
-        for (line, answer) in [
-            ("\n", Answer::GoOn),
-            ("yes\n", Answer::GoOn),
-            (" Y \n", Answer::GoOn),
-            ("no\n", Answer::Abort),
-            ("abort\n", Answer::Abort),
-            ("", Answer::Abort),
-        ] {
-            assert_eq!(of_line(Some(line.len()), line), answer, "{line:?}");
-        }
-        assert_eq!(of_line(None, ""), Answer::Abort);
+    fn only_clear_answers_count() {
+        assert_eq!(meaning(""), Some(Answer::GoOn));
+        assert_eq!(meaning(" Y "), Some(Answer::GoOn));
+        assert_eq!(meaning("abort"), Some(Answer::Abort));
+        assert_eq!(meaning("N"), Some(Answer::Abort));
+        assert_eq!(meaning("what?"), None);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   event ──▶ Screen ─┬─▶ wording ─▶ plain (pipe, CI) or live (terminal) ─▶ stderr
-//!                     └─▶ json, if asked for ────────────────────────────▶ stdout
+//!                     ├─▶ json, if asked for ────────────────────────────▶ stdout
+//!                     └─▶ logs ──────────────────────────────────────────▶ a file for each cell
 //!   report ─▶ summary ─▶ stdout (images), stderr (all else)
 //! ```
 
@@ -13,6 +14,7 @@ pub mod images;
 pub mod json;
 pub mod lease;
 pub mod live;
+pub mod logs;
 pub mod plain;
 pub mod plan;
 pub mod removal;
@@ -39,4 +41,8 @@ pub trait Progress: Send {
     fn event(&mut self, event: &Event) -> Spoken;
     /// Shows text of qib's own, of one line or more, without the last line's end.
     fn text(&mut self, text: &str) -> Spoken;
+    /// Moves nothing on the screen while somebody types there.
+    fn hold(&mut self) {}
+    /// Nobody types any more.
+    fn release(&mut self) {}
 }

@@ -54,6 +54,7 @@ pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
             credentials_end,
             region,
             rehearsal,
+            cells,
         } => {
             let place = if *rehearsal {
                 " in the local EC2 (a rehearsal)"
@@ -61,8 +62,21 @@ pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
                 ""
             };
             let until = credentials_end.as_ref().map(until).unwrap_or_default();
-            let text =
-                format!("run {run} in {region}{place}, account {account} as {identity}{until}");
+            let mut regions: Vec<&str> = cells.iter().map(|one| one.region.as_str()).collect();
+            regions.sort_unstable();
+            regions.dedup();
+            let where_to = match regions.as_slice() {
+                [] => region.clone(),
+                [only] => (*only).to_owned(),
+                several => format!("{} regions", several.len()),
+            };
+            let many = match cells.len() {
+                0 | 1 => String::new(),
+                several => format!(", {several} cells"),
+            };
+            let text = format!(
+                "run {run} in {where_to}{place}, account {account} as {identity}{until}{many}"
+            );
             return Some(Saying {
                 subject: Subject::Pipeline(pipeline.clone()),
                 role: Some(Role::Strong),
@@ -125,11 +139,26 @@ pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
         },
         // Set in from qib's own words, so that both can be told apart.
         Event::Output { cell, line, .. } => (cell, None, format!("  {}", plain_text(line))),
-        Event::ImageProgress { cell, percent } => (
+        Event::ImageProgress {
+            cell,
+            region,
+            percent,
+        } => (
             cell,
             Some(Role::Dim),
-            format!("the image is {percent} % done"),
+            format!("the image in {region} is {percent} % done"),
         ),
+        Event::Paused { cell, at, way_in } => {
+            let way_in = way_in.as_ref().map_or_else(
+                || String::from("there is no way in yet"),
+                |way_in| format!("the way in: {}", build::way_in::describe(way_in)),
+            );
+            let text = format!("waits for you {at}\n{way_in}");
+            (cell, Some(Role::Strong), text)
+        }
+        Event::Skipped { cell, reason } => {
+            (cell, Some(Role::Warning), format!("skipped: {reason}"))
+        }
         Event::Cached {
             cell,
             image_id,

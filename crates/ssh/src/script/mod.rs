@@ -126,6 +126,11 @@ impl ScriptId {
     pub fn random() -> ScriptId {
         ScriptId(format!("{:032x}", rand::random::<u128>()))
     }
+
+    /// Its text: letters, digits and `-`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl FromStr for ScriptId {

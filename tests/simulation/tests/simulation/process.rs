@@ -11,7 +11,7 @@ use build::cancel::{Cancelled, cancellation};
 use build::event::{Event, Observer};
 use build::journal::{Invocation, JournalWatch, RunDirectory};
 use build::names::RunId;
-use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
+use build::options::{CellOptions, Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::{CallerAddress, Ports};
 use build::report::Report;
 use cloud::retry::Retrying;
@@ -255,6 +255,7 @@ pub fn options(world: &World, host: &str) -> RunOptions {
     RunOptions {
         venue: Venue::Aws,
         region: "us-east-2".into(),
+        cells: CellOptions::default(),
         endpoint: None,
         guest_endpoint: GuestEndpoint::Regional,
         ssh_port: 22,

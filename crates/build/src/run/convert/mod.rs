@@ -1,5 +1,6 @@
 //! From the pipeline's model to what the steps need: run-time expressions filled in, types of the port.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
@@ -8,7 +9,7 @@ mod volumes;
 
 use crate::failure::StepError;
 use crate::names::CellName;
-use crate::options::RunOptions;
+use crate::selection::ChosenCell;
 use crate::spec::{CellSpec, CopySpec};
 use crate::steps::{CellContext, RunContext};
 use cloud::{CallerIdentity, Image, RegionName, Tags, Timestamp};
@@ -16,19 +17,11 @@ use pipeline::model::{self, Cell};
 use pipeline::template::{RunFacts, SecretTemplate, SourceTags, Template};
 
 /// What stands for a run's id in a plan, where there is no run yet.
-const PLANNED_RUN: &str = "r-00000000";
+pub(crate) const PLANNED_RUN: &str = "r-00000000";
 /// What stands for the source's id and name in a plan while it has to be built first.
 const PLANNED_SOURCE: &str = "(built first)";
 
-/// The name of a stage's only cell.
-pub(crate) fn cell_name(stage: &Cell, region: &RegionName) -> CellName {
-    CellName {
-        stage: stage.stage.to_string(),
-        cell: region.to_string(),
-    }
-}
-
-/// What run-time expressions of a stage may refer to.
+/// What run-time expressions of a cell may refer to.
 pub(crate) fn facts_for(
     context: &CellContext,
     identity: &CallerIdentity,
@@ -49,22 +42,22 @@ pub(crate) fn facts_for(
     }
 }
 
-/// The same for a plan: the run has no id yet, and the source may not be there yet.
-pub(crate) fn plan_facts(
-    now: Timestamp,
+/// The same before the cell is begun: the source may not be there yet.
+pub(crate) fn planned_facts(
+    run: &str,
+    started: Timestamp,
     identity: &CallerIdentity,
-    options: &RunOptions,
-    stage: &Cell,
+    chosen: &ChosenCell<'_>,
     source: Option<&Image>,
 ) -> RunFacts {
     let planned = || String::from(PLANNED_SOURCE);
     RunFacts {
-        run_id: Some(String::from(PLANNED_RUN)),
-        run_time: Some(now),
+        run_id: Some(run.to_owned()),
+        run_time: Some(started),
         source_id: Some(source.map_or_else(planned, |image| image.image_id.to_string())),
         source_name: Some(source.map_or_else(planned, |image| image.name.clone())),
         // An image that is built first is created by then, and owned by whoever builds it.
-        source_created: source.map_or(Some(now), |image| image.created),
+        source_created: source.map_or(Some(started), |image| image.created),
         source_owner: source.map_or_else(
             || Some(identity.account.to_string()),
             |image| image.owner.as_ref().map(ToString::to_string),
@@ -74,8 +67,8 @@ pub(crate) fn plan_facts(
             |image| SourceTags::Known(image.tags.0.clone()),
         ),
         account_id: Some(identity.account.to_string()),
-        region: Some(options.region.to_string()),
-        cell: Some(cell_name(stage, &options.region).cell),
+        region: Some(chosen.region.to_string()),
+        cell: Some(chosen.name.cell.clone()),
         image: None,
     }
 }
@@ -127,57 +120,54 @@ fn rendered_tags(tags: &model::Tags, field: &str, facts: &RunFacts) -> Result<Ta
         .collect()
 }
 
-/// The cell that `context` builds, from its stage.
+/// What the steps need to know of the cell that `context` builds.
 pub(in crate::run) fn cell_spec(
     context: &CellContext,
-    stage: &Cell,
+    cell: &Cell,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
-    cell_spec_for(context.cell(), context.region().name(), stage, facts)
+    cell_spec_for(context.cell(), context.region().name(), cell, facts)
 }
 
-/// A cell that only copies its source, from its stage.
+/// What it takes to copy the source of a cell that does nothing else.
 pub(crate) fn copy_spec_for(
-    cell: &CellName,
+    name: &CellName,
     region: &RegionName,
-    stage: &Cell,
+    cell: &Cell,
     facts: &RunFacts,
 ) -> Result<CopySpec, StepError> {
     Ok(CopySpec {
-        cell: cell.clone(),
+        cell: name.clone(),
         region: region.clone(),
-        image: image::image(&stage.image, facts)?,
-        tags: rendered_tags(&stage.tags, "tags", facts)?,
+        image: image::image(&cell.image, facts)?,
+        tags: rendered_tags(&cell.tags, "tags", facts)?,
     })
 }
 
-/// A cell that builds, from its stage.
+/// What the steps need to know of a cell that builds.
 ///
 /// # Errors
 /// Also if the stage has no `launch`: such a one is copied.
 pub(crate) fn cell_spec_for(
-    cell: &CellName,
+    name: &CellName,
     region: &RegionName,
-    stage: &Cell,
+    cell: &Cell,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
-    let (Some(launch), Some(connect)) = (&stage.launch, &stage.connect) else {
+    let (Some(launch), Some(connect)) = (&cell.launch, &cell.connect) else {
         return Err(StepError::Unlaunched {
-            stage: stage.stage.to_string(),
+            stage: cell.stage.to_string(),
         });
     };
     Ok(CellSpec {
-        cell: cell.clone(),
+        cell: name.clone(),
         region: region.clone(),
         launch: launch::launch(launch, facts)?,
-        connect: connect::connect(connect),
-        build_name: stage
-            .name
-            .clone()
-            .unwrap_or_else(|| stage.stage.to_string()),
-        provision: provision::entries(&stage.provision, facts)?,
-        on_error: provision::entries(&stage.on_error, facts)?,
-        image: image::image(&stage.image, facts)?,
-        tags: rendered_tags(&stage.tags, "tags", facts)?,
+        connect: connect::connect(connect, facts)?,
+        build_name: cell.name.clone().unwrap_or_else(|| cell.stage.to_string()),
+        provision: provision::entries(&cell.provision, facts)?,
+        on_error: provision::entries(&cell.on_error, facts)?,
+        image: image::image(&cell.image, facts)?,
+        tags: rendered_tags(&cell.tags, "tags", facts)?,
     })
 }

@@ -1,6 +1,6 @@
 //! `provision`, `on_error` and `preflight`.
 
-use super::{rendered, rendered_secret};
+use super::{ansible, rendered, rendered_secret};
 use crate::failure::StepError;
 use crate::guest::Script;
 use crate::spec::*;
@@ -37,6 +37,10 @@ fn entry(entry: &model::ProvisionerEntry, facts: &RunFacts) -> Result<Provisione
             within: step.timeout.get(),
         }),
         model::Provisioner::WaitFor(wait) => ActionSpec::WaitFor(wait_for(wait, facts)?),
+        model::Provisioner::Ansible(step) => ActionSpec::Ansible(ansible::ansible(step, facts)?),
+        model::Provisioner::AnsibleLocal(step) => {
+            ActionSpec::AnsibleLocal(ansible::ansible_local(step, facts)?)
+        }
         model::Provisioner::Pause(step) => ActionSpec::Pause(step.length.get()),
         model::Provisioner::Breakpoint(step) => ActionSpec::Breakpoint(BreakpointSpec {
             message: step

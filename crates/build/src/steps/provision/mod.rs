@@ -20,6 +20,7 @@ pub(crate) mod local;
 mod on_error;
 mod output;
 mod pause;
+mod playbook;
 mod reboot;
 mod run;
 mod upload;
@@ -138,6 +139,7 @@ async fn run_all(context: &CellContext, guest: &mut Guest<'_>) -> Result<Vec<Str
             run_entry(context, guest, entry, (List::Provision, place), &about).await
         })
         .await?;
+        context.after_provisioner(&entry.name).await?;
     }
     Ok(skipped)
 }
@@ -264,6 +266,11 @@ async fn run_once(
             let session = doing.ready(link).await?;
             download::run_download(doing, session, step).await
         }
+        ActionSpec::Ansible(step) => {
+            let session = doing.ready(link).await?;
+            playbook::run_ansible(doing, session, step).await
+        }
+        ActionSpec::AnsibleLocal(step) => playbook::run_ansible_local(doing, link, step).await,
     }
 }
 

@@ -68,7 +68,9 @@ fn needs_guest(action: &ActionSpec) -> bool {
         ActionSpec::Run(_)
         | ActionSpec::Upload(_)
         | ActionSpec::Download(_)
-        | ActionSpec::Reboot(_) => true,
+        | ActionSpec::Reboot(_)
+        | ActionSpec::Ansible(_)
+        | ActionSpec::AnsibleLocal(_) => true,
         ActionSpec::WaitFor(wait) => !matches!(wait.condition, ConditionSpec::HttpFromHost(_)),
         ActionSpec::Local(_) | ActionSpec::Pause(_) | ActionSpec::Breakpoint(_) => false,
     }

@@ -1,31 +1,30 @@
-//! One stage: its source, the cache, the build, and what happens after a failure.
+//! One cell: its source, the cache, the build.
 
-use super::convert::{cell_name, cell_spec, facts_for};
+use super::aftermath::{after_failure, forget_keys};
+use super::convert::{cell_spec, facts_for};
 use super::copy::find_or_copy;
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::journal::{Effect, EffectState, Outcome};
 use crate::lease::image_folder;
 use crate::names::tag;
-use crate::options::OnFailure;
 use crate::plan::cache::{CacheDecision, CacheState, Identified, decide, identify, look_up};
 use crate::plan::source::find_source;
-use crate::report::{LeftResource, ReportedImage, WayIn};
+use crate::report::{ReportedImage, WayIn};
 use crate::resumption::{Point, Resumption, resumption};
+use crate::selection::ChosenCell;
 use crate::spec::CellSpec;
 use crate::steps::lease::{HeldLease, queue};
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
-use crate::way_in;
-use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Region, Tags};
+use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Tags};
 use pipeline::model::{Cache, Cell};
 use std::sync::Arc;
 
-/// What a stage came to.
-pub(super) enum StageOutcome {
+/// What a cell came to.
+pub(super) enum CellOutcome {
     /// There is an image.
     Done {
         /// The image.
-        image: Image,
+        image: Box<Image>,
         /// As it is reported.
         reported: ReportedImage,
     },
@@ -37,52 +36,47 @@ pub(super) enum StageOutcome {
         delivered: Option<ReportedImage>,
         /// The way into what was kept.
         way_in: Option<WayIn>,
-        /// What could not be removed.
-        left: Vec<LeftResource>,
     },
 }
 
-/// Finds or builds the image of `stage`. `source` is the image of the stage that it starts from, if it does.
-pub(super) async fn run_stage<'p>(
+/// Finds or builds the image of `chosen`. `source` is the image of the cell that it starts from, if it does.
+pub(super) async fn run_cell(
     run: Arc<RunContext>,
-    region: Arc<dyn Region>,
-    stage: &'p Cell,
+    chosen: &ChosenCell<'_>,
     source: Option<Image>,
     identity: &CallerIdentity,
-) -> (&'p str, StageOutcome) {
-    let cell = cell_name(stage, &run.options.region);
-    let context = CellContext::new(run.clone(), cell, region);
+) -> CellOutcome {
+    let region = run.ports.account.region(&chosen.region);
+    let context = CellContext::new(run, chosen.name.clone(), region);
     let progress = Progress::default();
-    let found = if stage.is_copy() {
-        find_or_copy(&context, stage, source, identity).await
+    let found = if chosen.cell.is_copy() {
+        find_or_copy(&context, chosen.cell, source, identity).await
     } else {
-        find_or_build(&context, stage, source, identity, &progress).await
+        find_or_build(&context, chosen.cell, source, identity, &progress).await
     };
-    let outcome = match found {
+    match found {
         Ok((image, reported)) => match forget_keys(&context) {
-            Ok(()) => StageOutcome::Done { image, reported },
-            Err(error) => {
-                let failure = CellFailure::new(context.cell().clone(), Step::CleanUp, error);
-                StageOutcome::Failed {
-                    failure,
-                    delivered: Some(reported),
-                    way_in: None,
-                    left: Vec::new(),
-                }
-            }
+            Ok(()) => CellOutcome::Done {
+                image: Box::new(image),
+                reported,
+            },
+            Err(error) => CellOutcome::Failed {
+                failure: CellFailure::new(context.cell().clone(), Step::CleanUp, error),
+                delivered: Some(reported),
+                way_in: None,
+            },
         },
-        Err(failure) => after_failure(&context, failure, &progress).await,
-    };
-    (stage.stage.as_str(), outcome)
+        Err(failure) => after_failure(&context, chosen.cell, failure, &progress).await,
+    }
 }
 
-/// The image that the stage starts from: `known` if that is the image of another stage.
+/// The image that the cell starts from: `known` if that is the image of another cell.
 pub(super) async fn resolved_source(
     context: &CellContext,
-    stage: &Cell,
+    cell: &Cell,
     known: Option<Image>,
 ) -> Result<Image, StepError> {
-    let source = match (known, &stage.source.value) {
+    let source = match (known, &cell.source.value) {
         (Some(image), _) => image,
         (None, wanted) => {
             let now = context.clock().now();
@@ -100,18 +94,16 @@ pub(super) async fn resolved_source(
 
 async fn find_or_build(
     context: &CellContext,
-    stage: &Cell,
+    cell: &Cell,
     source: Option<Image>,
     identity: &CallerIdentity,
     progress: &Progress,
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
-    context.begin(Step::Resolve)?;
-    let source = resolved_source(context, stage, source)
-        .await
-        .map_err(fail)?;
+    context.begin(Step::Resolve).await?;
+    let source = resolved_source(context, cell, source).await.map_err(fail)?;
     let facts = facts_for(context, identity, &source);
-    let spec = cell_spec(context, stage, &facts).map_err(fail)?;
+    let spec = cell_spec(context, cell, &facts).map_err(fail)?;
     if let Some(image) = delivered_before(context).await.map_err(fail)? {
         context.note(format!(
             "image {} was finished by an earlier process of this run",
@@ -119,26 +111,27 @@ async fn find_or_build(
         ));
         context.finish(Step::Resolve);
         steps::share_cached(context, &image, &spec.image).await?;
-        let reported = reported(context, &image, false, skipped_of(&image));
+        let reported = reported(context, cell, &image, false, skipped_of(&image));
         return Ok((image, reported));
     }
     let options = &context.run().options;
-    let identified = identify(stage, &source.image_id, options.venue).map_err(fail)?;
+    let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
     let from = Ingredients {
         source: &source,
         inputs: identified.key.as_str(),
     };
     let mut spec = spec;
     spec.image.cache_tags = identified.tags.clone();
-    if let Some(built) = go_on(context, stage, &spec, from, &identified, progress).await? {
+    if let Some(built) = go_on(context, cell, &spec, from, &identified, progress).await? {
         return Ok(built);
     }
     let look = || {
         decide(
             context.region(),
             context.clock(),
-            &context.run().images,
-            stage,
+            &context.pollers().images,
+            cell,
+            context.cell(),
             &source,
             options,
             spec.image.wait,
@@ -146,7 +139,7 @@ async fn find_or_build(
     };
     let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
     let lease = match &decision {
-        CacheDecision::Build { .. } => building_lease(context, stage, &identified.tags)
+        CacheDecision::Build { .. } => building_lease(context, cell, &identified.tags)
             .await
             .map_err(fail)?,
         CacheDecision::Reuse { .. } => None,
@@ -167,7 +160,7 @@ async fn find_or_build(
             });
             give_back(context, lease.as_ref()).await?;
             steps::share_cached(context, &image, &spec.image).await?;
-            let reported = reported(context, &image, true, skipped_of(&image));
+            let reported = reported(context, cell, &image, true, skipped_of(&image));
             return Ok((image, reported));
         }
         CacheDecision::Build { reason } => reason,
@@ -177,11 +170,12 @@ async fn find_or_build(
         .await
         .map_err(fail)?;
     context.finish(Step::Resolve);
-    build(context, &spec, from, Point::Guest, lease, progress).await
+    build(context, cell, &spec, from, Point::Guest, lease, progress).await
 }
 
 async fn build(
     context: &CellContext,
+    cell: &Cell,
     spec: &CellSpec,
     from: Ingredients<'_>,
     point: Point,
@@ -190,12 +184,16 @@ async fn build(
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let built = steps::build_cell(context, spec, from, point, progress).await?;
     give_back(context, lease.as_ref()).await?;
+    context
+        .end()
+        .await
+        .map_err(|error| CellFailure::new(context.cell().clone(), Step::Terminate, error))?;
     context.run().tell(Event::Built {
         cell: context.cell().clone(),
         image_id: built.image.image_id.to_string(),
         name: built.image.name.clone(),
     });
-    let reported = reported(context, &built.image, false, built.skipped);
+    let reported = reported(context, cell, &built.image, false, built.skipped);
     Ok((built.image, reported))
 }
 
@@ -203,7 +201,7 @@ async fn build(
 /// been removed.
 async fn go_on(
     context: &CellContext,
-    stage: &Cell,
+    cell: &Cell,
     spec: &CellSpec,
     from: Ingredients<'_>,
     identified: &Identified,
@@ -215,14 +213,15 @@ async fn go_on(
         Resumption::Fresh => return Ok(None),
         Resumption::StartOver { why } => why,
         Resumption::GoOn(point) => {
-            let lease = building_lease(context, stage, &identified.tags)
+            let lease = building_lease(context, cell, &identified.tags)
                 .await
                 .map_err(fail)?;
             let options = &context.run().options;
             let looked = look_up(
                 context.region(),
                 context.clock(),
-                stage,
+                cell,
+                context.cell(),
                 identified,
                 options,
             )
@@ -234,7 +233,7 @@ async fn go_on(
             } else {
                 context.note(point.describe());
                 context.finish(Step::Resolve);
-                match build(context, spec, from, point, lease, progress).await {
+                match build(context, cell, spec, from, point, lease, progress).await {
                     Err(failure) if matches!(*failure.error, StepError::CannotGoOn { .. }) => {
                         failure.error.to_string()
                     }
@@ -284,6 +283,7 @@ pub(super) fn skipped_of(image: &Image) -> Vec<String> {
 
 pub(super) fn reported(
     context: &CellContext,
+    cell: &Cell,
     image: &Image,
     cached: bool,
     skipped: Vec<String>,
@@ -296,7 +296,7 @@ pub(super) fn reported(
         name: image.name.clone(),
         cached,
         skipped,
-        matrix: std::collections::BTreeMap::new(),
+        matrix: cell.matrix.clone(),
         source_image: image.tags.get(tag::SOURCE_IMAGE).map(str::to_owned),
         snapshots: image.snapshots.iter().map(ToString::to_string).collect(),
         tags: image.tags.0.clone(),
@@ -308,11 +308,11 @@ pub(super) fn reported(
 /// fails. Without the right to use SSM parameters both build.
 pub(super) async fn building_lease(
     context: &CellContext,
-    stage: &Cell,
+    cell: &Cell,
     tags: &Tags,
 ) -> Result<Option<HeldLease>, StepError> {
     let forced =
-        stage.cache == Cache::Off || context.run().options.rebuild.contains(stage.stage.as_str());
+        cell.cache == Cache::Off || context.run().options.rebuild.contains(cell.stage.as_str());
     let Some(key) = tags.get(tag::CACHE_KEY).filter(|_| !forced) else {
         return Ok(None);
     };
@@ -356,129 +356,4 @@ pub(super) async fn refuse_taken_name(context: &CellContext, name: &str) -> Resu
             image: image.image_id.to_string(),
         }),
     }
-}
-
-/// Undoes what the cell did, or keeps its instance for a person to look at.
-async fn after_failure(
-    context: &CellContext,
-    failure: CellFailure,
-    progress: &Progress,
-) -> StageOutcome {
-    let delivered = delivered_image(context);
-    let cancelled = matches!(*failure.error, StepError::Cancelled(_));
-    let mut way_in = None;
-    if context.run().options.on_failure == OnFailure::Keep && !cancelled {
-        way_in = keep(context, progress).await;
-    }
-    context.run().tell(Event::StepStarted {
-        cell: context.cell().clone(),
-        step: Step::CleanUp,
-    });
-    // Renewing what is given back would claim it again.
-    context.drop_leases().await;
-    let left = context.effects().unmake_all(Some(context.cell())).await;
-    if way_in.is_none()
-        && let Err(error) = forget_keys(context)
-    {
-        context.warn(error.to_string());
-    }
-    context.finish(Step::CleanUp);
-    // What resisted is tried once more at the end of the run, and reported then.
-    for resource in left {
-        context.warn(format!(
-            "{} {} could not be removed yet: {}",
-            resource.kind, resource.id, resource.reason
-        ));
-    }
-    StageOutcome::Failed {
-        failure,
-        delivered,
-        way_in,
-        left: Vec::new(),
-    }
-}
-
-/// The image that was declared part of the result before the failure.
-fn delivered_image(context: &CellContext) -> Option<ReportedImage> {
-    context
-        .effects()
-        .delivered(context.cell())
-        .map(|(id, name)| ReportedImage {
-            stage: context.cell().stage.clone(),
-            cell: context.cell().cell.clone(),
-            region: context.region().name().to_string(),
-            image_id: id,
-            name,
-            cached: false,
-            skipped: Vec::new(),
-            matrix: std::collections::BTreeMap::new(),
-            source_image: None,
-            snapshots: Vec::new(),
-            tags: std::collections::BTreeMap::new(),
-            copies: Vec::new(),
-        })
-}
-
-/// Leaves the instance, its key and its group, with its address if it has one, and marks the instance as kept.
-async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
-    let state = context.effects().state();
-    let mut instance = None;
-    let mut numbers = Vec::new();
-    for (number, entry) in state.outstanding() {
-        if entry.cell != *context.cell() {
-            continue;
-        }
-        match (&entry.effect, &entry.state) {
-            (Effect::LaunchInstance { .. }, EffectState::Done(Outcome::Instance { id })) => {
-                instance = Some(id.clone());
-                numbers.push(number);
-            }
-            (
-                Effect::ImportKeyPair { .. }
-                | Effect::CreateSecurityGroup { .. }
-                | Effect::CreateRole { .. }
-                | Effect::CreateInstanceProfile { .. }
-                | Effect::BindAddress { .. },
-                EffectState::Done(_),
-            ) => {
-                numbers.push(number);
-            }
-            _ => {}
-        }
-    }
-    let instance = instance?;
-    let effect = Effect::MarkKept {
-        region: context.region().name().clone(),
-        instance: instance.clone(),
-    };
-    let tags = Tags::new().with(tag::KEPT, "keep-on-failure");
-    let resources = [instance.to_string()];
-    if let Err(error) = context
-        .effects()
-        .set(context.cell(), effect, async || {
-            context.region().create_tags(&resources, &tags).await
-        })
-        .await
-    {
-        context.warn(format!(
-            "{instance} is kept but could not be tagged so: {error}"
-        ));
-    }
-    for number in numbers {
-        if let Err(error) = context.effects().keep(number) {
-            context.warn(error.to_string());
-        }
-    }
-    let way_in = progress.way_in();
-    match &way_in {
-        Some(way_in) => context.note(format!("kept: {}", way_in::describe(way_in))),
-        None => context.note(format!("kept: {instance}, which there was no way into yet")),
-    }
-    way_in
-}
-
-/// Removes private keys and ways in that lead nowhere any more.
-fn forget_keys(context: &CellContext) -> Result<(), StepError> {
-    let folder = context.run().directory.cell(context.cell())?;
-    way_in::forget(&folder).map_err(StepError::from)
 }
