@@ -2,8 +2,9 @@
 
 use super::entry::entries;
 use super::{
-    Connect, HostKey, Image, Later, Launch, LocalFile, Located, LoginKey, Matrix, ProvisionerEntry,
-    Region, Source, StageName, Tags, Test, TimeSpan, UserData,
+    BastionHostKey, BastionKey, Connect, HostKey, Image, InstanceProfile, Later, Launch, LocalFile,
+    Located, LoginKey, Matrix, ProvisionerEntry, Region, Source, StageName, Tags, Test, TimeSpan,
+    UserData,
 };
 use crate::template::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -87,32 +88,37 @@ impl Cell {
     /// The files of the build host that building the cell uses. In a rehearsal the entries that need what its guests do
     /// not have are skipped, and use none.
     pub fn files(&self, rehearsal: bool) -> Vec<&LocalFile> {
-        let user_data = self
-            .launch
-            .as_ref()
-            .and_then(|launch| launch.user_data.as_ref());
-        let user_data = user_data.and_then(|user_data| match user_data {
-            UserData::File(file) => Some(&file.file),
-            UserData::Content(_) => None,
-        });
-        let key = self.connect.as_ref().map(|connect| &connect.key.value);
-        let key = key.and_then(|key| match key {
-            LoginKey::File(file) => Some(file),
-            LoginKey::Ed25519 | LoginKey::EcdsaP256 | LoginKey::Agent => None,
-        });
-        let host_key = self.connect.as_ref().map(|connect| &connect.host_key.value);
-        let known_hosts = host_key.and_then(|host_key| match host_key {
-            HostKey::KnownHosts(file) => Some(file),
-            HostKey::Inject | HostKey::Console | HostKey::AcceptFirst | HostKey::Fingerprint(_) => {
-                None
+        let mut files = Vec::new();
+        if let Some(launch) = &self.launch {
+            if let Some(UserData::File(user_data)) = &launch.user_data {
+                files.push(&user_data.file);
             }
-        });
+            let profile = launch.instance_profile.as_ref();
+            if let Some(InstanceProfile::Temporary(policy)) = profile.map(|named| &named.value) {
+                files.extend(&policy.file);
+            }
+        }
+        if let Some(connect) = &self.connect {
+            if let LoginKey::File(file) = &connect.key.value {
+                files.push(file);
+            }
+            if let HostKey::KnownHosts(file) = &connect.host_key.value {
+                files.push(file);
+            }
+            if let Some(bastion) = &connect.bastion {
+                if let BastionKey::File(file) = &bastion.value.key.value {
+                    files.push(file);
+                }
+                let host_key = bastion.value.host_key.as_ref().map(|key| &key.value);
+                if let Some(BastionHostKey::KnownHosts(file)) = host_key {
+                    files.push(file);
+                }
+            }
+        }
         let entries = self.provision.iter().chain(&self.on_error);
-        let used = entries
-            .filter(|entry| !rehearsal || entry.needs.is_empty())
-            .flat_map(|entry| entry.files());
-        let others = [user_data, key, known_hosts];
-        others.into_iter().flatten().chain(used).collect()
+        let used = entries.filter(|entry| !rehearsal || entry.needs.is_empty());
+        files.extend(used.flat_map(|entry| entry.files()));
+        files
     }
 }
 
