@@ -218,6 +218,7 @@ impl Effects {
         let region = self.account.region(entry.effect.region());
         let result = undo::undo(
             region.as_ref(),
+            self.account.iam().as_ref(),
             self.clock.as_ref(),
             &self.run,
             &entry.cell,

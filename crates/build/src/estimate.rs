@@ -176,6 +176,7 @@ mod tests {
                 .iter()
                 .map(|(cell, cached)| image(cell, *cached))
                 .collect(),
+            skipped_preflight: Vec::new(),
             failures: Vec::new(),
             skipped: Vec::new(),
             kept: Vec::new(),

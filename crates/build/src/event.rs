@@ -1,7 +1,8 @@
 //! What a run tells those who watch it. The binary renders it: as lines, as bars, or as JSON.
 
 use crate::names::{CellName, RunId};
-use crate::report::{Report, WayIn};
+use crate::report::{Report, StepOutcome, WayIn};
+use cloud::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The steps that the engine does for a cell, in order.
@@ -9,10 +10,12 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "`describe` says what each one is")]
 pub enum Step {
+    Preflight,
     Resolve,
     LeaseAddress,
     KeyPair,
     SecurityGroup,
+    InstanceProfile,
     Launch,
     BindAddress,
     Connect,
@@ -21,6 +24,7 @@ pub enum Step {
     FreeAddress,
     Stop,
     CreateImage,
+    CopyImage,
     Test,
     Complete,
     Terminate,
@@ -38,10 +42,12 @@ impl Step {
     /// What is being done, as it stands in progress lines and errors.
     pub fn describe(self) -> &'static str {
         match self {
+            Self::Preflight => "preparing on this machine, before anything is created",
             Self::Resolve => "resolving the source image, the network and the cache",
             Self::LeaseAddress => "waiting for the Elastic IP to be free",
             Self::KeyPair => "making the key pair",
             Self::SecurityGroup => "making the security group",
+            Self::InstanceProfile => "making the instance profile and its role",
             Self::Launch => "launching the instance",
             Self::BindAddress => "binding the Elastic IP",
             Self::Connect => "connecting over SSH",
@@ -50,6 +56,7 @@ impl Step {
             Self::FreeAddress => "freeing the Elastic IP",
             Self::Stop => "stopping the instance",
             Self::CreateImage => "creating the image",
+            Self::CopyImage => "copying the source image",
             Self::Test => "testing the image",
             Self::Complete => "marking the image as complete",
             Self::Terminate => "terminating the instance",
@@ -67,10 +74,12 @@ impl Step {
     /// Its name in JSON.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Preflight => "preflight",
             Self::Resolve => "resolve",
             Self::LeaseAddress => "lease-address",
             Self::KeyPair => "key-pair",
             Self::SecurityGroup => "security-group",
+            Self::InstanceProfile => "instance-profile",
             Self::Launch => "launch",
             Self::BindAddress => "bind-address",
             Self::Connect => "connect",
@@ -79,6 +88,7 @@ impl Step {
             Self::FreeAddress => "free-address",
             Self::Stop => "stop",
             Self::CreateImage => "create-image",
+            Self::CopyImage => "copy-image",
             Self::Test => "test",
             Self::Complete => "complete",
             Self::Terminate => "terminate",
@@ -126,6 +136,8 @@ pub enum Event {
         pipeline: String,
         account: String,
         identity: String,
+        /// When the credentials end; none if they do not, or nobody says.
+        credentials_end: Option<Timestamp>,
         region: String,
         rehearsal: bool,
         /// The cells that are found or built, each after the one it starts from.
@@ -167,6 +179,16 @@ pub enum Event {
         cell: CellName,
         provisioner: String,
         needs: Vec<String>,
+    },
+    /// A provisioner has ended, was skipped, or failed. Follows [`Event::ProvisionerStarted`] or
+    /// [`Event::ProvisionerSkipped`].
+    ProvisionerFinished {
+        #[serde(flatten)]
+        cell: CellName,
+        provisioner: String,
+        outcome: StepOutcome,
+        /// Why it failed or was skipped.
+        reason: Option<String>,
     },
     /// A line that a provisioner printed.
     Output {

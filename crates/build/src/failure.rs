@@ -1,5 +1,11 @@
 //! Why a step failed, for the person who reads it at 3 a.m.
 
+mod site;
+mod source;
+
+pub use site::SiteError;
+pub use source::SourceError;
+
 use crate::cancel::Cancelled;
 use crate::event::Step;
 use crate::journal::JournalError;
@@ -35,9 +41,17 @@ pub enum StepError {
     },
     #[error("no machine is to be had; tried: {tried}", tried = .tried.join("; "))]
     NoCapacity { tried: Vec<String> },
+    #[error("the playbook {playbook} runs on this machine, which has no Ansible: {why}")]
+    NoAnsible { playbook: String, why: String },
     #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
     CannotGoOn { why: String },
 
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("the stage {stage} has no `launch`: it copies its source, and builds nothing")]
+    Unlaunched { stage: String },
     #[error("no image in {region} matches the source: {wanted}")]
     NoImageMatches { region: String, wanted: String },
     #[error(
@@ -119,6 +133,8 @@ pub enum StepError {
     #[error("the address was not bound: {reason}")]
     AddressNotBound { reason: String, log: Vec<String> },
 
+    #[error("the stage's own user-data cannot be used: {reason}")]
+    UserData { reason: String },
     #[error("user-data has {size} bytes after compression, and EC2 takes at most {limit}")]
     UserDataTooLarge { size: usize, limit: usize },
     #[error("a file of the pipeline cannot be read: {path}: {reason}")]
@@ -166,8 +182,18 @@ pub enum StepError {
         how: String,
         last_lines: Vec<String>,
     },
+    #[error("after `preflight` the pipeline cannot be read again: {reason}")]
+    ReadAgain { reason: String },
+    #[error("`preflight` was to make what is not there: {files}")]
+    NotMade { files: String },
     #[error("upload of {from} to {to} failed: {reason}")]
     Upload {
+        from: String,
+        to: String,
+        reason: String,
+    },
+    #[error("download of {from} to {to} failed: {reason}")]
+    Download {
         from: String,
         to: String,
         reason: String,
@@ -254,6 +280,8 @@ impl StepError {
         let hint = match self {
             Self::Cloud(error) => return error.hint().map(str::to_owned),
             Self::Selection(error) => return Some(error.hint()),
+            Self::Site(error) => error.hint(),
+            Self::Source(error) => error.hint(),
             Self::NoImageMatches { .. } => {
                 "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
             }
@@ -305,6 +333,9 @@ impl StepError {
             Self::AddressNotBound { .. } => {
                 "Check that the instance profile may call ec2:AssociateAddress and that the instance has a way out at boot, or say `bind: api`."
             }
+            Self::UserData { .. } => {
+                "`launch.user_data` takes what cloud-init takes: a script, cloud-config, or a MIME message of several parts."
+            }
             Self::UserDataTooLarge { .. } => {
                 "Move the content of launch.user_data into a provisioner."
             }
@@ -317,8 +348,14 @@ impl StepError {
             Self::AuthenticationRefused { .. } => {
                 "Check `connect.user`: it must be the image's default user, or one that the image's cloud-init configures."
             }
+            Self::NoAnsible { .. } => {
+                "Install it (`pip install ansible-core`), name it with `ansible_playbook: /path/to/ansible-playbook`, or run the playbook inside the instance with `ansible_local`."
+            }
             Self::Provisioner { .. } => {
                 "Run again with --keep-on-failure to look around in the guest with `qib ssh`."
+            }
+            Self::NotMade { .. } => {
+                "It names them in `creates`; make sure that its commands write them there, relative to the pipeline's file."
             }
             Self::NotPublished { hint, .. } => {
                 let again = "Run again: the image is found by its cache key, and only what is missing is done.";

@@ -7,13 +7,16 @@
 //!                      └──▶ guest port (SSH)                    └──▶ undo, in reverse, from the journal alone
 //! ```
 
+pub mod ansible;
 pub mod cancel;
+pub mod dial;
 pub mod effects;
 pub mod estimate;
 pub mod event;
 pub mod failure;
 pub mod glob;
 pub mod guest;
+pub mod host;
 pub mod images;
 pub mod journal;
 pub mod lease;
@@ -21,6 +24,7 @@ pub mod lifetime;
 pub mod mask;
 pub mod names;
 pub mod options;
+pub mod outputs;
 pub mod pause;
 pub mod plan;
 pub mod ports;

@@ -2,6 +2,7 @@
 
 use crate::event::Observer;
 use crate::guest::GuestAccess;
+use crate::host::Host;
 use crate::journal::JournalWatch;
 use async_trait::async_trait;
 use cloud::{Account, Clock};
@@ -12,23 +13,6 @@ use std::sync::Arc;
 pub trait CallerAddress: Send + Sync {
     /// The address, or why it cannot be told. Bounded in time by the implementation.
     async fn caller_address(&self) -> Result<std::net::Ipv4Addr, String>;
-}
-
-/// What a person answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Go on.
-    GoOn,
-    /// Stop the run, and clean up.
-    Abort,
-}
-
-/// A person at a terminal.
-#[async_trait]
-pub trait Operator: Send + Sync {
-    /// Asks, and waits for as long as it takes. Dropped, it is asked no more. Several questions at once are asked one
-    /// after another.
-    async fn confirm(&self, question: &str) -> Answer;
 }
 
 /// Everything outside that a run touches.
@@ -42,10 +26,10 @@ pub struct Ports {
     pub guests: Arc<dyn GuestAccess>,
     /// Where SSH will come from, for `ssh_from: caller`.
     pub caller_address: Arc<dyn CallerAddress>,
+    /// The machine that qib runs on.
+    pub host: Host,
     /// Who is told of what happens.
     pub observer: Arc<dyn Observer>,
-    /// Who is asked at pauses; none where nobody is there.
-    pub operator: Option<Arc<dyn Operator>>,
     /// Who is told of the journal's records, in tests of crashes.
     pub journal_watch: Option<Arc<dyn JournalWatch>>,
 }

@@ -8,10 +8,14 @@ use crate::plan::names::{Target, clashes};
 use crate::selection::{image_regions, name_of, region_of};
 use crate::steps::user_data_parts::{Ingredients, compose_parts};
 use cloud::{RegionName, Timestamp};
-use pipeline::model::{Address, Bind, Cell, ElasticIpChoice, HostKey, LoginKey, Provisioner};
+use pipeline::model::{
+    Address, Bind, Cell, ElasticIpChoice, HostKey, LoginKey, OutputKind, Provisioner, UserData,
+};
 use pipeline::template::RunFacts;
+use pipeline::yaml_edit::set_values;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +33,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
         problems.extend(user_data_problem(loaded, cell, now));
         problems.extend(environment_problems(loaded, cell));
     }
+    problems.extend(update_problems(loaded));
     problems.extend(clash_problems(loaded, now));
     // What stands once in the file is said once, however many cells are made of it.
     let mut said = Vec::new();
@@ -107,6 +112,44 @@ fn clash_problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
         .collect()
 }
 
+/// A file in which a value cannot be set is better known before the run than after it.
+fn update_problems(loaded: &Loaded) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for output in loaded.pipeline.outputs.iter() {
+        let OutputKind::Update { path, from, set } = &output.value.kind else {
+            continue;
+        };
+        // Which file it is, only the run knows.
+        let Some(name) = path.as_literal() else {
+            continue;
+        };
+        let read = match (std::fs::read_to_string(name), from) {
+            (Err(error), Some(from)) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::read_to_string(from.path())
+            }
+            (read, _) => read,
+        };
+        let text = match read {
+            Ok(text) => text,
+            Err(error) => {
+                let hint = String::from(
+                    "the file's name is relative to the folder qib is called in; `from` names one to begin with",
+                );
+                let message = format!("{name} cannot be read: {error}");
+                problems.push(loaded.problem(path.span(), message, Some(hint)));
+                continue;
+            }
+        };
+        for place in set.keys() {
+            let value = BTreeMap::from([(place.value.clone(), String::from("ami-00000000"))]);
+            if let Err(error) = set_values(&text, &value) {
+                problems.push(loaded.problem(place.span, format!("{name}: {error}"), None));
+            }
+        }
+    }
+    problems
+}
+
 /// No process can have a variable with a NUL byte in it.
 fn environment_problems(loaded: &Loaded, cell: &Cell) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -126,10 +169,37 @@ fn environment_problems(loaded: &Loaded, cell: &Cell) -> Vec<Problem> {
     problems
 }
 
+/// What stands for what only a run knows, as long as it gets, but for the source image.
+fn facts_without_source(now: Timestamp) -> RunFacts {
+    RunFacts {
+        run_id: Some(String::from("r-00000000")),
+        run_time: Some(now),
+        account_id: Some(String::from("000000000000")),
+        region: Some(LONGEST_REGION.to_owned()),
+        cell: Some(LONGEST_REGION.to_owned()),
+        ..RunFacts::default()
+    }
+}
+
+/// The same with the longest name that an image can have.
+fn facts_with_source(now: Timestamp) -> RunFacts {
+    RunFacts {
+        source_id: Some(String::from("ami-00000000000000000")),
+        source_name: Some("n".repeat(128)),
+        ..facts_without_source(now)
+    }
+}
+
 fn user_data_problem(loaded: &Loaded, cell: &Cell, now: Timestamp) -> Option<Problem> {
-    let users_part = cell.launch.user_data.as_ref()?;
+    let (launch, connect) = (cell.launch.as_ref()?, cell.connect.as_ref()?);
+    let user_data = launch.user_data.as_ref()?;
+    let content = match user_data {
+        UserData::File(file) => file.content.clone(),
+        // A text that uses what is not known yet is checked when it is.
+        UserData::Content(text) => text.render(&facts_with_source(now)).ok()?.into_bytes(),
+    };
     let generated = KeyPair::generate(KeyAlgorithm::EcdsaP256);
-    let host_keys: Vec<Arc<KeyPair>> = match cell.connect.host_key.value {
+    let host_keys: Vec<Arc<KeyPair>> = match connect.host_key.value {
         HostKey::Inject => [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]
             .map(|kind| Arc::new(KeyPair::generate(kind)))
             .to_vec(),
@@ -138,13 +208,14 @@ fn user_data_problem(loaded: &Loaded, cell: &Cell, now: Timestamp) -> Option<Pro
         | HostKey::Fingerprint(_)
         | HostKey::KnownHosts(_) => Vec::new(),
     };
-    let login_key = match cell.connect.key.value {
+    let login_key = match connect.key.value {
         LoginKey::Ed25519 => None,
+        LoginKey::File(_) | LoginKey::Agent if connect.key_pair.is_some() => None,
         LoginKey::EcdsaP256 | LoginKey::File(_) | LoginKey::Agent => {
             Some(generated.public_openssh())
         }
     };
-    let binding = match &cell.connect.address.value {
+    let binding = match &connect.address.value {
         Address::ElasticIp(elastic) if elastic.bind == Bind::UserData => Some((
             match &elastic.choice {
                 ElasticIpChoice::One(allocation) => allocation.as_str(),
@@ -153,24 +224,22 @@ fn user_data_problem(loaded: &Loaded, cell: &Cell, now: Timestamp) -> Option<Pro
             LONGEST_ADDRESS,
             Duration::from_secs(elastic.timeout.get().as_secs()),
         )),
-        Address::ElasticIp(_) | Address::Public | Address::Private => None,
+        Address::ElasticIp(_) | Address::Public | Address::Private | Address::Ipv6 => None,
     };
     let composed = compose_parts(&Ingredients {
         region: LONGEST_REGION,
         endpoint: &GuestEndpoint::Regional,
         binding,
         rendered: now,
-        end_of_life: cloud::clock::after(now, cell.launch.max_lifetime.get()),
-        users_part: Some(&users_part.content),
+        end_of_life: cloud::clock::after(now, launch.max_lifetime.get()),
+        users_part: Some(&content),
         host_keys: &host_keys,
         login_key: login_key.as_deref(),
     });
     match composed {
-        Err(error @ StepError::UserDataTooLarge { .. }) => Some(loaded.problem(
-            users_part.file.written.span,
-            error.to_string(),
-            error.hint(),
-        )),
+        Err(error @ (StepError::UserDataTooLarge { .. } | StepError::UserData { .. })) => {
+            Some(loaded.problem(user_data.span(), error.to_string(), error.hint()))
+        }
         Ok(_) | Err(_) => None,
     }
 }

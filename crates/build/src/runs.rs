@@ -295,8 +295,12 @@ fn subject(effect: &Effect) -> String {
         Effect::ClaimLease { name, .. }
         | Effect::ImportKeyPair { name, .. }
         | Effect::CreateSecurityGroup { name, .. }
+        | Effect::CreateRole { name, .. }
+        | Effect::CreateInstanceProfile { name, .. }
         | Effect::CreateImage { name, .. }
         | Effect::RegisterImage { name, .. } => name.clone(),
+        Effect::PutRolePolicy { role, .. } => role.clone(),
+        Effect::AddRole { profile, role, .. } => format!("{role} to {profile}"),
         Effect::CopyImage {
             name,
             source_region,

@@ -125,21 +125,6 @@ pub fn image_regions(cell: &Cell, default: &RegionName) -> Vec<RegionName> {
         .collect()
 }
 
-/// The cell whose image `cell` starts from; inside, none if no cell of that stage agrees with it.
-fn source_cell<'p>(pipeline: &'p Pipeline, cell: &Cell) -> Option<Option<&'p Cell>> {
-    let Source::Stage(name) = &cell.source.value else {
-        return None;
-    };
-    let agrees = |other: &&Cell| {
-        other.stage.value == name.value
-            && other
-                .matrix
-                .iter()
-                .all(|(axis, value)| cell.matrix.get(axis).is_none_or(|own| own == value))
-    };
-    Some(pipeline.stages.iter().find(agrees))
-}
-
 impl<'p> Selection<'p> {
     /// Chooses from the cells of `pipeline`; those that say no region of their own are built in `default`.
     ///
@@ -237,19 +222,16 @@ fn sources(
     all.iter()
         .zip(names)
         .map(|(cell, name)| {
-            let Some(source) = source_cell(pipeline, cell) else {
+            let Source::Stage(wanted) = &cell.source.value else {
                 return Ok(None);
             };
+            let source = pipeline.source_cell(cell);
             let at =
                 source.and_then(|source| all.iter().position(|one| std::ptr::eq(*one, source)));
             let Some(at) = at else {
-                let stage = match &cell.source.value {
-                    Source::Stage(stage) => stage.to_string(),
-                    _ => String::new(),
-                };
                 return Err(SelectionError::NoSource {
                     cell: name.clone(),
-                    stage,
+                    stage: wanted.stage.to_string(),
                 });
             };
             let region = region_of(cell, default);

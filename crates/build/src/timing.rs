@@ -3,7 +3,7 @@
 //! ```text
 //!   step-started ─▶ open ── step-finished ──────────────▶ passed
 //!                     ├──── another step starts, failed ▶ failed, with the failure's message once that is told
-//!   provisioner-started ─▶ open ── the next one starts, or the step has finished ─▶ passed
+//!   provisioner-started ─▶ open ── provisioner-finished ─▶ as that says
 //!                            └──── the step fails ─▶ failed
 //! ```
 
@@ -66,6 +66,12 @@ impl StepLog {
                     ..step
                 });
             }
+            Event::ProvisionerFinished {
+                cell,
+                outcome,
+                reason,
+                ..
+            } => log.end_provisioner(cell, *outcome, reason.as_deref(), now),
             Event::Failed {
                 cell, step, error, ..
             } => log.fail(cell, *step, error, now),
@@ -108,6 +114,21 @@ impl Log {
         if let Some(open) = self.open.remove(cell) {
             let took = between(open.begun, now);
             self.ended.push(row(cell, open.step, None, took, outcome));
+        }
+    }
+
+    /// A provisioner's own end. One that was skipped has been noted when that was said.
+    fn end_provisioner(
+        &mut self,
+        cell: &CellName,
+        outcome: StepOutcome,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) {
+        let before = self.ended.len();
+        self.close_provisioner(cell, outcome, now);
+        if let (Some(ended), Some(reason)) = (self.ended.get_mut(before), reason) {
+            ended.reason = Some(reason.to_owned());
         }
     }
 

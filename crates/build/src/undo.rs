@@ -4,6 +4,12 @@
 //! carries: a client token, or a name that is unique to the run and has the run's tag.
 
 mod parameter;
+mod roles;
+
+pub(crate) use roles::{
+    delete_profile, delete_profile_commands, delete_role, delete_role_commands, own_profile,
+    own_role,
+};
 
 use crate::journal::{Effect, EffectState, Outcome};
 use crate::names::{CellName, RunId, tag};
@@ -39,6 +45,7 @@ pub enum Undone {
 /// Undoes `effect`. What is already gone counts as undone.
 pub async fn undo(
     region: &dyn Region,
+    iam: &dyn Iam,
     clock: &dyn Clock,
     run: &RunId,
     cell: &CellName,
@@ -60,6 +67,18 @@ pub async fn undo(
             ..
         } => {
             parameter::put_back(region, name, image, before.as_ref(), state).await?;
+        }
+        Effect::CreateRole { name, .. } => {
+            let mut find = async || own_role(iam, name, run).await;
+            if looked_for(clock, &mut find).await?.is_some() {
+                retried(clock, || delete_role(iam, name)).await?;
+            }
+        }
+        Effect::CreateInstanceProfile { name, .. } => {
+            let mut find = async || own_profile(iam, name, run).await;
+            if looked_for(clock, &mut find).await?.is_some() {
+                retried(clock, || delete_profile(iam, name)).await?;
+            }
         }
         _ => remove(region, clock, run, effect, state).await?,
     }
@@ -160,6 +179,11 @@ async fn remove(
             retried(clock, || free_address(region, allocation, instance)).await
         }
         Effect::AuthorizeIngress { .. }
+        | Effect::PutRolePolicy { .. }
+        | Effect::AddRole { .. }
+        // Undone apart, for they are in no region.
+        | Effect::CreateRole { .. }
+        | Effect::CreateInstanceProfile { .. }
         | Effect::Provision { .. }
         | Effect::Scrub { .. }
         | Effect::StopInstance { .. }
@@ -191,6 +215,17 @@ pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)>
         (filter.to_owned(), vec![value.to_owned()]),
         (format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()]),
     ]
+}
+
+/// Commands of the AWS CLI, one after the other.
+pub(crate) fn aws_commands(region: &str, endpoint: Option<&str>, commands: &[String]) -> String {
+    let endpoint = endpoint
+        .map(|url| format!(" --endpoint-url {url}"))
+        .unwrap_or_default();
+    let commands = commands
+        .iter()
+        .map(|command| format!("aws --region {region}{endpoint} {command}"));
+    commands.collect::<Vec<_>>().join(" && ")
 }
 
 /// Terminates, and looks that EC2 has begun to.
@@ -381,6 +416,27 @@ pub fn left_resource(
             name.clone(),
             format!("ec2 describe-security-groups --filters Name=group-name,Values={name}"),
         ),
+        (Effect::CreateRole { name, .. }, _) => {
+            return left_in_iam(
+                "role",
+                name,
+                region,
+                reason,
+                endpoint,
+                &delete_role_commands(name),
+            );
+        }
+        (Effect::CreateInstanceProfile { name, .. }, _) => {
+            let commands = delete_profile_commands(name);
+            return left_in_iam(
+                "instance-profile",
+                name,
+                region,
+                reason,
+                endpoint,
+                &commands,
+            );
+        }
         (_, Some(Outcome::Image { id })) => (
             "image",
             id.to_string(),
@@ -435,13 +491,27 @@ pub fn left_resource(
             String::from("sts get-caller-identity"),
         ),
     };
-    let endpoint = endpoint
-        .map(|url| format!(" --endpoint-url {url}"))
-        .unwrap_or_default();
     LeftResource {
         kind: kind.to_owned(),
         id,
-        remove_with: format!("aws --region {region}{endpoint} {command}"),
+        remove_with: aws_commands(&region, endpoint, &[command]),
+        region,
+        reason,
+    }
+}
+
+fn left_in_iam(
+    kind: &str,
+    name: &str,
+    region: String,
+    reason: String,
+    endpoint: Option<&str>,
+    commands: &[String],
+) -> LeftResource {
+    LeftResource {
+        kind: kind.to_owned(),
+        id: name.to_owned(),
+        remove_with: aws_commands(&region, endpoint, commands),
         region,
         reason,
     }

@@ -7,6 +7,7 @@ use build::cancel::{Cancelled, Canceller, cancellation};
 use build::effects::Effects;
 use build::failure::StepError;
 use build::guest::{OpenError, Script};
+use build::host::Host;
 use build::journal::{
     AddressBinder, Effect, EffectNumber, Invocation, Journal, JournalReader, Opening, RunDirectory,
 };
@@ -64,8 +65,8 @@ fn stage(behaviour: Behaviour) -> Stage {
         clock: clock.clone(),
         guests: guests.clone(),
         caller_address: Arc::new(Home),
+        host: Host::absent(),
         observer: recorder.clone(),
-        operator: None,
         journal_watch: None,
     };
     let region: Arc<dyn cloud::Region> = Arc::new(account.clone());
@@ -89,6 +90,7 @@ fn stage(behaviour: Behaviour) -> Stage {
         cancellation,
         mask: Mask::new(["s3cret-value"]),
         directory: directory.clone(),
+        folder: state.path().to_owned(),
         pipeline: "test".into(),
         started: clock.now(),
         leases: build::lease::Leases::default(),
@@ -127,15 +129,24 @@ fn spec(address: AddressSpec) -> CellSpec {
             purchase: PurchaseSpec::OnDemand,
             max_lifetime: Duration::from_secs(4 * 3600),
             security_groups: Vec::new(),
-            instance_profile: Some("builder".into()),
+            vpc: None,
+            instance_profile: Some(ProfileSpec::Named("builder".into())),
             volumes: Vec::new(),
+            left_out_devices: Vec::new(),
             ssh_from: SshFrom::Caller,
             user_data: None,
             ebs_optimized: None,
             public_ip: true,
+            ipv6: false,
+            hosting: cloud::Hosting::default(),
+            metadata: cloud::MetadataOptions::default(),
+            guest_shutdown: cloud::GuestShutdown::Terminate,
             tags: Tags::new(),
         },
         connect: ConnectSpec {
+            key_pair: None,
+            bastion: None,
+            proxy: None,
             user: "ec2-user".into(),
             key: KeySpec::Generated(ssh::KeyAlgorithm::Ed25519),
             address,
@@ -146,6 +157,7 @@ fn spec(address: AddressSpec) -> CellSpec {
             wait_cloud_init: WaitCloudInit::Auto,
             host_key: HostKeySpec::Inject,
         },
+        build_name: "base".into(),
         provision: vec![ProvisionerSpec {
             name: "install".into(),
             needs: Vec::new(),
@@ -160,13 +172,17 @@ fn spec(address: AddressSpec) -> CellSpec {
                 environment: vec![("TOKEN".into(), "s3cret-value".into())],
                 timeout: None,
                 exit_codes: vec![0],
+                reboots_within: None,
             }),
+            schedule: ScheduleSpec::default(),
         }],
+        on_error: Vec::new(),
         image: ImageSpec {
             name: "test-image".into(),
             description: "a test".into(),
             tags: Tags::new(),
             volumes: Vec::new(),
+            left_out_devices: Vec::new(),
             share: shared_with("111122223333"),
             wait: Duration::from_secs(600),
             cache_tags: Tags::new().with("qib:cache-key", "k"),
@@ -258,7 +274,9 @@ impl Stage {
         let result = steps::build_cell(&self.context, spec, from, Point::Guest, &progress).await;
         let result = match result {
             Ok(built) => {
-                let published = steps::publish(&self.context, spec, &built.image, &progress).await;
+                let published =
+                    steps::publish(&self.context, &spec.publication(), &built.image, &progress)
+                        .await;
                 published.and_then(|published| match published.failure {
                     None => Ok(built),
                     Some(failure) => Err(failure),

@@ -5,12 +5,13 @@ mod fake;
 use async_trait::async_trait;
 use build::cancel::{Canceller, cancellation};
 use build::event::Event;
+use build::host::{Answer, Host, Operator};
 use build::journal::Invocation;
 use build::names::{CellName, RunId, tag};
 use build::options::*;
 use build::pause::{Pace, Pauses};
 use build::plan::{Plan, plan};
-use build::ports::{Answer, Operator, Ports};
+use build::ports::Ports;
 use build::report::{ExitCode, Report, StepOutcome};
 use build::run::run;
 use build::selection::Choice;
@@ -20,7 +21,6 @@ use fake::account::FakeAccount;
 use fake::guest::{Behaviour, FakeGuests};
 use fake::time::EventClock;
 use fake::{Home, Recorder};
-use pipeline::model::{Cell, Commands, Located, Provisioner, Region, Source};
 use pipeline::{LoadOptions, Loaded};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -149,10 +149,13 @@ impl World {
             guests: self.guests.clone(),
             caller_address: Arc::new(Home),
             observer: recorder.clone(),
-            operator: wanted
-                .operator
-                .as_ref()
-                .map(|operator| operator.clone() as Arc<dyn Operator>),
+            host: Host {
+                operator: wanted
+                    .operator
+                    .as_ref()
+                    .map(|operator| operator.clone() as Arc<dyn Operator>),
+                ..Host::absent()
+            },
             journal_watch: None,
         }
     }
@@ -208,75 +211,53 @@ fn source_id(region: &str, os: &str) -> String {
     format!("ami-{}{os}", region.replace('-', ""))
 }
 
-/// A pipeline with a stage, and perhaps one on top of it, each with a cell for each region, release and virtualisation,
-/// as a matrix makes them.
+/// A pipeline with a stage, and perhaps some on top of it, each with a cell for each region, release and virtualisation.
 fn matrix(regions: &[&str], stages: &[&str]) -> Loaded {
-    let stage = |name: &str| {
+    // Cells of one region must differ in what is done, or they are one image.
+    let provision = |_: &str| {
+        String::from(
+            "[{ run: { name: 'install-${{ matrix.region }}-${{ matrix.os }}-${{ matrix.virt }}', inline: 'echo ${{ matrix.virt }}' } }]",
+        )
+    };
+    matrix_of(regions, stages, provision)
+}
+
+fn matrix_of(regions: &[&str], stages: &[&str], provision: impl Fn(&str) -> String) -> Loaded {
+    let stage = |(at, name): (usize, &&str)| {
+        let source = match at {
+            0 => String::from("{ image_id: '${{ matrix.source }}' }"),
+            _ => format!("{{ stage: {} }}", stages[at - 1]),
+        };
+        let sources: String = regions
+            .iter()
+            .flat_map(|region| ["1204", "1404"].map(|os| (region, os)))
+            .map(|(region, os)| {
+                let id = source_id(region, os);
+                format!("        - {{ region: {region}, os: '{os}', source: {id} }}\n")
+            })
+            .collect();
+        let include = if at == 0 {
+            format!("      include:\n{sources}")
+        } else {
+            String::new()
+        };
         format!(
-            "  {name}:\n    source: {{ image_id: ami-0123456789abcdef0 }}\n    \
+            "  {name}:\n    matrix:\n      axes: {{ region: [{}], os: ['1204', '1404'], virt: [pv, hvm] }}\n{include}    \
+             region: '${{{{ matrix.region }}}}'\n    source: {source}\n    \
              launch: {{ instance_type: m3.medium }}\n    connect: {{ user: ubuntu }}\n    \
-             provision: [{{ run: {{ name: install, inline: 'true' }} }}]\n    \
-             image: {{ name: '{name}-${{{{ cell }}}}' }}\n"
+             provision: {}\n    image: {{ name: '{name}-${{{{ cell }}}}' }}\n",
+            regions.join(", "),
+            provision(name),
         )
     };
     let text = format!(
         "name: comboami\nstages:\n{}",
-        stages.iter().map(|name| stage(name)).collect::<String>()
+        stages.iter().enumerate().map(stage).collect::<String>()
     );
-    let options = LoadOptions {
-        local: false,
-        vars: Vec::new(),
-        vars_files: Vec::new(),
-        env: &|_| None,
-        home: None,
-    };
-    let mut loaded = pipeline::load(
-        Path::new("/p.yaml"),
-        text.as_bytes(),
-        &options,
-        &pipeline::Disk,
-    )
-    .unwrap();
-    let plain: Vec<Cell> = loaded.pipeline.stages.to_vec();
-    let mut cells: Vec<Cell> = Vec::new();
-    for (at, stage) in plain.iter().enumerate() {
-        for region in regions {
-            for os in ["1204", "1404"] {
-                for virt in ["pv", "hvm"] {
-                    let mut cell = stage.clone();
-                    let name = format!("{region}-{os}-{virt}");
-                    cell.matrix = BTreeMap::from(
-                        [("region", *region), ("os", os), ("virt", virt)]
-                            .map(|(axis, value)| (axis.to_owned(), value.to_owned())),
-                    );
-                    cell.recipe.region = Some(Located::new(
-                        Region::new(*region).unwrap(),
-                        pipeline::Span::START,
-                    ));
-                    cell.recipe.source.value = match at {
-                        0 => Source::ImageId(
-                            pipeline::model::ImageId::new(source_id(region, os)).unwrap(),
-                        ),
-                        _ => Source::Stage(plain[at - 1].stage.clone()),
-                    };
-                    if let Provisioner::Run(run) = &mut cell.recipe.provision[0].value
-                        && let Commands::Inline(text) = &mut run.commands
-                    {
-                        // Cells of one region must differ in what is done, or they are one image.
-                        *text = pipeline::template::Template::literal(&format!("echo {virt}"));
-                        run.name = Some(Located::new(
-                            format!("install-{name}"),
-                            pipeline::Span::START,
-                        ));
-                    }
-                    cell.name = Some(name);
-                    cells.push(cell);
-                }
-            }
-        }
-    }
-    loaded.pipeline.stages.0 = cells;
-    loaded
+    let options = LoadOptions::default();
+    let path = Path::new("/p.yaml");
+    let loaded = pipeline::load(path, text.as_bytes(), &options, &pipeline::Disk);
+    loaded.unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 fn names(images: &[build::report::ReportedImage], cached: bool) -> Vec<String> {
@@ -368,17 +349,13 @@ fn one_cells_failure_leaves_the_others_done_and_the_next_run_builds_just_that_on
 
 #[test]
 fn what_starts_from_a_failed_cell_is_skipped_and_says_so() {
-    let mut breaking = matrix(&["eu-west-1"], &["base", "middle", "top"]);
-    // Only the base's provisioner breaks.
-    for cell in &mut breaking.pipeline.stages.0 {
-        if cell.stage.as_str() == "base"
-            && cell.name.as_deref() == Some("eu-west-1-1204-pv")
-            && let Provisioner::Run(run) = &mut cell.recipe.provision[0].value
-        {
-            run.name = Some(Located::new("breaks".into(), pipeline::Span::START));
-        }
-    }
-    let world = World::new(&["breaks"]);
+    // Only one cell of the base breaks.
+    let breaking = matrix_of(&["eu-west-1"], &["base", "middle", "top"], |stage| {
+        format!(
+            "[{{ run: {{ name: 'install-{stage}-${{{{ matrix.region }}}}-${{{{ matrix.os }}}}-${{{{ matrix.virt }}}}', inline: 'echo ${{{{ matrix.virt }}}}' }} }}]"
+        )
+    });
+    let world = World::new(&["install-base-eu-west-1-1204-pv"]);
     let (report, recorder) = world.run_watched(&Arc::new(breaking), Wanted::default());
     assert_eq!(report.exit, ExitCode::Failed);
     assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
@@ -621,11 +598,12 @@ fn a_plan_of_many_cells_takes_few_calls_in_each_region() {
 #[test]
 fn a_plan_says_which_cells_would_come_to_one_image() {
     let world = World::new(&[]);
-    let mut loaded = matrix(&["eu-west-1"], &["image"]);
-    let provision = loaded.pipeline.stages[0].recipe.provision.clone();
-    loaded.pipeline.stages.0[1].recipe.provision = provision;
+    let provision =
+        |_: &str| String::from("[{ run: { name: same, inline: 'echo ${{ matrix.os }}' } }]");
+    let loaded = matrix_of(&["eu-west-1"], &["image"], provision);
     let plan = world.plan(&loaded, Wanted::default());
     let warned: Vec<&Vec<String>> = plan.rows.iter().map(|row| &row.warnings).collect();
+    // Those of one release differ in their names only.
     assert!(warned[0].is_empty() && warned[2].is_empty(), "{warned:?}");
     assert!(
         warned[1][0].contains("same inputs as image/eu-west-1-1204-pv"),
@@ -743,7 +721,10 @@ fn while_a_person_is_waited_for_leases_are_renewed() {
     let operator = Arc::new(Slow(world.clock.clone(), AtomicUsize::new(0)));
     let recorder = Arc::new(Recorder::default());
     let ports = Ports {
-        operator: Some(operator.clone()),
+        host: Host {
+            operator: Some(operator.clone()),
+            ..Host::absent()
+        },
         ..world.ports(&wanted, &recorder)
     };
     let (_canceller, cancellation) = cancellation();

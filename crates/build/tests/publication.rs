@@ -96,6 +96,7 @@ impl<'a> Wanted<'a> {
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         let path = Path::new("/p.yaml");
         let loaded = pipeline::load(path, text.as_bytes(), &options, &pipeline::Disk);
@@ -224,7 +225,7 @@ impl World {
             }),
             caller_address: Arc::new(Home),
             observer: self.recorder.clone(),
-            operator: None,
+            host: build::host::Host::absent(),
             journal_watch: watch,
         }
     }

@@ -92,6 +92,7 @@ impl Wanted<'_> {
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         let path = Path::new("/p.yaml");
         let loaded = pipeline::load(path, text.as_bytes(), &options, &pipeline::Disk);
@@ -203,6 +204,7 @@ impl World {
 
     fn ports(&self, recorder: &Arc<Recorder>, watch: Option<Arc<dyn JournalWatch>>) -> Ports {
         Ports {
+            host: build::host::Host::absent(),
             account: Arc::new(self.account.clone()),
             clock: Arc::new(self.clock.clone()),
             guests: Arc::new(FakeGuests {
@@ -211,7 +213,6 @@ impl World {
             }),
             caller_address: Arc::new(Home),
             observer: recorder.clone(),
-            operator: None,
             journal_watch: watch,
         }
     }

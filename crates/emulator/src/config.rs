@@ -1,11 +1,13 @@
 //! How a local EC2 behaves, from `config.json` in its folder.
 
+use crate::account::policy::{Kind, Policy};
+use crate::account::quotas::{self, Values};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
 
 /// The settings. A key that is not known is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EmulatorConfig {
     /// How long EC2 takes for things.
@@ -16,6 +18,10 @@ pub struct EmulatorConfig {
     pub port: u16,
     /// After how long without a request and without an instance the daemon ends.
     pub idle_seconds: u64,
+    /// Quotas, by code.
+    pub quotas: Values,
+    /// What the account's user may do, as an IAM policy; everything without.
+    pub policy: Option<serde_json::Value>,
 }
 
 impl Default for EmulatorConfig {
@@ -25,6 +31,8 @@ impl Default for EmulatorConfig {
             firewall: true,
             port: 4592,
             idle_seconds: 15 * 60,
+            quotas: Values::new(),
+            policy: None,
         }
     }
 }
@@ -56,6 +64,15 @@ pub struct Timing {
     pub shutting_down: Duration,
     /// From the capture's end until the image is available.
     pub image: Duration,
+    /// How long a copy of an image or snapshot takes to another region at least.
+    pub copy: Duration,
+    /// From a launch until its image says when it was last launched from.
+    pub launch_reported: Duration,
+    /// How long a change of IAM is unknown to other services, see
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency>.
+    pub iam: Duration,
+    /// How long SSM takes to check a parameter's value.
+    pub validation: Duration,
     /// From running until the status checks pass.
     pub status_checks: Duration,
     /// How long a terminated instance is still shown.
@@ -89,6 +106,10 @@ impl Delays {
                 stopping: ms(0),
                 shutting_down: ms(0),
                 image: ms(0),
+                copy: ms(0),
+                launch_reported: ms(0),
+                iam: ms(0),
+                validation: ms(0),
                 status_checks: ms(0),
                 terminated_shown: Duration::from_secs(600),
                 throttle: None,
@@ -99,6 +120,10 @@ impl Delays {
                 stopping: ms(60),
                 shutting_down: ms(60),
                 image: ms(250),
+                copy: ms(400),
+                launch_reported: ms(0),
+                iam: ms(400),
+                validation: ms(150),
                 status_checks: ms(250),
                 terminated_shown: Duration::from_secs(600),
                 throttle: Some(Throttle {
@@ -114,6 +139,10 @@ impl Delays {
                 stopping: Duration::from_secs(15),
                 shutting_down: Duration::from_secs(20),
                 image: Duration::from_secs(45),
+                copy: Duration::from_secs(90),
+                launch_reported: Duration::from_secs(24 * 3_600),
+                iam: Duration::from_secs(10),
+                validation: Duration::from_secs(5),
                 status_checks: Duration::from_secs(60),
                 terminated_shown: Duration::from_secs(3_600),
                 throttle: Some(Throttle {
@@ -147,7 +176,16 @@ impl EmulatorConfig {
             why,
         };
         match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|e| bad(e.to_string())),
+            Ok(text) => {
+                let config: Self = serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
+                quotas::check(&config.quotas).map_err(bad)?;
+                let policy = config.policy.as_ref();
+                policy
+                    .map(|p| Policy::of_value(p, Kind::Identity))
+                    .transpose()
+                    .map_err(|e| bad(format!("`policy`: {e}")))?;
+                Ok(config)
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(bad(e.to_string())),
         }
@@ -199,6 +237,8 @@ mod tests {
             firewall: false,
             port: 1,
             idle_seconds: 2,
+            quotas: Values::from([("L-1216C47A".to_owned(), 8.0)]),
+            policy: None,
         };
         config.write(dir.path()).unwrap();
         assert_eq!(EmulatorConfig::read(dir.path()).unwrap(), config);

@@ -82,6 +82,10 @@ id!(/** A network interface's attachment: `eni-attach-…`. */ InterfaceAttachme
 id!(/** A reservation, the group of instances that one RunInstances made: `r-…`. */ ReservationId, "r", "InvalidReservationID.Malformed");
 id!(/** A spot request: `sir-…`. */ SpotRequestId, "sir", "InvalidSpotInstanceRequestID.Malformed");
 id!(/** An instance profile's association: `iip-assoc-…`. */ ProfileAssociationId, "iip-assoc", "InvalidAssociationID.Malformed");
+id!(/** A launch template: `lt-…`. */ LaunchTemplateId, "lt", "InvalidLaunchTemplateId.Malformed");
+id!(/** A capacity reservation: `cr-…`. */ CapacityReservationId, "cr", "InvalidCapacityReservationId.Malformed");
+id!(/** A dedicated host: `h-…`. */ HostId, "h", "InvalidHostID.Malformed");
+id!(/** A placement group: `pg-…`. */ PlacementGroupId, "pg", "InvalidPlacementGroupId.Malformed");
 id!(/** A frozen disk layer. EC2 has no such id: it stands for the blocks behind a snapshot. */ LayerId, "layer", "InvalidSnapshotID.Malformed");
 
 fn random(prefix: &str) -> String {

@@ -2,7 +2,7 @@
 //!
 //! | path | for whom |
 //! |---|---|
-//! | `/_local/faults` | who is on the host and has the account's secret: `GET`, `PUT`, `DELETE` of `faults.json` |
+//! | `/_local/…` | who is on the host and has the account's secret, see [`control`] |
 //! | all others | the API, for callers on the host and in guests |
 
 mod connection;
@@ -28,8 +28,7 @@ const MOST_BODY: usize = 4 << 20;
 /// # Errors
 /// None that is known: a connection that cannot be accepted is tried again.
 pub async fn serve(listener: tokio::net::TcpListener, engine: Arc<Engine>) -> std::io::Result<()> {
-    let service = Router::new()
-        .route(control::FAULTS, control::faults())
+    let service = control::for_host(Router::new())
         .fallback(answer)
         .with_state(engine);
     serve_severable(listener, service).await
@@ -53,8 +52,7 @@ pub(crate) fn serve_guest(
 ) -> Result<JoinHandle<()>, RuntimeError> {
     let listener = ready(listener, "the API")?;
     // A guest has no business with faults, whatever it knows.
-    let service = Router::new()
-        .route(control::FAULTS, control::nothing())
+    let service = control::for_guests(Router::new())
         .fallback(answer)
         .with_state(engine);
     Ok(tokio::spawn(async move {

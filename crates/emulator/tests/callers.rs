@@ -131,7 +131,7 @@ async fn a_guest_may_do_what_its_role_allows_and_no_more() {
     );
     assert_eq!(
         guest.ssm("GetParameter", &json!({ "Name": "a" })).code(),
-        "UnauthorizedOperation"
+        "AccessDeniedException"
     );
     let forged = Credentials {
         token: Some("bWFkZSB1cA".into()),

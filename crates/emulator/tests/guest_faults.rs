@@ -369,7 +369,7 @@ async fn nothing_of_a_guest_outlives_a_local_ec2_that_is_killed(world: Arc<World
     })
     .await;
     let images = call(
-        "Action=DescribeImages&Owner.1=309956199498&Filter.1.Name=name&Filter.1.Value.1=RHEL-9*",
+        "Action=DescribeImages&Owner.1=309956199498&Filter.1.Name=name&Filter.1.Value.1=RHEL-9.5*",
     );
     let image = first(&images, "imageId").unwrap();
     let seconds = unique_seconds();

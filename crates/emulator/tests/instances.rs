@@ -133,7 +133,7 @@ async fn what_run_instances_refuses() {
         ),
         (
             &[("CreditSpecification.CpuCredits", "standard")],
-            "UnknownParameter",
+            "InvalidParameterCombination",
         ),
         (&[("Colour", "red")], "UnknownParameter"),
         (

@@ -1,5 +1,6 @@
 //! What a run does to the account, as data.
 
+use super::record::EffectNumber;
 use cloud::{
     AllocationId, AssociationId, ImageId, InstanceId, KeyPairId, RegionName, SecurityGroupId,
     SnapshotId, Timestamp, VpcId,
@@ -34,6 +35,25 @@ pub enum Effect {
         region: RegionName,
         name: String,
         vpc: VpcId,
+    },
+    /// CreateRole, for an instance.
+    CreateRole { region: RegionName, name: String },
+    /// PutRolePolicy; goes with the role, which the effect `of` made: one that was removed and made anew has the same
+    /// name. `digest` is the document's SHA-256.
+    PutRolePolicy {
+        region: RegionName,
+        role: String,
+        of: EffectNumber,
+        digest: String,
+    },
+    /// CreateInstanceProfile.
+    CreateInstanceProfile { region: RegionName, name: String },
+    /// AddRoleToInstanceProfile; goes with the profile, which the effect `of` made.
+    AddRole {
+        region: RegionName,
+        profile: String,
+        of: EffectNumber,
+        role: String,
     },
     /// AuthorizeSecurityGroupIngress; goes with the group.
     AuthorizeIngress {
@@ -194,6 +214,8 @@ impl Effect {
             Self::ClaimLease { .. }
             | Self::ImportKeyPair { .. }
             | Self::CreateSecurityGroup { .. }
+            | Self::CreateRole { .. }
+            | Self::CreateInstanceProfile { .. }
             | Self::LaunchInstance { .. }
             | Self::BindAddress { .. }
             | Self::CreateSnapshots { .. }
@@ -201,7 +223,9 @@ impl Effect {
             | Self::RegisterImage { .. }
             | Self::CopyImage { .. }
             | Self::WriteParameter { .. } => true,
-            Self::AuthorizeIngress { .. }
+            Self::PutRolePolicy { .. }
+            | Self::AddRole { .. }
+            | Self::AuthorizeIngress { .. }
             | Self::Provision { .. }
             | Self::Scrub { .. }
             | Self::StopInstance { .. }
@@ -298,6 +322,11 @@ impl Effect {
             Self::ClaimLease { region, .. }
             | Self::ImportKeyPair { region, .. }
             | Self::CreateSecurityGroup { region, .. }
+            | Self::CreateRole { region, .. }
+            | Self::PutRolePolicy { region, .. }
+            | Self::CreateInstanceProfile { region, .. }
+            | Self::AddRole { region, .. }
+            | Self::CopyImage { region, .. }
             | Self::AuthorizeIngress { region, .. }
             | Self::LaunchInstance { region, .. }
             | Self::BindAddress { region, .. }
@@ -312,7 +341,6 @@ impl Effect {
             | Self::RequireImdsV2 { region, .. }
             | Self::TestImage { region, .. }
             | Self::MarkComplete { region, .. }
-            | Self::CopyImage { region, .. }
             | Self::RetireImage { region, .. }
             | Self::DeleteSnapshots { region, .. }
             | Self::DeprecateImage { region, .. }

@@ -55,6 +55,8 @@ pub struct Invocation {
     pub profile: Option<String>,
     /// `--vars-file`, in order.
     pub vars_files: Vec<String>,
+    /// `--use`, in order: profiles of the pipeline's, not of AWS.
+    pub used_profiles: Vec<String>,
     /// `--var`, but for secrets.
     pub vars: Vec<(String, String)>,
     /// Secret variables that were given by `--var`: they have to be given again.

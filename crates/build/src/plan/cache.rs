@@ -4,7 +4,7 @@ use crate::failure::StepError;
 use crate::images::state_word;
 use crate::names::{CellName, tag};
 use crate::options::{RunOptions, Venue};
-use crate::spec::CellSpec;
+use crate::spec::{ImageSpec, TestSpec};
 use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
 use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
@@ -73,7 +73,7 @@ pub fn identify(cell: &Cell, source: &ImageId, venue: Venue) -> Result<Identifie
         Venue::Rehearsal => {
             let positions = cell.provision.iter().enumerate();
             positions
-                .filter(|(_, provisioner)| !provisioner.needs().is_empty())
+                .filter(|(_, provisioner)| !provisioner.needs.is_empty())
                 .map(|(position, _)| position)
                 .collect()
         }
@@ -223,18 +223,40 @@ pub(super) async fn own_images(
     Ok(images)
 }
 
+/// How long an image that another run is making is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until it is available.
+    available: Duration,
+    /// From then until its run marks it as complete: as long as its test, if it has one.
+    complete: Duration,
+}
+
+impl Patience {
+    /// For an image like this one.
+    pub fn with(image: &ImageSpec, test: Option<&TestSpec>) -> Self {
+        Self {
+            available: image.wait,
+            complete: test.map_or(COMPLETE_WITHIN, |test| {
+                COMPLETE_WITHIN + test.launch.max_lifetime
+            }),
+        }
+    }
+}
+
 /// Looks the cell up, and waits for an image that is being made.
 pub async fn decide(
     region: &dyn Region,
     clock: &dyn Clock,
     images: &ImagePoller,
     cell: &Cell,
+    name: &CellName,
     source: &Image,
     options: &RunOptions,
-    spec: &CellSpec,
+    patience: Patience,
 ) -> Result<CacheDecision, StepError> {
     let identified = identify(cell, &source.image_id, options.venue)?;
-    let state = look_up(region, clock, cell, &spec.cell, &identified, options).await?;
+    let state = look_up(region, clock, cell, name, &identified, options).await?;
     match state {
         CacheState::Hit(image) => {
             let age = image
@@ -246,7 +268,7 @@ pub async fn decide(
                 image: Box::new(image),
             })
         }
-        CacheState::Pending(image) => wait_for_other(clock, images, image, spec).await,
+        CacheState::Pending(image) => wait_for_other(clock, images, image, patience).await,
         CacheState::Miss(reason) => Ok(CacheDecision::Build {
             reason: format!("builds: {reason}"),
         }),
@@ -258,10 +280,10 @@ async fn wait_for_other(
     clock: &dyn Clock,
     images: &ImagePoller,
     image: Image,
-    spec: &CellSpec,
+    patience: Patience,
 ) -> Result<CacheDecision, StepError> {
     let by = image.tags.get(tag::RUN).unwrap_or("another run").to_owned();
-    let until = deadline(clock, spec.image.wait);
+    let until = deadline(clock, patience.available);
     let mut available_since = None;
     let waited = images
         .wait(&image.image_id, until, |seen| match seen {
@@ -270,7 +292,7 @@ async fn wait_for_other(
                     return Verdict::Done(seen.clone());
                 }
                 let since = *available_since.get_or_insert(clock.now());
-                if cloud::clock::between(since, clock.now()) >= complete_within(spec) {
+                if cloud::clock::between(since, clock.now()) >= patience.complete {
                     return Verdict::Impossible(String::from(
                         "its run never marked it as complete",
                     ));
@@ -296,14 +318,6 @@ async fn wait_for_other(
         }),
         Err(WaitError::Cloud(error)) => Err(error.into()),
     }
-}
-
-/// How long an image that is available may take until its run marks it as complete: as long as its test, if it has one.
-fn complete_within(spec: &CellSpec) -> Duration {
-    let test = spec.test.as_ref();
-    test.map_or(COMPLETE_WITHIN, |test| {
-        COMPLETE_WITHIN + test.launch.max_lifetime
-    })
 }
 
 fn age_in_words(age: Duration) -> String {

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod cache;
+mod made_files;
 pub mod names;
 mod publication;
 pub mod regions;
@@ -21,9 +22,9 @@ use crate::options::RunOptions;
 use crate::ports::Ports;
 use crate::run::PLANNED_RUN;
 use crate::selection::{Selection, image_regions};
-use crate::spec::{AddressChoice, OnConflict, SubnetSpec};
-use crate::steps::candidates::find_subnets;
+use crate::spec::{AddressChoice, LaunchSpec, OnConflict};
 use crate::steps::members;
+use crate::steps::site::{self, Looked, same_question};
 use cloud::{Account, Address, RegionName};
 use futures::future::join_all;
 use names::{Target, clashes, taken};
@@ -94,6 +95,8 @@ pub async fn plan(
             }
         });
         row.fill(seen, maker, options);
+        row.warnings
+            .extend(made_files::made_anew(pipeline, chosen.cell, options.venue));
         rows.push(row);
     }
     let named = name_problems(account, &selection, &surveyed, options, &mut rows);
@@ -121,7 +124,7 @@ pub(crate) fn targets(
     let mut targets = Vec::new();
     for (chosen, seen) in selection.cells.iter().zip(surveyed) {
         let Ok(seen) = seen else { continue };
-        let Some(name) = seen.image_name.as_ref().filter(|_| seen.builds()) else {
+        let Some(name) = seen.image_name.as_ref().filter(|_| seen.makes()) else {
             continue;
         };
         for region in image_regions(chosen.cell, default) {
@@ -160,8 +163,8 @@ async fn name_problems(
         surveyed
             .iter()
             .flatten()
-            .find(|seen| seen.spec.cell == *cell)
-            .map_or(OnConflict::Fail, |seen| seen.spec.image.on_conflict)
+            .find(|seen| seen.work.cell() == cell)
+            .map_or(OnConflict::Fail, |seen| seen.work.publishes().1.on_conflict)
     };
     for taken in taken(account, &targets).await {
         let warning = publication::warning(&taken, on_conflict(&taken.target.cell));
@@ -172,68 +175,102 @@ async fn name_problems(
     }
 }
 
-/// What is asked once for each region and choice, however many cells have it.
-struct Network {
-    addresses: Vec<((RegionName, AddressChoice), Result<Vec<Address>, StepError>)>,
-    subnets: Vec<((RegionName, Vec<SubnetSpec>), Result<(), StepError>)>,
+/// What is asked once for each region and question, however many cells have it.
+struct Network<'s> {
+    addresses: Vec<(Asked<'s, AddressChoice>, Result<Vec<Address>, StepError>)>,
+    sites: Vec<(Asked<'s, LaunchSpec>, Result<Looked, StepError>)>,
 }
 
-impl Network {
-    async fn look(account: &dyn Account, surveyed: &[Surveyed]) -> Self {
-        let mut choices: Vec<(RegionName, AddressChoice)> = Vec::new();
-        let mut places: Vec<(RegionName, Vec<SubnetSpec>)> = Vec::new();
+/// A question to a region.
+struct Asked<'s, T> {
+    region: &'s RegionName,
+    question: &'s T,
+}
+
+/// Notes a question unless it was noted before.
+fn ask<'s, T>(
+    asked: &mut Vec<Asked<'s, T>>,
+    region: &'s RegionName,
+    question: &'s T,
+    same: impl Fn(&T, &T) -> bool,
+) {
+    let known = asked
+        .iter()
+        .any(|one| one.region == region && same(one.question, question));
+    if !known {
+        asked.push(Asked { region, question });
+    }
+}
+
+/// The answer to a question.
+fn answer<'a, T, A>(
+    answers: &'a [(Asked<'_, T>, A)],
+    region: &RegionName,
+    question: &T,
+    same: impl Fn(&T, &T) -> bool,
+) -> Option<&'a A> {
+    answers
+        .iter()
+        .find(|(one, _)| one.region == region && same(one.question, question))
+        .map(|(_, answer)| answer)
+}
+
+impl<'s> Network<'s> {
+    async fn look(account: &dyn Account, surveyed: &'s [Surveyed]) -> Self {
+        let mut choices: Vec<Asked<'s, AddressChoice>> = Vec::new();
+        let mut launches: Vec<Asked<'s, LaunchSpec>> = Vec::new();
         for seen in surveyed.iter().flatten() {
-            let region = &seen.spec.region;
-            if let Some(choice) = row::addresses_of(&seen.spec) {
-                let asked = (region.clone(), choice.clone());
-                if !choices.contains(&asked) {
-                    choices.push(asked);
-                }
+            let Some(spec) = seen.work.build() else {
+                continue;
+            };
+            if let Some(choice) = row::addresses_of(spec) {
+                ask(&mut choices, &spec.region, choice, |a, b| a == b);
             }
-            // One subnet alone cannot be in several VPCs.
-            if seen.spec.launch.subnets.len() > 1 {
-                let asked = (region.clone(), seen.spec.launch.subnets.clone());
-                if !places.contains(&asked) {
-                    places.push(asked);
-                }
+            if seen.makes() {
+                ask(&mut launches, &spec.region, &spec.launch, same_question);
             }
         }
-        let addresses = join_all(choices.iter().map(|(region, choice)| async move {
-            let region = account.region(region);
-            members(region.as_ref(), choice).await
+        let addresses = join_all(choices.iter().map(|asked| async {
+            let region = account.region(asked.region);
+            members(region.as_ref(), asked.question).await
         }));
-        let subnets = join_all(places.iter().map(|(region, subnets)| async move {
-            let region = account.region(region);
-            find_subnets(region.as_ref(), subnets).await.map(drop)
+        let sites = join_all(launches.iter().map(|asked| async {
+            let region = account.region(asked.region);
+            site::look(region.as_ref(), asked.question).await
         }));
-        let (addresses, subnets) = futures::join!(addresses, subnets);
+        let (addresses, sites) = futures::join!(addresses, sites);
         Self {
             addresses: choices.into_iter().zip(addresses).collect(),
-            subnets: places.into_iter().zip(subnets).collect(),
+            sites: launches.into_iter().zip(sites).collect(),
         }
     }
 
     fn fill(&self, row: &mut PlanRow, seen: &Surveyed) {
         let Ok(seen) = seen else { return };
-        let region = &seen.spec.region;
-        if let Some(choice) = row::addresses_of(&seen.spec) {
-            let found = self
-                .addresses
-                .iter()
-                .find(|((of, asked), _)| of == region && asked == choice);
-            match found {
-                Some((_, Ok(addresses))) => row.set_addresses(choice, addresses),
-                Some((_, Err(error))) => row.block(error),
+        let Some(spec) = seen.work.build() else {
+            return;
+        };
+        if let Some(choice) = row::addresses_of(spec) {
+            match answer(&self.addresses, &spec.region, choice, |a, b| a == b) {
+                Some(Ok(addresses)) => row.set_addresses(choice, addresses),
+                Some(Err(error)) => row.block(error),
                 None => {}
             }
         }
-        let subnets = &seen.spec.launch.subnets;
-        let found = self
-            .subnets
-            .iter()
-            .find(|((of, asked), _)| of == region && asked == subnets);
-        if let Some((_, Err(error))) = found {
-            row.block(error);
+        if !seen.makes() {
+            return;
+        }
+        match answer(&self.sites, &spec.region, &spec.launch, same_question) {
+            Some(Ok(looked)) => {
+                row.warnings.extend(looked.site.unknown.iter().cloned());
+                if let Some(source) = &seen.source
+                    && let Err(error) = looked.fits(&spec.launch, source)
+                {
+                    row.block(&error.into());
+                }
+            }
+            Some(Err(error)) => row.block(error),
+            None => {}
         }
     }
 }
@@ -243,7 +280,7 @@ fn warn_of_twins(selection: &Selection<'_>, surveyed: &[Surveyed], rows: &mut [P
     let mut firsts: BTreeMap<(RegionName, String), String> = BTreeMap::new();
     for ((chosen, seen), row) in selection.cells.iter().zip(surveyed).zip(rows) {
         let Ok(seen) = seen else { continue };
-        if chosen.cell.cache == Cache::Off || !seen.builds() {
+        if chosen.cell.cache == Cache::Off || !seen.makes() {
             continue;
         }
         let Some(identified) = &seen.identified else {

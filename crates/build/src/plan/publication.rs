@@ -41,15 +41,16 @@ pub(super) async fn parameters(account: &dyn Account, surveyed: &[Surveyed], row
 }
 
 async fn changes(account: &dyn Account, seen: &Seen) -> Vec<String> {
-    let home = (&seen.spec.region, Place::Home);
-    let away = seen.spec.image.copies.iter();
+    let (region, image) = seen.work.publishes();
+    let home = (region, Place::Home);
+    let away = image.copies.iter();
     let places: Vec<(&RegionName, Place)> = std::iter::once(home)
         .chain(away.map(|copy| (&copy.region, Place::Away)))
         .collect();
     let mut changes = Vec::new();
     for (region, place) in places {
         let there = account.region(region);
-        for parameter in parameters_of(&seen.spec.image.parameters, place) {
+        for parameter in parameters_of(&image.parameters, place) {
             let Ok(held) = there.parameter(&parameter.name).await else {
                 continue;
             };

@@ -1,12 +1,12 @@
 //! What a run would do about one cell, as a flat object.
 
 use super::cache::CacheState;
-use super::survey::{Seen, Surveyed};
+use super::survey::{Seen, Surveyed, Work};
 use crate::failure::StepError;
-use crate::lifetime::shortage;
+use crate::lifetime;
 use crate::options::{RunOptions, Venue};
 use crate::selection::{ChosenCell, Why, image_regions};
-use crate::spec::{AddressChoice, AddressSpec, CellSpec, FallBack, PurchaseSpec};
+use crate::spec::{AddressChoice, AddressSpec, CellSpec, FallBack, ImageSpec, PurchaseSpec};
 use cloud::Address;
 use pipeline::model::TimeSpan;
 use serde::Serialize;
@@ -102,7 +102,10 @@ impl PlanRow {
     ) {
         match surveyed {
             Ok(seen) => {
-                self.describe(&seen.spec, options);
+                match &seen.work {
+                    Work::Build(spec) => self.describe(spec, options),
+                    Work::Copy(spec) => self.describe_image(&spec.image),
+                }
                 self.decide(seen, maker);
             }
             Err(error) => self.block(error),
@@ -128,7 +131,7 @@ impl PlanRow {
                 fall_back: FallBack::OnDemand,
             } => ("spot, else on-demand", max_price.clone()),
         };
-        self.image_name.clone_from(&spec.image.name);
+        self.describe_image(&spec.image);
         self.instance_type = spec.launch.machines.first().cloned().unwrap_or_default();
         self.instance_types.clone_from(&spec.launch.machines);
         self.subnets = spec
@@ -140,8 +143,8 @@ impl PlanRow {
         self.purchase = purchase.to_owned();
         self.spot_max_price = spot_max_price;
         self.max_lifetime = TimeSpan::from_secs(spec.launch.max_lifetime.as_secs()).to_string();
-        let short = shortage(spec).map(|short| short.to_string());
-        self.warnings.extend(short);
+        self.tested = spec.test.is_some();
+        self.warnings.extend(lifetime::warnings(spec));
         self.skipped = match options.venue {
             Venue::Aws => Vec::new(),
             Venue::Rehearsal => spec
@@ -151,10 +154,12 @@ impl PlanRow {
                 .map(|provisioner| provisioner.name.clone())
                 .collect(),
         };
-        self.share = crate::steps::words(&spec.image.share.image);
-        self.tested = spec.test.is_some();
-        self.parameters = spec
-            .image
+    }
+
+    fn describe_image(&mut self, image: &ImageSpec) {
+        self.image_name.clone_from(&image.name);
+        self.share = crate::steps::words(&image.share.image);
+        self.parameters = image
             .parameters
             .iter()
             .map(|parameter| parameter.name.clone())
@@ -187,11 +192,11 @@ impl PlanRow {
         };
         self.action = action.to_owned();
         self.reason = reason;
-        if seen.builds() {
+        if let Some(spec) = seen.work.build().filter(|_| seen.makes()) {
             // The instance that is captured. Candidates that are tried and not to be had are no instances.
             self.instances = 1;
-            let mut lifetimes = seen.spec.launch.max_lifetime;
-            if let Some(test) = &seen.spec.test {
+            let mut lifetimes = spec.launch.max_lifetime;
+            if let Some(test) = &spec.test {
                 self.instances += 1;
                 lifetimes += test.launch.max_lifetime;
             }
@@ -221,7 +226,7 @@ impl PlanRow {
 pub(super) fn addresses_of(spec: &CellSpec) -> Option<&AddressChoice> {
     match &spec.connect.address {
         AddressSpec::Elastic { choice, .. } => Some(choice),
-        AddressSpec::Public | AddressSpec::Private => None,
+        AddressSpec::Public | AddressSpec::Private | AddressSpec::Ipv6 => None,
     }
 }
 

@@ -7,21 +7,21 @@
 use super::cache::{
     CacheState, Identified, Recalled, identify, ignored, own_images, recall, what_changed,
 };
-use super::source::find_source;
+use super::made_files::to_be_made;
+use super::source::{find_source, launchable};
 use crate::failure::StepError;
-use crate::images::state_word;
+use crate::names::CellName;
 use crate::names::tag;
 use crate::options::RunOptions;
-use crate::run::{cell_spec_for, planned_facts};
+use crate::run::{cell_spec_for, copy_spec_for, planned_facts};
 use crate::selection::{ChosenCell, Selection};
-use crate::spec::CellSpec;
+use crate::spec::{CellSpec, ImageSpec, PublicationSpec};
 use cloud::{
-    Account, CallerIdentity, CloudError, Image, ImageFilter, ImageId, ImageState, Region,
-    RegionName, Timestamp,
+    Account, CallerIdentity, CloudError, Image, ImageFilter, ImageId, Region, RegionName, Timestamp,
 };
 use futures::future::join_all;
 use pipeline::model::Source;
-use pipeline::template::RunFacts;
+use pipeline::template::{RunFacts, SourceTags};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ pub struct Survey<'s> {
 /// What was seen for one cell.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The cell as it would be built now.
-    pub spec: CellSpec,
+    /// The cell as it would be done now.
+    pub work: Work,
     /// The image that it starts from; none if that has to be built first.
     pub source: Option<Image>,
     /// What its images are found by; none while its source is not known.
@@ -58,9 +58,44 @@ pub struct Seen {
     pub image_name: Option<String>,
 }
 
+/// What it takes to make a cell's image.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// An instance, which is captured.
+    Build(Box<CellSpec>),
+    /// A copy of the source image, and nothing else.
+    Copy(Box<PublicationSpec>),
+}
+
+impl Work {
+    /// The instance's cell, if there is one.
+    pub fn build(&self) -> Option<&CellSpec> {
+        match self {
+            Self::Build(spec) => Some(spec),
+            Self::Copy(_) => None,
+        }
+    }
+
+    /// Whose it is.
+    pub fn cell(&self) -> &CellName {
+        match self {
+            Self::Build(spec) => &spec.cell,
+            Self::Copy(spec) => &spec.cell,
+        }
+    }
+
+    /// Where the image is made, and what becomes of it.
+    pub fn publishes(&self) -> (&RegionName, &ImageSpec) {
+        match self {
+            Self::Build(spec) => (&spec.region, &spec.image),
+            Self::Copy(spec) => (&spec.region, &spec.image),
+        }
+    }
+}
+
 impl Seen {
-    /// Whether an instance would be launched for it.
-    pub fn builds(&self) -> bool {
+    /// Whether an image would be made.
+    pub fn makes(&self) -> bool {
         !matches!(
             self.cache,
             Some(CacheState::Hit(_) | CacheState::Pending(_))
@@ -109,7 +144,7 @@ impl Survey<'_> {
             let mut regions: BTreeMap<&RegionName, Vec<Asked<'_, '_>>> = BTreeMap::new();
             for at in level {
                 let cell = &cells[at];
-                let start = start(cell, &seen);
+                let start = start(cells, cell, &seen);
                 let asked = Asked { at, cell, start };
                 regions.entry(&cell.region).or_default().push(asked);
             }
@@ -129,7 +164,7 @@ impl Survey<'_> {
         asked: Vec<Asked<'_, '_>>,
     ) -> Vec<(usize, Surveyed)> {
         let region = self.account.region(region);
-        let sources = Sources::find(region.as_ref(), &asked).await;
+        let sources = Sources::find(region.as_ref(), &asked, self.now).await;
         let mut looked: Vec<(usize, &ChosenCell<'_>, Surveyed)> = asked
             .iter()
             .map(|one| (one.at, one.cell, self.begin(one, &sources)))
@@ -156,25 +191,32 @@ impl Survey<'_> {
             None => RunFacts {
                 source_id: None,
                 source_name: None,
+                source_created: None,
+                source_owner: None,
+                source_tags: SourceTags::NotKnown,
                 ..facts.clone()
             },
         };
-        let spec = cell_spec_for(
-            &cell.name,
-            &cell.region,
-            cell.cell,
-            self.options.venue,
-            &facts,
-        )?;
+        let work = if cell.cell.is_copy() {
+            let spec = copy_spec_for(&cell.name, &cell.region, cell.cell, &facts)?;
+            Work::Copy(Box::new(spec))
+        } else {
+            let venue = self.options.venue;
+            let spec = cell_spec_for(&cell.name, &cell.region, cell.cell, venue, &facts)?;
+            Work::Build(Box::new(spec))
+        };
+        // What decides the image's content is known once `preflight` has made it.
+        let missing = to_be_made(cell.cell, self.options.venue);
         let identified = source
             .as_ref()
+            .filter(|_| missing.is_none())
             .map(|source| identify(cell.cell, &source.image_id, self.options.venue))
             .transpose()?;
         Ok(Seen {
-            spec,
+            work,
             source,
             identified,
-            cache: None,
+            cache: missing.map(CacheState::Miss),
             image_name: cell.cell.image.name.render(&known).ok(),
         })
     }
@@ -274,14 +316,20 @@ enum Start<'s> {
     Find(&'s Source),
 }
 
-fn start<'s>(cell: &ChosenCell<'s>, seen: &[Option<Surveyed>]) -> Start<'s> {
+fn start<'s>(
+    cells: &[ChosenCell<'s>],
+    cell: &ChosenCell<'s>,
+    seen: &[Option<Surveyed>],
+) -> Start<'s> {
     let Some(source) = cell.source else {
         return Start::Find(&cell.cell.source.value);
     };
     match &seen[source] {
         Some(Ok(seen)) => match seen.image() {
             // A copy's id is not known from here.
-            Some(image) if seen.spec.region == cell.region => Start::Image(Box::new(image.clone())),
+            Some(image) if cells[source].region == cell.region => {
+                Start::Image(Box::new(image.clone()))
+            }
             Some(_) | None => Start::BuiltFirst,
         },
         Some(Err(error)) => Start::Failed(error.clone()),
@@ -292,17 +340,18 @@ fn start<'s>(cell: &ChosenCell<'s>, seen: &[Option<Surveyed>]) -> Start<'s> {
 /// The source images of one region.
 struct Sources<'s> {
     region: RegionName,
+    now: Timestamp,
     by_id: Result<HashMap<ImageId, Image>, Arc<StepError>>,
     others: Vec<(&'s Source, Result<Image, Arc<StepError>>)>,
 }
 
 impl<'s> Sources<'s> {
-    async fn find(region: &dyn Region, asked: &[Asked<'s, '_>]) -> Self {
+    async fn find(region: &dyn Region, asked: &[Asked<'s, '_>], now: Timestamp) -> Self {
         let mut ids: Vec<ImageId> = Vec::new();
         let mut others: Vec<&'s Source> = Vec::new();
         for one in asked {
             match &one.start {
-                Start::Find(Source::ImageId(id)) => {
+                Start::Find(Source::ImageId { id, .. }) => {
                     let id = ImageId::new(id.as_str());
                     if !ids.contains(&id) {
                         ids.push(id);
@@ -318,6 +367,7 @@ impl<'s> Sources<'s> {
             }
             let filter = ImageFilter {
                 image_ids: ids,
+                include_deprecated: true,
                 ..ImageFilter::default()
             };
             let found = region.images(&filter).await.map_err(shared)?;
@@ -328,10 +378,11 @@ impl<'s> Sources<'s> {
         };
         let found = others
             .iter()
-            .map(|source| async { find_source(region, source).await.map_err(Arc::new) });
+            .map(|source| async { find_source(region, source, now).await.map_err(Arc::new) });
         let (by_id, found) = futures::join!(by_id, join_all(found));
         Self {
             region: region.name().clone(),
+            now,
             by_id,
             others: others.into_iter().zip(found).collect(),
         }
@@ -339,31 +390,19 @@ impl<'s> Sources<'s> {
 
     /// The image that `source` means.
     fn of(&self, source: &Source) -> Result<Image, Arc<StepError>> {
-        let missing = |wanted: String| {
-            Arc::new(StepError::NoImageMatches {
-                region: self.region.to_string(),
-                wanted,
-            })
-        };
-        let Source::ImageId(id) = source else {
+        let Source::ImageId { id, deprecated } = source else {
             let found = self.others.iter().find(|(other, _)| *other == source);
-            return match found {
-                Some((_, found)) => found.clone(),
-                None => Err(missing(String::from("a source that was not looked for"))),
+            let not_looked_for = || {
+                Err(Arc::new(StepError::NoImageMatches {
+                    region: self.region.to_string(),
+                    wanted: String::from("a source that was not looked for"),
+                }))
             };
+            return found.map_or_else(not_looked_for, |(_, found)| found.clone());
         };
         let all = self.by_id.as_ref().map_err(Arc::clone)?;
-        let image = all
-            .get(&ImageId::new(id.as_str()))
-            .ok_or_else(|| missing(format!("image_id {id}")))?;
-        if image.state == ImageState::Available {
-            Ok(image.clone())
-        } else {
-            Err(Arc::new(StepError::SourceNotAvailable {
-                image: image.image_id.to_string(),
-                state: state_word(&image.state),
-            }))
-        }
+        let found = all.get(&ImageId::new(id.as_str())).cloned();
+        launchable(found, &self.region, id.as_str(), "", *deprecated, self.now).map_err(Arc::new)
     }
 }
 

@@ -117,6 +117,8 @@ async fn keep_instance(context: &CellContext) -> Option<InstanceId> {
             (
                 Effect::ImportKeyPair { .. }
                 | Effect::CreateSecurityGroup { .. }
+                | Effect::CreateRole { .. }
+                | Effect::CreateInstanceProfile { .. }
                 | Effect::BindAddress { .. },
                 EffectState::Done(_),
             ) => {

@@ -2,12 +2,15 @@
 
 use super::aftermath::{after_failure, forget_keys};
 use super::convert::{cell_spec, encrypt_at_launch, facts_for};
+use super::copy::find_or_copy;
 use super::publication::{Found, begun_as, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::lease::image_folder;
 use crate::names::tag;
-use crate::plan::cache::{CacheDecision, CacheState, Identified, decide, identify, look_up};
+use crate::plan::cache::{
+    CacheDecision, CacheState, Identified, Patience, decide, identify, look_up,
+};
 use crate::plan::source::find_source;
 use crate::report::{ReportedImage, WayIn};
 use crate::resumption::{Point, Resumption, resumption};
@@ -16,7 +19,7 @@ use crate::spec::CellSpec;
 use crate::steps::lease::{HeldLease, queue};
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
 use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Tags};
-use pipeline::model::{Cache, Cell, Source};
+use pipeline::model::{Cache, Cell};
 use std::sync::Arc;
 
 /// What a cell came to.
@@ -49,7 +52,11 @@ pub(super) async fn run_cell(
     let region = run.ports.account.region(&chosen.region);
     let context = CellContext::new(run, chosen.name.clone(), region);
     let progress = Progress::default();
-    let found = find_or_build(&context, chosen.cell, source, identity, &progress).await;
+    let found = if chosen.cell.is_copy() {
+        find_or_copy(&context, chosen.cell, source, identity, &progress).await
+    } else {
+        find_or_build(&context, chosen.cell, source, identity, &progress).await
+    };
     match found {
         Ok((image, reported)) => match forget_keys(&context) {
             Ok(()) => CellOutcome::Done {
@@ -66,6 +73,28 @@ pub(super) async fn run_cell(
     }
 }
 
+/// The image that the cell starts from: `known` if that is the image of another cell.
+pub(super) async fn resolved_source(
+    context: &CellContext,
+    cell: &Cell,
+    known: Option<Image>,
+) -> Result<Image, StepError> {
+    let source = match (known, &cell.source.value) {
+        (Some(image), _) => image,
+        (None, wanted) => {
+            let now = context.clock().now();
+            context
+                .race(find_source(context.region(), wanted, now))
+                .await??
+        }
+    };
+    context.note(format!(
+        "source image {} ({})",
+        source.image_id, source.name
+    ));
+    Ok(source)
+}
+
 async fn find_or_build(
     context: &CellContext,
     cell: &Cell,
@@ -75,24 +104,7 @@ async fn find_or_build(
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
     context.begin(Step::Resolve).await?;
-    let source = match (source, &cell.source.value) {
-        (Some(image), _) => image,
-        (None, Source::Stage(name)) => {
-            return Err(fail(StepError::NoImageMatches {
-                region: context.region().name().to_string(),
-                wanted: format!("stage {name}"),
-            }));
-        }
-        (None, wanted) => context
-            .race(find_source(context.region(), wanted))
-            .await
-            .map_err(fail)?
-            .map_err(fail)?,
-    };
-    context.note(format!(
-        "source image {} ({})",
-        source.image_id, source.name
-    ));
+    let source = resolved_source(context, cell, source).await.map_err(fail)?;
     let facts = facts_for(context, identity, &source);
     let mut spec = cell_spec(context, cell, &facts).map_err(fail)?;
     encrypt_at_launch(&mut spec, &source);
@@ -103,7 +115,7 @@ async fn find_or_build(
         ));
         context.finish(Step::Resolve);
         let found = Found::earlier(image, false);
-        return publish(context, cell, &spec, found, progress).await;
+        return publish(context, cell, &spec.publication(), found, progress).await;
     }
     let options = &context.run().options;
     let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
@@ -121,9 +133,10 @@ async fn find_or_build(
             context.clock(),
             &context.pollers().images,
             cell,
+            context.cell(),
             &source,
             options,
-            &spec,
+            Patience::with(&spec.image, spec.test.as_ref()),
         )
     };
     let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
@@ -149,15 +162,17 @@ async fn find_or_build(
             });
             give_back(context, lease.as_ref()).await?;
             let found = Found::earlier(image, true);
-            return publish(context, cell, &spec, found, progress).await;
+            return publish(context, cell, &spec.publication(), found, progress).await;
         }
         CacheDecision::Build { reason } => reason,
     };
     context.note(reason);
-    if let Some(instead) = clear(context, cell, &mut spec, progress).await? {
+    let mut publication = spec.publication();
+    if let Some(instead) = clear(context, cell, &mut publication, progress).await? {
         give_back(context, lease.as_ref()).await?;
         return Ok(instead);
     }
+    spec.image = publication.image;
     context.finish(Step::Resolve);
     build(context, cell, &spec, from, Point::Guest, lease, progress).await
 }
@@ -179,7 +194,7 @@ async fn build(
         cached: false,
         skipped: built.skipped,
     };
-    let (image, reported) = publish(context, cell, spec, found, progress).await?;
+    let (image, reported) = publish(context, cell, &spec.publication(), found, progress).await?;
     context
         .end()
         .await
@@ -234,10 +249,14 @@ async fn go_on(
                             Some(name).filter(|name| *name != spec.image.name);
                     }
                     None => {
-                        if let Some(instead) = clear(context, cell, spec, progress).await? {
+                        let mut publication = spec.publication();
+                        if let Some(instead) =
+                            clear(context, cell, &mut publication, progress).await?
+                        {
                             give_back(context, lease.as_ref()).await?;
                             return Ok(Some(instead));
                         }
+                        spec.image = publication.image;
                     }
                 }
                 context.finish(Step::Resolve);
@@ -267,7 +286,7 @@ async fn go_on(
 }
 
 /// The cell's image, if an earlier process of the run finished it.
-async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
+pub(super) async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
     let here = context.region().name();
     let Some((id, _)) = context.effects().delivered(context.cell(), here) else {
         return Ok(None);
@@ -283,7 +302,7 @@ async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepEr
 
 /// Two runs that need the same image build it once: the second waits for the first, and takes over if the first dies or
 /// fails. Without the right to use SSM parameters both build.
-async fn building_lease(
+pub(super) async fn building_lease(
     context: &CellContext,
     cell: &Cell,
     tags: &Tags,
@@ -305,7 +324,10 @@ async fn building_lease(
     }
 }
 
-async fn give_back(context: &CellContext, lease: Option<&HeldLease>) -> Result<(), CellFailure> {
+pub(super) async fn give_back(
+    context: &CellContext,
+    lease: Option<&HeldLease>,
+) -> Result<(), CellFailure> {
     match lease {
         Some(lease) => {
             let given = lease.give_back(context).await;

@@ -5,7 +5,7 @@ use crate::names::CellName;
 use crate::selection::Selection;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Cell, Commands, Provisioner, TimeSpan};
+use pipeline::model::{Address, Cell, ProvisionerEntry, TimeSpan};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -51,23 +51,16 @@ fn longest(selection: &Selection<'_>, jobs: NonZeroUsize) -> Duration {
 }
 
 fn of_cell(cell: &Cell) -> Duration {
-    let bind = match &cell.connect.address.value {
-        Address::ElasticIp(elastic) => elastic.timeout.get(),
-        Address::Public | Address::Private => Duration::ZERO,
+    let Some(connect) = &cell.connect else {
+        // A copy connects to nothing.
+        return cell.image.wait.get();
     };
-    let connect = cell.connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
-    let provision = cell.provision.iter().map(|entry| match &entry.value {
-        Provisioner::Run(run) => {
-            // The timeout is for each script.
-            let scripts = match &run.commands {
-                Commands::Inline(_) => 1,
-                Commands::Scripts(files) => u32::try_from(files.len()).unwrap_or(u32::MAX),
-            };
-            run.timeout
-                .map_or(Duration::ZERO, |span| span.get().saturating_mul(scripts))
-        }
-        Provisioner::Upload(_) => Duration::ZERO,
-    });
+    let bind = match &connect.address.value {
+        Address::ElasticIp(elastic) => elastic.timeout.get(),
+        Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
+    };
+    let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
+    let provision = cell.provision.iter().map(ProvisionerEntry::longest);
     provision.fold(
         bind.saturating_add(connect)
             .saturating_add(cell.image.wait.get()),
@@ -107,6 +100,7 @@ stages:
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         pipeline::load(Path::new("p.yaml"), text.as_bytes(), &options, &Disk)
             .unwrap()
@@ -122,9 +116,10 @@ stages:
             longest(&selection, NonZeroUsize::new(jobs).unwrap()).as_secs() / 3600
         };
         assert_eq!(hours(&pipeline, 8), 3);
+        // Three more of an hour each that start from nothing.
         for name in ["a", "b", "c"] {
             let mut cell = pipeline.stages[0].clone();
-            cell.name = Some(name.into());
+            cell.stage.value = pipeline::model::StageName::new(name).unwrap();
             pipeline.stages.0.push(cell);
         }
         assert_eq!((hours(&pipeline, 8), hours(&pipeline, 1)), (3, 6));

@@ -67,7 +67,8 @@ async fn refuse_empty_pools(
 ) -> Result<(), StepError> {
     let mut pools: Vec<(&RegionName, AddressChoice)> = Vec::new();
     for cell in &selection.cells {
-        if let Address::ElasticIp(elastic) = &cell.cell.connect.address.value
+        if let Some(connect) = &cell.cell.connect
+            && let Address::ElasticIp(elastic) = &connect.address.value
             && let ElasticIpChoice::Pool(tags) = &elastic.choice
         {
             let pool = (&cell.region, AddressChoice::Pool(tags.clone()));

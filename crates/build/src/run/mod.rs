@@ -1,23 +1,26 @@
 //! A whole run: the account, the journal, the cells in the order of their sources, and what is said at the end.
 //!
 //! ```text
-//!  identity ─▶ journal ─▶ leases ─▶ names free? ─▶ ┌ cell: source ─▶ cache? ──hit──▶ reuse ─┐
-//!                     one in each      in each     │                   └──miss─▶ build ─────┼─▶ outputs ─▶ report
-//!                       region         region      └ a cell starts when its source is there ┘
-//!                                                                │ failure or cancellation
-//!                                                                └─▶ undo of that cell, latest effect first (or keep)
+//!  identity ─▶ journal ─▶ preflight ─▶ leases ─▶ names free? ─▶ ┌ cell: source ─▶ cache? ──hit──▶ reuse ─┐
+//!                                 one in each      in each     │                   └──miss─▶ build ─────┼─▶ outputs ─▶ report
+//!                                   region         region      └ a cell starts when its source is there ┘
+//!                                                                            │ failure or cancellation
+//!                                                                            └─▶ undo of that cell, latest effect first (or keep)
 //! ```
 
 mod aftermath;
 mod cell;
 mod collisions;
 mod convert;
+mod copy;
 mod credentials;
 mod leases;
 mod outputs;
+mod preflight;
 mod publication;
 mod recovery;
 mod schedule;
+mod tools;
 
 use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
@@ -38,10 +41,10 @@ use cloud::CallerIdentity;
 use pipeline::Loaded;
 use pipeline::model::Pipeline;
 use schedule::{Results, run_cells};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use convert::{PLANNED_RUN, cell_spec_for, planned_facts};
+pub(crate) use convert::{PLANNED_RUN, cell_spec_for, copy_spec_for, planned_facts};
 
 /// Does one run, whatever happens to its end: the report says what is there, what failed and what is left.
 pub async fn run(
@@ -106,8 +109,26 @@ async fn conduct(
         Err(error) => return asked.never_begun(error),
     };
     let context = Arc::new(context);
+    let prepared = preflight::prepare(&context, start, loaded.clone(), &identity).await;
+    let (loaded, skipped) = match prepared {
+        Ok(prepared) => (prepared.loaded, prepared.skipped),
+        Err(error) => {
+            let results = without_cells(&context, pipeline, Step::Preflight, error);
+            return finish(pipeline, &context, results).await;
+        }
+    };
+    let pipeline = &loaded.pipeline;
+    // What preflight has made may be part of what is built: the cells are those of the pipeline as it is now.
+    let selection = match Selection::choose(pipeline, &options.region, choice) {
+        Ok(selection) => selection,
+        Err(error) => {
+            let results = without_cells(&context, pipeline, Step::Resolve, error.into());
+            return finish(pipeline, &context, results).await;
+        }
+    };
     let work = async {
-        let results = build(&selection, &context, &identity, pipeline).await;
+        let mut results = build(&selection, &context, &identity, pipeline).await;
+        results.skipped_preflight = skipped;
         finish(pipeline, &context, results).await
     };
     // Also while the run clears up after itself: whoever takes it for dead would do the same at the same time.
@@ -126,7 +147,7 @@ async fn build(
 ) -> Results {
     let unusable = match leases::begin(context, selection).await {
         Ok(unusable) => unusable,
-        Err(error) => return without_cells(context, pipeline, error),
+        Err(error) => return without_cells(context, pipeline, Step::Resolve, error),
     };
     credentials::warn_if_short(context, selection).await;
     let dead = recovery::find(context, identity.account.as_str());
@@ -142,15 +163,29 @@ async fn build(
 }
 
 /// What a run comes to that failed before its first cell.
-fn without_cells(context: &RunContext, pipeline: &Pipeline, error: StepError) -> Results {
+fn without_cells(
+    context: &RunContext,
+    pipeline: &Pipeline,
+    step: Step,
+    error: StepError,
+) -> Results {
+    if let StepError::Cancelled(why) = error {
+        return Results {
+            cancelled: Some(why),
+            ..Results::default()
+        };
+    }
     let hint = error.hint();
     let region = &context.options.region;
     let cell = CellName {
         stage: pipeline.name.to_string(),
-        cell: region.to_string(),
+        cell: match step {
+            Step::Preflight => preflight::CELL.to_owned(),
+            _ => region.to_string(),
+        },
     };
     let mut results = Results::default();
-    let failure = CellFailure::new(cell, Step::Resolve, error);
+    let failure = CellFailure::new(cell, step, error);
     results.fail(context, failure, region, hint);
     results
 }
@@ -180,12 +215,17 @@ impl Asked<'_> {
             ..
         } = *self;
         let pipeline = &loaded.pipeline;
+        cancellation
+            .race(tools::look(pipeline, options.venue, ports))
+            .await??;
         let identity = cancellation.race(ports.account.caller_identity()).await??;
         ports.observer.observe(&Event::Started {
             run: run.clone(),
             pipeline: pipeline.name.to_string(),
             account: identity.account.to_string(),
             identity: identity.arn.clone(),
+            // Shown where it is known; who cannot say it says nothing.
+            credentials_end: ports.account.credentials_expiry().await.ok().flatten(),
             region: options.region.to_string(),
             rehearsal: options.venue == Venue::Rehearsal,
             cells: selection
@@ -246,6 +286,7 @@ impl Asked<'_> {
             cancellation: cancellation.clone(),
             mask: self.mask.clone(),
             directory,
+            folder: folder_of(&loaded.file),
             pipeline: pipeline.name.to_string(),
             started,
             leases: Leases::default(),
@@ -276,6 +317,7 @@ impl Asked<'_> {
                 | StepError::OtherAccount { .. }
                 | StepError::CannotGoOn { .. }
                 | StepError::Selection(_)
+                | StepError::NoAnsible { .. }
         );
         let cell = CellName {
             stage: pipeline.name.to_string(),
@@ -297,6 +339,7 @@ impl Asked<'_> {
             status: exit.status().as_str(),
             run: run.clone(),
             images: Vec::new(),
+            skipped_preflight: Vec::new(),
             failures: vec![ReportedFailure {
                 stage: cell.stage,
                 cell: cell.cell,
@@ -314,6 +357,15 @@ impl Asked<'_> {
         };
         ports.observer.observe(&Event::Finished(report.clone()));
         report
+    }
+}
+
+/// The folder of the pipeline's file.
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        // A name alone is in the folder that qib is called in.
+        Some(_) | None => PathBuf::from("."),
     }
 }
 
@@ -357,6 +409,7 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
             status: exit.status().as_str(),
             run: context.effects.run().clone(),
             images: results.images.clone(),
+            skipped_preflight: results.skipped_preflight.clone(),
             failures: results.failures.clone(),
             skipped: results.skipped.clone(),
             kept: context.effects.kept(),
@@ -367,7 +420,7 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
         }
     };
     let draft = make_report(&results, left_behind.clone());
-    if let Err((output, error)) = outputs::write_all(pipeline, context, &draft) {
+    for (output, error) in outputs::write_all(pipeline, context, &draft) {
         let cell = CellName {
             stage: pipeline.name.to_string(),
             cell: output,

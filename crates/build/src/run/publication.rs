@@ -4,7 +4,7 @@ use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::names::tag;
 use crate::report::ReportedImage;
-use crate::spec::CellSpec;
+use crate::spec::PublicationSpec;
 use crate::steps::before_launch::{self, Clearance};
 use crate::steps::{self, CellContext, Progress};
 use cloud::Image;
@@ -14,7 +14,7 @@ use pipeline::model::Cell;
 pub(super) async fn publish(
     context: &CellContext,
     cell: &Cell,
-    spec: &CellSpec,
+    spec: &PublicationSpec,
     found: Found,
     progress: &Progress,
 ) -> Result<(Image, ReportedImage), CellFailure> {
@@ -93,7 +93,7 @@ pub(super) fn reported(
 pub(super) async fn clear(
     context: &CellContext,
     cell: &Cell,
-    spec: &mut CellSpec,
+    spec: &mut PublicationSpec,
     progress: &Progress,
 ) -> Result<Option<(Image, ReportedImage)>, CellFailure> {
     let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);

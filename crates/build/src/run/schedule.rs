@@ -27,6 +27,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Results {
     pub(super) images: Vec<ReportedImage>,
+    /// Entries of `preflight` that a rehearsal left out.
+    pub(super) skipped_preflight: Vec<String>,
     pub(super) failures: Vec<ReportedFailure>,
     pub(super) skipped: Vec<ReportedSkip>,
     pub(super) ways_in: Vec<WayIn>,

@@ -2,53 +2,37 @@ use super::*;
 use pipeline::{Disk, LoadOptions};
 use std::path::Path;
 
-/// Two stages with a cell for each region and release, as a matrix makes them.
+const STAGE: &str = "    launch: { instance_type: m5.large, ssh_from: anywhere }
+    connect: { user: u }
+    image: { name: '${{ stage.name }}-${{ cell }}' }
+";
+
+fn load(text: &str) -> Pipeline {
+    let text = text.replace("    STAGE\n", STAGE);
+    let options = LoadOptions::default();
+    pipeline::load(Path::new("p.yaml"), text.as_bytes(), &options, &Disk)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .pipeline
+}
+
+/// Two stages with a cell for each region and release.
 fn two_stages() -> Pipeline {
-    let text = r#"
+    load(
+        r#"
 name: p
 stages:
   base:
+    matrix: &each { axes: { region: [us-east-1, us-west-1], os: ["1204", "1404"] } }
+    region: "${{ matrix.region }}"
     source: { image_id: ami-0123456789abcdef0 }
-    launch: { instance_type: m5.large, ssh_from: anywhere }
-    connect: { user: u }
-    image: { name: "base" }
+    STAGE
   top:
+    matrix: *each
+    region: "${{ matrix.region }}"
     source: { stage: base }
-    launch: { instance_type: m5.large, ssh_from: anywhere }
-    connect: { user: u }
-    image: { name: "top" }
-"#;
-    let options = LoadOptions {
-        local: false,
-        vars: Vec::new(),
-        vars_files: Vec::new(),
-        env: &|_| None,
-        home: None,
-    };
-    let mut pipeline = pipeline::load(Path::new("p.yaml"), text.as_bytes(), &options, &Disk)
-        .unwrap()
-        .pipeline;
-    let plain: Vec<Cell> = pipeline.stages.to_vec();
-    let mut cells = Vec::new();
-    for cell in &plain {
-        for region in ["us-east-1", "us-west-1"] {
-            for os in ["1204", "1404"] {
-                let mut cell = cell.clone();
-                cell.matrix.insert("region".into(), region.into());
-                cell.matrix.insert("os".into(), os.into());
-                cell.name = Some(format!("{region}-{os}"));
-                cell.recipe.region = Some(located_region(region));
-                cells.push(cell);
-            }
-        }
-    }
-    pipeline.stages.0 = cells;
-    pipeline
-}
-
-fn located_region(name: &str) -> pipeline::model::Located<pipeline::model::Region> {
-    let region = pipeline::model::Region::new(name).unwrap();
-    pipeline::model::Located::new(region, pipeline::Span::START)
+    STAGE
+"#,
+    )
 }
 
 fn choice(only: &[&str], except: &[&str]) -> Choice {
@@ -139,23 +123,31 @@ fn a_pattern_that_fits_nothing_is_an_error_with_the_names() {
 
 #[test]
 fn a_source_in_another_region_is_refused() {
-    let mut pipeline = two_stages();
-    for cell in &mut pipeline.stages.0 {
-        if cell.stage.as_str() == "base" {
-            cell.recipe.region = None;
-        }
-    }
-    let error =
-        Selection::choose(&pipeline, &"us-east-1".into(), &choice(&["*-1404"], &[])).unwrap_err();
-    let said = error.to_string();
+    let pipeline = load(
+        r#"
+name: p
+stages:
+  base:
+    source: { image_id: ami-0123456789abcdef0 }
+    STAGE
+  top:
+    region: us-west-1
+    source: { stage: base }
+    STAGE
+"#,
+    );
+    let choose = |region: &str| Selection::choose(&pipeline, &region.into(), &choice(&[], &[]));
+    assert!(choose("us-west-1").is_ok());
+    let said = choose("us-east-1").unwrap_err().to_string();
     assert!(
-        said.contains("top/us-west-1-1204 is built in us-west-1") && said.contains("us-east-1"),
+        said.contains("top/us-west-1 is built in us-west-1") && said.contains("base/us-east-1"),
         "{said}"
     );
 }
 
 #[test]
 fn a_source_without_an_equal_combination_is_refused() {
+    // Reading the file refuses it as well.
     let mut pipeline = two_stages();
     pipeline
         .stages
@@ -176,11 +168,9 @@ fn a_source_without_an_equal_combination_is_refused() {
 
 #[test]
 fn a_stage_without_a_matrix_is_one_cell_named_after_its_region() {
-    let mut pipeline = two_stages();
-    pipeline.stages.0.truncate(1);
-    let cell = &mut pipeline.stages.0[0];
-    (cell.name, cell.recipe.region) = (None, None);
-    cell.matrix.clear();
+    let pipeline = load(
+        "name: p\nstages:\n  base:\n    source: { image_id: ami-0123456789abcdef0 }\n    STAGE\n",
+    );
     let selection = Selection::choose(&pipeline, &"eu-west-1".into(), &Choice::default()).unwrap();
     assert_eq!(selection.cells[0].name.to_string(), "base/eu-west-1");
 }

@@ -19,6 +19,8 @@ pub struct ImageSpec {
     pub tags: Tags,
     /// Volumes that differ from the instance's.
     pub volumes: Vec<EbsVolume>,
+    /// Devices of the instance that the image leaves out.
+    pub left_out_devices: Vec<String>,
     /// What it says of itself.
     pub properties: ImageProperties,
     /// Whether and how its snapshots are encrypted, from the launch on.

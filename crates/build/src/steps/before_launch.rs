@@ -6,7 +6,7 @@ use super::publish::{holders, judge, parameters, transitional_name};
 use crate::failure::StepError;
 use crate::names::tag;
 use crate::publication::{Holder, Place};
-use crate::spec::{CellSpec, ImageSpec};
+use crate::spec::{ImageSpec, PublicationSpec};
 use cloud::{ErrorKind, Image, ImageState, PublicSharing};
 use futures::future::join_all;
 
@@ -30,7 +30,7 @@ pub enum Clearance {
 ///
 /// # Errors
 /// If the image could not be made or published as the pipeline says.
-pub async fn ask(context: &CellContext, spec: &CellSpec) -> Result<Clearance, StepError> {
+pub async fn ask(context: &CellContext, spec: &PublicationSpec) -> Result<Clearance, StepError> {
     let home = std::iter::once((context.clone(), Place::Home));
     let away = spec
         .image

@@ -1,7 +1,7 @@
 //! From a provisioned guest to an image: qib's own traces go, the instance stops, its group and key go, the image is
 //! made.
 
-use super::access::Access;
+use super::access::{Access, KeyPairOwner};
 use super::connect::{GuestLink, LastLines};
 use super::context::CellContext;
 use super::launch::{Launched, gone, wait_failed};
@@ -33,6 +33,11 @@ pub(super) async fn scrub(
     } else {
         "remove"
     };
+    // An agent may hold many keys; which of them an existing key pair is, the login tells.
+    let login_key = match access.key_pair_owner {
+        KeyPairOwner::User => link.login_key().or_else(|| access.login_key.clone()),
+        KeyPairOwner::Run => access.login_key.clone(),
+    };
     let command = GuestCommand {
         script: Script {
             name: String::from("scrub"),
@@ -40,10 +45,7 @@ pub(super) async fn scrub(
         },
         become_user: Some(String::from("root")),
         environment: vec![
-            (
-                String::from("QIB_LOGIN_KEY"),
-                access.login_key.clone().unwrap_or_default(),
-            ),
+            (String::from("QIB_LOGIN_KEY"), login_key.unwrap_or_default()),
             (String::from("QIB_HOST_KEYS"), host_keys.to_owned()),
         ],
         ..GuestCommand::default()
@@ -263,7 +265,7 @@ async fn capture(
         name: spec.image.made_as().to_owned(),
         description: spec.image.description.clone(),
         volumes: spec.image.volumes.clone(),
-        left_out_devices: Vec::new(),
+        left_out_devices: spec.image.left_out_devices.clone(),
         image_tags: tags.image,
         snapshot_tags: tags.snapshot,
     };

@@ -5,16 +5,18 @@ use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
 use crate::event::{Event, OutputStream, Step};
 use crate::failure::{CellFailure, StepError};
+use crate::host::Answer;
 use crate::journal::{Effect, EffectNumber, RunDirectory};
 use crate::lease::{LeaseKey, Leases};
 use crate::lifetime;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId, tag};
 use crate::options::RunOptions;
-use crate::ports::{Answer, Ports};
+use crate::ports::Ports;
 use crate::timing::StepLog;
 use crate::way_in;
 use cloud::{Clock, CloudError, InstanceId, Region, RegionName, Tags, Timestamp};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ pub struct RunContext {
     pub mask: Mask,
     /// Where the run keeps its files.
     pub directory: RunDirectory,
+    /// The folder of the pipeline's file: local commands run in it, and relative paths begin there.
+    pub folder: PathBuf,
     /// The pipeline's name.
     pub pipeline: String,
     /// When the run started.
@@ -66,6 +70,17 @@ impl RunContext {
                 provisioner,
                 stream,
                 line: self.masked(&line),
+            },
+            Event::ProvisionerFinished {
+                cell,
+                provisioner,
+                outcome,
+                reason,
+            } => Event::ProvisionerFinished {
+                cell,
+                provisioner,
+                outcome,
+                reason: reason.map(|reason| self.masked(&reason)),
             },
             Event::Failed {
                 cell,
@@ -271,7 +286,7 @@ impl CellContext {
     /// # Errors
     /// If the person ends the run, if it is to stop, or if nobody can be asked.
     pub async fn wait_for_person(&self, at: String) -> Result<(), StepError> {
-        let Some(operator) = &self.run.ports.operator else {
+        let Some(operator) = &self.run.ports.host.operator else {
             return Err(StepError::NobodyToAsk { at });
         };
         let way_in = way_in::of_cell(&self.run.directory.cell(&self.cell)?);

@@ -1,58 +1,29 @@
-//! Where the instance is launched, and who may reach it.
+//! Who may reach the instance.
 
 use super::context::CellContext;
 use super::launch::Launched;
+use super::site::Site;
 use crate::failure::StepError;
 use crate::journal::Effect;
 use crate::names::{resource_name, tag};
 use crate::options::Debugging;
-use crate::spec::{CellSpec, SshFrom, SubnetSpec};
+use crate::spec::{CellSpec, SshFrom};
 use crate::undo::own;
-use cloud::{CloudError, ErrorKind, IngressRule, Region, SecurityGroupId, Subnet, VpcId};
+use cloud::{CloudError, ErrorKind, IngressRule, Region, SecurityGroupId, VpcId};
 
 /// Where the guest's SSH server listens, as the group sees it: `connect.port` is only where one dials.
 const SSH_PORT: u16 = 22;
-
-/// Finds the subnet that the pipeline means in `region`.
-pub async fn subnet_in(region: &dyn Region, wanted: &SubnetSpec) -> Result<Subnet, StepError> {
-    let (filters, text) = match wanted {
-        SubnetSpec::Id(id) => (
-            vec![("subnet-id".to_owned(), vec![id.to_string()])],
-            id.to_string(),
-        ),
-        SubnetSpec::DefaultVpc { zone } => {
-            let mut filters = vec![("default-for-az".to_owned(), vec!["true".to_owned()])];
-            let mut text = String::from("default_vpc: true");
-            if let Some(letter) = zone {
-                filters.push((
-                    "availability-zone".to_owned(),
-                    vec![format!("{}{letter}", region.name())],
-                ));
-                text = format!("{text}, zone: {letter}");
-            }
-            (filters, text)
-        }
-    };
-    let mut subnets = region.subnets(&filters).await?;
-    subnets.sort_by(|a, b| a.availability_zone.cmp(&b.availability_zone));
-    subnets
-        .into_iter()
-        .next()
-        .ok_or_else(|| StepError::NoSubnet {
-            region: region.name().to_string(),
-            wanted: text,
-        })
-}
 
 /// Makes the cell's group, which lets SSH in from where the pipeline says and from nowhere else.
 pub(super) async fn prepare(
     context: &CellContext,
     spec: &CellSpec,
-    vpc: &VpcId,
+    site: &Site,
 ) -> Result<Vec<SecurityGroupId>, StepError> {
-    if !spec.launch.security_groups.is_empty() {
-        return Ok(spec.launch.security_groups.clone());
+    if !site.groups.is_empty() {
+        return Ok(site.groups.clone());
     }
+    let vpc = &site.vpc;
     let mut from = match &spec.launch.ssh_from {
         SshFrom::Caller => {
             let caller = context
@@ -61,7 +32,7 @@ pub(super) async fn prepare(
             let address = caller.map_err(|reason| StepError::CallerAddress { reason })?;
             vec![format!("{address}/32")]
         }
-        SshFrom::Anywhere => vec![String::from("0.0.0.0/0")],
+        SshFrom::Anywhere => vec![String::from("0.0.0.0/0"), String::from("::/0")],
         SshFrom::Ranges(ranges) => ranges.clone(),
     };
     if let Debugging::On { from: more } = &context.run().options.debugging {

@@ -1,8 +1,8 @@
 //! The steps of one cell, one file per subject.
 //!
 //! ```text
-//!  lease address ─▶ key pair ─▶ group ─▶ launch ─▶ bind address ─▶ connect ─▶ provision ─▶ scrub
-//!                                                                                            │
+//!  look around ─▶ lease address ─▶ key pair ─▶ group ─▶ role ─▶ launch ─▶ bind address ─▶ connect ─▶ provision ─▶ scrub
+//!                                                                                                                  │
 //!                  complete ◀─ test ◀─ create image ◀─ group and key gone ◀─ stop ◀─ free address
 //!                     │
 //!                     └─▶ copies ─▶ name ─▶ deprecation, protection ─▶ share ─▶ parameters        (`publish`)
@@ -16,27 +16,34 @@ mod access;
 mod address;
 mod address_queue;
 mod adopt;
+mod ansible;
 pub mod before_launch;
 pub mod candidates;
 mod capture;
 mod connect;
 mod context;
+mod copy;
 mod group;
 mod launch;
 pub mod lease;
+mod network;
 mod pollers;
+mod profile;
 mod progress;
-mod provision;
+pub(crate) mod provision;
 mod publish;
 mod register;
+pub mod site;
 mod test_image;
 pub(crate) mod user_data_parts;
 
 pub(crate) use address_queue::members;
 pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
+pub use copy::copy_cell;
 pub(crate) use launch::recipe;
 pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
+pub(crate) use profile::{PATH as IAM_PATH, POLICY};
 pub use publish::{Published, publish};
 pub(crate) use publish::{parameters_of, words};
 
@@ -46,9 +53,11 @@ use crate::journal::Effect;
 use crate::lifetime;
 use crate::report::{ReportedImage, WayIn};
 use crate::resumption::Point;
-use crate::spec::{AddressSpec, CellSpec};
+use crate::spec::{AddressSpec, CellSpec, ProfileSpec};
 use cloud::Image;
 use launch::Launched;
+use profile::InstanceProfile;
+use site::Site;
 use std::sync::Mutex;
 
 /// What the cell's build has come to, for whoever has to clean up or keep after it.
@@ -110,8 +119,8 @@ pub async fn build_cell(
     progress: &Progress,
 ) -> Result<BuiltImage, CellFailure> {
     let context = &context.living_for(spec.launch.max_lifetime);
-    if let Some(shortage) = lifetime::shortage(spec) {
-        context.warn(shortage.to_string());
+    for warning in lifetime::warnings(spec) {
+        context.warn(warning);
     }
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
@@ -136,7 +145,7 @@ pub async fn build_cell(
                 .await
                 .map_err(fail(Step::CreateImage))?;
             context.finish(Step::CreateImage);
-            publish::complete(context, spec, &captured.image, progress).await?
+            publish::complete(context, &spec.publication(), &captured.image, progress).await?
         }
     };
     Ok(BuiltImage { image, skipped })
@@ -158,6 +167,12 @@ async fn reach_guest(
 ) -> Result<Reached, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
+    // What is in the way of the launch is better known before anything is made for it.
+    let site = if context.standing(is_launch).is_empty() {
+        Some(look_around(context, spec, source).await?)
+    } else {
+        None
+    };
     let elastic = match &spec.connect.address {
         AddressSpec::Elastic {
             choice,
@@ -177,7 +192,7 @@ async fn reach_guest(
             context.finish(Step::LeaseAddress);
             Some(claimed)
         }
-        AddressSpec::Public | AddressSpec::Private => None,
+        AddressSpec::Public | AddressSpec::Private | AddressSpec::Ipv6 => None,
     };
     let adopted = adopt::running_instance(context)
         .await
@@ -195,7 +210,13 @@ async fn reach_guest(
 
     let launched = match adopted {
         Some(launched) => launched,
-        None => launch_guest(context, spec, source, &access, elastic.as_ref()).await?,
+        None => {
+            let site = match site {
+                Some(site) => site,
+                None => look_around(context, spec, source).await?,
+            };
+            launch_guest(context, spec, source, &site, &access, elastic.as_ref()).await?
+        }
     };
 
     if let Some(elastic) = &elastic {
@@ -244,9 +265,10 @@ async fn prepare_guest(
         Point::Provisioned { skipped } => skipped,
         Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } | Point::Imaged { .. } => {
             context.begin(Step::Provision).await?;
-            let skipped = provision::provision(context, spec, &mut link, &launched, from.inputs)
-                .await
-                .map_err(fail(Step::Provision))?;
+            let skipped =
+                provision::provision(context, spec, &mut link, &launched, progress, from.inputs)
+                    .await
+                    .map_err(fail(Step::Provision))?;
             context.finish(Step::Provision);
             skipped
         }
@@ -260,33 +282,56 @@ async fn prepare_guest(
     Ok((launched, skipped))
 }
 
-/// The group and the instance.
+fn is_launch(effect: &Effect) -> bool {
+    matches!(effect, Effect::LaunchInstance { .. })
+}
+
+/// Looks where the instance may go, before anything is made for it.
+async fn look_around(
+    context: &CellContext,
+    spec: &CellSpec,
+    source: &Image,
+) -> Result<Site, CellFailure> {
+    let looked = context
+        .race(site::survey(context.region(), &spec.launch, Some(source)))
+        .await
+        .and_then(|looked| looked);
+    let site = looked.map_err(|error| CellFailure::new(spec.cell.clone(), Step::Resolve, error))?;
+    for unknown in &site.unknown {
+        context.warn(unknown);
+    }
+    Ok(site)
+}
+
+/// The group, the role and the instance.
 async fn launch_guest(
     context: &CellContext,
     spec: &CellSpec,
     source: &Image,
+    site: &Site,
     access: &access::Access,
     elastic: Option<&address::ElasticAddress>,
 ) -> Result<Launched, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     context.begin(Step::SecurityGroup).await?;
-    let subnets = candidates::find_subnets(context.region(), &spec.launch.subnets)
-        .await
-        .map_err(fail(Step::SecurityGroup))?;
-    let vpc = subnets
-        .first()
-        .map(|subnet| subnet.vpc_id.clone())
-        .ok_or_else(|| {
-            fail(Step::SecurityGroup)(StepError::NoSubnet {
-                region: spec.region.to_string(),
-                wanted: String::from("launch.subnets"),
-            })
-        })?;
-    let groups = group::prepare(context, spec, &vpc)
+    let groups = group::prepare(context, spec, site)
         .await
         .map_err(fail(Step::SecurityGroup))?;
     context.finish(Step::SecurityGroup);
+
+    let profile = match &spec.launch.instance_profile {
+        Some(ProfileSpec::Temporary { policy }) => {
+            context.begin(Step::InstanceProfile).await?;
+            let profile = profile::prepare(context, spec, policy, elastic)
+                .await
+                .map_err(fail(Step::InstanceProfile))?;
+            context.finish(Step::InstanceProfile);
+            Some(profile)
+        }
+        Some(ProfileSpec::Named(name)) => Some(InstanceProfile::Named(name.clone())),
+        None => None,
+    };
 
     context.begin(Step::Launch).await?;
     let user_data =
@@ -294,7 +339,13 @@ async fn launch_guest(
     if let Some(elastic) = elastic {
         elastic.check(context).map_err(fail(Step::Launch))?;
     }
-    let launched = launch::launch(context, spec, source, &subnets, access, &groups, user_data)
+    let with = launch::Equipment {
+        access,
+        groups: &groups,
+        profile,
+        user_data,
+    };
+    let launched = launch::launch(context, spec, source, site, with)
         .await
         .map_err(fail(Step::Launch))?;
     context.finish(Step::Launch);
@@ -345,13 +396,16 @@ async fn capture_guest(
             context.warn(format!("the instance could not be terminated yet: {error}"));
         }
         context.finish(Step::Terminate);
-        return publish::complete(context, spec, &captured.image, progress).await;
+        return publish::complete(context, &spec.publication(), &captured.image, progress).await;
     }
-    let image = publish::complete(context, spec, &captured.image, progress).await?;
+    let image = publish::complete(context, &spec.publication(), &captured.image, progress).await?;
     context.begin(Step::Terminate).await?;
     context
         .effects()
         .unmake(launched.effect)
+        .await
+        .map_err(fail(Step::Terminate))?;
+    profile::remove(context)
         .await
         .map_err(fail(Step::Terminate))?;
     context.finish(Step::Terminate);

@@ -14,13 +14,13 @@ use super::{Progress, Reached, address, capture, group, lease, provision, reach_
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Effect, Outcome};
-use crate::spec::{CellSpec, ImageSpec, TestSpec};
+use crate::spec::{CellSpec, ImageSpec, PublicationSpec, TestSpec};
 use cloud::Image;
 
 /// Tests `image`, unless this run has done so already.
 pub(super) async fn test(
     context: &CellContext,
-    spec: &CellSpec,
+    spec: &PublicationSpec,
     test: &TestSpec,
     image: &Image,
     progress: &Progress,
@@ -94,7 +94,7 @@ async fn clear(context: &CellContext) -> Result<(), StepError> {
 
 async fn run(
     context: &CellContext,
-    spec: &CellSpec,
+    spec: &PublicationSpec,
     test: &TestSpec,
     image: &Image,
     progress: &Progress,
@@ -105,17 +105,20 @@ async fn run(
         cell: context.cell().clone(),
         launch: test.launch.clone(),
         connect: test.connect.clone(),
+        region: spec.region.clone(),
+        build_name: context.cell().cell.clone(),
         provision: test.checks.clone(),
+        on_error: Vec::new(),
         image: ImageSpec::default(),
         test: None,
-        ..spec.clone()
+        tags: spec.tags.clone(),
     };
     let Reached {
         launched, mut link, ..
     } = reach_guest(context, &spec, image, progress).await?;
 
     context.begin(Step::Provision).await?;
-    let checks = provision::provision(context, &spec, &mut link, &launched, &test.digest);
+    let checks = provision::provision(context, &spec, &mut link, &launched, progress, &test.digest);
     let checked = tokio::select! {
         checked = checks => checked,
         () = context.clock().sleep(test.timeout) => {

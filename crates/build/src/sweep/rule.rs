@@ -50,6 +50,10 @@ pub enum Thing {
     KeyPair(KeyPairId),
     /// A security group.
     SecurityGroup(SecurityGroupId),
+    /// A temporary instance profile, by its name, with the role in it taken out.
+    InstanceProfile(String),
+    /// A temporary role, by its name, with its policy.
+    Role(String),
     /// A place in the queue for something.
     Ticket(String),
     /// What a run renews to show that it lives.
@@ -69,6 +73,8 @@ impl Thing {
             Self::Volume(_) => "volume",
             Self::KeyPair(_) => "key-pair",
             Self::SecurityGroup(_) => "security-group",
+            Self::InstanceProfile(_) => "instance-profile",
+            Self::Role(_) => "role",
             Self::Ticket(_) | Self::RunLease(_) => "lease",
             Self::Journal(_) => "journal",
         }
@@ -84,6 +90,7 @@ impl Thing {
             Self::Volume(id) => id.as_str(),
             Self::KeyPair(id) => id.as_str(),
             Self::SecurityGroup(id) => id.as_str(),
+            Self::InstanceProfile(name) | Self::Role(name) => name,
             Self::Ticket(name) | Self::RunLease(name) => name,
             Self::Journal(run) => run.as_str(),
         }
@@ -542,6 +549,37 @@ impl<'a> Account<'a> {
             let verdict = self.judge_of_cell(&origin);
             let thing = Thing::SecurityGroup(group.group_id.clone());
             add(thing, &group.name, origin, None, verdict, Standing::Aid);
+        }
+        // IAM lets go of a role that an instance has; a kept instance would be without its credentials.
+        for profile in &seen.roles.profiles {
+            let Some(origin) = origin(&profile.tags) else {
+                continue;
+            };
+            let verdict = self.judge_of_cell(&origin);
+            let thing = Thing::InstanceProfile(profile.name.clone());
+            add(
+                thing,
+                &profile.name,
+                origin,
+                profile.created,
+                verdict,
+                Standing::Aid,
+            );
+        }
+        for role in &seen.roles.roles {
+            let Some(origin) = origin(&role.tags) else {
+                continue;
+            };
+            let verdict = self.judge_of_cell(&origin);
+            let thing = Thing::Role(role.name.clone());
+            add(
+                thing,
+                &role.name,
+                origin,
+                role.created,
+                verdict,
+                Standing::Aid,
+            );
         }
         for lease in seen.leases() {
             let verdict = self.judge_of_run(&lease.run);

@@ -174,6 +174,8 @@ fn is_among(entry: &EffectEntry, things: &Things) -> bool {
             | Effect::CopyImage { name, .. },
             None,
         ) => return things.has_named("image", name),
+        (Effect::CreateRole { name, .. }, _) => Thing::Role(name.clone()),
+        (Effect::CreateInstanceProfile { name, .. }, _) => Thing::InstanceProfile(name.clone()),
         (Effect::ImportKeyPair { name, .. }, None) => return things.has_named("key-pair", name),
         (Effect::CreateSecurityGroup { name, .. }, None) => {
             return things.has_named("security-group", name);

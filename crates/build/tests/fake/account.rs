@@ -1,6 +1,7 @@
 //! An account in memory: as strict as the steps need it, with faults by call.
 
 use super::iam::FakeIam;
+use super::network::{Network, matches};
 use async_trait::async_trait;
 use cloud::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,11 @@ pub struct Store {
     pub images: BTreeMap<String, Image>,
     pub snapshots: BTreeMap<String, Snapshot>,
     pub addresses: BTreeMap<String, Address>,
+    pub network: Network,
+    /// What images were looked for by.
+    pub searches: Vec<ImageFilter>,
+    /// What AuthorizeSecurityGroupIngress was asked for.
+    pub ingress: Vec<IngressRule>,
     pub parameters: BTreeMap<String, Written>,
     /// The service's clock; without one, parameters never age.
     pub clock: Option<Arc<dyn Clock>>,
@@ -213,7 +219,7 @@ impl FakeAccount {
     }
 
     /// Counts the call, and tells what goes wrong with it.
-    pub(super) fn call(&self, operation: &'static str) -> Result<Option<CloudError>, CloudError> {
+    pub fn call(&self, operation: &'static str) -> Result<Option<CloudError>, CloudError> {
         let mut store = self.store();
         store.calls.push(operation);
         if store.denied.contains(&operation) {
@@ -259,7 +265,7 @@ impl FakeAccount {
     }
 }
 
-pub(super) fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
+pub fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
     CloudError {
         operation,
         resource: None,
@@ -270,7 +276,7 @@ pub(super) fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
     }
 }
 
-pub(super) fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
+pub fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
     fault.map_or(Ok(value), Err)
 }
 
@@ -295,12 +301,12 @@ fn fits(tags: &Tags, filters: &[(String, Vec<String>)], named: &[(&str, &str)]) 
         if let Some(tag) = key.strip_prefix("tag:") {
             return tags
                 .get(tag)
-                .is_some_and(|value| values.iter().any(|v| v == value));
+                .is_some_and(|value| values.iter().any(|v| matches(v, value)));
         }
         named
             .iter()
             .find(|(name, _)| name == key)
-            .is_none_or(|(_, value)| values.iter().any(|v| v == value))
+            .is_none_or(|(_, value)| values.iter().any(|v| matches(v, value)))
     })
 }
 
@@ -336,6 +342,8 @@ impl Region for FakeAccount {
     async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>, CloudError> {
         self.call("DescribeImages")?;
         let mut store = self.store();
+        store.searches.push(filter.clone());
+        let now = store.clock.as_ref().map(|clock| clock.now());
         let fails = store.image_fails;
         let found: Vec<String> = store.images.keys().cloned().collect();
         let mut fitting = Vec::new();
@@ -343,7 +351,17 @@ impl Region for FakeAccount {
             let Some(image) = store.images.get_mut(&id) else {
                 continue;
             };
-            let wanted = filter.image_ids.is_empty() || filter.image_ids.contains(&image.image_id);
+            // Another's deprecated image shows only to those who ask for such, or for it by its id.
+            let others = image
+                .owner
+                .as_ref()
+                .is_some_and(|owner| owner.as_str() != "123456789012");
+            let hidden = others && image.deprecated.is_some_and(|at| Some(at) <= now);
+            let wanted = if filter.image_ids.is_empty() {
+                filter.include_deprecated || !hidden
+            } else {
+                filter.image_ids.contains(&image.image_id)
+            };
             if wanted
                 && fits(
                     &image.tags,
@@ -605,27 +623,25 @@ impl Region for FakeAccount {
 
     async fn vpcs(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Vpc>, CloudError> {
         self.call("DescribeVpcs")?;
-        let store = self.store();
-        let found = store.vpcs.iter().filter(|vpc| {
-            let default = if vpc.is_default { "true" } else { "false" };
-            let named = [("vpc-id", vpc.vpc_id.as_str()), ("is-default", default)];
-            fits(&vpc.tags, filters, &named)
-        });
-        Ok(found.cloned().collect())
+        Ok(self.store().network.vpcs(filters))
     }
 
-    async fn subnets(&self, _filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>, CloudError> {
+    async fn subnets(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>, CloudError> {
         self.call("DescribeSubnets")?;
-        Ok(vec![Subnet {
-            free_addresses: 250,
-            ipv6: false,
-            tags: Tags::new(),
-            subnet_id: "subnet-1".into(),
-            vpc_id: "vpc-1".into(),
-            availability_zone: "us-east-2c".into(),
-            default_for_zone: true,
-            maps_public_ip: true,
-        }])
+        Ok(self.store().network.subnets(filters))
+    }
+
+    async fn instance_types(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<InstanceTypeDescription>, CloudError> {
+        self.call("DescribeInstanceTypes")?;
+        Ok(self.store().network.instance_types(names))
+    }
+
+    async fn offerings(&self, instance_types: &[String]) -> Result<Vec<Offering>, CloudError> {
+        self.call("DescribeInstanceTypeOfferings")?;
+        Ok(self.store().network.offerings(instance_types))
     }
 
     async fn security_groups(
@@ -641,7 +657,11 @@ impl Region for FakeAccount {
                 fits(
                     &g.tags,
                     filters,
-                    &[("group-name", &g.name), ("group-id", g.group_id.as_str())],
+                    &[
+                        ("group-name", &g.name),
+                        ("group-id", g.group_id.as_str()),
+                        ("vpc-id", g.vpc_id.as_ref().map_or("", VpcId::as_str)),
+                    ],
                 )
             })
             .cloned()
@@ -673,9 +693,10 @@ impl Region for FakeAccount {
     async fn authorize_ingress(
         &self,
         _group: &SecurityGroupId,
-        _rule: &IngressRule,
+        rule: &IngressRule,
     ) -> Result<(), CloudError> {
         let fault = self.call("AuthorizeSecurityGroupIngress")?;
+        self.store().ingress.push(rule.clone());
         lost((), fault)
     }
 
@@ -839,8 +860,12 @@ impl Region for FakeAccount {
         assert!(request.client_token.len() <= 64 && request.client_token.is_ascii());
         if let Some(name) = &request.instance_profile {
             let iam = &mut self.store().iam;
-            if iam.profiles.contains_key(name) && iam.profiles_show_late > 0 {
-                iam.profiles_show_late -= 1;
+            let empty = iam
+                .profiles
+                .get(name)
+                .is_some_and(|kept| kept.role.is_none());
+            if iam.profiles.contains_key(name) && (empty || iam.profiles_show_late > 0) {
+                iam.profiles_show_late = iam.profiles_show_late.saturating_sub(1);
                 return Err(CloudError {
                     code: "InvalidParameterValue".into(),
                     message: format!(
@@ -856,7 +881,7 @@ impl Region for FakeAccount {
         let instance = Instance {
             availability_zone: None,
             instance_type: request.instance_type.clone(),
-            ipv6: None,
+            ipv6: request.ipv6.then(|| "2001:db8::5".parse().unwrap()),
             instance_id: InstanceId::new(id.clone()),
             state: InstanceState::Pending,
             state_reason: None,
@@ -877,17 +902,6 @@ impl Region for FakeAccount {
         store.instances.insert(id, instance.clone());
         drop(store);
         lost(instance, fault)
-    }
-
-    async fn instance_types(
-        &self,
-        names: &[String],
-    ) -> Result<Vec<InstanceTypeDescription>, CloudError> {
-        self.described_types(names)
-    }
-
-    async fn offerings(&self, instance_types: &[String]) -> Result<Vec<Offering>, CloudError> {
-        self.offered(instance_types)
     }
 
     async fn instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>, CloudError> {

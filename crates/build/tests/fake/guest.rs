@@ -72,6 +72,10 @@ impl GuestSession for FakeSession {
         String::from("SHA256:fake")
     }
 
+    fn login_key(&self) -> Option<String> {
+        None
+    }
+
     fn is_closed(&self) -> bool {
         *self.closed.lock().unwrap()
     }
@@ -131,6 +135,36 @@ impl GuestSession for FakeSession {
             content.len()
         ));
         Ok(())
+    }
+
+    async fn download_file(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.done.lock().unwrap().push(format!(
+            "download {from} to {} as {}",
+            to.display(),
+            become_user.unwrap_or("the login user")
+        ));
+        std::fs::write(to, from).map_err(|error| SessionError::Refused(error.to_string()))
+    }
+
+    async fn download_directory(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.download_file(from, &to.join("fetched"), become_user)
+            .await
+    }
+
+    async fn proxy(&self) -> Result<Box<dyn GuestProxy>, SessionError> {
+        Err(SessionError::Refused(String::from(
+            "this guest lends nothing",
+        )))
     }
 
     async fn close(self: Box<Self>) {}

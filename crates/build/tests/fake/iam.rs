@@ -30,6 +30,8 @@ pub struct FakeIam {
     pub denied_actions: Vec<String>,
     /// How many times RunInstances does not know a new profile yet.
     pub profiles_show_late: u32,
+    /// Every document that a role was ever given.
+    pub documents: Vec<String>,
 }
 
 impl FakeIam {
@@ -121,6 +123,7 @@ impl Iam for FakeAccount {
             return Err(error("PutRolePolicy", ErrorKind::InvalidInput));
         }
         kept.policies.insert(policy.into(), document.into());
+        store.iam.documents.push(document.into());
         drop(store);
         lost((), fault)
     }

@@ -8,7 +8,10 @@ pub mod guest;
 pub mod iam;
 pub mod inquiry;
 pub mod lifecycle;
+pub mod network;
 pub mod permissions;
+pub mod pipelines;
+pub mod scripted;
 pub mod time;
 
 use async_trait::async_trait;

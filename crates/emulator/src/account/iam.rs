@@ -1,103 +1,198 @@
-//! Instance profiles and what their roles may do.
+//! Roles and instance profiles, each account's own. IAM knows no regions.
 //!
-//! IAM itself is no part of the local EC2: the account holds these profiles and roles from the start and no others.
+//! From the start the user's account has three instance profiles whose roles may bind an address, and the role
+//! `administrator`, which may do everything. The other accounts have a role `administrator` that trusts the user's account.
 
-/// An instance profile with the role of the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InstanceProfile {
-    /// Its name.
-    pub name: &'static str,
-    /// The actions its role may carry out.
-    pub may: &'static [&'static str],
-}
-
-/// What a guest needs to bind its own Elastic IP.
-const BIND_ADDRESS: &[&str] = &[
-    "ec2:AssociateAddress",
-    "ec2:DescribeAddresses",
-    "ec2:DescribeInstances",
-];
-
-/// The profiles every account holds.
-pub const PROFILES: [InstanceProfile; 3] = [
-    InstanceProfile {
-        name: "packer-build",
-        may: BIND_ADDRESS,
-    },
-    InstanceProfile {
-        name: "packer",
-        may: BIND_ADDRESS,
-    },
-    InstanceProfile {
-        name: "ec2-instance-profile-for-quay-image-builder",
-        may: BIND_ADDRESS,
-    },
-];
-
-/// The profile of that name.
-pub fn profile(name: &str) -> Option<&'static InstanceProfile> {
-    PROFILES.iter().find(|p| p.name == name)
-}
-
-/// What a role may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum May {
-    /// Everything.
-    Everything,
-    /// These actions, such as `ec2:DescribeInstances`.
-    Only(&'static [&'static str]),
-}
-
-/// A role that the account's user may assume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Role {
-    /// Its name.
-    pub name: &'static str,
-    /// What it may do.
-    pub may: May,
-}
+use super::policy::{Kind, Policy};
+use super::tags::Tags;
+use super::{ACCOUNT_ID, organization};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The role that may do everything. It belongs to no instance profile.
-const ADMINISTRATOR: Role = Role {
-    name: "administrator",
-    may: May::Everything,
-};
+pub const ADMINISTRATOR: &str = "administrator";
 
-/// The role of that name.
-pub fn role(name: &str) -> Option<Role> {
-    let of_profile = profile(name).map(|p| Role {
-        name: p.name,
-        may: May::Only(p.may),
-    });
-    of_profile.or_else(|| (name == ADMINISTRATOR.name).then_some(ADMINISTRATOR))
+/// The instance profiles that the user's account has from the start, each with a role of the same name.
+pub const FIRST_PROFILES: [&str; 3] = [
+    "packer-build",
+    "packer",
+    "ec2-instance-profile-for-quay-image-builder",
+];
+
+/// What a guest needs to bind its own Elastic IP.
+const BIND_ADDRESS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:AssociateAddress","ec2:DescribeAddresses","ec2:DescribeInstances"],"Resource":"*"}]}"#;
+
+const EVERYTHING: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+
+/// The IAM of one account.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Iam {
+    /// By name.
+    pub roles: BTreeMap<String, Role>,
+    /// By name.
+    pub profiles: BTreeMap<String, InstanceProfile>,
+}
+
+/// A role.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// Its path, such as `/` or `/qib/`.
+    pub path: String,
+    /// Its id, `AROA…`.
+    pub id: String,
+    /// Who may assume it.
+    pub trust: String,
+    /// Its description.
+    pub description: Option<String>,
+    /// How long its sessions may be, in seconds.
+    pub longest_session: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its inline policies, by name.
+    pub policies: BTreeMap<String, InlinePolicy>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// A role's inline policy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InlinePolicy {
+    /// What it says.
+    pub document: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// An instance profile.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstanceProfile {
+    /// Its name.
+    pub name: String,
+    /// Its path.
+    pub path: String,
+    /// Its id, `AIPA…`.
+    pub id: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The role in it.
+    pub role: Option<String>,
+    /// When that was put into it.
+    pub role_since: Timestamp,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// What every account has from the start.
+pub fn first() -> BTreeMap<String, Iam> {
+    let accounts = [
+        ACCOUNT_ID,
+        organization::SISTER_ACCOUNT,
+        organization::STRANGER_ACCOUNT,
+    ];
+    accounts
+        .into_iter()
+        .map(|account| (account.to_owned(), Iam::first(account)))
+        .collect()
+}
+
+impl Iam {
+    fn first(account: &str) -> Self {
+        let mut iam = Self::default();
+        // Whoever uses the local EC2 may act for all of its accounts.
+        let administrator = Role::first(account, ADMINISTRATOR, EVERYTHING, false);
+        iam.roles.insert(ADMINISTRATOR.to_owned(), administrator);
+        let profiles = FIRST_PROFILES.iter().filter(|_| account == ACCOUNT_ID);
+        for name in profiles {
+            let role = Role::first(account, name, BIND_ADDRESS, true);
+            iam.roles.insert((*name).to_owned(), role);
+            let profile = InstanceProfile {
+                name: (*name).to_owned(),
+                path: "/".to_owned(),
+                id: derived_id("AIPA", account, name),
+                created: Timestamp::UNIX_EPOCH,
+                role: Some((*name).to_owned()),
+                role_since: Timestamp::UNIX_EPOCH,
+                tags: Tags::default(),
+            };
+            iam.profiles.insert((*name).to_owned(), profile);
+        }
+        iam
+    }
+
+    /// The role in the profile of that name.
+    pub fn role_of_profile(&self, profile: &str) -> Option<&Role> {
+        let role = self.profiles.get(profile)?.role.as_ref()?;
+        self.roles.get(role)
+    }
 }
 
 impl Role {
-    /// Its ARN in `account`.
-    pub fn arn(&self, account: &str) -> String {
-        format!("arn:aws:iam::{account}:role/{}", self.name)
+    fn first(account: &str, name: &str, policy: &str, of_instances: bool) -> Self {
+        let service = of_instances.then_some(r#","Service":"ec2.amazonaws.com""#);
+        let trust = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{ACCOUNT_ID}:root"{}}},"Action":"sts:AssumeRole"}}]}}"#,
+            service.unwrap_or_default()
+        );
+        let policy = InlinePolicy {
+            document: policy.to_owned(),
+            since: Timestamp::UNIX_EPOCH,
+        };
+        Self {
+            name: name.to_owned(),
+            path: "/".to_owned(),
+            id: derived_id("AROA", account, name),
+            trust,
+            description: None,
+            longest_session: 43_200,
+            created: Timestamp::UNIX_EPOCH,
+            policies: BTreeMap::from([("policy".to_owned(), policy)]),
+            tags: Tags::default(),
+        }
     }
 
-    /// Its id, the same for each account and name.
-    pub fn id(&self, account: &str) -> String {
-        derived_id("AROA", account, self.name)
+    /// Its ARN in `account`.
+    pub fn arn(&self, account: &str) -> String {
+        format!("arn:aws:iam::{account}:role{}{}", self.path, self.name)
     }
+
+    /// Its policies that other services know of at `now`, if they hear of a change so much later.
+    pub fn effective(&self, now: Timestamp, later: Duration) -> Vec<Policy> {
+        let later = SignedDuration::try_from(later).unwrap_or_default();
+        self.policies
+            .values()
+            .filter(|p| now.duration_since(p.since) >= later)
+            // Documents are checked when they are put.
+            .filter_map(|p| Policy::parse(&p.document, Kind::Identity).ok())
+            .collect()
+    }
+}
+
+impl InstanceProfile {
+    /// Its ARN in `account`.
+    pub fn arn(&self, account: &str) -> String {
+        let (path, name) = (&self.path, &self.name);
+        format!("arn:aws:iam::{account}:instance-profile{path}{name}")
+    }
+}
+
+/// A new id: the prefix and 17 letters and digits.
+pub fn random_id(prefix: &str) -> String {
+    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let random: [u8; 17] = rand::random();
+    let id: String = random
+        .iter()
+        .map(|b| char::from(LETTERS[usize::from(b % 32)]))
+        .collect();
+    format!("{prefix}{id}")
 }
 
 fn derived_id(prefix: &str, account: &str, name: &str) -> String {
     use sha2::Digest;
     let hash = sha2::Sha256::digest(format!("{account}/{name}"));
     format!("{prefix}{}", hex::encode_upper(&hash[..8]))
-}
-
-impl InstanceProfile {
-    /// Its ARN in `account`.
-    pub fn arn(&self, account: &str) -> String {
-        format!("arn:aws:iam::{account}:instance-profile/{}", self.name)
-    }
-
-    /// Its id, the same for each account and name.
-    pub fn id(&self, account: &str) -> String {
-        derived_id("AIPA", account, self.name)
-    }
 }

@@ -1,10 +1,11 @@
 //! Images, snapshots and volumes as the account remembers them.
 
+use super::organization;
 use super::tags::Tags;
 use crate::ids::{ImageId, InstanceId, LayerId, SnapshotId, VolumeId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far the making of a snapshot or image is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,14 @@ impl Progress {
         }
     }
 
+    /// When it ends, one way or the other, if that is known.
+    pub fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::Done { complete: at } | Self::Halting { at, .. } => Some(*at),
+            Self::Capturing { .. } | Self::Failed { .. } => None,
+        }
+    }
+
     /// Whether it is complete at `now`.
     pub fn is_complete(&self, now: Timestamp) -> bool {
         matches!(self, Self::Done { complete } if *complete <= now)
@@ -76,6 +85,18 @@ pub struct Image {
     pub root_device: String,
     /// Its devices.
     pub mappings: Vec<DeviceMapping>,
+    /// How its guests are virtualised.
+    #[serde(default)]
+    pub virtualization: Virtualization,
+    /// The kernel that a paravirtual image boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// The instance store volumes it asks for: `ephemeral0` by device name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ephemeral: BTreeMap<String, String>,
+    /// Its product codes; instances of it have them too, and so have images of those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub product_codes: Vec<ProductCode>,
     /// Who may launch it, beside its owner.
     pub launch_permission: Permission,
     /// Enhanced networking by ENA.
@@ -96,6 +117,12 @@ pub struct Image {
     pub usage_operation: String,
     /// When it counts as outdated.
     pub deprecated: Option<Timestamp>,
+    /// Whether it refuses to be deregistered.
+    #[serde(default)]
+    pub protection: Protection,
+    /// When an instance was last launched from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_launched: Option<Timestamp>,
     /// The instance it was made from.
     pub source_instance: Option<InstanceId>,
     /// The image it was copied from, or that its instance was launched from.
@@ -106,6 +133,85 @@ pub struct Image {
     pub agent: crate::guest::BootAgent,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// How guests are virtualised, see
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ComponentsAMIs.html#virtualization_types>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Virtualization {
+    /// As hardware.
+    #[default]
+    Hvm,
+    /// By a kernel that knows of it; on instance types of the first generations only.
+    Paravirtual,
+}
+
+impl Virtualization {
+    /// EC2's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hvm => "hvm",
+            Self::Paravirtual => "paravirtual",
+        }
+    }
+}
+
+/// A product code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductCode {
+    /// Such as `aw0evgkw8e5c1q413zgy5pjce`.
+    pub id: String,
+    /// `devpay` or `marketplace`.
+    pub kind: String,
+}
+
+/// Whether an image refuses to be deregistered, see
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deregistration-protection.html>.
+///
+/// ```text
+///  Off ──Enable──► On ──Disable, with cooldown──► Cooling ──24 hours later──► Off
+///   ▲               └───Disable, without─────────────────────────────────────►│
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protection {
+    /// It does not.
+    #[default]
+    Off,
+    /// It does.
+    On {
+        /// Whether it still does for 24 hours after the protection was taken off.
+        cooldown: bool,
+    },
+    /// The protection was taken off, and it still does.
+    Cooling {
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+impl Protection {
+    /// Whether a deregistration is refused at `now`.
+    pub fn holds(self, now: Timestamp) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On { .. } => true,
+            Self::Cooling { until } => now < until,
+        }
+    }
+
+    /// EC2's words, as DescribeImages shows them.
+    pub fn shown(self, now: Timestamp) -> String {
+        match self {
+            Self::On { cooldown: true } => "enabled-with-cooldown".to_owned(),
+            Self::On { cooldown: false } => "enabled-without-cooldown".to_owned(),
+            Self::Cooling { until } if now < until => {
+                format!("disabled-after-cooldown-{until}")
+            }
+            Self::Off | Self::Cooling { .. } => "disabled".to_owned(),
+        }
+    }
 }
 
 /// Where an image came from.
@@ -124,6 +230,12 @@ pub struct Permission {
     pub all: bool,
     /// Accounts.
     pub users: BTreeSet<String>,
+    /// ARNs of organisations. A snapshot's permission has none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub organizations: BTreeSet<String>,
+    /// ARNs of organisational units. A snapshot's permission has none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub units: BTreeSet<String>,
 }
 
 /// A device of an image.
@@ -152,6 +264,9 @@ pub struct EbsDevice {
     pub delete_on_termination: bool,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// The ARN of the key it is encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
 }
 
 /// A snapshot.
@@ -173,12 +288,37 @@ pub struct Snapshot {
     pub progress: Progress,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// The ARN of the key it is encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
     /// Who may make volumes from it, beside its owner.
     pub create_volume_permission: Permission,
     /// What it holds, topmost first; nothing is an empty disk, or the host's own system for a catalogue image.
     pub layers: Vec<LayerId>,
+    /// What is known of the system on it, if it is of an instance's root device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// What is known of the system on a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The user that its cloud-init sets up.
+    pub default_user: String,
+    /// Who carries out user-data in a guest made from it.
+    pub agent: crate::guest::BootAgent,
+}
+
+impl Disk {
+    /// What is known of an instance's.
+    pub fn of(instance: &super::instance::Instance) -> Self {
+        Self {
+            default_user: instance.default_user.clone(),
+            agent: instance.agent,
+        }
+    }
 }
 
 /// A volume.
@@ -196,6 +336,9 @@ pub struct Volume {
     pub throughput: Option<u32>,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// The ARN of the key it is encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
     /// The snapshot it was made from.
     pub snapshot: Option<SnapshotId>,
     /// Where it is.
@@ -268,6 +411,19 @@ impl Volume {
 impl Permission {
     /// Whether `account` is among them.
     pub fn covers(&self, account: &str) -> bool {
-        self.all || self.users.contains(account)
+        self.all || self.names(account)
+    }
+
+    /// Whether `account` is among them by itself, not as one of all.
+    pub fn names(&self, account: &str) -> bool {
+        let member = organization::is_member(account);
+        self.users.contains(account)
+            || member && self.organizations.contains(organization::ORGANIZATION)
+            || member && self.units.contains(organization::UNIT)
+    }
+
+    /// How many accounts, organisations and units there are.
+    pub fn entities(&self) -> usize {
+        self.users.len() + self.organizations.len() + self.units.len()
     }
 }

@@ -1,5 +1,6 @@
 //! An instance as the account remembers it.
 
+use super::image::{ProductCode, Virtualization};
 use super::lifecycle::InstanceState;
 use super::tags::Tags;
 use crate::ids::{
@@ -8,7 +9,8 @@ use crate::ids::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,6 +75,30 @@ pub struct Instance {
     /// The spot request that it fulfils, if it is a spot instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spot: Option<SpotRequestId>,
+    /// How it is virtualised.
+    #[serde(default)]
+    pub virtualization: Virtualization,
+    /// The kernel of a paravirtual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Its image's product codes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub product_codes: Vec<ProductCode>,
+    /// Such as `Red Hat Enterprise Linux`.
+    #[serde(default = "linux")]
+    pub platform_details: String,
+    /// Such as `RunInstances:0010`.
+    #[serde(default = "plain_launch")]
+    pub usage_operation: String,
+    /// Instance store volumes: `ephemeral0` by device name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ephemeral: BTreeMap<String, String>,
+    /// What of the machine and its neighbourhood was asked for.
+    #[serde(default)]
+    pub hosting: Hosting,
+    /// Why it cannot come to run, if that was clear at its launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doom: Option<StateReason>,
     /// Who carries out user-data.
     pub agent: crate::guest::BootAgent,
     /// When AWS takes it back, once that has been told.
@@ -80,6 +106,47 @@ pub struct Instance {
     pub interruption: Option<Timestamp>,
     /// Its tags.
     pub tags: Tags,
+}
+
+fn linux() -> String {
+    "Linux/UNIX".to_owned()
+}
+
+fn plain_launch() -> String {
+    "RunInstances".to_owned()
+}
+
+/// What of the machine and its neighbourhood was asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hosting {
+    /// `dedicated` or `host`; nothing is `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenancy: Option<String>,
+    /// The dedicated host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_id: Option<String>,
+    /// The ARN of the host resource group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_resource_group: Option<String>,
+    /// The placement group's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement_group: Option<String>,
+    /// `open` or `none`, if it names no reservation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation_preference: Option<String>,
+    /// The ARN of the resource group of reservations that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation_group: Option<String>,
+    /// The capacity reservation that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation_target: Option<String>,
+    /// The capacity reservation that it uses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<String>,
+    /// `standard` or `unlimited`, for burstable types.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_credits: Option<String>,
 }
 
 /// Why an instance is in its state.
@@ -105,6 +172,17 @@ impl StateReason {
         Self {
             code: "Client.InstanceInitiatedShutdown".into(),
             message: "Client.InstanceInitiatedShutdown: Instance initiated shutdown".into(),
+        }
+    }
+
+    /// A volume's key cannot be used, see
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html>.
+    pub fn unusable_key() -> Self {
+        Self {
+            code: "Client.InvalidKMSKey.InvalidState".into(),
+            message:
+                "Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state"
+                    .into(),
         }
     }
 
@@ -151,6 +229,9 @@ pub struct Interface {
     pub groups: Vec<GroupId>,
     /// Its address inside the VPC.
     pub private_ip: Ipv4Addr,
+    /// Its IPv6 addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ipv6: Vec<Ipv6Addr>,
     /// Its random public address, while it has one. An Elastic IP takes its place.
     pub public_ip: Option<Ipv4Addr>,
     /// Whether a start gives it a random public address.
@@ -170,6 +251,30 @@ pub struct ProfileAssociation {
     pub id: ProfileAssociationId,
     /// The profile's name.
     pub name: String,
+    /// The profile's ARN.
+    #[serde(default)]
+    pub arn: String,
+    /// The profile's id.
+    #[serde(default)]
+    pub profile_id: String,
+}
+
+impl ProfileAssociation {
+    /// The same profile in use by another instance.
+    pub fn again(&self) -> Self {
+        Self {
+            id: ProfileAssociationId::random(),
+            ..self.clone()
+        }
+    }
+
+    /// The profile's ARN. Instances of earlier versions remember the name only.
+    pub fn arn(&self, owner: &str) -> String {
+        match self.arn.is_empty() {
+            true => format!("arn:aws:iam::{owner}:instance-profile/{}", self.name),
+            false => self.arn.clone(),
+        }
+    }
 }
 
 /// What a shutdown from inside the guest does, see

@@ -3,15 +3,23 @@
 //! Nothing here does anything to the world; guests, sockets and files follow what is written here.
 
 pub mod bytes;
+pub mod capacity;
 pub mod iam;
 pub mod image;
 pub mod instance;
 pub mod instance_types;
 pub mod key_pair;
+pub mod kms;
+pub mod launch_template;
 pub mod lifecycle;
 pub mod network;
+pub mod organization;
 pub mod parameter;
+pub mod policy;
+pub mod public_access;
+pub mod quotas;
 pub mod region;
+pub mod regions;
 pub mod spot;
 pub mod tags;
 
@@ -30,28 +38,6 @@ pub const ACCOUNT_ID: &str = "123456789012";
 
 /// The region that is used where nothing names one.
 pub const DEFAULT_REGION: &str = "us-east-2";
-
-/// Regions of the partition `aws` that are enabled by default, see
-/// <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html>.
-pub const REGIONS: [&str; 17] = [
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ca-central-1",
-    "eu-central-1",
-    "eu-north-1",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-west-3",
-    "sa-east-1",
-    "us-east-1",
-    "us-east-2",
-    "us-west-1",
-    "us-west-2",
-];
 
 /// The account's own long-term key.
 #[derive(Clone, Serialize, Deserialize)]
@@ -83,7 +69,16 @@ pub struct Account {
     pub port: Option<u16>,
     /// The port that guests' SSH servers were last reached on.
     pub ssh_port: Option<u16>,
-    /// The regions that have been used.
+    /// Roles and instance profiles, by account.
+    #[serde(default = "iam::first")]
+    pub iam: BTreeMap<String, iam::Iam>,
+    /// What the account's user may do; everything if that was never said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_policy: Option<serde_json::Value>,
+    /// Quotas that were set.
+    #[serde(default)]
+    pub quotas: quotas::Values,
+    /// The regions that have been used: the account's own by their names, another account's by `<account>/<name>`.
     pub regions: BTreeMap<String, Region>,
 }
 
@@ -95,6 +90,9 @@ impl Account {
             key: AccessKey::generate(),
             port: None,
             ssh_port: None,
+            iam: iam::first(),
+            user_policy: None,
+            quotas: quotas::Values::new(),
             regions: BTreeMap::new(),
         };
         let public_ip = account.free_public_ip();
@@ -113,11 +111,36 @@ impl Account {
         account
     }
 
-    /// A region, made on its first use.
+    /// A region of the user's own account, made on its first use.
     pub fn region_mut(&mut self, name: &str) -> &mut Region {
+        self.region_of(ACCOUNT_ID, name)
+    }
+
+    /// A region of any account, made on its first use.
+    pub fn region_of(&mut self, owner: &str, name: &str) -> &mut Region {
+        let key = match owner {
+            ACCOUNT_ID => name.to_owned(),
+            other => format!("{other}/{name}"),
+        };
         self.regions
-            .entry(name.to_owned())
-            .or_insert_with(|| Region::new(name))
+            .entry(key)
+            .or_insert_with(|| Region::new(owner, name))
+    }
+
+    /// An account's role.
+    pub fn role(&self, account: &str, name: &str) -> Option<&iam::Role> {
+        self.iam.get(account)?.roles.get(name)
+    }
+
+    /// An account's instance profile.
+    pub fn profile(&self, account: &str, name: &str) -> Option<&iam::InstanceProfile> {
+        self.iam.get(account)?.profiles.get(name)
+    }
+
+    /// The regions of that name, one for each account that has used it.
+    pub fn everywhere<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Region> + use<'a> {
+        let name = name.to_owned();
+        self.regions.values().filter(move |r| r.name == name)
     }
 
     /// An instance, in whichever region it is.

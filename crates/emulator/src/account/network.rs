@@ -5,7 +5,7 @@ use crate::ids::{AllocationId, AssociationId, GroupId, GroupRuleId, InstanceId, 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A range of IPv4 addresses.
@@ -28,6 +28,16 @@ impl Cidr {
         u32::MAX
             .checked_shl(32 - u32::from(self.prefix))
             .unwrap_or(0)
+    }
+
+    /// Whether all of `other` lies in it.
+    pub fn covers(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.network)
+    }
+
+    /// Whether the two have an address in common.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.covers(other) || other.covers(self)
     }
 
     /// Whether `address` lies in it.
@@ -75,6 +85,76 @@ impl<'de> Deserialize<'de> for Cidr {
     }
 }
 
+fn yes() -> bool {
+    true
+}
+
+/// A range of IPv6 addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ipv6Cidr {
+    /// The first address.
+    pub network: Ipv6Addr,
+    /// How many leading bits are fixed, 0 to 128.
+    pub prefix: u8,
+}
+
+/// A text that is no IPv6 range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an IPv6 range such as fd00:ec2::/56")]
+pub struct NotAnIpv6Cidr;
+
+impl Ipv6Cidr {
+    fn mask(prefix: u8) -> u128 {
+        u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)
+    }
+
+    /// Whether `address` lies in it.
+    pub fn contains(self, address: Ipv6Addr) -> bool {
+        let mask = Self::mask(self.prefix);
+        address.to_bits() & mask == self.network.to_bits() & mask
+    }
+
+    /// Whether all of `other` lies in it.
+    pub fn covers(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.network)
+    }
+}
+
+impl FromStr for Ipv6Cidr {
+    type Err = NotAnIpv6Cidr;
+
+    fn from_str(text: &str) -> Result<Self, NotAnIpv6Cidr> {
+        let (network, prefix) = text.split_once('/').ok_or(NotAnIpv6Cidr)?;
+        let network: Ipv6Addr = network.parse().map_err(|_| NotAnIpv6Cidr)?;
+        let prefix: u8 = prefix.parse().map_err(|_| NotAnIpv6Cidr)?;
+        if prefix > 128 {
+            return Err(NotAnIpv6Cidr);
+        }
+        let network = Ipv6Addr::from_bits(network.to_bits() & Self::mask(prefix));
+        Ok(Self { network, prefix })
+    }
+}
+
+impl fmt::Display for Ipv6Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+impl Serialize for Ipv6Cidr {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ipv6Cidr {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
 /// A VPC.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Vpc {
@@ -82,6 +162,9 @@ pub struct Vpc {
     pub id: VpcId,
     /// Its range.
     pub cidr: Cidr,
+    /// Its range of IPv6 addresses, a /56.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Cidr>,
     /// Its tags.
     pub tags: Tags,
 }
@@ -97,8 +180,17 @@ pub struct Subnet {
     pub zone: String,
     /// Its range.
     pub cidr: Cidr,
+    /// Whether it is its zone's default subnet.
+    #[serde(default = "yes")]
+    pub default_for_zone: bool,
     /// Whether an instance launched in it gets a public address unless it says otherwise.
     pub map_public_ip: bool,
+    /// Its range of IPv6 addresses, a /64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Cidr>,
+    /// Whether an instance launched in it gets an IPv6 address unless it says otherwise.
+    #[serde(default)]
+    pub assign_ipv6: bool,
     /// Its tags.
     pub tags: Tags,
 }
@@ -166,7 +258,7 @@ pub struct Traffic {
 pub enum Peer {
     /// An IPv4 range.
     Ipv4(Cidr),
-    /// An IPv6 range, as given. The local EC2 has no IPv6 network, so it lets nobody in.
+    /// An IPv6 range, as given. Nobody reaches a guest over IPv6 here, so it lets nobody in.
     Ipv6(String),
     /// Instances of a group.
     Group(GroupId),

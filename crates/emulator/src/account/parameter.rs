@@ -26,3 +26,12 @@ pub struct Parameter {
     /// Its tags.
     pub tags: Tags,
 }
+
+/// A value that is being checked: a parameter of the data type `aws:ec2:image`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PendingParameter {
+    /// What the parameter will be.
+    pub parameter: Parameter,
+    /// When the check ends.
+    pub due: Timestamp,
+}

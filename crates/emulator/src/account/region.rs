@@ -1,31 +1,43 @@
 //! One region of the account.
 
+use super::ACCOUNT_ID;
+use super::capacity::{CapacityReservation, DedicatedHost, PlacementGroup};
 use super::image::{Image, Snapshot, Volume};
 use super::instance::Instance;
 use super::key_pair::KeyPair;
+use super::kms::Keys;
+use super::launch_template::LaunchTemplate;
 use super::network::{
     Address, Association, Cidr, Direction, GroupRule, Peer, SecurityGroup, Subnet, Traffic, Vpc,
 };
-use super::parameter::Parameter;
+use super::parameter::{Parameter, PendingParameter};
+use super::public_access::{PublicImages, PublicSnapshots};
 use super::spot::SpotRequest;
 use super::tags::Tags;
 use crate::ids::{
-    AllocationId, GroupId, GroupRuleId, ImageId, InstanceId, KeyPairId, ReservationId, SnapshotId,
-    SpotRequestId, SubnetId, VolumeId, VpcId,
+    AllocationId, CapacityReservationId, GroupId, GroupRuleId, HostId, ImageId, InstanceId,
+    KeyPairId, LaunchTemplateId, ReservationId, SnapshotId, SpotRequestId, SubnetId, VolumeId,
+    VpcId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// What the account holds in one region.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Region {
+    /// The account whose it is.
+    #[serde(default = "users_own")]
+    pub owner: String,
     /// Such as `us-east-2`.
     pub name: String,
-    /// The default VPC.
-    pub vpc: Vpc,
-    /// Its subnets, one for each zone.
+    /// The default VPC, unless it has been deleted.
+    pub vpc: Option<Vpc>,
+    /// All others.
+    #[serde(default)]
+    pub vpcs: BTreeMap<VpcId, Vpc>,
+    /// Subnets of all VPCs.
     pub subnets: BTreeMap<SubnetId, Subnet>,
     /// Security groups.
     pub groups: BTreeMap<GroupId, SecurityGroup>,
@@ -41,11 +53,35 @@ pub struct Region {
     pub snapshots: BTreeMap<SnapshotId, Snapshot>,
     /// Own images.
     pub images: BTreeMap<ImageId, Image>,
+    /// Capacity reservations.
+    #[serde(default)]
+    pub reservations: BTreeMap<CapacityReservationId, CapacityReservation>,
+    /// Dedicated hosts.
+    #[serde(default)]
+    pub hosts: BTreeMap<HostId, DedicatedHost>,
+    /// Placement groups, by name.
+    #[serde(default)]
+    pub placement_groups: BTreeMap<String, PlacementGroup>,
+    /// Launch templates.
+    #[serde(default)]
+    pub launch_templates: BTreeMap<LaunchTemplateId, LaunchTemplate>,
+    /// Whether images may be shared with everybody.
+    #[serde(default)]
+    pub public_images: PublicImages,
+    /// Whether snapshots may be shared with everybody.
+    #[serde(default)]
+    pub public_snapshots: PublicSnapshots,
+    /// Keys of KMS.
+    #[serde(default)]
+    pub keys: Keys,
     /// Spot requests, each for as long as its instance is remembered.
     #[serde(default)]
     pub spot_requests: BTreeMap<SpotRequestId, SpotRequest>,
     /// SSM parameters.
     pub parameters: BTreeMap<String, Parameter>,
+    /// Values of parameters that are being checked, in the order of their coming.
+    #[serde(default)]
+    pub pending_parameters: Vec<PendingParameter>,
     /// What each ClientToken was used for, by `Action token`.
     pub client_tokens: BTreeMap<String, TokenUse>,
 }
@@ -68,13 +104,19 @@ pub const ZONES: [char; 3] = ['a', 'b', 'c'];
 impl Region {
     /// A region as it is from the start: a default VPC with a subnet in each zone and the default group. The ids are
     /// the same for each local EC2, so that nothing need be written down before something is made.
-    pub fn new(name: &str) -> Self {
+    pub fn new(owner: &str, name: &str) -> Self {
+        // Another account's ids are others.
+        let own = |place: &str| match owner {
+            ACCOUNT_ID => place.to_owned(),
+            other => format!("{place}/{other}"),
+        };
         let vpc = Vpc {
-            id: VpcId::derived(&["default-vpc", name]),
+            id: VpcId::derived(&["default-vpc", &own(name)]),
             cidr: Cidr {
                 network: Ipv4Addr::new(172, 31, 0, 0),
                 prefix: 16,
             },
+            ipv6: None,
             tags: Tags::default(),
         };
         let subnets = ZONES.iter().zip(0u8..).map(|(letter, n)| {
@@ -83,7 +125,7 @@ impl Region {
                 network: Ipv4Addr::new(172, 31, n * 16, 0),
                 prefix: 20,
             };
-            let id = SubnetId::derived(&["default-subnet", &zone]);
+            let id = SubnetId::derived(&["default-subnet", &own(&zone)]);
             (
                 id.clone(),
                 Subnet {
@@ -91,16 +133,21 @@ impl Region {
                     vpc: vpc.id.clone(),
                     zone,
                     cidr,
+                    default_for_zone: true,
                     map_public_ip: true,
+                    ipv6: None,
+                    assign_ipv6: false,
                     tags: Tags::default(),
                 },
             )
         });
         let subnets = subnets.collect();
-        let group = default_group(name, &vpc.id);
+        let group = first_default_group(&own(name), &vpc.id);
         Self {
+            owner: owner.to_owned(),
             name: name.to_owned(),
-            vpc,
+            vpc: Some(vpc),
+            vpcs: BTreeMap::new(),
             subnets,
             groups: BTreeMap::from([(group.id.clone(), group)]),
             key_pairs: BTreeMap::new(),
@@ -109,17 +156,48 @@ impl Region {
             volumes: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             images: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            placement_groups: BTreeMap::new(),
+            launch_templates: BTreeMap::new(),
+            keys: Keys::default(),
+            public_images: PublicImages::default(),
+            public_snapshots: PublicSnapshots::default(),
             spot_requests: BTreeMap::new(),
             parameters: BTreeMap::new(),
+            pending_parameters: Vec::new(),
             client_tokens: BTreeMap::new(),
         }
     }
 
-    /// The VPC's default group, which cannot be deleted.
-    pub fn default_group(&self) -> Option<&SecurityGroup> {
+    /// All VPCs, the default one first.
+    pub fn all_vpcs(&self) -> impl Iterator<Item = &Vpc> {
+        self.vpc.iter().chain(self.vpcs.values())
+    }
+
+    /// A VPC.
+    pub fn find_vpc(&self, id: &VpcId) -> Option<&Vpc> {
+        self.all_vpcs().find(|v| v.id == *id)
+    }
+
+    /// A VPC, to be changed.
+    pub fn find_vpc_mut(&mut self, id: &VpcId) -> Option<&mut Vpc> {
+        self.vpc
+            .iter_mut()
+            .chain(self.vpcs.values_mut())
+            .find(|v| v.id == *id)
+    }
+
+    /// Whether a VPC is the default one.
+    pub fn is_default(&self, vpc: &VpcId) -> bool {
+        self.vpc.as_ref().is_some_and(|v| v.id == *vpc)
+    }
+
+    /// A VPC's default group, which cannot be deleted.
+    pub fn default_group(&self, vpc: &VpcId) -> Option<&SecurityGroup> {
         self.groups
             .values()
-            .find(|g| g.name == "default" && g.vpc == self.vpc.id)
+            .find(|g| g.name == "default" && g.vpc == *vpc)
     }
 
     /// The Elastic IP bound to an instance.
@@ -175,14 +253,30 @@ impl Region {
         let last = (subnet.cidr.network.to_bits() | !subnet.cidr.mask()).saturating_sub(1);
         (first..=last)
             .map(Ipv4Addr::from_bits)
-            .find(|ip| !self.private_ip_taken(*ip))
+            .find(|ip| !self.private_ip_taken(&subnet.vpc, *ip))
     }
 
-    /// Whether an instance that is not terminated has this address.
-    pub fn private_ip_taken(&self, ip: Ipv4Addr) -> bool {
+    /// Whether an instance of a VPC that is not terminated has this address.
+    pub fn private_ip_taken(&self, vpc: &VpcId, ip: Ipv4Addr) -> bool {
         self.instances
             .values()
-            .any(|i| i.holds_disk() && i.interface.private_ip == ip)
+            .any(|i| i.holds_disk() && i.interface.vpc == *vpc && i.interface.private_ip == ip)
+    }
+
+    /// Whether an instance that is not terminated has this IPv6 address.
+    pub fn ipv6_taken(&self, ip: Ipv6Addr) -> bool {
+        let mut live = self.instances.values().filter(|i| i.holds_disk());
+        live.any(|i| i.interface.ipv6.contains(&ip))
+    }
+
+    /// How many addresses of a subnet are free: all but the five that EC2 keeps and those in use.
+    pub fn free_addresses(&self, subnet: &Subnet) -> usize {
+        let used = self
+            .instances
+            .values()
+            .filter(|i| i.holds_disk() && i.interface.subnet == subnet.id)
+            .count();
+        (1usize << (32 - u32::from(subnet.cidr.prefix))).saturating_sub(5 + used)
     }
 
     /// The rules that let traffic into an instance.
@@ -240,7 +334,25 @@ impl Region {
                 SpotRequestId::parse(id).ok(),
                 |r| &mut r.tags,
             ),
-            "vpc" => (self.vpc.id.as_str() == id).then_some(&mut self.vpc.tags),
+            "vpc" => self
+                .find_vpc_mut(&VpcId::parse(id).ok()?)
+                .map(|v| &mut v.tags),
+            "cr" => by(
+                &mut self.reservations,
+                CapacityReservationId::parse(id).ok(),
+                |r| &mut r.tags,
+            ),
+            "h" => by(&mut self.hosts, HostId::parse(id).ok(), |h| &mut h.tags),
+            "lt" => by(
+                &mut self.launch_templates,
+                LaunchTemplateId::parse(id).ok(),
+                |t| &mut t.tags,
+            ),
+            "pg" => self
+                .placement_groups
+                .values_mut()
+                .find(|g| g.id.as_str() == id)
+                .map(|g| &mut g.tags),
             "eni" => self
                 .instances
                 .values_mut()
@@ -258,8 +370,10 @@ impl Region {
 
     /// Every resource with tags: its id, EC2's word for its kind, and the tags.
     pub fn all_tags(&self) -> Vec<(&str, &'static str, &Tags)> {
-        let mut all: Vec<(&str, &'static str, &Tags)> =
-            vec![(self.vpc.id.as_str(), "vpc", &self.vpc.tags)];
+        let mut all: Vec<(&str, &'static str, &Tags)> = self
+            .all_vpcs()
+            .map(|v| (v.id.as_str(), "vpc", &v.tags))
+            .collect();
         all.extend(
             self.instances
                 .values()
@@ -314,6 +428,26 @@ impl Region {
                 .map(|a| (a.allocation.as_str(), "elastic-ip", &a.tags)),
         );
         all.extend(
+            self.reservations
+                .values()
+                .map(|r| (r.id.as_str(), "capacity-reservation", &r.tags)),
+        );
+        all.extend(
+            self.hosts
+                .values()
+                .map(|h| (h.id.as_str(), "dedicated-host", &h.tags)),
+        );
+        all.extend(
+            self.launch_templates
+                .values()
+                .map(|t| (t.id.as_str(), "launch-template", &t.tags)),
+        );
+        all.extend(
+            self.placement_groups
+                .values()
+                .map(|g| (g.id.as_str(), "placement-group", &g.tags)),
+        );
+        all.extend(
             self.spot_requests
                 .values()
                 .map(|r| (r.id.as_str(), "spot-instances-request", &r.tags)),
@@ -322,10 +456,31 @@ impl Region {
     }
 }
 
-fn default_group(region: &str, vpc: &VpcId) -> SecurityGroup {
-    let id = GroupId::derived(&["default-group", region]);
+/// The default group of a region's first default VPC. Its ids are the same for each local EC2.
+fn first_default_group(region: &str, vpc: &VpcId) -> SecurityGroup {
+    default_group(
+        GroupId::derived(&["default-group", region]),
+        vpc,
+        Timestamp::UNIX_EPOCH,
+        |part| GroupRuleId::derived(&["default-rule", region, part]),
+    )
+}
+
+/// The default group of a new VPC.
+pub fn default_group_of(vpc: &VpcId, now: Timestamp) -> SecurityGroup {
+    default_group(GroupId::random(), vpc, now, |_| GroupRuleId::random())
+}
+
+/// "Allows all inbound traffic from … the same security group and all outbound traffic"
+/// (<https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html>).
+fn default_group(
+    id: GroupId,
+    vpc: &VpcId,
+    created: Timestamp,
+    rule_id: impl Fn(&str) -> GroupRuleId,
+) -> SecurityGroup {
     let rule = |direction, peer, part: &str| GroupRule {
-        id: GroupRuleId::derived(&["default-rule", region, part]),
+        id: rule_id(part),
         direction,
         traffic: Traffic {
             protocol: "-1".into(),
@@ -349,8 +504,12 @@ fn default_group(region: &str, vpc: &VpcId) -> SecurityGroup {
         name: "default".into(),
         description: "default VPC security group".into(),
         vpc: vpc.clone(),
-        created: Timestamp::UNIX_EPOCH,
+        created,
         rules,
         tags: Tags::default(),
     }
+}
+
+fn users_own() -> String {
+    ACCOUNT_ID.to_owned()
 }

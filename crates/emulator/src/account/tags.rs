@@ -63,6 +63,11 @@ impl Tags {
         self.0.get(key).map(String::as_str)
     }
 
+    /// All tags as pairs, as [`Tags::set_all`] takes them.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        self.0.clone().into_iter().collect()
+    }
+
     /// All tags, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))

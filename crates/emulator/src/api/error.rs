@@ -83,8 +83,10 @@ impl ApiError {
             Service::Ec2 => {
                 Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503)
             }
-            Service::Sts => Self::new("Throttling", "Rate exceeded"),
-            Service::Ssm => Self::new("ThrottlingException", "Rate exceeded"),
+            Service::Sts | Service::Iam => Self::new("Throttling", "Rate exceeded"),
+            Service::Ssm | Service::Kms => Self::new("ThrottlingException", "Rate exceeded"),
+            // https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
+            Service::Quotas => Self::new("TooManyRequestsException", "Rate exceeded"),
         }
     }
 

@@ -3,25 +3,31 @@
 //! An action is a value: it is read from the request, then carried out against the [`crate::account::Account`].
 //! What has to be done in the world besides is returned as [`Effect`]s.
 
+pub mod authorize;
 pub mod caller;
 pub mod ec2;
 pub mod error;
+pub mod iam;
+pub mod json;
+pub mod kms;
 pub mod protocol;
+pub mod service_quotas;
 pub mod session;
 pub mod sigv4;
 pub mod ssm;
 pub mod sts;
 
 use crate::account::Account;
-use crate::account::image::Image;
+use crate::account::image::{Image, Snapshot};
+use crate::account::quotas::Quotas;
 use crate::account::region::Region;
 use crate::account::tags::Tags;
 use crate::catalogue::Catalogue;
-use crate::config::Timing;
+use crate::config::{EmulatorConfig, Timing};
 use crate::faults::Faults;
 use crate::faults::service::{CapacityRequest, NoCapacity};
 use crate::guest::StopKind;
-use crate::ids::{ImageId, InstanceId, LayerId};
+use crate::ids::{ImageId, InstanceId, LayerId, SnapshotId};
 use crate::instance_faults::{Making, Subject};
 use caller::Caller;
 use error::ApiError;
@@ -42,6 +48,8 @@ pub struct Cx<'a> {
     pub caller: &'a Caller,
     /// The time.
     pub now: Timestamp,
+    /// The settings.
+    pub config: &'a EmulatorConfig,
     /// EC2's delays.
     pub timing: &'a Timing,
     /// Public images.
@@ -73,10 +81,23 @@ pub enum Effect {
     Capture(InstanceId, LayerId),
 }
 
-impl Cx<'_> {
-    /// The request's region.
+impl<'a> Cx<'a> {
+    /// The account that asks.
+    pub fn owner(&self) -> &'a str {
+        self.caller.account()
+    }
+
+    /// The request's region, as the caller's account has it.
     pub fn region(&mut self) -> &mut Region {
-        self.account.region_mut(self.region)
+        self.account.region_of(self.caller.account(), self.region)
+    }
+
+    /// The quotas in force.
+    pub fn quotas(&self) -> Quotas<'_> {
+        Quotas {
+            set: &self.account.quotas,
+            configured: &self.config.quotas,
+        }
     }
 
     /// Whether what was made at `created` is already known to other requests.
@@ -85,20 +106,43 @@ impl Cx<'_> {
             || created > self.now
     }
 
-    /// An image of the region: the account's own or a public one.
-    pub fn image(&mut self, id: &ImageId) -> Option<Image> {
-        let own = self.region().images.get(id).cloned();
-        own.or_else(|| self.catalogue.find(self.region, id))
+    /// An image of a region, whoever owns it.
+    pub fn image_in(&self, region: &str, id: &ImageId) -> Option<Image> {
+        let made = self
+            .account
+            .everywhere(region)
+            .find_map(|r| r.images.get(id));
+        made.cloned().or_else(|| self.catalogue.find(region, id))
     }
 
-    /// How something goes on that is made from now on and from no instance: a copy, or a snapshot of a volume by itself.
-    /// Faults that are for some instances are for those with such tags here.
+    /// Whether the caller's account may launch an image.
+    pub fn may_use(&self, image: &Image) -> bool {
+        image.owner == self.owner() || image.launch_permission.covers(self.owner())
+    }
+
+    /// A snapshot of a region, whoever owns it. None for one of a public image's: there is nothing of it here.
+    pub fn snapshot_in(&self, region: &str, id: &SnapshotId) -> Option<Snapshot> {
+        let mut accounts = self.account.everywhere(region);
+        accounts.find_map(|r| r.snapshots.get(id)).cloned()
+    }
+
+    /// How something goes on that is made from now on and from no instance, such as a snapshot of a volume by itself. Faults
+    /// that are for some instances are for those with such tags here.
     pub fn making(&self, tags: &Tags) -> Making {
+        self.making_in(tags, self.timing.image)
+    }
+
+    /// How a copy goes on that is made from now on.
+    pub fn copying(&self, tags: &Tags) -> Making {
+        self.making_in(tags, self.timing.copy)
+    }
+
+    fn making_in(&self, tags: &Tags, usual: Duration) -> Making {
         let subject = Subject {
             instance: None,
             tags,
         };
         let faults = self.faults.instances.of(subject).images;
-        faults.making(self.now, self.timing.image)
+        faults.making(self.now, usual)
     }
 }

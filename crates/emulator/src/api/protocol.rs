@@ -60,9 +60,22 @@ pub enum Service {
     Ec2,
     /// STS Query, version 2011-06-15.
     Sts,
+    /// IAM Query, version 2010-05-08.
+    Iam,
     /// SSM, JSON 1.1.
     Ssm,
+    /// KMS, JSON 1.1.
+    Kms,
+    /// Service Quotas, JSON 1.1.
+    Quotas,
 }
+
+/// How the services in JSON name their actions in the header `X-Amz-Target`.
+const TARGETS: [(Service, &str); 3] = [
+    (Service::Ssm, "AmazonSSM."),
+    (Service::Kms, "TrentService."),
+    (Service::Quotas, "ServiceQuotasV20190624."),
+];
 
 impl HttpRequest {
     /// A header's value.
@@ -86,11 +99,26 @@ impl HttpRequest {
 
     /// The service it is for: the one it is signed for, else the one its form suggests.
     pub fn service(&self) -> Service {
+        let all = [
+            Service::Sts,
+            Service::Iam,
+            Service::Ssm,
+            Service::Kms,
+            Service::Quotas,
+        ];
         match self.signed().claim().map(|c| c.service) {
-            Ok(service) if service == "sts" => Service::Sts,
-            Ok(service) if service == "ssm" => Service::Ssm,
-            Err(_) if self.header("x-amz-target").is_some() => Service::Ssm,
-            _ => Service::Ec2,
+            Ok(signed) => {
+                let named = all.into_iter().find(|s| s.name() == signed);
+                named.unwrap_or(Service::Ec2)
+            }
+            Err(_) => {
+                let target = self.header("x-amz-target");
+                let of = |t: &str| TARGETS.iter().find(|(_, prefix)| t.starts_with(prefix));
+                match target {
+                    Some(t) => of(t).map_or(Service::Ssm, |(service, _)| *service),
+                    None => Service::Ec2,
+                }
+            }
         }
     }
 }
@@ -109,11 +137,12 @@ impl Service {
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
                  <requestId>{request_id}</requestId>{content}</{action}Response>"
             ),
-            Self::Sts => format!(
-                "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result>{content}</{action}Result>\
-                 <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
+            Self::Sts | Self::Iam => format!(
+                "<{action}Response xmlns=\"{}\"><{action}Result>{content}</{action}Result>\
+                 <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>",
+                self.namespace()
             ),
-            Self::Ssm => content.to_owned(),
+            Self::Ssm | Self::Kms | Self::Quotas => content.to_owned(),
         };
         HttpReply {
             status: 200,
@@ -143,7 +172,7 @@ impl Service {
                     x.into_text()
                 )
             }
-            Self::Sts => {
+            Self::Sts | Self::Iam => {
                 x.node("Error", |x| {
                     x.put("Type", "Sender")
                         .put("Code", error.code())
@@ -151,12 +180,15 @@ impl Service {
                 });
                 x.put("RequestId", request_id);
                 format!(
-                    "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{}</ErrorResponse>",
+                    "<ErrorResponse xmlns=\"{}\">{}</ErrorResponse>",
+                    self.namespace(),
                     x.into_text()
                 )
             }
-            Self::Ssm => serde_json::json!({ "__type": error.code(), "message": error.message() })
-                .to_string(),
+            Self::Ssm | Self::Kms | Self::Quotas => {
+                serde_json::json!({ "__type": error.code(), "message": error.message() })
+                    .to_string()
+            }
         };
         HttpReply {
             status: error.status(),
@@ -172,15 +204,38 @@ impl Service {
         match self {
             Self::Ec2 => "ec2",
             Self::Sts => "sts",
+            Self::Iam => "iam",
             Self::Ssm => "ssm",
+            Self::Kms => "kms",
+            Self::Quotas => "servicequotas",
+        }
+    }
+
+    /// Whether its requests and answers are JSON.
+    pub fn is_json(self) -> bool {
+        TARGETS.iter().any(|(service, _)| *service == self)
+    }
+
+    /// The action that a header `X-Amz-Target` names; empty if it names none of this service's.
+    pub fn action_of(self, target: &str) -> &str {
+        let prefix = TARGETS.iter().find(|(service, _)| *service == self);
+        prefix
+            .and_then(|(_, prefix)| target.strip_prefix(prefix))
+            .unwrap_or_default()
+    }
+
+    fn namespace(self) -> &'static str {
+        match self {
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            _ => "https://sts.amazonaws.com/doc/2011-06-15/",
         }
     }
 
     fn content_type(self) -> &'static str {
         match self {
             Self::Ec2 => "text/xml;charset=UTF-8",
-            Self::Sts => "text/xml",
-            Self::Ssm => "application/x-amz-json-1.1",
+            Self::Sts | Self::Iam => "text/xml",
+            Self::Ssm | Self::Kms | Self::Quotas => "application/x-amz-json-1.1",
         }
     }
 }

@@ -5,13 +5,13 @@
 //!
 //! ```text
 //!  whose                        made by
-//!  i-…|<profile>                the metadata service of an instance
-//!  session|<random>             GetSessionToken
-//!  role|<role>|<name>|<random>  AssumeRole
+//!  i-…|<profile>                          the metadata service of an instance
+//!  session|<mfa>|<random>                 GetSessionToken
+//!  role|<account>|<role>|<name>|<mfa>|<random>  AssumeRole
 //! ```
 
 use super::caller::{self, Caller};
-use crate::account::{Account, iam};
+use crate::account::Account;
 use crate::api::sigv4::hmac;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use jiff::Timestamp;
@@ -49,20 +49,44 @@ pub struct Expiry {
     pub expired_before: Option<Timestamp>,
 }
 
-/// Credentials for the account's user.
-pub fn for_user(account: &Account, issued: Timestamp, expires: Timestamp) -> SessionCredentials {
-    derive(account, &format!("session|{}", random()), issued, expires)
-}
-
-/// Credentials for a role. `name` is the session's.
-pub fn for_role(
+/// Credentials for the account's user. `mfa` says whether a code of the user's device was given.
+pub fn for_user(
     account: &Account,
-    role: iam::Role,
-    name: &str,
+    mfa: bool,
     issued: Timestamp,
     expires: Timestamp,
 ) -> SessionCredentials {
-    let whose = format!("role|{}|{name}|{}", role.name, random());
+    let whose = format!("session|{mfa}|{}", random());
+    derive(account, &whose, issued, expires)
+}
+
+/// A session of a role.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleSession<'a> {
+    /// The role's account.
+    pub account: &'a str,
+    /// The role's name.
+    pub role: &'a str,
+    /// The session's name.
+    pub name: &'a str,
+    /// Whether a code of the user's device was given.
+    pub mfa: bool,
+}
+
+/// Credentials for a role.
+pub fn for_role(
+    account: &Account,
+    session: RoleSession<'_>,
+    issued: Timestamp,
+    expires: Timestamp,
+) -> SessionCredentials {
+    let RoleSession {
+        account: own,
+        role,
+        name,
+        mfa,
+    } = session;
+    let whose = format!("role|{own}|{role}|{name}|{mfa}|{}", random());
     derive(account, &whose, issued, expires)
 }
 
@@ -86,11 +110,18 @@ pub fn of_token(
         return Err(BadToken::Unknown);
     }
     let holder = match whose.split('|').collect::<Vec<_>>().as_slice() {
-        ["session", _] => Caller::Session,
-        ["role", role, name, _] => Caller::Role {
-            role: iam::role(role).ok_or(BadToken::Unknown)?,
-            session: (*name).to_owned(),
+        ["session", mfa, _] => Caller::Session {
+            mfa: *mfa == "true",
         },
+        ["role", own, role, name, mfa, _] => {
+            let role = account.role(own, role).ok_or(BadToken::Unknown)?;
+            Caller::Role {
+                account: (*own).to_owned(),
+                role: role.name.clone(),
+                session: (*name).to_owned(),
+                mfa: *mfa == "true",
+            }
+        }
         _ => caller::guest(account, &whose)?,
     };
     // The metadata service gives out the same credentials for an hour, so they are not ended before their time.
@@ -140,6 +171,7 @@ pub(super) fn derive(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::ACCOUNT_ID;
     use proptest::prelude::*;
 
     fn at(second: i64) -> Timestamp {
@@ -156,19 +188,29 @@ mod tests {
     #[test]
     fn a_session_is_its_holders_until_it_ends() {
         let account = Account::new();
-        let user = for_user(&account, at(10), at(20));
-        let role = iam::role("administrator").unwrap();
-        let admin = for_role(&account, role, "night-build", at(10), at(20));
+        let user = for_user(&account, false, at(10), at(20));
+        let session = RoleSession {
+            account: ACCOUNT_ID,
+            role: "administrator",
+            name: "night-build",
+            mfa: true,
+        };
+        let admin = for_role(&account, session, at(10), at(20));
         assert_ne!(
             user.token,
-            for_user(&account, at(10), at(20)).token,
+            for_user(&account, false, at(10), at(20)).token,
             "each session is another"
         );
         let holder = |c: &SessionCredentials, e| of_token(&account, &c.token, e).map(|(_, h)| h);
-        assert_eq!(holder(&user, expiry(19, None)), Ok(Caller::Session));
+        assert_eq!(
+            holder(&user, expiry(19, None)),
+            Ok(Caller::Session { mfa: false })
+        );
         let named = Caller::Role {
-            role,
+            account: ACCOUNT_ID.into(),
+            role: "administrator".into(),
             session: "night-build".into(),
+            mfa: true,
         };
         assert_eq!(holder(&admin, expiry(19, Some(10))), Ok(named));
         assert_eq!(holder(&admin, expiry(20, None)), Err(BadToken::Expired));

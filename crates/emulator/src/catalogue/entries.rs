@@ -1,149 +1,71 @@
-//! The list. Owners and name patterns are those of the publishers' own pages, cited beside each family.
+//! The list. Name patterns are those of the publishers' own pages.
 
+use super::families::*;
+use crate::account::image::Virtualization;
 use crate::guest::BootAgent;
-
-/// What the images of one publisher have in common.
-pub(super) struct Family {
-    pub owner: &'static str,
-    pub alias: Option<&'static str>,
-    pub description: &'static str,
-    pub root_device: &'static str,
-    pub root_gib: u32,
-    pub volume_type: &'static str,
-    pub default_user: &'static str,
-    pub boot_mode: Option<&'static str>,
-    pub imds_v2: bool,
-    pub platform_details: &'static str,
-    pub usage_operation: &'static str,
-}
 
 /// One image.
 pub(super) struct Entry {
     pub family: &'static Family,
     pub name: &'static str,
+    /// The publisher's own words, where a client may look for them; else the family's.
+    pub description: Option<&'static str>,
     pub created: &'static str,
+    pub deprecated: Option<&'static str>,
     pub architecture: &'static str,
+    pub virtualization: Virtualization,
     pub agent: BootAgent,
 }
-
-// https://access.redhat.com/solutions/15356
-static RHEL: Family = Family {
-    owner: "309956199498",
-    alias: None,
-    description: "Provided by Red Hat, Inc.",
-    root_device: "/dev/sda1",
-    root_gib: 10,
-    volume_type: "gp2",
-    default_user: "ec2-user",
-    boot_mode: Some("uefi-preferred"),
-    imds_v2: false,
-    platform_details: "Red Hat Enterprise Linux",
-    usage_operation: "RunInstances:0010",
-};
-
-// https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/
-static UBUNTU: Family = Family {
-    owner: "099720109477",
-    alias: None,
-    description: "Canonical, Ubuntu",
-    root_device: "/dev/sda1",
-    root_gib: 8,
-    volume_type: "gp3",
-    default_user: "ubuntu",
-    boot_mode: Some("uefi-preferred"),
-    imds_v2: true,
-    platform_details: "Linux/UNIX",
-    usage_operation: "RunInstances",
-};
-
-// https://docs.aws.amazon.com/linux/al2023/ug/ec2.html
-static AMAZON: Family = Family {
-    owner: "137112412989",
-    alias: Some("amazon"),
-    description: "Amazon Linux",
-    root_device: "/dev/xvda",
-    root_gib: 8,
-    volume_type: "gp3",
-    default_user: "ec2-user",
-    boot_mode: Some("uefi-preferred"),
-    imds_v2: true,
-    platform_details: "Linux/UNIX",
-    usage_operation: "RunInstances",
-};
-
-// https://fedoraproject.org/cloud/download
-static FEDORA: Family = Family {
-    owner: "125523088429",
-    alias: None,
-    description: "Fedora Cloud Base",
-    root_device: "/dev/sda1",
-    root_gib: 6,
-    volume_type: "gp3",
-    default_user: "fedora",
-    boot_mode: Some("uefi-preferred"),
-    imds_v2: true,
-    platform_details: "Linux/UNIX",
-    usage_operation: "RunInstances",
-};
-
-// https://www.centos.org/download/aws-images/
-static CENTOS: Family = Family {
-    owner: "125523088429",
-    alias: None,
-    description: "CentOS Stream",
-    root_device: "/dev/sda1",
-    root_gib: 10,
-    volume_type: "gp3",
-    default_user: "ec2-user",
-    boot_mode: Some("uefi-preferred"),
-    imds_v2: false,
-    platform_details: "Linux/UNIX",
-    usage_operation: "RunInstances",
-};
-
-// https://wiki.debian.org/Cloud/AmazonEC2Image
-static DEBIAN: Family = Family {
-    owner: "136693071363",
-    alias: None,
-    description: "Debian",
-    root_device: "/dev/xvda",
-    root_gib: 8,
-    volume_type: "gp3",
-    default_user: "admin",
-    boot_mode: Some("uefi-preferred"),
-    imds_v2: true,
-    platform_details: "Linux/UNIX",
-    usage_operation: "RunInstances",
-};
 
 const fn x86(family: &'static Family, name: &'static str, created: &'static str) -> Entry {
     Entry {
         family,
         name,
+        description: None,
         created,
+        deprecated: None,
         architecture: "x86_64",
+        virtualization: Virtualization::Hvm,
         agent: BootAgent::BuiltIn,
     }
 }
 
 const fn arm(family: &'static Family, name: &'static str, created: &'static str) -> Entry {
     Entry {
-        family,
-        name,
-        created,
         architecture: "arm64",
-        agent: BootAgent::BuiltIn,
+        ..x86(family, name, created)
+    }
+}
+
+impl Entry {
+    const fn paravirtual(self) -> Self {
+        Self {
+            virtualization: Virtualization::Paravirtual,
+            ..self
+        }
+    }
+
+    const fn described(self, text: &'static str) -> Self {
+        Self {
+            description: Some(text),
+            ..self
+        }
+    }
+
+    const fn deprecated(self, at: &'static str) -> Self {
+        Self {
+            deprecated: Some(at),
+            ..self
+        }
     }
 }
 
 /// An image whose user-data the host's own cloud-init carries out.
 const fn cloud_init(name: &'static str, architecture: &'static str) -> Entry {
     Entry {
-        family: &DEBIAN,
-        name,
-        created: "2024-07-02T00:00:00Z",
         architecture,
         agent: BootAgent::HostCloudInit,
+        ..x86(&DEBIAN, name, "2024-07-02T00:00:00Z")
     }
 }
 
@@ -303,6 +225,96 @@ pub(super) static ENTRIES: &[Entry] = &[
         "debian-12-arm64-20240701-1795",
         "2024-07-01T08:13:51Z",
     ),
+    x86(
+        &DEBIAN,
+        "debian-11-amd64-20230124-1270",
+        "2023-01-24T08:16:21Z",
+    )
+    .deprecated("2025-01-24T08:16:21Z"),
     cloud_init("debian-12-amd64-20240702-local-host-cloud-init", "x86_64"),
     cloud_init("debian-12-arm64-20240702-local-host-cloud-init", "arm64"),
+    x86(
+        &UBUNTU_14,
+        "ubuntu/images/hvm-ssd/ubuntu-trusty-14.04-amd64-server-20180627",
+        "2018-06-28T15:33:09Z",
+    ),
+    x86(
+        &UBUNTU_14,
+        "ubuntu/images/hvm-ssd/ubuntu-trusty-14.04-amd64-server-20190514",
+        "2019-05-15T01:55:32Z",
+    ),
+    x86(
+        &UBUNTU_14,
+        "ubuntu/images/ebs-ssd/ubuntu-trusty-14.04-amd64-server-20180627",
+        "2018-06-28T15:38:50Z",
+    )
+    .paravirtual(),
+    x86(
+        &UBUNTU_14,
+        "ubuntu/images/ebs-ssd/ubuntu-trusty-14.04-amd64-server-20190514",
+        "2019-05-15T02:00:25Z",
+    )
+    .paravirtual(),
+    x86(
+        &UBUNTU_12,
+        "ubuntu/images/hvm-ssd/ubuntu-precise-12.04-amd64-server-20170502",
+        "2017-05-03T16:38:26Z",
+    ),
+    x86(
+        &UBUNTU_12,
+        "ubuntu/images/ebs-ssd/ubuntu-precise-12.04-amd64-server-20170502",
+        "2017-05-03T16:35:41Z",
+    )
+    .paravirtual(),
+    x86(
+        &CENTOS_7,
+        "CentOS Linux 7 x86_64 HVM EBS ENA 1804_2-b7ee8a69-ee97-4a49-9e68-afaee216db2e-ami-55a2322a.4",
+        "2018-05-17T09:30:44Z",
+    )
+    .described("CentOS Linux 7 x86_64 HVM EBS ENA 1804_2"),
+    x86(
+        &CENTOS_7,
+        "CentOS Linux 7 x86_64 HVM EBS ENA 1805_01-b7ee8a69-ee97-4a49-9e68-afaee216db2e-ami-77ec9308.4",
+        "2018-06-13T15:53:24Z",
+    )
+    .described("CentOS Linux 7 x86_64 HVM EBS ENA 1805_01"),
+    x86(
+        &CENTOS_7,
+        "CentOS Linux 7 x86_64 HVM EBS ENA 2002_01-b7ee8a69-ee97-4a49-9e68-afaee216db2e-ami-0042af67f8e4dcc20.4",
+        "2020-03-09T21:54:48Z",
+    )
+    .described("CentOS Linux 7 x86_64 HVM EBS ENA 2002_01"),
+    x86(&EKS, "amazon-eks-node-1.12-v20190614", "2019-06-15T06:47:57Z"),
+    x86(&EKS, "amazon-eks-node-1.12-v20190701", "2019-07-02T17:42:39Z"),
+    x86(
+        &AMAZON_1,
+        "amzn-ami-hvm-2018.03.0.20181129-x86_64-ebs",
+        "2018-11-29T23:20:41Z",
+    ),
+    x86(
+        &AMAZON_1,
+        "amzn-ami-pv-2018.03.0.20181129-x86_64-ebs",
+        "2018-11-29T23:28:20Z",
+    )
+    .paravirtual(),
+    arm(
+        &AMAZON,
+        "amzn2-ami-hvm-2.0.20240610.1-arm64-gp2",
+        "2024-06-14T00:45:44Z",
+    ),
+    x86(
+        &FEDORA,
+        "Fedora-Cloud-Base-AmazonEC2.x86_64-42-1.1",
+        "2025-04-14T18:44:12Z",
+    ),
+    arm(
+        &FEDORA,
+        "Fedora-Cloud-Base-AmazonEC2.aarch64-40-1.14",
+        "2024-04-15T18:06:44Z",
+    ),
+    arm(
+        &FEDORA,
+        "Fedora-Cloud-Base-AmazonEC2.aarch64-42-1.1",
+        "2025-04-14T18:44:20Z",
+    ),
 ];

@@ -1,14 +1,19 @@
 //! Well-known public images, all of them backed by the host's own system.
 
 mod entries;
+mod families;
+mod parameters;
 
-use crate::account::image::{DeviceMapping, EbsDevice, Image, Permission, Progress};
+pub use parameters::PublicParameter;
+
+use crate::account::image::{
+    DeviceMapping, EbsDevice, Image, Permission, ProductCode, Progress, Virtualization,
+};
 use crate::account::tags::Tags;
-use crate::guest::BootAgent;
 use crate::ids::{ImageId, SnapshotId};
-use entries::{ENTRIES, Family};
-use jiff::Timestamp;
+use entries::{ENTRIES, Entry};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The public images of every region.
 ///
@@ -17,50 +22,59 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     host_content: String,
-    architecture: &'static str,
+    /// The images of the regions that have been asked for.
+    regions: Arc<Mutex<BTreeMap<String, Arc<BTreeMap<ImageId, Image>>>>>,
+}
+
+/// Whether other accounts may copy a publisher's images, see
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/CopyingAMIs.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copying {
+    /// Their snapshots are public.
+    Allowed,
+    /// Their snapshots are not: "the owner must grant you read permissions for the storage that backs the AMI".
+    StorageNotShared,
+    /// "You can't directly copy an AMI with a product code": launch an instance and make an image of it.
+    Marketplace,
 }
 
 impl Catalogue {
     /// The catalogue of a host whose system has that content id.
     pub fn new(host_content: impl Into<String>) -> Self {
-        let architecture = if cfg!(target_arch = "aarch64") {
-            "arm64"
-        } else {
-            "x86_64"
-        };
         Self {
             host_content: host_content.into(),
-            architecture,
+            regions: Arc::default(),
         }
     }
 
-    /// The images of a region, by id. Only those of the host's architecture: the others could not run here.
-    pub fn images(&self, region: &str) -> BTreeMap<ImageId, Image> {
-        let entries = ENTRIES
-            .iter()
-            .filter(|e| e.architecture == self.architecture);
-        let images = entries.filter_map(|e| {
-            self.image(region, e.name, e.created, e.architecture, e.agent, e.family)
+    /// The images of a region, by id. Those of another architecture than the host's are the host's own system as well:
+    /// nothing but their description differs.
+    pub fn images(&self, region: &str) -> Arc<BTreeMap<ImageId, Image>> {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let images = regions.entry(region.to_owned()).or_insert_with(|| {
+            let images = ENTRIES.iter().filter_map(|e| self.image(region, e));
+            Arc::new(images.map(|i| (i.id.clone(), i)).collect())
         });
-        images.map(|i| (i.id.clone(), i)).collect()
+        images.clone()
     }
 
     /// One image.
     pub fn find(&self, region: &str, id: &ImageId) -> Option<Image> {
-        self.images(region).remove(id)
+        self.images(region).get(id).cloned()
     }
 
-    fn image(
-        &self,
-        region: &str,
-        name: &str,
-        created: &str,
-        architecture: &str,
-        agent: BootAgent,
-        family: &Family,
-    ) -> Option<Image> {
-        let created: Timestamp = created.parse().ok()?;
-        let parts = [region, name, family.owner, self.host_content.as_str()];
+    /// Whether other accounts may copy an image.
+    pub fn copying(&self, image: &Image) -> Copying {
+        ENTRIES
+            .iter()
+            .find(|e| e.name == image.name && e.family.owner == image.owner)
+            .map_or(Copying::Allowed, |e| e.family.copying)
+    }
+
+    fn image(&self, region: &str, entry: &Entry) -> Option<Image> {
+        let family = entry.family;
+        let created = entry.created.parse().ok()?;
+        let parts = [region, entry.name, family.owner, self.host_content.as_str()];
         let root = EbsDevice {
             snapshot: Some(SnapshotId::derived(&parts)),
             size_gib: family.root_gib,
@@ -69,41 +83,63 @@ impl Catalogue {
             throughput: None,
             delete_on_termination: true,
             encrypted: false,
+            kms_key: None,
         };
+        let hvm = entry.virtualization == Virtualization::Hvm;
         Some(Image {
             id: ImageId::derived(&parts),
-            name: name.to_owned(),
-            description: format!(
-                "{} (local EC2: the host's own system under this name)",
-                family.description
+            name: entry.name.to_owned(),
+            description: entry.description.map_or_else(
+                || {
+                    format!(
+                        "{} (local EC2: the host's own system under this name)",
+                        family.description
+                    )
+                },
+                str::to_owned,
             ),
             owner: family.owner.to_owned(),
             owner_alias: family.alias.map(str::to_owned),
             created,
             progress: Progress::Done { complete: created },
-            architecture: architecture.to_owned(),
+            architecture: entry.architecture.to_owned(),
             root_device: family.root_device.to_owned(),
             mappings: vec![DeviceMapping {
                 device: family.root_device.to_owned(),
                 ebs: root,
             }],
+            virtualization: entry.virtualization,
+            // The one that boots a paravirtual image by its own GRUB:
+            // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/UserProvidedKernels.html
+            kernel: (!hvm).then(|| "aki-919dcaf8".to_owned()),
+            ephemeral: BTreeMap::new(),
+            product_codes: family
+                .product_code
+                .map(|id| ProductCode {
+                    id: id.to_owned(),
+                    kind: "marketplace".to_owned(),
+                })
+                .into_iter()
+                .collect(),
             launch_permission: Permission {
                 all: true,
-                users: Default::default(),
+                ..Permission::default()
             },
-            ena_support: true,
-            sriov_net_support: Some("simple".to_owned()),
+            ena_support: hvm && family.ena,
+            sriov_net_support: hvm.then(|| "simple".to_owned()),
             boot_mode: family.boot_mode.map(str::to_owned),
             tpm_support: None,
             imds_support: family.imds_v2.then(|| "v2.0".to_owned()),
             uefi_data: None,
             platform_details: family.platform_details.to_owned(),
             usage_operation: family.usage_operation.to_owned(),
-            deprecated: None,
+            deprecated: entry.deprecated.and_then(|at| at.parse().ok()),
+            protection: Default::default(),
+            last_launched: None,
             source_instance: None,
             source_image: None,
             default_user: family.default_user.to_owned(),
-            agent,
+            agent: entry.agent,
             tags: Tags::default(),
         })
     }
@@ -116,20 +152,14 @@ mod tests {
 
     #[test]
     fn every_entry_becomes_an_image_with_an_id_of_its_own() {
-        let all: usize = ["x86_64", "arm64"]
-            .into_iter()
-            .map(|architecture| {
-                Catalogue {
-                    host_content: "h".into(),
-                    architecture,
-                }
-                .images("us-east-2")
-                .len()
-            })
-            .sum();
+        let all = Catalogue::new("h").images("us-east-2").len();
         assert_eq!(all, ENTRIES.len());
         let names: BTreeSet<_> = ENTRIES.iter().map(|e| (e.family.owner, e.name)).collect();
         assert_eq!(names.len(), ENTRIES.len());
+        assert!(ENTRIES.iter().all(|e| {
+            e.deprecated
+                .is_none_or(|at| at.parse::<jiff::Timestamp>().is_ok())
+        }));
     }
 
     #[test]
@@ -137,7 +167,8 @@ mod tests {
         let ids = |host: &str, region: &str| {
             Catalogue::new(host)
                 .images(region)
-                .into_keys()
+                .keys()
+                .cloned()
                 .collect::<Vec<_>>()
         };
         assert_eq!(ids("a", "us-east-2"), ids("a", "us-east-2"));
@@ -146,10 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn every_image_says_what_it_really_is() {
+    fn every_image_says_what_it_really_is_unless_its_description_is_looked_for() {
         for image in Catalogue::new("h").images("us-east-2").values() {
             assert!(
-                image.description.contains("host's own system"),
+                image.description.contains("host's own system")
+                    || image.owner_alias.as_deref() == Some("aws-marketplace"),
                 "{}",
                 image.name
             );

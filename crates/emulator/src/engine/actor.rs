@@ -189,6 +189,17 @@ impl Actor {
             self.launch_failed(&why).await;
             return;
         }
+        let doom = self
+            .engine
+            .account()
+            .find_instance(&self.id)
+            .and_then(|(_, i)| i.doom.clone());
+        if let Some(doom) = doom.filter(|_| state == Some(InstanceState::Pending)) {
+            tokio::time::sleep_until(begun + self.engine.timing.pending).await;
+            self.turn(LifeEvent::Terminate, Some(doom));
+            self.halt(StopKind::Forced).await;
+            return;
+        }
         if faults.never_boots {
             self.console("(fault: instance_never_boots)");
         } else if let Err(e) = self.start_guest(faults.without_network).await {

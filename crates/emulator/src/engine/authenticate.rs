@@ -1,6 +1,7 @@
 //! From a signature to a caller.
 
-use crate::account::{Account, REGIONS};
+use crate::account::Account;
+use crate::account::regions;
 use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::protocol::{HttpRequest, Service};
@@ -43,7 +44,7 @@ pub fn authenticate(
             message,
         ));
     }
-    if !REGIONS.contains(&claim.region.as_str()) {
+    if regions::find(&claim.region).is_none() {
         let message = format!(
             "Credential should be scoped to a valid region; the local EC2 has no region '{}'.",
             claim.region
@@ -55,6 +56,11 @@ pub fn authenticate(
             "InvalidSignatureException",
             message,
         ));
+    }
+    // https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html: IAM's data is not there before an
+    // account opts in, so that no credentials are known.
+    if !regions::is_enabled(&claim.region) {
+        return Err(unknown_key(service));
     }
     let (secret, caller) = match &claim.session_token {
         None if claim.access_key == account.key.id => (account.key.secret.clone(), Caller::Account),
@@ -85,22 +91,24 @@ fn bad_token(service: Service, why: BadToken) -> ApiError {
         (BadToken::Expired, Service::Ec2) => {
             ApiError::new("RequestExpired", "Request has expired.")
         }
-        (BadToken::Expired, Service::Sts) => {
+        (BadToken::Expired, Service::Sts | Service::Iam) => {
             ApiError::new("ExpiredToken", message).with_status(403)
         }
-        (BadToken::Expired, Service::Ssm) => ApiError::new("ExpiredTokenException", message),
+        (BadToken::Expired, Service::Ssm | Service::Kms | Service::Quotas) => {
+            ApiError::new("ExpiredTokenException", message)
+        }
     }
 }
 
 fn unknown_key(service: Service) -> ApiError {
     match service {
         Service::Ec2 => ApiError::auth_failure(),
-        Service::Sts => ApiError::new(
+        Service::Sts | Service::Iam => ApiError::new(
             "InvalidClientTokenId",
             "The security token included in the request is invalid.",
         )
         .with_status(403),
-        Service::Ssm => ApiError::new(
+        Service::Ssm | Service::Kms | Service::Quotas => ApiError::new(
             "UnrecognizedClientException",
             "The security token included in the request is invalid.",
         ),
@@ -160,7 +168,7 @@ fn code(
 ) -> ApiError {
     match service {
         Service::Ec2 => ApiError::new(ec2, message).with_status(401),
-        Service::Sts => ApiError::new(sts, message).with_status(403),
-        Service::Ssm => ApiError::new(ssm, message),
+        Service::Sts | Service::Iam => ApiError::new(sts, message).with_status(403),
+        Service::Ssm | Service::Kms | Service::Quotas => ApiError::new(ssm, message),
     }
 }

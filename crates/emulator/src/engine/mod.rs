@@ -16,9 +16,11 @@ mod layers;
 mod lifetime;
 mod request;
 pub mod request_log;
+mod settings;
 mod store;
 mod throttle;
 
+pub use settings::Setting;
 pub use store::{Store, StoreError};
 
 use crate::account::Account;
@@ -93,6 +95,7 @@ pub enum Memory {
 pub struct Engine {
     dir: PathBuf,
     clock: Clock,
+    config: EmulatorConfig,
     timing: Timing,
     served: Served,
     runtime: Arc<dyn GuestRuntime>,
@@ -171,6 +174,7 @@ impl Engine {
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             clock,
+            config: config.clone(),
             timing,
             served,
             catalogue: Catalogue::new(runtime.content_id()),

@@ -14,13 +14,14 @@ use super::authenticate::{self, Clocks};
 use super::request_log::RequestRecord;
 use super::throttle::Wanted;
 use crate::account::Account;
+use crate::api::authorize::{Asked, Authority};
 use crate::api::caller::Caller;
 use crate::api::ec2::Access;
 use crate::api::ec2::params::Params;
 use crate::api::error::ApiError;
 use crate::api::protocol::{Delivery, HttpReply, HttpRequest, Service};
 use crate::api::session::Expiry;
-use crate::api::{Cx, Effect, ec2, ssm, sts};
+use crate::api::{Cx, Effect, ec2, iam, kms, service_quotas, ssm, sts};
 use crate::faults::Faults;
 use crate::faults::requests::{EffectTime, RequestFault};
 use crate::faults::service::CapacityRequest;
@@ -66,13 +67,19 @@ impl Engine {
         seen.caller = caller.arn();
         seen.region.clone_from(&region);
         let access = call.access(service)?;
-        caller
-            .check_may(&format!("{}:{}", service.name(), call.action))
-            .or_else(|e| match service {
-                // Everybody may ask who they are; what else there is checks for itself.
-                Service::Sts => Ok(()),
-                _ => Err(e),
-            })?;
+        let authority = Authority {
+            account: &self.account(),
+            config: &self.config,
+            now,
+        };
+        authority.check(Asked {
+            service,
+            action: &call.action,
+            region: &region,
+            caller: &caller,
+            params: &call.params,
+            body: &call.body,
+        })?;
         let wanted = Wanted {
             service,
             region: &region,
@@ -215,6 +222,7 @@ impl Engine {
             region: &order.region,
             caller: &order.caller,
             now: self.clock.now(),
+            config: &self.config,
             timing: &self.timing,
             catalogue: &self.catalogue,
             faults: &order.faults,
@@ -273,14 +281,10 @@ struct Call {
 
 impl Call {
     fn read(service: Service, request: &HttpRequest) -> Result<Self, ApiError> {
-        if service == Service::Ssm {
+        if service.is_json() {
             let target = request.header("x-amz-target").unwrap_or_default();
-            let action = target
-                .strip_prefix("AmazonSSM.")
-                .unwrap_or_default()
-                .to_owned();
             return Ok(Self {
-                action,
+                action: service.action_of(target).to_owned(),
                 params: Params::new([]),
                 body: request.body.clone(),
             });
@@ -322,8 +326,10 @@ impl Call {
                     )
                 })
             }
-            Service::Ssm if ssm::writes(&self.action) => Ok(Access::Write),
-            Service::Ssm | Service::Sts => Ok(Access::Read),
+            Service::Iam => iam::access(&self.action, &self.params),
+            Service::Ssm => Ok(ssm::access(&self.action)),
+            Service::Kms => Ok(kms::access(&self.action)),
+            Service::Sts | Service::Quotas => Ok(Access::Read),
         }
     }
 
@@ -340,7 +346,12 @@ impl Call {
                 )),
             },
             Service::Sts => sts::run(&self.action, &self.params, cx).map(ec2::xml::Xml::into_text),
+            Service::Iam => iam::run(&self.action, &self.params, cx).map(ec2::xml::Xml::into_text),
             Service::Ssm => ssm::run(&self.action, &self.body, cx).map(|v| v.to_string()),
+            Service::Kms => kms::run(&self.action, &self.body, cx).map(|v| v.to_string()),
+            Service::Quotas => {
+                service_quotas::run(&self.action, &self.body, cx).map(|v| v.to_string())
+            }
         }
     }
 }

@@ -9,8 +9,8 @@
 //!  timeout       before, after or none        nothing until `hold_ms` is over, then the connection closes
 //! ```
 
-use crate::account::REGIONS;
-use crate::api::{ec2, ssm, sts};
+use crate::account::regions;
+use crate::api::{ec2, iam, kms, service_quotas, ssm, sts};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ impl TryFrom<Written> for ActionFault {
         if w.action != "*" {
             check_action(&w.action)?;
         }
-        if let Some(region) = w.region.as_deref().filter(|r| !REGIONS.contains(r)) {
+        if let Some(region) = w.region.as_deref().filter(|r| !regions::is_enabled(r)) {
             return Err(format!("the local EC2 has no region `{region}`"));
         }
         Ok(Self {
@@ -201,6 +201,9 @@ impl Written {
 /// A misspelt action would let a test pass without its fault.
 pub(super) fn check_action(action: &str) -> Result<(), String> {
     let known = ec2::find(action).is_some()
+        || iam::ACTIONS.contains(&action)
+        || kms::ACTIONS.contains(&action)
+        || service_quotas::ACTIONS.contains(&action)
         || ssm::ACTIONS.contains(&action)
         || sts::ACTIONS.contains(&action);
     match known {

@@ -1,7 +1,8 @@
 //! The service as a whole behaving otherwise: its buckets, its capacity, its clock, what its reads show.
 
 use super::requests::check_action;
-use crate::account::{REGIONS, instance_types};
+use crate::account::instance_types;
+use crate::account::regions::REGIONS;
 use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -81,7 +82,7 @@ fn known_zone<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::E
     let letters = crate::account::region::ZONES;
     let known = REGIONS
         .iter()
-        .any(|r| letters.iter().any(|l| format!("{r}{l}") == zone));
+        .any(|r| letters.iter().any(|l| format!("{}{l}", r.name) == zone));
     match known {
         true => Ok(Some(zone)),
         false => Err(D::Error::custom(format!(

@@ -2,9 +2,9 @@
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html>
 
-use crate::account::instance::{Instance, public_dns};
+use crate::account::Account;
+use crate::account::instance::{Instance, ProfileAssociation, public_dns};
 use crate::account::region::Region;
-use crate::account::{ACCOUNT_ID, Account, iam};
 use crate::api::caller::session_credentials;
 use crate::api::ec2::places::zone_id;
 use jiff::Timestamp;
@@ -93,7 +93,14 @@ impl View<'_> {
         meta("hostname", &private_dns);
         meta("instance-action", "none");
         meta("instance-id", i.id.as_str());
-        meta("instance-life-cycle", "on-demand");
+        meta(
+            "instance-life-cycle",
+            if i.spot.is_some() {
+                "spot"
+            } else {
+                "on-demand"
+            },
+        );
         meta("instance-type", &i.instance_type);
         meta("local-hostname", &private_dns);
         meta("local-ipv4", &i.interface.private_ip.to_string());
@@ -101,7 +108,7 @@ impl View<'_> {
         meta("placement/availability-zone", &i.zone);
         meta("placement/availability-zone-id", &zone_id(region, letter));
         meta("placement/region", region);
-        meta("profile", "default-hvm");
+        meta("profile", &format!("default-{}", i.virtualization.name()));
         meta("reservation-id", i.reservation.as_str());
         meta("security-groups", &groups.join("\n"));
         meta("services/domain", "amazonaws.com");
@@ -122,12 +129,37 @@ impl View<'_> {
                 &format!("{}\n", key.public_key),
             );
         }
-        if let Some(profile) = i.profile.as_ref().and_then(|p| iam::profile(&p.name)) {
+        let iam = self.account.iam.get(&self.region.owner);
+        let role = |name: &str| iam.and_then(|iam| iam.role_of_profile(name));
+        if let Some((profile, role)) = i.profile.as_ref().and_then(|p| Some((p, role(&p.name)?))) {
             meta("iam/info", &self.profile_info(profile));
             meta(
-                &format!("iam/security-credentials/{}", profile.name),
+                &format!("iam/security-credentials/{}", role.name),
                 &self.credentials(profile),
             );
+        }
+        for code in &i.product_codes {
+            meta("product-codes", &code.id);
+        }
+        if let Some(kernel) = &i.kernel {
+            meta("kernel-id", kernel);
+        }
+        if let Some(address) = i.interface.ipv6.first() {
+            meta("ipv6", &address.to_string());
+        }
+        for (device, name) in &i.ephemeral {
+            meta(&format!("block-device-mapping/{name}"), device);
+        }
+        let data = i.volumes.iter().filter(|v| v.device != i.root_device);
+        for (n, volume) in data.enumerate() {
+            let name = format!("block-device-mapping/ebs{}", n + 1);
+            meta(&name, volume.device.trim_start_matches("/dev/"));
+        }
+        if let Some(group) = &i.hosting.placement_group {
+            meta("placement/group-name", group);
+        }
+        if let Some(host) = &i.hosting.host_id {
+            meta("placement/host-id", host);
         }
         if i.metadata.tags {
             for (key, value) in i.tags.iter() {
@@ -154,7 +186,7 @@ impl View<'_> {
         put("local-hostname", i.private_dns(region));
         put("local-ipv4s", n.private_ip.to_string());
         put("mac", n.mac.clone());
-        put("owner-id", ACCOUNT_ID.to_owned());
+        put("owner-id", self.region.owner.clone());
         put(
             "security-group-ids",
             n.groups
@@ -165,10 +197,22 @@ impl View<'_> {
         );
         put("subnet-id", n.subnet.to_string());
         put("vpc-id", n.vpc.to_string());
-        put("vpc-ipv4-cidr-block", self.region.vpc.cidr.to_string());
-        put("vpc-ipv4-cidr-blocks", self.region.vpc.cidr.to_string());
+        if let Some(vpc) = self.region.find_vpc(&n.vpc) {
+            put("vpc-ipv4-cidr-block", vpc.cidr.to_string());
+            put("vpc-ipv4-cidr-blocks", vpc.cidr.to_string());
+            if let Some(ipv6) = vpc.ipv6 {
+                put("vpc-ipv6-cidr-blocks", ipv6.to_string());
+            }
+        }
         if let Some(subnet) = self.region.subnets.get(&n.subnet) {
             put("subnet-ipv4-cidr-block", subnet.cidr.to_string());
+            if let Some(ipv6) = subnet.ipv6 {
+                put("subnet-ipv6-cidr-blocks", ipv6.to_string());
+            }
+        }
+        if !n.ipv6.is_empty() {
+            let addresses: Vec<String> = n.ipv6.iter().map(ToString::to_string).collect();
+            put("ipv6s", addresses.join("\n"));
         }
         if let Some(ip) = self.region.public_ip(i) {
             put("public-ipv4s", ip.to_string());
@@ -179,23 +223,26 @@ impl View<'_> {
 
     fn identity(&self) -> String {
         let i = self.instance;
+        let products: Option<Vec<&str>> = (!i.product_codes.is_empty())
+            .then(|| i.product_codes.iter().map(|c| c.id.as_str()).collect());
         pretty(&json!({
-            "accountId": ACCOUNT_ID, "architecture": i.architecture, "availabilityZone": i.zone, "billingProducts": null,
-            "devpayProductCodes": null, "marketplaceProductCodes": null, "imageId": i.image.as_str(), "instanceId": i.id.as_str(),
+            "accountId": self.region.owner, "architecture": i.architecture, "availabilityZone": i.zone, "billingProducts": null,
+            "devpayProductCodes": null, "marketplaceProductCodes": products, "imageId": i.image.as_str(), "instanceId": i.id.as_str(),
             "instanceType": i.instance_type, "kernelId": null, "pendingTime": seconds(i.launched),
             "privateIp": i.interface.private_ip.to_string(), "ramdiskId": null, "region": self.region.name, "version": "2017-09-30",
         }))
     }
 
-    fn profile_info(&self, profile: &iam::InstanceProfile) -> String {
+    fn profile_info(&self, profile: &ProfileAssociation) -> String {
         pretty(&json!({
             "Code": "Success", "LastUpdated": seconds(self.now),
-            "InstanceProfileArn": profile.arn(ACCOUNT_ID), "InstanceProfileId": profile.id(ACCOUNT_ID),
+            "InstanceProfileArn": profile.arn(&self.region.owner), "InstanceProfileId": profile.profile_id,
         }))
     }
 
-    fn credentials(&self, profile: &iam::InstanceProfile) -> String {
-        let c = session_credentials(self.account, &self.instance.id, profile, self.now);
+    fn credentials(&self, profile: &ProfileAssociation) -> String {
+        let id = &self.instance.id;
+        let c = session_credentials(self.account, id, &profile.name, self.now);
         pretty(&json!({
             "Code": "Success", "LastUpdated": seconds(c.issued), "Type": "AWS-HMAC", "AccessKeyId": c.access_key,
             "SecretAccessKey": c.secret, "Token": c.token, "Expiration": seconds(c.expires),

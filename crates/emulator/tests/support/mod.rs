@@ -199,6 +199,8 @@ impl LocalEc2 {
                 ("Owner.1", "309956199498"),
                 ("Filter.1.Name", "name"),
                 ("Filter.1.Value.1", "RHEL-9*"),
+                ("Filter.2.Name", "architecture"),
+                ("Filter.2.Value.1", "x86_64"),
             ],
         );
         found.text("imageId").unwrap()

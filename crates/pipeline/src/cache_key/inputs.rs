@@ -1,7 +1,10 @@
 //! The parts of a stage that decide its image's content.
 
 use crate::files::{FileKind, Files};
-use crate::model::{Cell, Commands, Image, Provisioner, Run, Test, Upload, UploadSource, Volume};
+use crate::model::{
+    Cell, Commands, Image, InstanceProfile, Launch, Place, Presence, Provisioner, Reboot, Run,
+    Test, Upload, UploadSource, UserData, Volume,
+};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -89,48 +92,19 @@ pub struct Input {
 pub struct StageInputs(Vec<Input>);
 
 impl StageInputs {
-    /// Hashes a stage's inputs. Reads every file that it uploads.
+    /// Hashes a stage's inputs. Reads every file that it uploads. What `preflight` is still to make counts by its name: the
+    /// key is then not the one that the run will have.
     ///
     /// # Errors
     /// A file that cannot be read, with its path.
     pub fn collect(stage: &Cell, files: &dyn Files) -> io::Result<Self> {
         let mut inputs = Vec::new();
-        let mut volumes = Fields::default();
-        volumes.list("launch", &stage.launch.volumes, volume);
-        volumes.list("image", &stage.image.volumes, volume);
-        inputs.push(Input {
-            name: InputName::Volumes,
-            digest: volumes.digest(),
-        });
-        let mut profile = Fields::default();
-        profile.optional(
-            "name",
-            stage
-                .launch
-                .instance_profile
-                .as_ref()
-                .map(|name| name.as_str()),
-        );
-        inputs.push(Input {
-            name: InputName::InstanceProfile,
-            digest: profile.digest(),
-        });
-        let mut user_data = Fields::default();
-        user_data.optional(
-            "content",
-            stage
-                .launch
-                .user_data
-                .as_ref()
-                .map(|file| file.content.as_slice()),
-        );
-        inputs.push(Input {
-            name: InputName::UserData,
-            digest: user_data.digest(),
-        });
+        inputs.extend(of_launch(stage));
         inputs.extend(image(&stage.image));
         for (position, provisioner) in stage.provision.iter().enumerate() {
-            let digest = digest(&provisioner.value, files)?;
+            let Some(digest) = digest(&provisioner.value, files)? else {
+                continue;
+            };
             inputs.push(Input {
                 name: InputName::Provisioner {
                     position,
@@ -193,7 +167,11 @@ pub fn test_digest(
     let mut fields = Fields::default();
     fields.put("is", "test");
     for provisioner in &test.provision {
-        fields.put("check", digest(&provisioner.value, files)?.0);
+        match digest(&provisioner.value, files)? {
+            Some(digest) => fields.put("check", digest.0),
+            // What only looks or waits is what a test is made of.
+            None => fields.put("looks", format!("{:?}", provisioner.value)),
+        }
     }
     for position in skipped {
         fields.put("skipped", (*position as u64).to_be_bytes());
@@ -201,26 +179,79 @@ pub fn test_digest(
     Ok(fields.digest())
 }
 
-fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Digest> {
-    Ok(match provisioner {
+/// What a provisioner puts into the image; none if the image is the same with and without it.
+fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Option<Digest>> {
+    Ok(Some(match provisioner {
         Provisioner::Run(step) => run(step),
         Provisioner::Upload(step) => upload(step, files)?,
-    })
+        Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
+        Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
+        Provisioner::Reboot(step) => reboot(step),
+        // They look, wait or fetch.
+        Provisioner::Download(_)
+        | Provisioner::WaitFor(_)
+        | Provisioner::Pause(_)
+        | Provisioner::Breakpoint(_) => return Ok(None),
+    }))
+}
+
+/// What of the launch is in the image: a copy launches nothing, and hashes as if nothing were said.
+fn of_launch(stage: &Cell) -> [Input; 3] {
+    let launch = stage.launch.as_ref();
+    let mut volumes = Fields::default();
+    volumes.list(
+        "launch",
+        launch.map_or(&[], |launch| &launch.volumes),
+        volume,
+    );
+    volumes.list("image", &stage.image.volumes, volume);
+    let mut profile = Fields::default();
+    match launch.and_then(|launch| launch.instance_profile.as_deref()) {
+        Some(InstanceProfile::Named(name)) => profile.put("name", name.as_str()),
+        Some(InstanceProfile::Temporary(policy)) => {
+            profile.put("policy", policy.with_statements(Vec::new()));
+        }
+        None => {}
+    }
+    [
+        Input {
+            name: InputName::Volumes,
+            digest: volumes.digest(),
+        },
+        Input {
+            name: InputName::InstanceProfile,
+            digest: profile.digest(),
+        },
+        Input {
+            name: InputName::UserData,
+            digest: user_data(launch),
+        },
+    ]
+}
+
+fn user_data(launch: Option<&Launch>) -> Digest {
+    let mut fields = Fields::default();
+    match launch.and_then(|launch| launch.user_data.as_ref()) {
+        Some(UserData::File(file)) => fields.put("content", &file.content),
+        Some(UserData::Content(text)) => fields.put("template", text.canonical()),
+        None => {}
+    }
+    fields.digest()
 }
 
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.
 #[derive(Default)]
-struct Fields(Sha256);
+pub(super) struct Fields(Sha256);
 
 impl Fields {
-    fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub(super) fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
         for part in [name.as_bytes(), value.as_ref()] {
             self.0.update((part.len() as u64).to_be_bytes());
             self.0.update(part);
         }
     }
 
-    fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
@@ -232,7 +263,7 @@ impl Fields {
         }
     }
 
-    fn digest(self) -> Digest {
+    pub(super) fn digest(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }
@@ -265,6 +296,14 @@ fn volume(volume: &Volume) -> Digest {
         "delete_on_termination",
         volume.delete_on_termination.to_string(),
     );
+    // Later than the others, and put in only where they are said: the keys of older pipelines stay as they were.
+    fields.optional(
+        "snapshot_id",
+        volume.snapshot_id.as_ref().map(|id| id.as_str()),
+    );
+    if volume.is_left_out() {
+        fields.put("no_device", "true");
+    }
     fields.digest()
 }
 
@@ -273,9 +312,22 @@ fn run(run: &Run) -> Digest {
     fields.put("is", "run");
     match &run.commands {
         Commands::Inline(text) => fields.put("inline", text.canonical()),
-        Commands::Scripts(scripts) => scripts
-            .iter()
-            .for_each(|script| fields.put("script", &script.content)),
+        Commands::Scripts(scripts) => {
+            scripts
+                .iter()
+                .for_each(|script| match script.file.presence {
+                    Presence::There => fields.put("script", &script.content),
+                    Presence::ToBeMade => fields.put("to be made", script.file.written.as_str()),
+                })
+        }
+    }
+    // Commands on the build host may reach into the instance by ways of their own. Neither field is there for what could
+    // be written before there were these keys, so that the keys of older images stay.
+    if run.place == Place::BuildHost {
+        fields.put("place", "build host");
+    }
+    if run.reboots {
+        fields.put("reboots", "true");
     }
     fields.optional("become", run.become_user.as_ref().map(|user| user.as_str()));
     fields.put("errexit", run.errexit.to_string());
@@ -293,6 +345,14 @@ fn run(run: &Run) -> Digest {
     fields.digest()
 }
 
+/// What runs at a boot may change the image: a new kernel settles in.
+fn reboot(reboot: &Reboot) -> Digest {
+    let mut fields = Fields::default();
+    fields.put("is", "reboot");
+    fields.optional("command", reboot.command.as_ref().map(|c| c.as_str()));
+    fields.digest()
+}
+
 fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
     let mut fields = Fields::default();
     fields.put("is", "upload");
@@ -302,6 +362,18 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
         "become",
         upload.become_user.as_ref().map(|user| user.as_str()),
     );
+    let made_later = match &upload.what {
+        UploadSource::File(file)
+        | UploadSource::Folder(file)
+        | UploadSource::Rendered { file, .. } => {
+            (file.presence == Presence::ToBeMade).then_some(file)
+        }
+        UploadSource::Content(_) => None,
+    };
+    if let Some(file) = made_later {
+        fields.put("to be made", file.written.as_str());
+        return Ok(fields.digest());
+    }
     match &upload.what {
         UploadSource::Content(text) => fields.put("content", text.canonical()),
         UploadSource::Rendered { file, text } => {
@@ -319,7 +391,22 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
     Ok(fields.digest())
 }
 
-fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {
+/// The hash of all that a folder holds: names, kinds, permissions, contents.
+///
+/// # Errors
+/// A file that cannot be read, with its path.
+pub(crate) fn folder_digest(folder: &Path, files: &dyn Files) -> io::Result<[u8; 32]> {
+    let mut fields = Fields::default();
+    walk(&mut fields, "", folder, files)?;
+    Ok(fields.digest().0)
+}
+
+pub(super) fn walk(
+    fields: &mut Fields,
+    name: &str,
+    folder: &Path,
+    files: &dyn Files,
+) -> io::Result<()> {
     for (child, kind) in named(files.entries(folder), folder)? {
         let name = format!("{name}/{}", child.to_string_lossy());
         entry(fields, &name, &kind, &folder.join(child), files)?;
@@ -328,7 +415,7 @@ fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io
 }
 
 /// Links are not followed: a link's target is its content, and no circle of links can catch us.
-fn entry(
+pub(super) fn entry(
     fields: &mut Fields,
     name: &str,
     kind: &FileKind,
@@ -357,6 +444,6 @@ fn entry(
     Ok(())
 }
 
-fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
+pub(super) fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
     result.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
 }

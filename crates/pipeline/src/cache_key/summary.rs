@@ -180,7 +180,8 @@ fn provisioner_changes(old: &[String], inputs: &StageInputs) -> Vec<String> {
     let new = new.get(..new.len() - same_end).unwrap_or_default();
     match (old.len(), new.len()) {
         (removed, 0) if removed > 0 => vec![format!(
-            "{removed} provisioner(s) removed before provision[{same_start}]"
+            "{removed} provisioner(s) removed before provision[{}]",
+            place_of(inputs, same_start)
         )],
         (0, _) => new
             .iter()
@@ -195,6 +196,22 @@ fn provisioner_changes(old: &[String], inputs: &StageInputs) -> Vec<String> {
             .filter(|(digest, _)| !old.contains(digest))
             .map(|(_, name)| name.clone())
             .collect(),
+    }
+}
+
+/// The place under `provision` of the provisioner that is the `nth` input; after the last one, the place after it.
+fn place_of(inputs: &StageInputs, nth: usize) -> usize {
+    let places = inputs.iter().filter_map(|input| match &input.name {
+        InputName::Provisioner { position, .. } => Some(*position),
+        InputName::Volumes
+        | InputName::InstanceProfile
+        | InputName::UserData
+        | InputName::Image => None,
+    });
+    let places: Vec<usize> = places.collect();
+    match places.get(nth) {
+        Some(place) => *place,
+        None => places.last().map_or(0, |last| last + 1),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The test of an image before anybody else may use it.
 
-use super::{Connect, InstanceProfileName, InstanceType, Located, Provisioner, TimeSpan};
+use super::entry::entries;
+use super::{Connect, InstanceProfileName, InstanceType, Located, ProvisionerEntry, TimeSpan};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,8 +17,8 @@ pub struct Test {
     pub connect: Option<Connect>,
     /// The checks, in this order: the first that fails ends the test. Without any, the test is that the image boots and
     /// lets the user in.
-    #[serde(default)]
-    pub provision: Vec<Located<Provisioner>>,
+    #[serde(default, deserialize_with = "entries")]
+    pub provision: Vec<ProvisionerEntry>,
     /// How long the checks may take together, from the login on.
     #[serde(default = "half_an_hour")]
     pub timeout: TimeSpan,

@@ -125,6 +125,23 @@ text!(
     "a stage name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
 );
 text!(
+    /// A cell's name: what tells it from the others of its stage. At most 63 letters, digits, `-`, `_`, `.`.
+    CellName, "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+    "a cell's name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
+);
+text!(
+    /// The name of a map, a profile or a step set.
+    Label, "^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+    "a name (a letter, a digit or '_', then letters, digits, '_', '-' or '.')",
+    |t| word(t, |c| c.is_ascii_alphanumeric() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+);
+text!(
+    /// The name of a matrix's value, as `matrix.NAME` has it.
+    AxisName, "^[A-Za-z_][A-Za-z0-9_-]*$",
+    "a name for `matrix.NAME` (a letter or '_', then letters, digits, '_' or '-')",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+);
+text!(
     /// A variable's name, as `vars.NAME` and `--var NAME=…` have it.
     VarName, "^[A-Za-z_][A-Za-z0-9_-]*$",
     "a variable name (a letter or '_', then letters, digits, '_' or '-')",
@@ -146,6 +163,47 @@ text!(
 text!(
     /// A security group's id: `sg-…`.
     SecurityGroupId, "^sg-[0-9a-z]+$", "a security group id such as sg-0123456789abcdef0", |t| id(t, "sg-")
+);
+text!(
+    /// A VPC's id: `vpc-…`.
+    VpcId, "^vpc-[0-9a-z]+$", "a VPC id such as vpc-0123456789abcdef0", |t| id(t, "vpc-")
+);
+text!(
+    /// An EBS snapshot's id: `snap-…`.
+    SnapshotId, "^snap-[0-9a-z]+$", "a snapshot id such as snap-0123456789abcdef0", |t| id(t, "snap-")
+);
+text!(
+    /// A capacity reservation's id: `cr-…`.
+    CapacityReservationId, "^cr-[0-9a-z]+$", "a capacity reservation's id such as cr-0123456789abcdef0", |t| id(t, "cr-")
+);
+text!(
+    /// A dedicated host's id: `h-…`.
+    HostId, "^h-[0-9a-z]+$", "a dedicated host's id such as h-0123456789abcdef0", |t| id(t, "h-")
+);
+text!(
+    /// The ARN of a resource group: `arn:aws:resource-groups:…:group/NAME`.
+    ResourceGroupArn, "^arn:[a-z-]+:resource-groups:[a-z0-9-]+:[0-9]{12}:group/.+$",
+    "the ARN of a resource group (arn:aws:resource-groups:REGION:ACCOUNT:group/NAME)",
+    |t| {
+        let parts: Vec<&str> = t.splitn(6, ':').collect();
+        matches!(parts.as_slice(), ["arn", partition, "resource-groups", region, account, group]
+            if !partition.is_empty() && !region.is_empty()
+                && account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())
+                && group.strip_prefix("group/").is_some_and(|name| !name.is_empty()))
+    }
+);
+text!(
+    /// The name of a placement group. (EC2 API, CreatePlacementGroup: up to 255 ASCII characters.)
+    PlacementGroupName, "^[ -~]{1,255}$", "a placement group's name (1 to 255 ASCII characters)",
+    |t| (1..=255).contains(&t.len()) && t.bytes().all(|b| (b' '..=b'~').contains(&b))
+);
+text!(
+    /// The name or ARN of an SSM parameter, with `:VERSION` or `:LABEL` behind it if one of these is meant.
+    /// (SSM API, GetParameter, `Name`.)
+    ParameterName, "^[A-Za-z0-9_.:/-]{1,2048}$",
+    "an SSM parameter's name (letters, digits and _ . - / :)",
+    |t| (1..=2_048).contains(&t.len())
+        && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':'))
 );
 text!(
     /// An AWS account: twelve digits. Quote it in YAML, or a leading zero is lost.
@@ -270,9 +328,58 @@ text!(
     |t| !t.is_empty() && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '_' | '-'))
 );
 text!(
+    /// The name of a variable of Ansible's. (Ansible, "Creating valid variable names".)
+    AnsibleName, "^[A-Za-z_][A-Za-z0-9_]*$", "a name for an Ansible variable (letters, digits, '_'; not a digit first)",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || c == '_')
+);
+text!(
+    /// The name of a group in an Ansible inventory; `all` and `ungrouped` are Ansible's own.
+    GroupName, "^[A-Za-z_][A-Za-z0-9_]*$", "an inventory group's name (letters, digits, '_'; not a digit first; not all or ungrouped)",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || c == '_')
+        && !matches!(t, "all" | "ungrouped")
+);
+text!(
+    /// What an Ansible inventory calls a host.
+    HostAlias, "^[A-Za-z0-9_][A-Za-z0-9._-]*$", "a host's name in an inventory (letters, digits, '.', '_', '-'; not all or ungrouped)",
+    |t| word(t, |c| c.is_ascii_alphanumeric() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && !matches!(t, "all" | "ungrouped")
+);
+impl HostAlias {
+    /// A name that is written in the program.
+    pub(crate) fn fixed(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+}
+text!(
+    /// The name of an EC2 key pair. (EC2 API, CreateKeyPair: at most 255 ASCII characters.)
+    KeyPairName, "^[ -~]{1,255}$", "a key pair's name (1 to 255 ASCII characters)",
+    |t| (1..=255).contains(&t.len()) && t.chars().all(|c| (' '..='~').contains(&c)) && t.trim() == t
+);
+text!(
     /// The name of an IAM instance profile (not its ARN).
     /// (IAM API, CreateInstanceProfile: letters, digits and `+=,.@_-`, at most 128.)
     InstanceProfileName, "^[A-Za-z0-9+=,.@_-]{1,128}$", "an instance profile's name (not its ARN)",
     |t| (1..=128).contains(&t.len())
         && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '=' | ',' | '.' | '@' | '_' | '-'))
 );
+text!(
+    /// The name of an HTTP header field. (RFC 9110, section 5.1.)
+    HeaderName, "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "the name of an HTTP header field",
+    |t| !t.is_empty()
+        && t.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+);
+
+/// The schema of a text that is taken as written, so that an editor lets `8`, `4.10` and `true` stand without quotes.
+pub(crate) struct Scalar;
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}

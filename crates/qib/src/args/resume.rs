@@ -1,6 +1,7 @@
 //! `qib runs resume`.
 
 use super::variables::VariableArgs;
+use crate::edge::mfa_prompt::code;
 use clap::Args;
 use std::num::NonZeroUsize;
 
@@ -21,6 +22,10 @@ pub struct ResumeArgs {
     /// The profile of the AWS configuration files to take credentials from. Without it: the one that the run was given.
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
+    /// The present code of the MFA device that the profile's role wants (`mfa_serial`). Without it, it is asked for on the
+    /// terminal.
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    pub mfa_code: Option<String>,
     /// How many cells build at once. Without it: as many as the run was given.
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,

@@ -8,13 +8,15 @@
 //! ```
 
 use super::error::CommandError;
-use super::pipeline_file::{Target, choose, load};
+use super::pipeline_file::{PipelineFile, Target, choose, load};
 use super::place::Place;
 use super::terminal::Terminal;
 use crate::args::account::AccountArgs;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::http::Web;
+use crate::edge::local_commands::ThisHost;
 use crate::edge::operator::TerminalOperator;
 use crate::edge::signals::Signals;
 use crate::render::logs::CellLogs;
@@ -22,11 +24,12 @@ use crate::render::screen::Screen;
 use crate::render::summary::{Closing, cells_table, closing_text, images_table};
 use build::cancel::{Cancelled, Canceller, cancellation};
 use build::event::{Event, Observer};
+use build::host::{Host, Operator};
 use build::journal::{Invocation, JournalWatch, RunDirectory};
 use build::names::{CellName, RunId};
 use build::options::{AfterFailure, CellOptions, Debugging, OnFailure, RunOptions, USUAL_JOBS};
 use build::pause::{Pace, Pauses};
-use build::ports::{Operator, Ports};
+use build::ports::Ports;
 use build::report::{ExitCode, Report};
 use build::selection::Choice;
 use cloud::Clock;
@@ -134,7 +137,8 @@ pub async fn conduct(
     let logs = CellLogs::new(log_dir.clone(), clock.clone());
     let screen = Arc::new(Screen::new(progress, json).with_logs(logs));
     let (canceller, cancellation) = cancellation();
-    let operator = asked.pauses.any().then(|| {
+    let somebody = asked.pauses.any() || Terminal::has_somebody();
+    let operator = somebody.then(|| {
         Arc::new(TerminalOperator::new(screen.clone(), canceller.clone())) as Arc<dyn Operator>
     });
     let journal_watch = environment
@@ -145,8 +149,18 @@ pub async fn conduct(
         clock: clock.clone(),
         guests: Arc::new(build::ssh_access::SshAccess::default()),
         caller_address: place.caller_address,
+        host: Host {
+            commands: Arc::new(ThisHost::new(environment.state_dir.join("scripts"))),
+            http: Arc::new(Web),
+            operator,
+            pipeline: Arc::new(PipelineFile {
+                file: asked.pipeline.clone(),
+                variables: asked.variables.clone(),
+                target: Target::of(asked.account.local),
+                environment: environment.clone(),
+            }),
+        },
         observer: screen.clone(),
-        operator,
         journal_watch,
     };
     let signals = Signals::watch().map_err(|error| {
@@ -240,6 +254,7 @@ fn invocation(asked: &Asked, loaded: &Loaded, log_dir: &Path) -> Result<Invocati
             .iter()
             .map(|file| file.display().to_string())
             .collect(),
+        used_profiles: asked.variables.profiles.clone(),
         vars: plain,
         secret_vars: secret.into_iter().map(|(name, _)| name).collect(),
         rebuild: asked.rebuild.clone(),
@@ -303,6 +318,7 @@ impl Watched {
             status: exit.status().as_str(),
             run: self.run.clone(),
             images: Vec::new(),
+            skipped_preflight: Vec::new(),
             failures: Vec::new(),
             skipped: Vec::new(),
             kept: Vec::new(),

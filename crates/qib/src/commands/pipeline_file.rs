@@ -4,12 +4,15 @@ use super::error::CommandError;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::git;
+use crate::render::style::Palette;
+use build::host::PipelineSource;
 use build::options::RunOptions;
 use build::pause::PausePoint;
 use build::selection::{Selection, SelectionError};
 use cloud::Clock;
 use pipeline::{Disk, GivenVar, LoadError, LoadOptions, Loaded, VarsFile};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a pipeline is to run, as far as its variables are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +70,10 @@ pub fn try_load(
             })
             .collect(),
         vars_files,
+        profiles: variables.profiles.clone(),
         env: &Environment::variable,
         home: environment.home.clone(),
+        git: &|| git::facts(file.parent().unwrap_or(Path::new(""))),
     };
     Ok(
         pipeline::load(file, &bytes, &options, &Disk).and_then(|loaded| {
@@ -100,7 +105,7 @@ pub fn load(
         .iter()
         .map(|cell| cell.stage.to_string())
         .collect();
-    // A stage's cells stand side by side.
+    // A stage has several cells, which stand beside each other.
     stages.dedup();
     match rebuild.iter().find(|name| !stages.contains(name)) {
         Some(unknown) => Err(CommandError::bad_input(format!(
@@ -108,6 +113,27 @@ pub fn load(
         ))
         .hinted(format!("its stages are {}", stages.join(", ")))),
         None => Ok(loaded),
+    }
+}
+
+/// The pipeline's file, for when `preflight` has made what it names.
+pub struct PipelineFile {
+    /// The file.
+    pub file: PathBuf,
+    /// Values for its variables.
+    pub variables: VariableArgs,
+    /// Where it is to run.
+    pub target: Target,
+    /// What qib was called with.
+    pub environment: Environment,
+}
+
+impl PipelineSource for PipelineFile {
+    fn read_again(&self) -> Result<Loaded, String> {
+        match try_load(&self.file, &self.variables, self.target, &self.environment) {
+            Ok(loaded) => loaded.map_err(|error| error.to_string()),
+            Err(error) => Err(error.render(Palette::Plain)),
+        }
     }
 }
 
@@ -124,7 +150,7 @@ pub fn choose<'p>(loaded: &'p Loaded, options: &RunOptions) -> Result<Selection<
         .cells
         .iter()
         .flat_map(|chosen| chosen.cell.provision.iter())
-        .map(|entry| entry.value.label())
+        .map(|entry| entry.label())
         .collect();
     names.sort();
     names.dedup();
@@ -148,7 +174,6 @@ fn refused(error: &SelectionError) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     fn environment() -> Environment {
         Environment {
@@ -169,6 +194,7 @@ mod tests {
         VariableArgs {
             vars: vars.collect(),
             vars_files: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 

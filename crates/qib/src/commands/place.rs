@@ -5,8 +5,9 @@ use crate::args::account::AccountArgs;
 use crate::edge::caller_address::{DEFAULT_SERVICE, EchoService, ThisMachine};
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::mfa_prompt::TerminalPrompt;
 use crate::render::summary::GuestLimits;
-use aws::{AwsAccount, AwsOptions, StaticCredentials};
+use aws::{AwsAccount, AwsOptions, Mfa, StaticCredentials};
 use build::journal::Invocation;
 use build::options::{CellOptions, Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::CallerAddress;
@@ -55,6 +56,11 @@ impl Place {
             .map(|region| region.as_str().to_owned())
             .or_else(|| region.map(str::to_owned));
         if args.local {
+            if args.mfa_code.is_some() {
+                return Err(CommandError::bad_input(
+                    "--mfa-code was given, and the local EC2 asks for none",
+                ));
+            }
             Self::local(region, environment).await
         } else {
             Self::aws(args, region, environment).await
@@ -92,6 +98,10 @@ impl Place {
         let options = AwsOptions {
             region,
             profile: args.profile.clone(),
+            mfa: Mfa {
+                code: args.mfa_code.clone(),
+                prompt: TerminalPrompt::find(),
+            },
             ..AwsOptions::default()
         };
         let account = AwsAccount::connect(options).await?;

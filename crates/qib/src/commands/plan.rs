@@ -9,6 +9,7 @@ use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
 use crate::render::json::document;
 use crate::render::plan::{identity_line, plan_text};
+use crate::render::wording::until;
 use build::event::{Event, Observer};
 use build::options::{CellOptions, RunOptions};
 use build::ports::Ports;
@@ -45,6 +46,7 @@ pub async fn plan(
         .as_ref()
         .map(|region| region.value.as_str());
     let place = Place::find(&args.account, region, environment).await?;
+    let account = place.account.clone();
     let options = RunOptions {
         cells: CellOptions {
             choice: Choice {
@@ -61,11 +63,15 @@ pub async fn plan(
         clock: Arc::new(SystemClock),
         guests: Arc::new(build::ssh_access::SshAccess::default()),
         caller_address: place.caller_address,
+        host: build::host::Host::absent(),
         observer: Arc::new(Nobody),
-        operator: None,
         journal_watch: None,
     };
     let plan = build::plan::plan(&loaded.pipeline, &options, &ports).await?;
+    // After the plan, whose error is the one to show. Who cannot say when the credentials end says nothing.
+    if let Ok(Some(end)) = &account.credentials_expiry().await {
+        terminal.say(&format!("the credentials are good{}", until(end)));
+    }
     if args.json {
         terminal.say(&identity_line(&plan));
         terminal.result(|out| document(out, &plan.rows))?;

@@ -59,6 +59,7 @@ pub async fn resume(
             local: invocation.local,
             region: Some(RegionName::new(&opened.region)),
             profile: args.profile.or_else(|| invocation.profile.clone()),
+            mfa_code: args.mfa_code,
         },
         cells: choice(invocation)?,
         jobs: args.jobs.or(invocation.jobs),
@@ -178,7 +179,13 @@ fn variables(
     for file in given.vars_files {
         vars_files.push(std::path::absolute(&file).unwrap_or(file));
     }
-    Ok(VariableArgs { vars, vars_files })
+    let mut profiles = invocation.used_profiles.clone();
+    profiles.extend(given.profiles);
+    Ok(VariableArgs {
+        vars,
+        vars_files,
+        profiles,
+    })
 }
 
 #[cfg(test)]
@@ -192,6 +199,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             vars_files: Vec::new(),
+            profiles: vec![String::from("now")],
         }
     }
 
@@ -204,16 +212,17 @@ mod tests {
                 (String::from("eip"), String::from("eipalloc-1")),
             ],
             secret_vars: vec![String::from("token")],
+            used_profiles: vec![String::from("then")],
             ..Invocation::default()
         };
         let error = variables(&run, &invocation, given(&[])).unwrap_err();
         let text = error.render(crate::render::style::Palette::Plain);
         assert!(text.contains("--var token="), "{text}");
-        let merged = variables(&run, &invocation, given(&[("token", "t"), ("eip", "new")]))
-            .unwrap()
-            .vars;
+        let merged =
+            variables(&run, &invocation, given(&[("token", "t"), ("eip", "new")])).unwrap();
+        assert_eq!(merged.profiles, ["then", "now"]);
         assert_eq!(
-            merged,
+            merged.vars,
             [("region", "eu-west-1"), ("token", "t"), ("eip", "new")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
         );

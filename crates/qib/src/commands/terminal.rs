@@ -77,12 +77,17 @@ impl Terminal {
         }
     }
 
+    /// Whether somebody can be asked.
+    pub fn has_somebody() -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Makes sure that somebody can be asked.
     ///
     /// # Errors
     /// If there is no terminal.
     pub fn ask_at(&self) -> Result<(), CommandError> {
-        if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        if Self::has_somebody() {
             Ok(())
         } else {
             Err(CommandError::bad_input(

@@ -98,11 +98,15 @@ pub fn validate(
         }
         .code());
     }
-    let verdict = Verdict::good(&outcome?);
+    let loaded = outcome?;
+    let verdict = Verdict::good(&loaded);
     let stages = verdict.stages.join(", ");
-    terminal.result_text(&format!(
-        "{} is valid; its stages: {stages}",
-        args.pipeline.display()
-    ))?;
+    let mut text = format!("{} is valid; its stages: {stages}", args.pipeline.display());
+    for entry in &loaded.pipeline.preflight {
+        for file in entry.creates() {
+            text.push_str(&format!("\n  {} (made by preflight)", file.written.value));
+        }
+    }
+    terminal.result_text(&text)?;
     Ok(ExitCode::Done.code())
 }

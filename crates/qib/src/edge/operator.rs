@@ -9,7 +9,7 @@
 use crate::render::screen::Screen;
 use async_trait::async_trait;
 use build::cancel::{Cancelled, Canceller};
-use build::ports::{Answer, Operator};
+use build::host::{Answer, Operator};
 use std::io::BufRead;
 use std::sync::Arc;
 use tokio::sync::Mutex;

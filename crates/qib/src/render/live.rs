@@ -283,6 +283,7 @@ impl LiveBars {
             | Event::Note { .. }
             | Event::Warning { .. }
             | Event::ProvisionerSkipped { .. }
+            | Event::ProvisionerFinished { .. }
             | Event::Paused { .. }
             | Event::Output { .. } => return false,
         };

@@ -9,6 +9,7 @@
 
 pub mod age;
 pub mod control;
+pub mod image_page;
 pub mod images;
 pub mod json;
 pub mod lease;
@@ -16,6 +17,7 @@ pub mod live;
 pub mod logs;
 pub mod plain;
 pub mod plan;
+pub mod removal;
 pub mod runs;
 #[cfg(test)]
 pub mod sample;
@@ -25,6 +27,7 @@ pub mod style;
 pub mod summary;
 pub mod sweep;
 pub mod table;
+pub mod verified;
 pub mod wording;
 
 use build::event::Event;

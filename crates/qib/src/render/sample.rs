@@ -68,6 +68,7 @@ pub fn a_report() -> Report {
                 error: None,
             }],
         }],
+        skipped_preflight: Vec::new(),
         failures: vec![ReportedFailure {
             stage: "ocp".into(),
             cell: "us-east-2".into(),
@@ -87,6 +88,8 @@ pub fn a_report() -> Report {
             key_file: Some("/state/runs/r-1/id".into()),
             known_hosts: Some("/state/runs/r-1/known_hosts".into()),
             host_fingerprints: vec!["SHA256:abc".into()],
+            bastion: None,
+            proxy: None,
         }],
         left_behind: vec![left("security-group", "sg-0bbb")],
         steps: Vec::new(),
@@ -109,6 +112,7 @@ pub fn a_run() -> Vec<Event> {
             pipeline: "ocp".into(),
             account: "000000000000".into(),
             identity: "arn:aws:iam::000000000000:user/local".into(),
+            credentials_end: None,
             region: "us-east-2".into(),
             rehearsal: true,
             cells: ["base", "ocp"]

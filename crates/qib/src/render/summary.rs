@@ -164,6 +164,15 @@ fn failures(report: &Report, logs: &Path, palette: Palette, text: &mut Vec<Strin
 }
 
 fn skipped(report: &Report, palette: Palette, text: &mut Vec<String>) {
+    if !report.skipped_preflight.is_empty() {
+        text.push(palette.paint(
+            Role::Warning,
+            &format!(
+                "Skipped in this rehearsal, of `preflight`: {}",
+                report.skipped_preflight.join(", ")
+            ),
+        ));
+    }
     let partly: Vec<&ReportedImage> = report
         .images
         .iter()

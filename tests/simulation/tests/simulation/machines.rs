@@ -7,7 +7,6 @@ use crate::wire::Wire;
 use async_trait::async_trait;
 use aws::{AwsAccount, Timeouts, WireCredentials, WireOptions};
 use cloud::Account as _;
-use emulator::account::iam;
 use emulator::api::caller::session_credentials;
 use emulator::engine::Engine;
 use emulator::guest::{GuestExit, GuestSpec, StopKind};
@@ -284,7 +283,7 @@ impl Boot {
         let profile = instance
             .profile
             .as_ref()
-            .and_then(|p| iam::profile(&p.name))
+            .map(|p| p.name.as_str())
             .expect("an instance that binds has a profile");
         let now = self.clock.0.now();
         let credentials = session_credentials(&account, &id, profile, now);

@@ -115,6 +115,7 @@ fn load(file: &str) -> Arc<Loaded> {
         vars_files: Vec::new(),
         env: &environment,
         home: None,
+        ..LoadOptions::default()
     };
     let loaded = pipeline::load(&file, &bytes, &options, &Disk);
     Arc::new(loaded.unwrap_or_else(|error| panic!("{error:?}")))
@@ -243,8 +244,8 @@ pub fn ports(
             secret: SECRET.to_owned(),
         }),
         caller_address: Arc::new(Caller),
+        host: build::host::Host::absent(),
         observer,
-        operator: None,
         journal_watch,
     }
 }

@@ -191,13 +191,17 @@ impl Transport for Wire {
         let reply = match fault {
             Some(FaultKind::Throttle) => match service {
                 Service::Ec2 => refusal("RequestLimitExceeded", 503),
-                Service::Sts => refusal("Throttling", 400),
-                Service::Ssm => refusal("ThrottlingException", 400),
+                Service::Sts | Service::Iam => refusal("Throttling", 400),
+                Service::Ssm | Service::Kms => refusal("ThrottlingException", 400),
+                Service::Quotas => refusal("TooManyRequestsException", 400),
             },
             Some(FaultKind::ServerError) => match service {
                 Service::Ec2 => refusal("InternalError", 500),
                 Service::Sts => refusal("InternalFailure", 500),
+                Service::Iam => refusal("ServiceFailure", 500),
                 Service::Ssm => refusal("InternalServerError", 500),
+                Service::Kms => refusal("KMSInternalException", 500),
+                Service::Quotas => refusal("ServiceException", 500),
             },
             Some(FaultKind::LostRequest) => return Err(broken("before")),
             Some(FaultKind::SilentRequest) => std::future::pending().await,
@@ -255,12 +259,10 @@ fn readable(request: WireRequest) -> HttpRequest {
 /// Such as `ec2:RunInstances`.
 fn action_of(service: Service, request: &HttpRequest) -> String {
     let action = match service {
-        Service::Ssm => request
-            .header("x-amz-target")
-            .and_then(|target| target.strip_prefix("AmazonSSM."))
-            .unwrap_or_default()
+        json if json.is_json() => json
+            .action_of(request.header("x-amz-target").unwrap_or_default())
             .to_owned(),
-        Service::Ec2 | Service::Sts => form_urlencoded::parse(&request.body)
+        _ => form_urlencoded::parse(&request.body)
             .find(|(name, _)| name == "Action")
             .map(|(_, value)| value.into_owned())
             .unwrap_or_default(),
@@ -271,5 +273,6 @@ fn action_of(service: Service, request: &HttpRequest) -> String {
 /// Whether an action changes something, by EC2's and SSM's way of naming.
 pub fn writes(action: &str) -> bool {
     let name = action.split_once(':').map_or(action, |(_, name)| name);
-    !(name.starts_with("Describe") || name.starts_with("Get"))
+    let looks = ["Describe", "Get", "List", "Simulate"];
+    !looks.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -1,6 +1,6 @@
 //! `image`.
 
-use super::volumes::volumes;
+use super::volumes::{left_out, volumes};
 use super::{rendered, rendered_tags};
 use crate::failure::StepError;
 use crate::spec::*;
@@ -31,6 +31,7 @@ pub(super) fn image(image: &model::Image, facts: &RunFacts) -> Result<ImageSpec,
         description: description.unwrap_or_default(),
         tags: rendered_tags(&image.tags, "image.tags", facts)?,
         volumes: volumes(&image.volumes),
+        left_out_devices: left_out(&image.volumes),
         properties: properties(image),
         encryption: encryption(Some(image.encrypted.value), image.kms_key_id.as_ref()),
         copies: image

@@ -1,9 +1,10 @@
 //! From the pipeline's model to what the steps need: run-time expressions filled in, types of the port.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
-mod provision;
+pub(crate) mod provision;
 mod test;
 mod volumes;
 
@@ -13,11 +14,11 @@ use crate::failure::StepError;
 use crate::names::CellName;
 use crate::options::Venue;
 use crate::selection::ChosenCell;
-use crate::spec::CellSpec;
+use crate::spec::{CellSpec, PublicationSpec};
 use crate::steps::{CellContext, RunContext};
 use cloud::{CallerIdentity, Image, RegionName, Tags, Timestamp};
 use pipeline::model::{self, Cell};
-use pipeline::template::{RunFacts, SecretTemplate, Template};
+use pipeline::template::{RunFacts, SecretTemplate, SourceTags, Template};
 
 /// What stands for a run's id in a plan, where there is no run yet.
 pub(crate) const PLANNED_RUN: &str = "r-00000000";
@@ -35,9 +36,13 @@ pub(crate) fn facts_for(
         run_time: Some(context.run().started),
         source_id: Some(source.image_id.to_string()),
         source_name: Some(source.name.clone()),
+        source_created: source.created,
+        source_owner: source.owner.as_ref().map(ToString::to_string),
+        source_tags: SourceTags::Known(source.tags.0.clone()),
         account_id: Some(identity.account.to_string()),
         region: Some(context.region().name().to_string()),
         cell: Some(context.cell().cell.clone()),
+        image: None,
     }
 }
 
@@ -55,9 +60,20 @@ pub(crate) fn planned_facts(
         run_time: Some(started),
         source_id: Some(source.map_or_else(planned, |image| image.image_id.to_string())),
         source_name: Some(source.map_or_else(planned, |image| image.name.clone())),
+        // An image that is built first is created by then, and owned by whoever builds it.
+        source_created: source.map_or(Some(started), |image| image.created),
+        source_owner: source.map_or_else(
+            || Some(identity.account.to_string()),
+            |image| image.owner.as_ref().map(ToString::to_string),
+        ),
+        source_tags: source.map_or_else(
+            || SourceTags::Planned(planned()),
+            |image| SourceTags::Known(image.tags.0.clone()),
+        ),
         account_id: Some(identity.account.to_string()),
         region: Some(chosen.region.to_string()),
         cell: Some(chosen.name.cell.clone()),
+        image: None,
     }
 }
 
@@ -118,7 +134,26 @@ pub(in crate::run) fn cell_spec(
     cell_spec_for(context.cell(), context.region().name(), cell, venue, facts)
 }
 
-/// What the steps need to know of a cell.
+/// What it takes to copy the source of a cell that does nothing else.
+pub(crate) fn copy_spec_for(
+    name: &CellName,
+    region: &RegionName,
+    cell: &Cell,
+    facts: &RunFacts,
+) -> Result<PublicationSpec, StepError> {
+    Ok(PublicationSpec {
+        cell: name.clone(),
+        region: region.clone(),
+        image: image::image(&cell.image, facts)?,
+        test: None,
+        tags: rendered_tags(&cell.tags, "tags", facts)?,
+    })
+}
+
+/// What the steps need to know of a cell that builds.
+///
+/// # Errors
+/// Also if the stage has no `launch`: such a one is copied.
 pub(crate) fn cell_spec_for(
     name: &CellName,
     region: &RegionName,
@@ -126,8 +161,13 @@ pub(crate) fn cell_spec_for(
     venue: Venue,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
-    let launch = launch::launch(&cell.launch, facts)?;
-    let connect = connect::connect(&cell.connect);
+    let (Some(launch), Some(connect)) = (&cell.launch, &cell.connect) else {
+        return Err(StepError::Unlaunched {
+            stage: cell.stage.to_string(),
+        });
+    };
+    let launch = launch::launch(launch, facts)?;
+    let connect = connect::connect(connect, facts)?;
     let test = cell
         .test
         .as_ref()
@@ -139,11 +179,9 @@ pub(crate) fn cell_spec_for(
         launch,
         connect,
         test,
-        provision: cell
-            .provision
-            .iter()
-            .map(|entry| provision::provisioner(&entry.value, facts))
-            .collect::<Result<_, _>>()?,
+        build_name: cell.name.clone().unwrap_or_else(|| cell.stage.to_string()),
+        provision: provision::entries(&cell.provision, facts)?,
+        on_error: provision::entries(&cell.on_error, facts)?,
         image: image::image(&cell.image, facts)?,
         tags: rendered_tags(&cell.tags, "tags", facts)?,
     })

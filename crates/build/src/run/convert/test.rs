@@ -1,10 +1,10 @@
 //! `test`.
 
 use super::connect::connect;
-use super::provision::provisioner;
+use super::provision::entries;
 use crate::failure::StepError;
 use crate::options::Venue;
-use crate::spec::{ConnectSpec, LaunchSpec, ProvisionerSpec, TestSpec};
+use crate::spec::{ConnectSpec, LaunchSpec, ProfileSpec, ProvisionerSpec, TestSpec};
 use pipeline::cache_key::test_digest;
 use pipeline::model;
 use pipeline::template::RunFacts;
@@ -18,11 +18,7 @@ pub(super) fn test(
     venue: Venue,
     facts: &RunFacts,
 ) -> Result<TestSpec, StepError> {
-    let checks: Vec<ProvisionerSpec> = test
-        .provision
-        .iter()
-        .map(|entry| provisioner(&entry.value, facts))
-        .collect::<Result<_, _>>()?;
+    let checks: Vec<ProvisionerSpec> = entries(&test.provision, facts)?;
     let skipped: BTreeSet<usize> = match venue {
         Venue::Aws => BTreeSet::new(),
         Venue::Rehearsal => checks
@@ -46,7 +42,7 @@ pub(super) fn test(
                 types.iter().map(ToString::to_string).collect()
             },
             instance_profile: match &test.launch.instance_profile {
-                Some(profile) => Some(profile.to_string()),
+                Some(profile) => Some(ProfileSpec::Named(profile.to_string())),
                 None => launch.instance_profile.clone(),
             },
             // It boots as the image's users boot it: with the image's own volumes, and nothing said by the build.
@@ -54,10 +50,10 @@ pub(super) fn test(
             user_data: None,
             ..launch.clone()
         },
-        connect: test
-            .connect
-            .as_ref()
-            .map_or_else(|| stage_connect.clone(), connect),
+        connect: match &test.connect {
+            None => stage_connect.clone(),
+            Some(own) => connect(own, facts)?,
+        },
         checks,
         timeout: test.timeout.get(),
         digest: digest.hex(),

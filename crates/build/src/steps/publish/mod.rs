@@ -24,7 +24,7 @@ use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::publication::{Phase, next};
 use crate::report::ReportedCopy;
-use crate::spec::CellSpec;
+use crate::spec::PublicationSpec;
 use cloud::Image;
 use futures::stream::{self, StreamExt};
 use site::Site;
@@ -46,7 +46,7 @@ pub struct Published {
 /// Tests the image, and marks it as complete. From here on it is part of the result: other runs may find and use it.
 pub(super) async fn complete(
     context: &CellContext,
-    spec: &CellSpec,
+    spec: &PublicationSpec,
     image: &Image,
     progress: &Progress,
 ) -> Result<Image, CellFailure> {
@@ -68,7 +68,7 @@ pub(super) async fn complete(
 /// Brings what becomes of a complete image to what the pipeline wants, in all regions.
 pub async fn publish(
     context: &CellContext,
-    spec: &CellSpec,
+    spec: &PublicationSpec,
     image: &Image,
     progress: &Progress,
 ) -> Result<Published, CellFailure> {

@@ -9,13 +9,13 @@ use crate::failure::{CellFailure, StepError};
 use crate::journal::Effect;
 use crate::names::tag;
 use crate::publication::{Action, Due, Phase, Place, Seen, Standing, Under, next};
-use crate::spec::{CellSpec, CopySpec};
+use crate::spec::{CopySpec, PublicationSpec};
 use cloud::{Image, ImageId, ImageState, RegionName, SnapshotId, Tags};
 
 /// What all regions of a cell share.
 pub(super) struct Shared<'a> {
     /// The cell.
-    pub spec: &'a CellSpec,
+    pub spec: &'a PublicationSpec,
     /// The name that the image is to have.
     pub name: String,
     /// The image that all copies are of, as the build's region made it first.
@@ -81,7 +81,7 @@ pub(super) fn standing(image: &Image) -> Standing {
 }
 
 /// Whether the image still has to pass the cell's test.
-pub(super) fn test_due(spec: &CellSpec, image: &Image) -> Due {
+pub(super) fn test_due(spec: &PublicationSpec, image: &Image) -> Due {
     match &spec.test {
         Some(test) if image.tags.get(tag::TESTED) != Some(test.digest.as_str()) => Due::Yes,
         Some(_) | None => Due::No,
@@ -105,7 +105,7 @@ impl Site {
     }
 
     /// The build's region with an image that was just made there.
-    pub fn captured(context: &CellContext, spec: &CellSpec, image: &Image) -> Self {
+    pub fn captured(context: &CellContext, spec: &PublicationSpec, image: &Image) -> Self {
         let mut site = Self::empty(context.clone(), Place::Home, None);
         site.take_in(image);
         site.seen.test = test_due(spec, image);

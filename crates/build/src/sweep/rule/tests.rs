@@ -358,6 +358,7 @@ impl AnAccount {
             volumes: volumes.collect(),
             key_pairs: pairs.collect(),
             groups: groups.collect(),
+            roles: crate::sweep::Roles::default(),
             images: images.collect(),
             snapshots: of_images.chain(others).collect(),
             addresses: addresses.collect(),

@@ -7,8 +7,8 @@ use super::params::Scope;
 use super::tag_specs::{TagSpecs, write_tags};
 use super::xml::Xml;
 use super::{Action, done};
-use crate::account::ACCOUNT_ID;
 use crate::account::network::{Address, Association, ComingAssociation};
+use crate::account::quotas::Quota;
 use crate::account::region::Region;
 use crate::api::caller::Caller;
 use crate::api::ec2::instances::existing;
@@ -16,9 +16,6 @@ use crate::api::error::ApiError;
 use crate::api::{Cx, Effect};
 use crate::ids::{AllocationId, AssociationId, InstanceId};
 use std::net::Ipv4Addr;
-
-/// Most Elastic IPs in a region. AWS gives 5 and more on request; a rehearsal should not need to ask.
-pub(crate) const MOST_ADDRESSES: usize = 20;
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AllocateAddress.html>
 pub(crate) struct AllocateAddress {
@@ -34,7 +31,8 @@ impl Action for AllocateAddress {
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        if cx.region().addresses.len() >= MOST_ADDRESSES {
+        let most = cx.quotas().count(Quota::ElasticIps);
+        if cx.region().addresses.len() >= most {
             return Err(ApiError::new(
                 "AddressLimitExceeded",
                 "The maximum number of addresses has been reached.",
@@ -170,7 +168,7 @@ fn values(region: &Region, a: &Address, filter: &str) -> Vec<String> {
         "instance-id" => bound.map(|b| b.instance.to_string()).into_iter().collect(),
         "network-border-group" => vec![region.name.clone()],
         "network-interface-id" => interface().map(|i| i.id.to_string()).into_iter().collect(),
-        "network-interface-owner-id" => bound.map(|_| ACCOUNT_ID.to_owned()).into_iter().collect(),
+        "network-interface-owner-id" => bound.map(|_| region.owner.clone()).into_iter().collect(),
         "private-ip-address" => interface()
             .map(|i| i.private_ip.to_string())
             .into_iter()
@@ -189,7 +187,7 @@ fn write(x: &mut Xml, region: &Region, a: &Address) {
             .put("associationId", &bound.id);
         if let Some(instance) = region.instances.get(&bound.instance) {
             x.put("networkInterfaceId", &instance.interface.id)
-                .put("networkInterfaceOwnerId", ACCOUNT_ID);
+                .put("networkInterfaceOwnerId", &region.owner);
             x.put("privateIpAddress", instance.interface.private_ip);
         }
     }

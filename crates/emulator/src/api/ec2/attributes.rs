@@ -1,7 +1,7 @@
 //! Attributes of instances.
 
 use super::instances::existing;
-use super::launch_options::{metadata_options, shutdown_behavior, user_data};
+use super::launch_options::{MetadataWish, check_metadata_tags, shutdown_behavior, user_data};
 use super::params::Scope;
 use super::security_groups::not_found as group_not_found;
 use super::xml::Xml;
@@ -207,44 +207,23 @@ impl Action for DescribeInstanceAttribute {
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyInstanceMetadataOptions.html>
 pub(crate) struct ModifyInstanceMetadataOptions {
     id: InstanceId,
-    over: Box<
-        dyn Fn(
-                crate::account::instance::MetadataOptions,
-            ) -> crate::account::instance::MetadataOptions
-            + Send,
-    >,
+    wish: MetadataWish,
 }
 
 impl Action for ModifyInstanceMetadataOptions {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let id = InstanceId::parse(p.required("InstanceId")?)?;
-        let asked = metadata_options(p, Default::default())?;
-        let given = |name: &str| p.text(name).is_some();
-        let (tokens, endpoint) = (given("HttpTokens"), given("HttpEndpoint"));
-        let (hops, tags) = (
-            given("HttpPutResponseHopLimit"),
-            given("InstanceMetadataTags"),
-        );
-        let over = move |mut now: crate::account::instance::MetadataOptions| {
-            now.tokens_required = if tokens {
-                asked.tokens_required
-            } else {
-                now.tokens_required
-            };
-            now.enabled = if endpoint { asked.enabled } else { now.enabled };
-            now.hop_limit = if hops { asked.hop_limit } else { now.hop_limit };
-            now.tags = if tags { asked.tags } else { now.tags };
-            now
-        };
         Ok(Self {
-            id,
-            over: Box::new(over),
+            id: InstanceId::parse(p.required("InstanceId")?)?,
+            wish: MetadataWish::parse(p)?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let instance = existing(cx, &self.id)?;
-        instance.metadata = (self.over)(instance.metadata.clone());
+        if self.wish.tags == Some(true) {
+            check_metadata_tags(&instance.tags)?;
+        }
+        instance.metadata = self.wish.over(&instance.metadata);
         let mut x = Xml::new();
         x.put("instanceId", &self.id)
             .node("instanceMetadataOptions", |x| {

@@ -29,7 +29,7 @@ impl Action for GetConsoleOutput {
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let instance = existing(cx, &self.id)?;
-        let nitro = instance_types::find(&instance.instance_type).is_some_and(|t| t.nitro);
+        let nitro = instance_types::find(&instance.instance_type).is_some_and(|t| t.nitro());
         // "If Latest is specified for an instance type that does not support it, the request fails."
         if self.latest && !nitro {
             let message = "This instance type does not support retrieving the latest console logs.";

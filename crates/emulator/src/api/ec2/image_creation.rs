@@ -1,22 +1,20 @@
-//! Making images.
+//! Making images of instances.
 
 use super::Action;
-use super::block_devices::{self, DeviceRequest, DeviceWish};
+use super::block_devices::{self, DeviceRequest, DeviceWish, Devices};
 use super::instances::existing;
 use super::params::Scope;
 use super::snapshots::{self, description};
 use super::tag_specs::TagSpecs;
 use super::xml::Xml;
-use crate::account::ACCOUNT_ID;
 use crate::account::image::{
-    DeviceMapping, EbsDevice, Image, Permission, Progress, Snapshot, SourceImage,
+    DeviceMapping, Disk, EbsDevice, Image, Permission, Progress, Snapshot, SourceImage,
 };
 use crate::account::instance::Instance;
 use crate::account::lifecycle::InstanceState;
-use crate::account::region::Region;
+use crate::account::quotas::Quota;
 use crate::api::error::ApiError;
 use crate::api::{Cx, Effect};
-use crate::guest::BootAgent;
 use crate::ids::{ImageId, InstanceId, LayerId, SnapshotId};
 
 /// "3-128 alphanumeric characters, parentheses (()), square brackets ([]), spaces ( ), periods (.), slashes (/),
@@ -32,13 +30,26 @@ pub(super) fn image_name(p: &Scope<'_>) -> Result<String, ApiError> {
     Ok(name.to_owned())
 }
 
-pub(super) fn check_unused(region: &Region, name: &str) -> Result<(), ApiError> {
-    match region.images.values().find(|i| i.name == name) {
-        Some(other) => Err(ApiError::new(
+/// Whether one more image of that name can be made.
+///
+/// # Errors
+/// `InvalidAMIName.Duplicate`, or `ResourceLimitExceeded` if there are as many as the account may have
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-quotas.html>).
+pub(super) fn check_new(cx: &mut Cx<'_>, name: &str) -> Result<(), ApiError> {
+    let most = cx.quotas().count(Quota::Images);
+    let images = &cx.region().images;
+    if let Some(other) = images.values().find(|i| i.name == name) {
+        return Err(ApiError::new(
             "InvalidAMIName.Duplicate",
             format!("AMI name {name} is already in use by AMI {}", other.id),
+        ));
+    }
+    match images.len() >= most {
+        true => Err(ApiError::new(
+            "ResourceLimitExceeded",
+            format!("You have reached the maximum number of AMIs in this Region: {most}"),
         )),
-        None => Ok(()),
+        false => Ok(()),
     }
 }
 
@@ -60,18 +71,19 @@ pub(crate) struct CreateImage {
 
 impl Action for CreateImage {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
+        let devices = block_devices::parse(p)?;
+        block_devices::check_for_image(&devices)?;
         Ok(Self {
             instance: InstanceId::parse(p.required("InstanceId")?)?,
             name: image_name(p)?,
             description: description(p)?,
             no_reboot: p.flag("NoReboot")?.unwrap_or(false),
-            devices: block_devices::parse(p)?,
+            devices,
             tags: TagSpecs::parse(p, &["image", "snapshot"])?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let now = cx.now;
         let instance = existing(cx, &self.instance)?.clone();
         match instance.state {
             InstanceState::Stopped => {}
@@ -88,99 +100,32 @@ impl Action for CreateImage {
                 return Err(ApiError::new("IncorrectInstanceState", message));
             }
         }
-        check_unused(cx.region(), &self.name)?;
+        check_new(cx, &self.name)?;
         let devices = self.devices(cx, &instance)?;
         let (id, layer) = (ImageId::random(), LayerId::random());
         let mut mappings = Vec::new();
-        for mut mapping in devices {
-            // What is not attached to the instance needs no snapshot: it is a new volume, or one from a given snapshot.
-            let attached = instance.volumes.iter().find(|v| v.device == mapping.device);
-            if let Some(volume) = attached {
-                let is_root = mapping.device == instance.root_device;
-                let progress = match is_root {
-                    true => Progress::Capturing {
-                        instance: instance.id.clone(),
-                        layer: layer.clone(),
-                    },
-                    false => {
-                        let faults = cx.faults.instances.of(&instance).images;
-                        faults.making(now, cx.timing.image).snapshot
-                    }
-                };
-                let snapshot = Snapshot {
-                    id: SnapshotId::random(),
-                    owner: ACCOUNT_ID.to_owned(),
-                    volume: volume.volume.to_string(),
-                    size_gib: cx
-                        .region()
-                        .volumes
-                        .get(&volume.volume)
-                        .map_or(mapping.ebs.size_gib, |v| v.size_gib),
-                    description: format!("Created by CreateImage({}) for {id}", instance.id),
-                    started: now,
-                    progress,
-                    encrypted: mapping.ebs.encrypted,
-                    create_volume_permission: Permission::default(),
-                    layers: Vec::new(),
-                    tags: self.tags.of("snapshot"),
-                };
-                mapping.ebs.snapshot = Some(snapshot.id.clone());
-                cx.region().snapshots.insert(snapshot.id.clone(), snapshot);
-            }
+        for mut mapping in devices.ebs {
+            self.snapshot(cx, &instance, &id, &layer, &mut mapping);
             mappings.push(mapping);
         }
-        let source = cx.image(&instance.image);
+        let image = self.image(cx, &instance, &id, &layer);
         let image = Image {
-            id,
-            name: self.name,
-            description: self.description,
-            owner: ACCOUNT_ID.to_owned(),
-            owner_alias: None,
-            created: now,
-            progress: Progress::Capturing {
-                instance: instance.id.clone(),
-                layer: layer.clone(),
-            },
-            architecture: instance.architecture.clone(),
-            root_device: instance.root_device.clone(),
             mappings,
-            launch_permission: Permission::default(),
-            ena_support: instance.ena_support,
-            sriov_net_support: instance.sriov_net_support.clone(),
-            boot_mode: source.as_ref().and_then(|s| s.boot_mode.clone()),
-            tpm_support: source.as_ref().and_then(|s| s.tpm_support.clone()),
-            imds_support: source.as_ref().and_then(|s| s.imds_support.clone()),
-            uefi_data: None,
-            platform_details: source
-                .as_ref()
-                .map_or_else(|| "Linux/UNIX".to_owned(), |s| s.platform_details.clone()),
-            usage_operation: source
-                .as_ref()
-                .map_or_else(|| "RunInstances".to_owned(), |s| s.usage_operation.clone()),
-            deprecated: None,
-            source_instance: Some(instance.id.clone()),
-            source_image: Some(SourceImage {
-                id: instance.image.clone(),
-                region: cx.region.to_owned(),
-            }),
-            default_user: instance.default_user.clone(),
-            agent: instance.agent,
-            tags: self.tags.of("image"),
+            ephemeral: devices.ephemeral,
+            ..image
         };
-        let x = answer(&image.id);
-        cx.region().images.insert(image.id.clone(), image);
+        cx.region().images.insert(id.clone(), image);
         cx.effects.push(Effect::Capture(instance.id, layer));
-        Ok(x)
+        Ok(answer(&id))
     }
 }
 
 impl CreateImage {
     /// The instance's devices with the request's laid over them.
-    fn devices(
-        &self,
-        cx: &mut Cx<'_>,
-        instance: &Instance,
-    ) -> Result<Vec<DeviceMapping>, ApiError> {
+    ///
+    /// # Errors
+    /// "The only option that can be changed for existing mappings or snapshots is DeleteOnTermination."
+    fn devices(&self, cx: &mut Cx<'_>, instance: &Instance) -> Result<Devices, ApiError> {
         let region = cx.region();
         let attached = instance.volumes.iter().filter_map(|a| {
             let volume = region.volumes.get(&a.volume)?;
@@ -192,6 +137,7 @@ impl CreateImage {
                 throughput: volume.throughput,
                 delete_on_termination: a.delete_on_termination,
                 encrypted: volume.encrypted,
+                kms_key: volume.kms_key.clone(),
             };
             Some(DeviceMapping {
                 device: a.device.clone(),
@@ -199,115 +145,152 @@ impl CreateImage {
             })
         });
         let attached: Vec<_> = attached.collect();
-        if self
-            .devices
-            .iter()
-            .any(|d| d.device == instance.root_device && matches!(d.what, DeviceWish::Nothing))
-        {
-            return Err(ApiError::new(
-                "InvalidBlockDeviceMapping",
-                "The root device cannot be left out",
-            ));
+        for request in &self.devices {
+            let now = attached.iter().find(|m| m.device == request.device);
+            check_change(instance, request, now.map(|m| &m.ebs))?;
         }
-        block_devices::overlay(&attached, &self.devices, |id| {
-            snapshots::usable(cx, id).map(|s| s.size_gib)
-        })
-    }
-}
-
-/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html>
-pub(crate) struct RegisterImage {
-    name: String,
-    description: String,
-    architecture: &'static str,
-    root_device: String,
-    devices: Vec<DeviceRequest>,
-    ena_support: bool,
-    sriov_net_support: Option<String>,
-    boot_mode: Option<&'static str>,
-    tpm_support: Option<&'static str>,
-    imds_support: Option<&'static str>,
-    uefi_data: Option<String>,
-    tags: TagSpecs,
-}
-
-impl Action for RegisterImage {
-    fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        // "Default: paravirtual", which no current instance type can run.
-        if p.word("VirtualizationType", &["hvm", "paravirtual"])? != Some("hvm") {
-            return Err(ApiError::new(
-                "UnsupportedOperation",
-                "The local EC2 registers images of VirtualizationType hvm only",
-            ));
+        let mut devices =
+            block_devices::overlay(&attached, &self.devices, |id| snapshots::usable(cx, id))?;
+        for (device, name) in &instance.ephemeral {
+            let asked = self.devices.iter().any(|d| d.device == *device);
+            if !asked {
+                devices.ephemeral.insert(device.clone(), name.clone());
+            }
         }
-        Ok(Self {
-            name: image_name(p)?,
-            description: description(p)?,
-            architecture: p
-                .word("Architecture", &["i386", "x86_64", "arm64"])?
-                .unwrap_or("i386"),
-            root_device: p.required("RootDeviceName")?.to_owned(),
-            devices: block_devices::parse(p)?,
-            ena_support: p.flag("EnaSupport")?.unwrap_or(false),
-            sriov_net_support: p.word("SriovNetSupport", &["simple"])?.map(str::to_owned),
-            boot_mode: p.word("BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?,
-            tpm_support: p.word("TpmSupport", &["v2.0"])?,
-            imds_support: p.word("ImdsSupport", &["v2.0"])?,
-            uefi_data: p.text("UefiData").map(str::to_owned),
-            tags: TagSpecs::parse(p, &["image"])?,
-        })
+        Ok(devices)
     }
 
-    fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let now = cx.now;
-        check_unused(cx.region(), &self.name)?;
-        let mappings = block_devices::overlay(&[], &self.devices, |id| {
-            snapshots::usable(cx, id).map(|s| s.size_gib)
-        })?;
-        if !mappings
-            .iter()
-            .any(|m| m.device == self.root_device && m.ebs.snapshot.is_some())
-        {
-            let message = format!(
-                "The root device '{}' needs a block device mapping with a snapshot",
-                self.root_device
-            );
-            return Err(ApiError::new("InvalidBlockDeviceMapping", message));
-        }
-        if self.tpm_support.is_some() && self.boot_mode != Some("uefi") {
-            return Err(ApiError::combination("TpmSupport needs the boot mode uefi"));
-        }
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        let image = Image {
-            id: ImageId::random(),
-            name: self.name,
-            description: self.description,
-            owner: ACCOUNT_ID.to_owned(),
-            owner_alias: None,
-            created: now,
-            progress: Progress::Done { complete: now },
-            architecture: self.architecture.to_owned(),
-            root_device: self.root_device,
-            mappings,
-            launch_permission: Permission::default(),
-            ena_support: self.ena_support,
-            sriov_net_support: self.sriov_net_support,
-            boot_mode: owned(self.boot_mode),
-            tpm_support: owned(self.tpm_support),
-            imds_support: owned(self.imds_support),
-            uefi_data: self.uefi_data,
-            platform_details: "Linux/UNIX".to_owned(),
-            usage_operation: "RunInstances".to_owned(),
-            deprecated: None,
-            source_instance: None,
-            source_image: None,
-            // Nothing in a request says which user the disk's cloud-init sets up.
-            default_user: "ec2-user".to_owned(),
-            agent: BootAgent::BuiltIn,
-            tags: self.tags.of("image"),
+    /// Makes the snapshot of a device. What is not attached to the instance needs none: it is a new volume, or one from a
+    /// given snapshot.
+    fn snapshot(
+        &self,
+        cx: &mut Cx<'_>,
+        instance: &Instance,
+        image: &ImageId,
+        layer: &LayerId,
+        mapping: &mut DeviceMapping,
+    ) {
+        let attached = instance.volumes.iter().find(|v| v.device == mapping.device);
+        let Some(volume) = attached else {
+            return;
         };
-        let x = answer(&image.id);
-        cx.region().images.insert(image.id.clone(), image);
-        Ok(x)
+        let is_root = mapping.device == instance.root_device;
+        let progress = match is_root {
+            true => Progress::Capturing {
+                instance: instance.id.clone(),
+                layer: layer.clone(),
+            },
+            false => {
+                let faults = cx.faults.instances.of(instance).images;
+                faults.making(cx.now, cx.timing.image).snapshot
+            }
+        };
+        let size_gib = cx
+            .region()
+            .volumes
+            .get(&volume.volume)
+            .map_or(mapping.ebs.size_gib, |v| v.size_gib);
+        let snapshot = Snapshot {
+            id: SnapshotId::random(),
+            owner: cx.owner().to_owned(),
+            volume: volume.volume.to_string(),
+            size_gib,
+            description: format!("Created by CreateImage({}) for {image}", instance.id),
+            started: cx.now,
+            progress,
+            encrypted: mapping.ebs.encrypted,
+            kms_key: mapping.ebs.kms_key.clone(),
+            create_volume_permission: Permission::default(),
+            layers: Vec::new(),
+            disk: is_root.then(|| Disk::of(instance)),
+            tags: self.tags.of("snapshot"),
+        };
+        mapping.ebs.snapshot = Some(snapshot.id.clone());
+        cx.region().snapshots.insert(snapshot.id.clone(), snapshot);
+    }
+
+    /// The image, but for its devices.
+    fn image(&self, cx: &Cx<'_>, instance: &Instance, id: &ImageId, layer: &LayerId) -> Image {
+        let source = cx.image_in(cx.region, &instance.image);
+        let of_source = |get: fn(&Image) -> Option<String>| source.as_ref().and_then(get);
+        Image {
+            id: id.clone(),
+            name: self.name.clone(),
+            description: self.description.clone(),
+            owner: cx.owner().to_owned(),
+            owner_alias: None,
+            created: cx.now,
+            progress: Progress::Capturing {
+                instance: instance.id.clone(),
+                layer: layer.clone(),
+            },
+            architecture: instance.architecture.clone(),
+            root_device: instance.root_device.clone(),
+            mappings: Vec::new(),
+            virtualization: instance.virtualization,
+            kernel: instance.kernel.clone(),
+            ephemeral: Default::default(),
+            product_codes: instance.product_codes.clone(),
+            launch_permission: Permission::default(),
+            ena_support: instance.ena_support,
+            sriov_net_support: instance.sriov_net_support.clone(),
+            boot_mode: of_source(|s| s.boot_mode.clone()),
+            tpm_support: of_source(|s| s.tpm_support.clone()),
+            imds_support: of_source(|s| s.imds_support.clone()),
+            uefi_data: of_source(|s| s.uefi_data.clone()),
+            platform_details: instance.platform_details.clone(),
+            usage_operation: instance.usage_operation.clone(),
+            deprecated: None,
+            protection: Default::default(),
+            last_launched: None,
+            source_instance: Some(instance.id.clone()),
+            source_image: Some(SourceImage {
+                id: instance.image.clone(),
+                region: cx.region.to_owned(),
+            }),
+            default_user: instance.default_user.clone(),
+            agent: instance.agent,
+            tags: self.tags.of("image"),
+        }
+    }
+}
+
+/// Refuses a change of what the instance has.
+fn check_change(
+    instance: &Instance,
+    request: &DeviceRequest,
+    now: Option<&EbsDevice>,
+) -> Result<(), ApiError> {
+    let bad = |message: String| Err(ApiError::new("InvalidBlockDeviceMapping", message));
+    let device = &request.device;
+    let Some(now) = now else {
+        return Ok(());
+    };
+    let DeviceWish::Volume(wish) = &request.what else {
+        return match *device == instance.root_device {
+            true => bad("The root device cannot be left out".to_owned()),
+            false => Ok(()),
+        };
+    };
+    let other = |asked: Option<u32>, have: Option<u32>| asked.is_some() && asked != have;
+    let changed = [
+        ("VolumeSize", other(wish.size_gib, Some(now.size_gib))),
+        (
+            "VolumeType",
+            wish.volume_type.is_some_and(|t| t != now.volume_type),
+        ),
+        ("Iops", other(wish.iops, now.iops)),
+        ("Throughput", other(wish.throughput, now.throughput)),
+        (
+            "Encrypted",
+            wish.encrypted.is_some_and(|e| e && !now.encrypted),
+        ),
+        ("SnapshotId", wish.snapshot.is_some()),
+    ];
+    match changed.iter().find(|(_, changed)| *changed) {
+        Some((option, _)) => bad(format!(
+            "{option} of device '{device}' cannot be changed: the only option that can be changed for existing mappings is DeleteOnTermination"
+        )),
+        None => Ok(()),
     }
 }

@@ -1,11 +1,13 @@
-//! Instance types.
+//! Instance types, and where they are offered.
 
 use super::Action;
 use super::filter::Filters;
 use super::page::{Page, write_token};
 use super::params::Scope;
+use super::places::zone_id;
 use super::xml::Xml;
-use crate::account::instance_types::{InstanceType, TYPES};
+use crate::account::image::Virtualization;
+use crate::account::instance_types::{Generation, InstanceType, TYPES};
 use crate::account::region::ZONES;
 use crate::account::tags::Tags;
 use crate::api::Cx;
@@ -25,23 +27,44 @@ impl Action for DescribeInstanceTypes {
             .into_iter()
             .map(str::to_owned)
             .collect();
+        // "Constraints: Maximum 100 explicitly specified instance types."
+        if names.len() > 100 {
+            return Err(ApiError::new(
+                "InvalidParameterValue",
+                "At most 100 instance types can be specified",
+            ));
+        }
         let filters = Filters::parse(
             p,
             &[
                 "bare-metal",
                 "burstable-performance-supported",
                 "current-generation",
+                "ebs-info.ebs-optimized-support",
+                "ebs-info.encryption-support",
+                "ebs-info.nvme-support",
+                "free-tier-eligible",
                 "hypervisor",
+                "instance-storage-supported",
                 "instance-type",
                 "memory-info.size-in-mib",
+                "network-info.ena-support",
+                "network-info.ipv6-supported",
+                "nitro-tpm-support",
                 "processor-info.supported-architecture",
+                "supported-boot-mode",
+                "supported-root-device-type",
+                "supported-usage-class",
+                "supported-virtualization-type",
                 "vcpu-info.default-vcpus",
             ],
         )?;
+        let page = Page::parse(p, 5)?;
+        page.excludes_ids("instanceTypes", names.len())?;
         Ok(Self {
             names,
             filters,
-            page: Page::parse(p, 5)?,
+            page,
         })
     }
 
@@ -61,19 +84,7 @@ impl Action for DescribeInstanceTypes {
         }
         let chosen = TYPES.iter().filter(|t| {
             let asked = self.names.is_empty() || self.names.iter().any(|n| n == t.name);
-            asked
-                && self.filters.pass(&Tags::default(), |name| {
-                    vec![match name {
-                        "bare-metal" => "false".to_owned(),
-                        "burstable-performance-supported" => t.burstable.to_string(),
-                        "current-generation" => current(t).to_string(),
-                        "hypervisor" => hypervisor(t).to_owned(),
-                        "memory-info.size-in-mib" => t.memory_mib.to_string(),
-                        "processor-info.supported-architecture" => t.architecture.to_owned(),
-                        "vcpu-info.default-vcpus" => t.vcpus.to_string(),
-                        _ => t.name.to_owned(),
-                    }]
-                })
+            asked && self.filters.pass(&Tags::default(), |name| values(t, name))
         });
         let (page, token) = self.page.cut(chosen.collect(), |t| t.name.to_owned());
         let mut x = Xml::new();
@@ -83,15 +94,48 @@ impl Action for DescribeInstanceTypes {
     }
 }
 
+const USAGE_CLASSES: [&str; 2] = ["on-demand", "spot"];
+
+fn values(t: &InstanceType, filter: &str) -> Vec<String> {
+    let one = |text: &str| vec![text.to_owned()];
+    match filter {
+        "bare-metal" => vec![t.bare_metal.to_string()],
+        "burstable-performance-supported" => vec![t.burstable().to_string()],
+        "current-generation" => vec![t.current().to_string()],
+        "ebs-info.ebs-optimized-support" => one(nitro_word(t, "default")),
+        "ebs-info.encryption-support" => one("supported"),
+        "ebs-info.nvme-support" => one(nitro_word(t, "required")),
+        "free-tier-eligible" => vec![free(t).to_string()],
+        "hypervisor" => hypervisor(t).map(str::to_owned).into_iter().collect(),
+        "instance-storage-supported" => vec![(t.instance_store > 0).to_string()],
+        "memory-info.size-in-mib" => vec![t.memory_mib.to_string()],
+        "network-info.ena-support" => one(nitro_word(t, "required")),
+        "network-info.ipv6-supported" => vec![t.ipv6().to_string()],
+        "nitro-tpm-support" => one(tpm(t)),
+        "processor-info.supported-architecture" => one(t.architecture),
+        "supported-boot-mode" => t.boot_modes().iter().map(|m| (*m).to_owned()).collect(),
+        "supported-root-device-type" => one("ebs"),
+        "supported-usage-class" => USAGE_CLASSES.map(str::to_owned).to_vec(),
+        "supported-virtualization-type" => t
+            .virtualizations()
+            .iter()
+            .map(|v| v.name().to_owned())
+            .collect(),
+        "vcpu-info.default-vcpus" => vec![t.vcpus.to_string()],
+        _ => one(t.name),
+    }
+}
+
 fn write(x: &mut Xml, t: &InstanceType) {
     x.put("instanceType", t.name)
-        .put("currentGeneration", current(t))
-        .put("freeTierEligible", false);
-    x.texts("supportedUsageClasses", ["on-demand"])
+        .put("currentGeneration", t.current())
+        .put("freeTierEligible", free(t));
+    x.texts("supportedUsageClasses", USAGE_CLASSES)
         .texts("supportedRootDeviceTypes", ["ebs"]);
-    x.texts("supportedVirtualizationTypes", ["hvm"])
-        .put("bareMetal", false)
-        .put("hypervisor", hypervisor(t));
+    let virtualizations = t.virtualizations().iter().map(|v| Virtualization::name(*v));
+    x.texts("supportedVirtualizationTypes", virtualizations)
+        .put("bareMetal", t.bare_metal)
+        .maybe("hypervisor", hypervisor(t));
     x.node("processorInfo", |x| {
         x.texts("supportedArchitectures", [t.architecture]);
     });
@@ -101,59 +145,98 @@ fn write(x: &mut Xml, t: &InstanceType) {
     x.node("memoryInfo", |x| {
         x.put("sizeInMiB", t.memory_mib);
     });
-    x.put("instanceStorageSupported", false);
+    x.put("instanceStorageSupported", t.instance_store > 0);
     x.node("ebsInfo", |x| {
-        x.put(
-            "ebsOptimizedSupport",
-            if t.nitro { "default" } else { "unsupported" },
-        )
-        .put("encryptionSupport", "supported");
-        x.put(
-            "nvmeSupport",
-            if t.nitro { "required" } else { "unsupported" },
-        );
+        x.put("ebsOptimizedSupport", nitro_word(t, "default"))
+            .put("encryptionSupport", "supported")
+            .put("nvmeSupport", nitro_word(t, "required"));
     });
     x.node("networkInfo", |x| {
         x.put("maximumNetworkInterfaces", 1)
             .put("ipv4AddressesPerInterface", 1)
-            .put("ipv6Supported", false);
-        x.put(
-            "enaSupport",
-            if t.nitro { "required" } else { "unsupported" },
-        );
+            .put("ipv6AddressesPerInterface", if t.ipv6() { 10 } else { 0 })
+            .put("ipv6Supported", t.ipv6())
+            .put("enaSupport", nitro_word(t, "required"));
     });
-    x.put("burstablePerformanceSupported", t.burstable);
-    let uefi = t.nitro.then_some("uefi");
-    x.texts(
-        "supportedBootModes",
-        (t.architecture == "x86_64")
-            .then_some("legacy-bios")
-            .into_iter()
-            .chain(uefi),
-    );
+    let mut strategies = vec!["partition", "spread"];
+    if t.current() && !t.burstable() {
+        strategies.insert(0, "cluster");
+    }
+    x.node("placementGroupInfo", |x| {
+        x.texts("supportedStrategies", strategies);
+    });
+    x.put("burstablePerformanceSupported", t.burstable())
+        .put("dedicatedHostsSupported", true);
+    x.texts("supportedBootModes", t.boot_modes());
+    x.put("nitroTpmSupport", tpm(t));
+    if t.tpm() {
+        x.node("nitroTpmInfo", |x| {
+            x.texts("supportedVersions", ["2.0"]);
+        });
+    }
 }
 
-fn hypervisor(t: &InstanceType) -> &'static str {
-    if t.nitro { "nitro" } else { "xen" }
+/// A word for what the Nitro system has and the others have not.
+fn nitro_word(t: &InstanceType, word: &'static str) -> &'static str {
+    match t.generation {
+        Generation::Nitro => word,
+        Generation::First | Generation::Xen => "unsupported",
+    }
 }
 
-fn current(t: &InstanceType) -> bool {
-    !t.name.starts_with("m3.")
+fn tpm(t: &InstanceType) -> &'static str {
+    if t.tpm() { "supported" } else { "unsupported" }
+}
+
+fn free(t: &InstanceType) -> bool {
+    matches!(t.name, "t2.micro" | "t3.micro")
+}
+
+/// None for what has no hypervisor.
+fn hypervisor(t: &InstanceType) -> Option<&'static str> {
+    match (t.bare_metal, t.nitro()) {
+        (true, _) => None,
+        (false, true) => Some("nitro"),
+        (false, false) => Some("xen"),
+    }
+}
+
+/// What a place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LocationType {
+    Region,
+    Zone,
+    ZoneId,
+}
+
+impl LocationType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Region => "region",
+            Self::Zone => "availability-zone",
+            Self::ZoneId => "availability-zone-id",
+        }
+    }
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceTypeOfferings.html>
 pub(crate) struct DescribeInstanceTypeOfferings {
-    by_zone: bool,
+    by: LocationType,
     filters: Filters,
     page: Page,
 }
 
 impl Action for DescribeInstanceTypeOfferings {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let by_zone =
-            p.word("LocationType", &["region", "availability-zone"])? == Some("availability-zone");
+        let kinds = [
+            LocationType::Region,
+            LocationType::Zone,
+            LocationType::ZoneId,
+        ];
+        let asked = p.word("LocationType", &kinds.map(LocationType::name))?;
+        let by = kinds.into_iter().find(|k| Some(k.name()) == asked);
         Ok(Self {
-            by_zone,
+            by: by.unwrap_or(LocationType::Region),
             filters: Filters::parse(p, &["instance-type", "location"])?,
             page: Page::parse(p, 5)?,
         })
@@ -161,32 +244,34 @@ impl Action for DescribeInstanceTypeOfferings {
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let region = cx.region;
-        let (kind, locations): (_, Vec<String>) = match self.by_zone {
-            true => (
-                "availability-zone",
-                ZONES.iter().map(|z| format!("{region}{z}")).collect(),
-            ),
-            false => ("region", vec![region.to_owned()]),
-        };
-        let all = TYPES
-            .iter()
-            .flat_map(|t| locations.iter().map(move |l| (t.name, l)));
-        let chosen = all.filter(|(name, location)| {
-            self.filters.pass(&Tags::default(), |filter| {
-                vec![if filter == "location" {
-                    (*location).clone()
-                } else {
-                    (*name).to_owned()
+        let mut offerings: Vec<(&InstanceType, String)> = Vec::new();
+        for t in &TYPES {
+            let zones = ZONES.iter().filter(|z| t.zones.contains(**z));
+            match self.by {
+                LocationType::Region => offerings.push((t, region.to_owned())),
+                LocationType::Zone => {
+                    offerings.extend(zones.map(|z| (t, format!("{region}{z}"))));
+                }
+                LocationType::ZoneId => {
+                    offerings.extend(zones.map(|z| (t, zone_id(region, *z))));
+                }
+            }
+        }
+        let chosen = offerings.into_iter().filter(|(t, location)| {
+            self.filters.pass(&Tags::default(), |name| {
+                vec![match name {
+                    "location" => location.clone(),
+                    _ => t.name.to_owned(),
                 }]
             })
         });
-        let (page, token) = self.page.cut(chosen.collect(), |(name, location)| {
-            format!("{name} {location}")
+        let (page, token) = self.page.cut(chosen.collect(), |(t, location)| {
+            format!("{} {location}", t.name)
         });
         let mut x = Xml::new();
-        x.list("instanceTypeOfferingSet", page, |x, (name, location)| {
-            x.put("instanceType", name)
-                .put("locationType", kind)
+        x.list("instanceTypeOfferingSet", page, |x, (t, location)| {
+            x.put("instanceType", t.name)
+                .put("locationType", self.by.name())
                 .put("location", location);
         });
         write_token(&mut x, token);

@@ -4,10 +4,9 @@
 
 use super::tag_specs::write_tags;
 use super::xml::Xml;
-use crate::account::instance::{Instance, MetadataOptions, public_dns};
+use crate::account::instance::{Hosting, Instance, MetadataOptions, public_dns};
 use crate::account::lifecycle::InstanceState;
 use crate::account::region::Region;
-use crate::account::{ACCOUNT_ID, iam};
 
 /// Writes `instanceState`, or the same under another name.
 pub(crate) fn state(x: &mut Xml, name: &str, state: InstanceState) {
@@ -22,7 +21,7 @@ pub(crate) fn reservation(x: &mut Xml, region: &Region, instances: &[&Instance])
         return;
     };
     x.put("reservationId", &first.reservation)
-        .put("ownerId", ACCOUNT_ID)
+        .put("ownerId", &region.owner)
         .list("groupSet", None::<()>, |_, ()| {});
     x.list("instancesSet", instances, |x, i| instance(x, region, i));
 }
@@ -48,22 +47,19 @@ fn instance(x: &mut Xml, region: &Region, i: &Instance) {
     );
     x.put("reason", &i.transition_reason)
         .maybe("keyName", i.key.as_ref().map(|k| &k.name));
-    x.put("amiLaunchIndex", i.launch_index)
-        .list("productCodes", None::<()>, |_, ()| {});
+    x.put("amiLaunchIndex", i.launch_index);
+    super::image_view::product_codes(x, &i.product_codes);
     x.put("instanceType", &i.instance_type)
         .put("launchTime", i.launched);
-    x.node("placement", |x| {
-        x.put("availabilityZone", &i.zone)
-            .put("groupName", "")
-            .put("tenancy", "default");
-    });
+    x.node("placement", |x| placement(x, i));
     x.node("monitoring", |x| {
         x.put("state", "disabled");
     });
     if !gone {
         x.put("subnetId", &i.interface.subnet)
             .put("vpcId", &i.interface.vpc)
-            .put("privateIpAddress", i.interface.private_ip);
+            .put("privateIpAddress", i.interface.private_ip)
+            .maybe("ipv6Address", i.interface.ipv6.first());
         x.maybe("ipAddress", public_ip)
             .put("sourceDestCheck", i.interface.source_dest_check);
     }
@@ -81,30 +77,69 @@ fn instance(x: &mut Xml, region: &Region, i: &Instance) {
         x.put("instanceLifecycle", "spot")
             .put("spotInstanceRequestId", request);
     }
-    x.put("virtualizationType", "hvm")
+    x.put("virtualizationType", i.virtualization.name())
+        .maybe("kernelId", i.kernel.as_ref())
         .put("clientToken", &i.client_token);
     write_tags(x, &i.tags);
     x.put("hypervisor", "xen");
     x.list("networkInterfaceSet", (!gone).then_some(i), |x, i| {
         interface(x, region, i, InterfaceOf::Instance)
     });
-    if let Some(profile) = i.profile.as_ref().and_then(|p| iam::profile(&p.name)) {
+    if let Some(profile) = &i.profile {
         x.node("iamInstanceProfile", |x| {
-            x.put("arn", profile.arn(ACCOUNT_ID))
-                .put("id", profile.id(ACCOUNT_ID));
+            x.put("arn", profile.arn(&region.owner))
+                .put("id", &profile.profile_id);
         });
     }
+    if let Some(reservation) = &i.hosting.reservation {
+        x.put("capacityReservationId", reservation);
+    }
+    x.node("capacityReservationSpecification", |x| {
+        capacity(x, &i.hosting)
+    });
     x.put("ebsOptimized", i.ebs_optimized)
         .put("enaSupport", i.ena_support)
         .maybe("sriovNetSupport", i.sriov_net_support.as_ref());
     x.node("metadataOptions", |x| metadata(x, &i.metadata, "applied"));
-    x.put("platformDetails", "Linux/UNIX")
-        .put("usageOperation", "RunInstances");
+    x.put("platformDetails", &i.platform_details)
+        .put("usageOperation", &i.usage_operation);
     x.node("cpuOptions", |x| {
         let vcpus = crate::account::instance_types::find(&i.instance_type).map_or(1, |t| t.vcpus);
         x.put("coreCount", (vcpus / 2).max(1))
             .put("threadsPerCore", if vcpus > 1 { 2 } else { 1 });
     });
+}
+
+/// Writes what is in `capacityReservationSpecification`.
+fn capacity(x: &mut Xml, hosting: &Hosting) {
+    match (&hosting.reservation_target, &hosting.reservation_group) {
+        (None, None) => {
+            let preference = hosting.reservation_preference.as_deref();
+            x.put(
+                "capacityReservationPreference",
+                preference.unwrap_or("open"),
+            );
+        }
+        (id, group) => {
+            x.node("capacityReservationTarget", |x| {
+                x.maybe("capacityReservationId", id.as_ref())
+                    .maybe("capacityReservationResourceGroupArn", group.as_ref());
+            });
+        }
+    }
+}
+
+/// Writes what is in `placement`.
+fn placement(x: &mut Xml, i: &Instance) {
+    let hosting = &i.hosting;
+    x.put("availabilityZone", &i.zone)
+        .put(
+            "groupName",
+            hosting.placement_group.as_deref().unwrap_or_default(),
+        )
+        .put("tenancy", hosting.tenancy.as_deref().unwrap_or("default"))
+        .maybe("hostId", hosting.host_id.as_ref())
+        .maybe("hostResourceGroupArn", hosting.host_resource_group.as_ref());
 }
 
 /// Writes an instance's groups.
@@ -165,7 +200,7 @@ pub(crate) fn interface(x: &mut Xml, region: &Region, i: &Instance, shown: Inter
         .put("subnetId", &n.subnet)
         .put("vpcId", &n.vpc)
         .put("description", &n.description);
-    x.put("ownerId", ACCOUNT_ID)
+    x.put("ownerId", &region.owner)
         .put("status", "in-use")
         .put("macAddress", &n.mac)
         .put("privateIpAddress", n.private_ip);
@@ -181,7 +216,7 @@ pub(crate) fn interface(x: &mut Xml, region: &Region, i: &Instance, shown: Inter
             .put("networkCardIndex", 0);
         if shown == InterfaceOf::Region {
             x.put("instanceId", &i.id)
-                .put("instanceOwnerId", ACCOUNT_ID);
+                .put("instanceOwnerId", &region.owner);
         }
     });
     let association = |x: &mut Xml| {
@@ -193,7 +228,7 @@ pub(crate) fn interface(x: &mut Xml, region: &Region, i: &Instance, shown: Inter
                 x.put(
                     "ipOwnerId",
                     if address.is_some() {
-                        ACCOUNT_ID
+                        region.owner.as_str()
                     } else {
                         "amazon"
                     },
@@ -212,6 +247,12 @@ pub(crate) fn interface(x: &mut Xml, region: &Region, i: &Instance, shown: Inter
             .put("primary", true);
         association(x);
     });
-    x.list("ipv6AddressesSet", None::<()>, |_, ()| {})
-        .put("interfaceType", "interface");
+    x.list(
+        "ipv6AddressesSet",
+        n.ipv6.iter().enumerate(),
+        |x, (index, ip)| {
+            x.put("ipv6Address", ip).put("isPrimaryIpv6", index == 0);
+        },
+    )
+    .put("interfaceType", "interface");
 }

@@ -8,7 +8,6 @@ use super::{Action, instance_view};
 use crate::account::instance::{Instance, public_dns};
 use crate::account::lifecycle::InstanceState;
 use crate::account::region::Region;
-use crate::account::{ACCOUNT_ID, iam};
 use crate::api::Cx;
 use crate::api::error::ApiError;
 use crate::ids::{InstanceId, ProfileAssociationId, ReservationId};
@@ -84,18 +83,25 @@ pub(crate) struct DescribeInstances {
     page: Page,
 }
 
-const FILTERS: [&str; 41] = [
+const FILTERS: [&str; 63] = [
     "architecture",
     "association.allocation-id",
     "association.public-ip",
     "availability-zone",
+    "block-device-mapping.attach-time",
+    "block-device-mapping.delete-on-termination",
     "block-device-mapping.device-name",
+    "block-device-mapping.status",
     "block-device-mapping.volume-id",
+    "capacity-reservation-id",
     "client-token",
     "dns-name",
     "group-id",
     "group-name",
+    "host-id",
+    "hypervisor",
     "iam-instance-profile.arn",
+    "iam-instance-profile.id",
     "iam-instance-profile.name",
     "image-id",
     "instance-id",
@@ -106,23 +112,38 @@ const FILTERS: [&str; 41] = [
     "instance.group-id",
     "instance.group-name",
     "ip-address",
+    "kernel-id",
     "key-name",
     "launch-index",
     "launch-time",
+    "metadata-options.http-endpoint",
+    "metadata-options.http-put-response-hop-limit",
+    "metadata-options.instance-metadata-tags",
+    "monitoring-state",
+    "network-interface.addresses.private-ip-address",
+    "network-interface.group-id",
+    "network-interface.ipv6-addresses.ipv6-address",
     "network-interface.network-interface-id",
     "network-interface.private-ip-address",
     "network-interface.subnet-id",
     "network-interface.vpc-id",
     "owner-id",
+    "placement-group-name",
+    "platform-details",
     "private-dns-name",
     "private-ip-address",
+    "product-code",
+    "product-code.type",
+    "reason",
     "reservation-id",
     "root-device-name",
     "root-device-type",
+    "source-dest-check",
     "spot-instance-request-id",
     "state-reason-code",
     "subnet-id",
     "tenancy",
+    "usage-operation",
     "virtualization-type",
     "vpc-id",
     "metadata-options.http-tokens",
@@ -161,7 +182,7 @@ impl Action for DescribeInstances {
 
 fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
     let optional = |value: Option<String>| value.into_iter().collect();
-    let profile = || i.profile.as_ref().and_then(|p| iam::profile(&p.name));
+    let profile = || i.profile.as_ref();
     let public_ip = region.public_ip(i);
     let group_names = || {
         i.interface
@@ -171,6 +192,7 @@ fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
             .map(|g| g.name.clone())
             .collect()
     };
+    let word = |on: bool| if on { "enabled" } else { "disabled" }.to_owned();
     match filter {
         "architecture" => vec![i.architecture.clone()],
         "association.allocation-id" => {
@@ -178,6 +200,40 @@ fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
         }
         "association.public-ip" | "ip-address" => optional(public_ip.map(|ip| ip.to_string())),
         "availability-zone" => vec![i.zone.clone()],
+        "capacity-reservation-id" => optional(i.hosting.reservation.clone()),
+        "block-device-mapping.attach-time" => {
+            i.volumes.iter().map(|v| v.attached.to_string()).collect()
+        }
+        "block-device-mapping.delete-on-termination" => i
+            .volumes
+            .iter()
+            .map(|v| v.delete_on_termination.to_string())
+            .collect(),
+        "block-device-mapping.status" => i.volumes.iter().map(|_| "attached".to_owned()).collect(),
+        "host-id" => optional(i.hosting.host_id.clone()),
+        "hypervisor" => vec!["xen".to_owned()],
+        "iam-instance-profile.id" => optional(profile().map(|p| p.profile_id.clone())),
+        "kernel-id" => optional(i.kernel.clone()),
+        "metadata-options.http-endpoint" => vec![word(i.metadata.enabled)],
+        "metadata-options.http-put-response-hop-limit" => vec![i.metadata.hop_limit.to_string()],
+        "metadata-options.instance-metadata-tags" => vec![word(i.metadata.tags)],
+        "monitoring-state" => vec!["disabled".to_owned()],
+        "network-interface.addresses.private-ip-address" => {
+            vec![i.interface.private_ip.to_string()]
+        }
+        "network-interface.group-id" => {
+            i.interface.groups.iter().map(ToString::to_string).collect()
+        }
+        "network-interface.ipv6-addresses.ipv6-address" => {
+            i.interface.ipv6.iter().map(ToString::to_string).collect()
+        }
+        "placement-group-name" => optional(i.hosting.placement_group.clone()),
+        "platform-details" => vec![i.platform_details.clone()],
+        "product-code" => i.product_codes.iter().map(|c| c.id.clone()).collect(),
+        "product-code.type" => i.product_codes.iter().map(|c| c.kind.clone()).collect(),
+        "reason" => vec![i.transition_reason.clone()],
+        "source-dest-check" => vec![i.interface.source_dest_check.to_string()],
+        "usage-operation" => vec![i.usage_operation.clone()],
         "block-device-mapping.device-name" => i.volumes.iter().map(|v| v.device.clone()).collect(),
         "block-device-mapping.volume-id" => {
             i.volumes.iter().map(|v| v.volume.to_string()).collect()
@@ -188,8 +244,8 @@ fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
             i.interface.groups.iter().map(ToString::to_string).collect()
         }
         "group-name" | "instance.group-name" => group_names(),
-        "iam-instance-profile.arn" => optional(profile().map(|p| p.arn(ACCOUNT_ID))),
-        "iam-instance-profile.name" => optional(profile().map(|p| p.name.to_owned())),
+        "iam-instance-profile.arn" => optional(profile().map(|p| p.arn(&region.owner))),
+        "iam-instance-profile.name" => optional(profile().map(|p| p.name.clone())),
         "image-id" => vec![i.image.to_string()],
         // "spot | scheduled | capacity-block"; an on-demand instance has none.
         "instance-lifecycle" => optional(i.spot.as_ref().map(|_| "spot".to_owned())),
@@ -213,15 +269,20 @@ fn values(region: &Region, i: &Instance, filter: &str) -> Vec<String> {
         }
         "network-interface.subnet-id" | "subnet-id" => vec![i.interface.subnet.to_string()],
         "network-interface.vpc-id" | "vpc-id" => vec![i.interface.vpc.to_string()],
-        "owner-id" => vec![ACCOUNT_ID.to_owned()],
+        "owner-id" => vec![region.owner.clone()],
         "private-dns-name" => vec![i.private_dns(&region.name)],
         "reservation-id" => vec![i.reservation.to_string()],
         "root-device-name" => vec![i.root_device.clone()],
         "root-device-type" => vec!["ebs".to_owned()],
         "spot-instance-request-id" => optional(i.spot.as_ref().map(ToString::to_string)),
         "state-reason-code" => optional(i.state_reason.as_ref().map(|r| r.code.clone())),
-        "tenancy" => vec!["default".to_owned()],
-        "virtualization-type" => vec!["hvm".to_owned()],
+        "tenancy" => vec![
+            i.hosting
+                .tenancy
+                .clone()
+                .unwrap_or_else(|| "default".to_owned()),
+        ],
+        "virtualization-type" => vec![i.virtualization.name().to_owned()],
         _ => vec![i.id.to_string()],
     }
 }
@@ -322,7 +383,7 @@ impl Action for DescribeIamInstanceProfileAssociations {
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let (_, seen) = seen(cx, &[])?;
+        let (region, seen) = seen(cx, &[])?;
         let chosen = seen
             .into_iter()
             .filter(|i| i.holds_disk())
@@ -345,12 +406,9 @@ impl Action for DescribeIamInstanceProfileAssociations {
                 .put("instanceId", &i.id)
                 .put("state", "associated")
                 .put("timestamp", i.created);
-            if let Some(profile) = iam::profile(&p.name) {
-                x.node("iamInstanceProfile", |x| {
-                    x.put("arn", profile.arn(ACCOUNT_ID))
-                        .put("id", profile.id(ACCOUNT_ID));
-                });
-            }
+            x.node("iamInstanceProfile", |x| {
+                x.put("arn", p.arn(&region.owner)).put("id", &p.profile_id);
+            });
         });
         write_token(&mut x, token);
         Ok(x)

@@ -1,106 +1,18 @@
-//! What a launch says about network, user-data, profile and metadata service.
+//! What a launch says about user-data, profile, metadata service and shutdown.
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html>
 
 use super::params::Scope;
-use crate::account::instance::{MetadataOptions, ShutdownBehavior};
-use crate::account::{ACCOUNT_ID, iam};
+use crate::account::image::Image;
+use crate::account::instance::{MetadataOptions, ProfileAssociation, ShutdownBehavior};
+use crate::account::tags::Tags;
+use crate::api::Cx;
 use crate::api::error::ApiError;
-use crate::ids::{GroupId, SubnetId};
+use crate::ids::ProfileAssociationId;
 use base64::prelude::{BASE64_STANDARD, Engine};
-use std::net::Ipv4Addr;
 
 /// "User data is limited to 16 KB, in raw form, before it is base64-encoded."
 const MOST_USER_DATA: usize = 16_384;
-
-/// Where an instance is to be.
-#[derive(Default)]
-pub(crate) struct Network {
-    pub(crate) subnet: Option<SubnetId>,
-    pub(crate) groups: Vec<GroupId>,
-    pub(crate) group_names: Vec<String>,
-    pub(crate) private_ip: Option<Ipv4Addr>,
-    pub(crate) public_ip: Option<bool>,
-    pub(crate) description: String,
-}
-
-impl Network {
-    /// Reads it from the top of the request or from its one network interface.
-    pub(crate) fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        let groups = |p: &Scope<'_>| {
-            p.texts("SecurityGroupId")
-                .into_iter()
-                .map(GroupId::parse)
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let subnet = |p: &Scope<'_>| p.text("SubnetId").map(SubnetId::parse).transpose();
-        let address = |p: &Scope<'_>| -> Result<Option<Ipv4Addr>, ApiError> {
-            let bad = |text: &str| {
-                ApiError::new(
-                    "InvalidParameterValue",
-                    format!("Invalid IPv4 address: {text}"),
-                )
-            };
-            p.text("PrivateIpAddress")
-                .map(|text| text.parse().map_err(|_| bad(text)))
-                .transpose()
-        };
-        let top = Self {
-            subnet: subnet(p)?,
-            groups: groups(p)?,
-            group_names: p
-                .texts("SecurityGroup")
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-            private_ip: address(p)?,
-            ..Self::default()
-        };
-        let interfaces = p.each("NetworkInterface");
-        let Some(interface) = interfaces.first() else {
-            return Ok(top);
-        };
-        if interfaces.len() > 1 {
-            return Err(ApiError::new(
-                "AttachmentLimitExceeded",
-                "An instance of the local EC2 has one network interface",
-            ));
-        }
-        if top.subnet.is_some()
-            || !top.groups.is_empty()
-            || !top.group_names.is_empty()
-            || top.private_ip.is_some()
-        {
-            let message = "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request";
-            return Err(ApiError::combination(message));
-        }
-        match interface.number::<u32>("DeviceIndex")? {
-            Some(0) => {}
-            None => return Err(ApiError::missing(&interface.name("DeviceIndex"))),
-            Some(other) => {
-                return Err(ApiError::invalid_value(
-                    "DeviceIndex",
-                    &other.to_string(),
-                    "The primary interface has index 0.",
-                ));
-            }
-        }
-        if interface.flag("DeleteOnTermination")? == Some(false) {
-            return Err(ApiError::new(
-                "UnsupportedOperation",
-                "An interface of the local EC2 goes with its instance",
-            ));
-        }
-        Ok(Self {
-            subnet: subnet(interface)?,
-            groups: groups(interface)?,
-            group_names: Vec::new(),
-            private_ip: address(interface)?,
-            public_ip: interface.flag("AssociatePublicIpAddress")?,
-            description: interface.text("Description").unwrap_or_default().to_owned(),
-        })
-    }
-}
 
 /// Decodes user-data.
 ///
@@ -123,58 +35,146 @@ pub(crate) fn user_data(text: &str) -> Result<Vec<u8>, ApiError> {
     Ok(data)
 }
 
-/// Reads `IamInstanceProfile`.
-pub(crate) fn profile(p: &Scope<'_>) -> Result<Option<&'static iam::InstanceProfile>, ApiError> {
-    let bad = |parameter: &str, value: &str, what: &str| {
+/// The instance profile that a request names.
+pub(crate) enum ProfileWish {
+    Name(String),
+    Arn(String),
+}
+
+impl ProfileWish {
+    /// Reads `IamInstanceProfile`.
+    pub(crate) fn parse(p: &Scope<'_>) -> Result<Option<Self>, ApiError> {
+        match (p.text("Arn"), p.text("Name")) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(ApiError::combination(
+                "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'",
+            )),
+            (None, Some(name)) => Ok(Some(Self::Name(name.to_owned()))),
+            (Some(arn), None) => Ok(Some(Self::Arn(arn.to_owned()))),
+        }
+    }
+
+    fn refusal(&self, why: &str) -> ApiError {
+        let (parameter, value) = match self {
+            Self::Name(name) => ("name", name),
+            Self::Arn(arn) => ("arn", arn),
+        };
         ApiError::new(
             "InvalidParameterValue",
             format!(
-                "Value ({value}) for parameter iamInstanceProfile.{parameter} is invalid. Invalid IAM Instance Profile {what}"
+                "Value ({value}) for parameter iamInstanceProfile.{parameter} is invalid. {why}"
             ),
         )
-    };
-    match (p.text("Arn"), p.text("Name")) {
-        (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(ApiError::combination(
-            "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'",
-        )),
-        (None, Some(name)) => iam::profile(name)
-            .map(Some)
-            .ok_or_else(|| bad("name", name, "name")),
-        (Some(arn), None) => iam::PROFILES
-            .iter()
-            .find(|p| p.arn(ACCOUNT_ID) == arn)
-            .map(Some)
-            .ok_or_else(|| bad("arn", arn, "ARN")),
+    }
+
+    /// The profile.
+    ///
+    /// # Errors
+    /// `InvalidParameterValue` if there is none, if EC2 does not know of it yet, or if it has no role:
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_iam-ec2.html>.
+    pub(crate) fn find(&self, cx: &Cx<'_>) -> Result<ProfileAssociation, ApiError> {
+        let (owner, late) = (cx.owner(), cx.timing.iam);
+        let known = |since| cx.now.duration_since(since).unsigned_abs() >= late;
+        let profiles = cx.account.iam.get(owner).map(|iam| iam.profiles.values());
+        let found = profiles.into_iter().flatten().find(|p| match self {
+            Self::Name(name) => p.name == *name,
+            Self::Arn(arn) => p.arn(owner) == *arn,
+        });
+        let profile = found.filter(|p| known(p.created)).ok_or_else(|| {
+            self.refusal(match self {
+                Self::Name(_) => "Invalid IAM Instance Profile name",
+                Self::Arn(_) => "Invalid IAM Instance Profile ARN",
+            })
+        })?;
+        if profile.role.is_none() || !known(profile.role_since) {
+            let arn = profile.arn(owner);
+            return Err(self.refusal(&format!(
+                "IAM Instance Profile \"{arn}\" has no associated IAM Roles"
+            )));
+        }
+        Ok(ProfileAssociation {
+            id: ProfileAssociationId::random(),
+            name: profile.name.clone(),
+            arn: profile.arn(owner),
+            profile_id: profile.id.clone(),
+        })
     }
 }
 
-/// Reads `MetadataOptions`, over what holds already.
-pub(crate) fn metadata_options(
-    p: &Scope<'_>,
-    mut options: MetadataOptions,
-) -> Result<MetadataOptions, ApiError> {
-    if let Some(tokens) = p.word("HttpTokens", &["optional", "required"])? {
-        options.tokens_required = tokens == "required";
-    }
-    if let Some(endpoint) = p.word("HttpEndpoint", &["enabled", "disabled"])? {
-        options.enabled = endpoint == "enabled";
-    }
-    if let Some(hops) = p.number::<u8>("HttpPutResponseHopLimit")? {
-        if !(1..=64).contains(&hops) {
+/// What a request says about the metadata service.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetadataWish {
+    tokens_required: Option<bool>,
+    enabled: Option<bool>,
+    hop_limit: Option<u8>,
+    /// Whether tags are shown.
+    pub(crate) tags: Option<bool>,
+}
+
+impl MetadataWish {
+    /// Reads `MetadataOptions`, or the same at the top of ModifyInstanceMetadataOptions.
+    pub(crate) fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
+        let is = |name: &str, words: &[&'static str; 2]| -> Result<Option<bool>, ApiError> {
+            Ok(p.word(name, words)?.map(|w| w == words[1]))
+        };
+        let hop_limit = p.number::<u8>("HttpPutResponseHopLimit")?;
+        if let Some(hops) = hop_limit.filter(|h| !(1..=64).contains(h)) {
             return Err(ApiError::invalid_value(
                 "HttpPutResponseHopLimit",
                 &hops.to_string(),
                 "Possible values: integers from 1 to 64.",
             ));
         }
-        options.hop_limit = hops;
+        p.word("HttpProtocolIpv6", &["disabled"])?;
+        Ok(Self {
+            tokens_required: is("HttpTokens", &["optional", "required"])?,
+            enabled: is("HttpEndpoint", &["disabled", "enabled"])?,
+            hop_limit,
+            tags: is("InstanceMetadataTags", &["disabled", "enabled"])?,
+        })
     }
-    if let Some(tags) = p.word("InstanceMetadataTags", &["enabled", "disabled"])? {
-        options.tags = tags == "enabled";
+
+    /// It laid over what holds already.
+    pub(crate) fn over(&self, now: &MetadataOptions) -> MetadataOptions {
+        MetadataOptions {
+            enabled: self.enabled.unwrap_or(now.enabled),
+            tokens_required: self.tokens_required.unwrap_or(now.tokens_required),
+            hop_limit: self.hop_limit.unwrap_or(now.hop_limit),
+            tags: self.tags.unwrap_or(now.tags),
+        }
     }
-    p.word("HttpProtocolIpv6", &["disabled"])?;
-    Ok(options)
+
+    /// What holds for an instance of an image: "Instances launched from this AMI will have HttpTokens automatically set to
+    /// required … In addition, HttpPutResponseHopLimit is set to 2."
+    pub(crate) fn of_image(&self, image: &Image) -> MetadataOptions {
+        let usual = match image.imds_support {
+            Some(_) => MetadataOptions {
+                tokens_required: true,
+                hop_limit: 2,
+                ..MetadataOptions::default()
+            },
+            None => MetadataOptions::default(),
+        };
+        self.over(&usual)
+    }
+}
+
+/// Checks the tags of an instance whose metadata service shows them: "tag keys can only include letters (a-z, A-Z), numbers
+/// (0-9), and the following characters: + - = . , _ : @. Instance tag keys can't include spaces or /, and can't comprise only
+/// . (one period), .. (two periods), or _index"
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-tags-in-IMDS.html>).
+pub(crate) fn check_metadata_tags(tags: &Tags) -> Result<(), ApiError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "+-=.,_:@".contains(c);
+    let bad = |key: &str| [".", "..", "_index"].contains(&key) || !key.chars().all(allowed);
+    match tags.iter().find(|(key, _)| bad(key)) {
+        Some((key, _)) => Err(ApiError::new(
+            "InvalidParameterValue",
+            format!(
+                "'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,255}}), and must not be a reserved name ('.', '..', '_index')"
+            ),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Reads `InstanceInitiatedShutdownBehavior`.

@@ -3,34 +3,50 @@
 pub mod addresses;
 pub mod attributes;
 pub mod block_devices;
+pub mod capacity_reservations;
 pub mod client_token;
 pub mod console;
 pub mod filter;
+pub mod hosts;
 pub mod image_attributes;
 pub mod image_copy;
 pub mod image_creation;
+pub mod image_protection;
+pub mod image_registration;
 pub mod image_view;
 pub mod images;
+pub mod instance_credits;
 pub mod instance_states;
 pub mod instance_types;
 pub mod instance_view;
 pub mod instances;
 pub mod key_pairs;
+pub mod launch_checks;
+pub mod launch_hosting;
 pub mod launch_options;
+pub mod launch_place;
+pub mod launch_templates;
 pub mod network;
 pub mod page;
 pub mod params;
 pub mod permissions;
+pub mod placement_groups;
 pub mod places;
+pub mod public_access;
 pub mod run_instances;
 pub mod security_groups;
 pub mod security_rules;
 pub mod security_rules_view;
+pub mod snapshot_copy;
+pub mod snapshot_creation;
 pub mod snapshots;
 pub mod spot;
+pub mod subnets;
 pub mod tag_specs;
 pub mod tags;
+pub mod volume_limits;
 pub mod volumes;
+pub mod vpcs;
 pub mod xml;
 
 use super::Cx;
@@ -124,7 +140,13 @@ pub static ACTIONS: &[Entry] = &[
     read::<attributes::DescribeInstanceAttribute>("DescribeInstanceAttribute"),
     write::<attributes::ModifyInstanceAttribute>("ModifyInstanceAttribute"),
     write::<attributes::ModifyInstanceMetadataOptions>("ModifyInstanceMetadataOptions"),
+    write::<capacity_reservations::CancelCapacityReservation>("CancelCapacityReservation"),
+    write::<capacity_reservations::CreateCapacityReservation>("CreateCapacityReservation"),
+    read::<capacity_reservations::DescribeCapacityReservations>("DescribeCapacityReservations"),
     read::<console::GetConsoleOutput>("GetConsoleOutput"),
+    write::<hosts::AllocateHosts>("AllocateHosts"),
+    read::<hosts::DescribeHosts>("DescribeHosts"),
+    write::<hosts::ReleaseHosts>("ReleaseHosts"),
     read::<image_attributes::DescribeImageAttribute>("DescribeImageAttribute"),
     write::<image_attributes::DisableImageDeprecation>("DisableImageDeprecation"),
     write::<image_attributes::EnableImageDeprecation>("EnableImageDeprecation"),
@@ -134,9 +156,18 @@ pub static ACTIONS: &[Entry] = &[
     read::<spot::DescribeSpotInstanceRequests>("DescribeSpotInstanceRequests"),
     write::<image_copy::CopyImage>("CopyImage"),
     write::<image_creation::CreateImage>("CreateImage"),
-    write::<image_creation::RegisterImage>("RegisterImage"),
+    write::<image_protection::DisableImageDeregistrationProtection>(
+        "DisableImageDeregistrationProtection",
+    ),
+    write::<image_protection::EnableImageDeregistrationProtection>(
+        "EnableImageDeregistrationProtection",
+    ),
+    write::<image_registration::RegisterImage>("RegisterImage"),
     write::<images::DeregisterImage>("DeregisterImage"),
     read::<images::DescribeImages>("DescribeImages"),
+    read::<instance_credits::DescribeInstanceCreditSpecifications>(
+        "DescribeInstanceCreditSpecifications",
+    ),
     write::<instance_states::RebootInstances>("RebootInstances"),
     write::<instance_states::StartInstances>("StartInstances"),
     write::<instance_states::StopInstances>("StopInstances"),
@@ -152,12 +183,24 @@ pub static ACTIONS: &[Entry] = &[
     write::<key_pairs::DeleteKeyPair>("DeleteKeyPair"),
     read::<key_pairs::DescribeKeyPairs>("DescribeKeyPairs"),
     write::<key_pairs::ImportKeyPair>("ImportKeyPair"),
+    write::<launch_templates::CreateLaunchTemplate>("CreateLaunchTemplate"),
+    write::<launch_templates::CreateLaunchTemplateVersion>("CreateLaunchTemplateVersion"),
+    write::<launch_templates::DeleteLaunchTemplate>("DeleteLaunchTemplate"),
+    read::<launch_templates::DescribeLaunchTemplateVersions>("DescribeLaunchTemplateVersions"),
+    read::<launch_templates::DescribeLaunchTemplates>("DescribeLaunchTemplates"),
     read::<network::DescribeNetworkInterfaces>("DescribeNetworkInterfaces"),
-    read::<network::DescribeSubnets>("DescribeSubnets"),
-    read::<network::DescribeVpcs>("DescribeVpcs"),
+    write::<placement_groups::CreatePlacementGroup>("CreatePlacementGroup"),
+    write::<placement_groups::DeletePlacementGroup>("DeletePlacementGroup"),
+    read::<placement_groups::DescribePlacementGroups>("DescribePlacementGroups"),
     read::<places::DescribeAccountAttributes>("DescribeAccountAttributes"),
     read::<places::DescribeAvailabilityZones>("DescribeAvailabilityZones"),
     read::<places::DescribeRegions>("DescribeRegions"),
+    write::<public_access::DisableImageBlockPublicAccess>("DisableImageBlockPublicAccess"),
+    write::<public_access::DisableSnapshotBlockPublicAccess>("DisableSnapshotBlockPublicAccess"),
+    write::<public_access::EnableImageBlockPublicAccess>("EnableImageBlockPublicAccess"),
+    write::<public_access::EnableSnapshotBlockPublicAccess>("EnableSnapshotBlockPublicAccess"),
+    read::<public_access::GetImageBlockPublicAccessState>("GetImageBlockPublicAccessState"),
+    read::<public_access::GetSnapshotBlockPublicAccessState>("GetSnapshotBlockPublicAccessState"),
     write::<run_instances::RunInstances>("RunInstances"),
     write::<security_groups::CreateSecurityGroup>("CreateSecurityGroup"),
     write::<security_groups::DeleteSecurityGroup>("DeleteSecurityGroup"),
@@ -167,17 +210,28 @@ pub static ACTIONS: &[Entry] = &[
     write::<security_rules::AuthorizeEgress>("AuthorizeSecurityGroupEgress"),
     write::<security_rules::RevokeIngress>("RevokeSecurityGroupIngress"),
     write::<security_rules::RevokeEgress>("RevokeSecurityGroupEgress"),
-    write::<snapshots::CopySnapshot>("CopySnapshot"),
-    write::<snapshots::CreateSnapshot>("CreateSnapshot"),
+    write::<snapshot_copy::CopySnapshot>("CopySnapshot"),
+    write::<snapshot_creation::CreateSnapshot>("CreateSnapshot"),
+    write::<snapshot_creation::CreateSnapshots>("CreateSnapshots"),
     write::<snapshots::DeleteSnapshot>("DeleteSnapshot"),
     read::<snapshots::DescribeSnapshots>("DescribeSnapshots"),
     read::<permissions::DescribeSnapshotAttribute>("DescribeSnapshotAttribute"),
     write::<permissions::ModifySnapshotAttribute>("ModifySnapshotAttribute"),
     write::<permissions::ResetSnapshotAttribute>("ResetSnapshotAttribute"),
+    write::<subnets::AssociateSubnetCidrBlock>("AssociateSubnetCidrBlock"),
+    write::<subnets::CreateSubnet>("CreateSubnet"),
+    write::<subnets::DeleteSubnet>("DeleteSubnet"),
+    read::<subnets::DescribeSubnets>("DescribeSubnets"),
+    write::<subnets::ModifySubnetAttribute>("ModifySubnetAttribute"),
     write::<tags::CreateTags>("CreateTags"),
     write::<tags::DeleteTags>("DeleteTags"),
     read::<tags::DescribeTags>("DescribeTags"),
     write::<volumes::CreateVolume>("CreateVolume"),
     write::<volumes::DeleteVolume>("DeleteVolume"),
     read::<volumes::DescribeVolumes>("DescribeVolumes"),
+    write::<vpcs::AssociateVpcCidrBlock>("AssociateVpcCidrBlock"),
+    write::<vpcs::CreateDefaultVpc>("CreateDefaultVpc"),
+    write::<vpcs::CreateVpc>("CreateVpc"),
+    write::<vpcs::DeleteVpc>("DeleteVpc"),
+    read::<vpcs::DescribeVpcs>("DescribeVpcs"),
 ];

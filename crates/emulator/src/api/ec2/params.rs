@@ -38,6 +38,11 @@ impl Params {
         }
     }
 
+    /// All of them, for whoever does not carry the request out: nothing counts as read.
+    pub fn all(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
     /// Refuses the request if it holds a parameter that nothing read.
     ///
     /// # Errors

@@ -5,9 +5,21 @@ use super::snapshots::own;
 use super::xml::Xml;
 use super::{Action, done};
 use crate::account::image::Permission;
+use crate::account::organization;
+use crate::account::public_access::PublicSnapshots;
 use crate::api::Cx;
 use crate::api::error::ApiError;
 use crate::ids::SnapshotId;
+use std::collections::BTreeSet;
+
+/// What is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shared {
+    /// An image: with accounts, organisations and their units, or everybody.
+    Image,
+    /// A snapshot: with accounts or everybody.
+    Snapshot,
+}
 
 /// A change of permissions.
 #[derive(Clone, Debug, Default)]
@@ -20,19 +32,41 @@ pub(crate) struct PermissionChange {
 enum Party {
     All,
     User(String),
+    Organization(String),
+    Unit(String),
 }
 
 impl PermissionChange {
-    /// Reads the structure `structure` (`Add.N`, `Remove.N`), or the old form with `OperationType`, `UserId.N`, `UserGroup.N`.
-    pub(crate) fn parse(p: &Scope<'_>, structure: &str) -> Result<Self, ApiError> {
+    /// Reads the structure `LaunchPermission` or `CreateVolumePermission` (`Add.N`, `Remove.N`), or the old form with
+    /// `OperationType`, `UserId.N`, `UserGroup.N`, `OrganizationArn.N` and `OrganizationalUnitArn.N`.
+    pub(crate) fn parse(p: &Scope<'_>, shared: Shared) -> Result<Self, ApiError> {
         let mut change = Self::default();
-        let inside = p.inside(structure);
+        let inside = p.inside(match shared {
+            Shared::Image => "LaunchPermission",
+            Shared::Snapshot => "CreateVolumePermission",
+        });
         for (name, list) in [("Add", &mut change.add), ("Remove", &mut change.remove)] {
             for party in inside.each(name) {
-                match (party.text("UserId"), party.text("Group")) {
-                    (Some(user), None) => list.push(Party::user(user)?),
-                    (None, Some(group)) => list.push(Party::group(group)?),
-                    _ => return Err(ApiError::missing(&party.name("UserId"))),
+                let mut given = Vec::new();
+                given.extend(party.text("UserId").map(Party::user).transpose()?);
+                given.extend(party.text("Group").map(Party::group).transpose()?);
+                if shared == Shared::Image {
+                    let (organization, unit) = (
+                        party.text("OrganizationArn"),
+                        party.text("OrganizationalUnitArn"),
+                    );
+                    given.extend(organization.map(Party::organization).transpose()?);
+                    given.extend(unit.map(Party::unit).transpose()?);
+                }
+                match given.len() {
+                    1 => list.append(&mut given),
+                    0 => return Err(ApiError::missing(&party.name("UserId"))),
+                    _ => {
+                        return Err(ApiError::combination(format!(
+                            "Only one of UserId, Group, OrganizationArn and OrganizationalUnitArn may be specified in {}",
+                            party.name("")
+                        )));
+                    }
                 }
             }
         }
@@ -42,6 +76,14 @@ impl PermissionChange {
         }
         for group in p.texts("UserGroup") {
             old.push(Party::group(group)?);
+        }
+        if shared == Shared::Image {
+            for organization in p.texts("OrganizationArn") {
+                old.push(Party::organization(organization)?);
+            }
+            for unit in p.texts("OrganizationalUnitArn") {
+                old.push(Party::unit(unit)?);
+            }
         }
         match p.word("OperationType", &["add", "remove"])? {
             Some("add") => change.add.extend(old),
@@ -57,22 +99,32 @@ impl PermissionChange {
         self.add.is_empty() && self.remove.is_empty()
     }
 
+    /// Whether it shares with anybody.
+    pub(crate) fn adds(&self) -> bool {
+        !self.add.is_empty()
+    }
+
+    /// Whether it shares with everybody.
+    pub(crate) fn adds_all(&self) -> bool {
+        self.add.contains(&Party::All)
+    }
+
     /// Changes `permission`.
     pub(crate) fn apply(self, permission: &mut Permission) {
         for party in self.add {
             match party {
                 Party::All => permission.all = true,
-                Party::User(user) => {
-                    permission.users.insert(user);
-                }
+                Party::User(user) => drop(permission.users.insert(user)),
+                Party::Organization(arn) => drop(permission.organizations.insert(arn)),
+                Party::Unit(arn) => drop(permission.units.insert(arn)),
             }
         }
         for party in self.remove {
             match party {
                 Party::All => permission.all = false,
-                Party::User(user) => {
-                    permission.users.remove(&user);
-                }
+                Party::User(user) => drop(permission.users.remove(&user)),
+                Party::Organization(arn) => drop(permission.organizations.remove(&arn)),
+                Party::Unit(arn) => drop(permission.units.remove(&arn)),
             }
         }
     }
@@ -80,37 +132,49 @@ impl PermissionChange {
 
 impl Party {
     fn user(text: &str) -> Result<Self, ApiError> {
-        if text.len() != 12 || !text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(ApiError::new(
-                "InvalidAMIAttributeItemValue",
-                format!("Invalid attribute item value \"{text}\" for userId item type."),
-            ));
-        }
-        Ok(Self::User(text.to_owned()))
+        let number = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+        Self::checked(number, text, "userId").map(Self::User)
     }
 
     fn group(text: &str) -> Result<Self, ApiError> {
-        if text != "all" {
-            return Err(ApiError::new(
+        Self::checked(text == "all", text, "group").map(|_| Self::All)
+    }
+
+    fn organization(text: &str) -> Result<Self, ApiError> {
+        let formed = organization::is_organization_arn(text);
+        Self::checked(formed, text, "organizationArn").map(Self::Organization)
+    }
+
+    fn unit(text: &str) -> Result<Self, ApiError> {
+        let formed = organization::is_unit_arn(text);
+        Self::checked(formed, text, "organizationalUnitArn").map(Self::Unit)
+    }
+
+    fn checked(good: bool, text: &str, kind: &str) -> Result<String, ApiError> {
+        match good {
+            true => Ok(text.to_owned()),
+            false => Err(ApiError::new(
                 "InvalidAMIAttributeItemValue",
-                format!("Invalid attribute item value \"{text}\" for group item type."),
-            ));
+                format!("Invalid attribute item value \"{text}\" for {kind} item type."),
+            )),
         }
-        Ok(Self::All)
     }
 }
 
 /// Writes permissions under `name`.
 pub(crate) fn write(x: &mut Xml, name: &str, permission: &Permission) {
     let all = permission.all.then_some(("group", "all"));
-    x.list(
-        name,
-        all.into_iter()
-            .chain(permission.users.iter().map(|u| ("userId", u.as_str()))),
-        |x, (kind, value)| {
-            x.put(kind, value);
-        },
-    );
+    let of = |kind: &'static str, set: &'static dyn Fn(&Permission) -> &BTreeSet<String>| {
+        set(permission).iter().map(move |v| (kind, v.as_str()))
+    };
+    let parties = all
+        .into_iter()
+        .chain(of("userId", &|p| &p.users))
+        .chain(of("organizationArn", &|p| &p.organizations))
+        .chain(of("organizationalUnitArn", &|p| &p.units));
+    x.list(name, parties, |x, (kind, value)| {
+        x.put(kind, value);
+    });
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifySnapshotAttribute.html>
@@ -122,7 +186,7 @@ pub(crate) struct ModifySnapshotAttribute {
 impl Action for ModifySnapshotAttribute {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         p.word("Attribute", &["createVolumePermission"])?;
-        let change = PermissionChange::parse(p, "CreateVolumePermission")?;
+        let change = PermissionChange::parse(p, Shared::Snapshot)?;
         if change.is_empty() {
             return Err(ApiError::missing("CreateVolumePermission"));
         }
@@ -133,16 +197,31 @@ impl Action for ModifySnapshotAttribute {
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let snapshot = own(cx, &self.id)?;
-        let mut permission = snapshot.create_volume_permission.clone();
-        self.change.apply(&mut permission);
-        // "Encrypted snapshots … cannot be made public."
-        if permission.all && snapshot.encrypted {
-            return Err(ApiError::new(
-                "OperationNotPermitted",
-                "Encrypted snapshots cannot be shared publicly",
-            ));
+        let public = cx.region().public_snapshots;
+        let snapshot = own(cx, &self.id)?.clone();
+        let not_permitted = |message: &str| Err(ApiError::new("OperationNotPermitted", message));
+        // https://docs.aws.amazon.com/ebs/latest/userguide/ebs-modifying-snapshot-permissions.html
+        if snapshot.encrypted && self.change.adds_all() {
+            return not_permitted("Encrypted snapshots cannot be shared publicly");
         }
+        if snapshot.encrypted
+            && self.change.adds()
+            && !cx.region().keys.is_shareable(snapshot.kms_key.as_deref())
+        {
+            return not_permitted("Encrypted snapshots with EBS default key cannot be shared");
+        }
+        // https://docs.aws.amazon.com/ebs/latest/userguide/block-public-access-snapshots.html
+        if self.change.adds_all()
+            && !snapshot.create_volume_permission.all
+            && public != PublicSnapshots::Unblocked
+        {
+            return not_permitted(
+                "Public sharing of snapshots is blocked for this account by block public access for snapshots",
+            );
+        }
+        let mut permission = snapshot.create_volume_permission;
+        self.change.apply(&mut permission);
+        let snapshot = own(cx, &self.id)?;
         snapshot.create_volume_permission = permission;
         Ok(done())
     }

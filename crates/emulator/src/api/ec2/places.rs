@@ -4,8 +4,9 @@ use super::Action;
 use super::filter::Filters;
 use super::params::Scope;
 use super::xml::Xml;
-use crate::account::REGIONS;
+use crate::account::quotas::Quota;
 use crate::account::region::ZONES;
+use crate::account::regions::{self, OptIn, REGIONS, RegionInfo};
 use crate::account::tags::Tags;
 use crate::api::Cx;
 use crate::api::error::ApiError;
@@ -13,13 +14,12 @@ use crate::api::error::ApiError;
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeRegions.html>
 pub(crate) struct DescribeRegions {
     names: Vec<String>,
+    all: bool,
     filters: Filters,
 }
 
 impl Action for DescribeRegions {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        // All regions here are enabled, so `AllRegions` adds none.
-        p.flag("AllRegions")?;
         let filters = Filters::parse(p, &["endpoint", "opt-in-status", "region-name"])?;
         Ok(Self {
             names: p
@@ -27,33 +27,36 @@ impl Action for DescribeRegions {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
+            all: p.flag("AllRegions")?.unwrap_or(false),
             filters,
         })
     }
 
     fn run(self, _: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        if let Some(unknown) = self.names.iter().find(|n| !REGIONS.contains(&n.as_str())) {
+        if let Some(unknown) = self.names.iter().find(|n| regions::find(n).is_none()) {
             return Err(ApiError::new(
                 "InvalidParameterValue",
                 format!("Invalid value '{unknown}' for region name."),
             ));
         }
         let endpoint = |region: &str| format!("ec2.{region}.amazonaws.com");
-        let chosen = REGIONS
-            .iter()
-            .filter(|r| self.names.is_empty() || self.names.iter().any(|n| n == *r))
-            .filter(|r| {
-                self.filters.pass(&Tags::default(), |name| match name {
-                    "endpoint" => vec![endpoint(r)],
-                    "opt-in-status" => vec!["opt-in-not-required".to_owned()],
-                    _ => vec![(**r).to_owned()],
-                })
-            });
+        // "You can specify any Regions, whether they are enabled and disabled for your account."
+        let asked = |r: &RegionInfo| match self.names.is_empty() {
+            true => self.all || r.opt_in != OptIn::NotOptedIn,
+            false => self.names.iter().any(|n| n == r.name),
+        };
+        let chosen = REGIONS.iter().filter(|r| asked(r)).filter(|r| {
+            self.filters.pass(&Tags::default(), |name| match name {
+                "endpoint" => vec![endpoint(r.name)],
+                "opt-in-status" => vec![r.opt_in.name().to_owned()],
+                _ => vec![r.name.to_owned()],
+            })
+        });
         let mut x = Xml::new();
         x.list("regionInfo", chosen, |x, region| {
-            x.put("regionName", region)
-                .put("regionEndpoint", endpoint(region))
-                .put("optInStatus", "opt-in-not-required");
+            x.put("regionName", region.name)
+                .put("regionEndpoint", endpoint(region.name))
+                .put("optInStatus", region.opt_in.name());
         });
         Ok(x)
     }
@@ -172,19 +175,18 @@ impl Action for DescribeAccountAttributes {
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
+        let addresses = cx.quotas().count(Quota::ElasticIps).to_string();
+        let default_vpc = match &cx.region().vpc {
+            Some(vpc) => vpc.id.to_string(),
+            None => "none".to_owned(),
+        };
         let all = [
             ("supported-platforms", "VPC".to_owned()),
-            ("default-vpc", cx.region().vpc.id.to_string()),
+            ("default-vpc", default_vpc),
             ("max-instances", "20".to_owned()),
             ("vpc-max-security-groups-per-interface", "5".to_owned()),
-            (
-                "max-elastic-ips",
-                super::addresses::MOST_ADDRESSES.to_string(),
-            ),
-            (
-                "vpc-max-elastic-ips",
-                super::addresses::MOST_ADDRESSES.to_string(),
-            ),
+            ("max-elastic-ips", addresses.clone()),
+            ("vpc-max-elastic-ips", addresses),
         ];
         if let Some(unknown) = self
             .names

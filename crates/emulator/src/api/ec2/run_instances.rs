@@ -1,36 +1,43 @@
 //! Launching instances.
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html>
+//!
+//! | file | subject |
+//! |---|---|
+//! | `launch_checks` | which images run on which types, and how much may run |
+//! | `launch_place` | subnet, groups and addresses |
+//! | `launch_hosting` | the machine and its neighbourhood |
+//! | `launch_options` | user-data, profile and metadata service |
 
-use super::block_devices::{self, DeviceRequest};
+use super::block_devices::{self, DeviceRequest, DeviceWish, Devices};
 use super::client_token::ClientToken;
-use super::launch_options::{Network, metadata_options, profile, shutdown_behavior, user_data};
-use super::network::subnet_not_found;
+use super::launch_options::{
+    MetadataWish, ProfileWish, check_metadata_tags, shutdown_behavior, user_data,
+};
+use super::launch_place::{Network, Seeking};
 use super::params::Scope;
-use super::security_groups::not_found as group_not_found;
-use super::snapshots;
 use super::spot::{self, SpotLaunch};
 use super::tag_specs::TagSpecs;
 use super::xml::Xml;
-use super::{Action, images, instance_view, key_pairs};
-use crate::account::iam;
-use crate::account::image::{DeviceMapping, Image, Volume};
+use super::{Action, images, instance_view, key_pairs, launch_checks, launch_hosting, snapshots};
+use crate::account::image::{EbsDevice, Image, Volume};
 use crate::account::instance::{
-    Instance, Interface, LoginKey, MetadataOptions, ProfileAssociation, ShutdownBehavior,
+    Hosting, Instance, Interface, LoginKey, ProfileAssociation, ShutdownBehavior, StateReason,
     VolumeAttachment,
 };
 use crate::account::instance_types::{self, InstanceType};
 use crate::account::lifecycle::InstanceState;
 use crate::account::network::Subnet;
-use crate::account::region::Region;
 use crate::account::spot::SpotRequest;
+use crate::account::tags::Tags;
 use crate::api::error::ApiError;
 use crate::api::{Cx, Effect};
-use crate::faults::service::{CapacityRequest, NoCapacity, Purchase};
+use crate::faults::service::Purchase;
 use crate::ids::{
-    GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, ProfileAssociationId,
-    ReservationId, SpotRequestId, VolumeId,
+    GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, LayerId, ReservationId,
+    SpotRequestId, VolumeId,
 };
+use jiff::Timestamp;
 use std::net::Ipv4Addr;
 
 pub(crate) struct RunInstances {
@@ -41,9 +48,10 @@ pub(crate) struct RunInstances {
     key_name: Option<String>,
     network: Network,
     zone: Option<String>,
+    hosting: Hosting,
     user_data: Vec<u8>,
-    profile: Option<&'static iam::InstanceProfile>,
-    metadata: MetadataOptions,
+    profile: Option<ProfileWish>,
+    metadata: MetadataWish,
     shutdown_behavior: ShutdownBehavior,
     ebs_optimized: bool,
     disable_api_termination: bool,
@@ -55,6 +63,12 @@ pub(crate) struct RunInstances {
 
 impl Action for RunInstances {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
+        if p.inside("LaunchTemplate").given() {
+            return Err(ApiError::new(
+                "UnsupportedOperation",
+                "The local EC2 keeps launch templates but does not launch by them: name the image and the instance type",
+            ));
+        }
         let name = p.text("InstanceType").unwrap_or("m1.small");
         let instance_type = instance_types::find(name).ok_or_else(|| {
             ApiError::new(
@@ -77,11 +91,14 @@ impl Action for RunInstances {
                 "Detailed monitoring is not part of the local EC2",
             ));
         }
-        let placement = p.inside("Placement");
-        placement.word("Tenancy", &["default"])?;
         let spot = spot::launch(&p.inside("InstanceMarketOptions"))?;
         let mut taggable = vec!["instance", "volume", "network-interface"];
         taggable.extend(spot.as_ref().map(|_| "spot-instances-request"));
+        let tags = TagSpecs::parse(p, &taggable)?;
+        let metadata = MetadataWish::parse(&p.inside("MetadataOptions"))?;
+        if metadata.tags == Some(true) {
+            check_metadata_tags(&tags.of("instance"))?;
+        }
         Ok(Self {
             image: ImageId::parse(p.required("ImageId")?)?,
             least,
@@ -89,64 +106,82 @@ impl Action for RunInstances {
             instance_type,
             key_name: p.text("KeyName").map(str::to_owned),
             network: Network::parse(p)?,
-            zone: placement.text("AvailabilityZone").map(str::to_owned),
+            zone: p
+                .inside("Placement")
+                .text("AvailabilityZone")
+                .map(str::to_owned),
+            hosting: launch_hosting::parse(p)?,
             user_data: user_data(p.text("UserData").unwrap_or_default())?,
-            profile: profile(&p.inside("IamInstanceProfile"))?,
-            metadata: metadata_options(&p.inside("MetadataOptions"), MetadataOptions::default())?,
+            profile: ProfileWish::parse(&p.inside("IamInstanceProfile"))?,
+            metadata,
             shutdown_behavior: shutdown_behavior(p.text("InstanceInitiatedShutdownBehavior"))?,
-            ebs_optimized: p.flag("EbsOptimized")?.unwrap_or(instance_type.nitro),
+            ebs_optimized: p.flag("EbsOptimized")?.unwrap_or(instance_type.nitro()),
             disable_api_termination: p.flag("DisableApiTermination")?.unwrap_or(false),
             devices: block_devices::parse(p)?,
             spot,
-            tags: TagSpecs::parse(p, &taggable)?,
+            tags,
             token: ClientToken::parse(p)?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         if let Some(token) = &self.token
-            && let Some(reservation) = token.made_before(cx, "RunInstances")?
+            && let Some(made) = token.made_before(cx, "RunInstances")?
         {
             let region = &*cx.region();
             let instances = region
                 .instances
                 .values()
-                .filter(|i| i.reservation.as_str() == reservation)
+                .filter(|i| i.reservation.as_str() == made)
                 .collect::<Vec<_>>();
             let mut x = Xml::new();
             instance_view::reservation(&mut x, region, &instances);
             return Ok(x);
         }
         let image = images::launchable(cx, &self.image)?;
-        self.check_image(&image)?;
-        let devices = block_devices::overlay(&image.mappings, &self.devices, |id| {
-            snapshots::usable(cx, id).map(|s| s.size_gib)
-        })?;
-        let layers = match image.root().and_then(|m| m.ebs.snapshot.clone()) {
-            Some(id) => cx
-                .region()
-                .snapshots
-                .get(&id)
-                .map(|s| s.layers.clone())
-                .unwrap_or_default(),
-            None => Vec::new(),
-        };
+        launch_checks::image_and_type(&image, self.instance_type)?;
+        let (devices, doom) = self.devices(cx, &image)?;
         let key = self.key(cx)?;
-        let (subnet, groups) = self.place(cx)?;
+        let profile = self.profile.as_ref().map(|p| p.find(cx)).transpose()?;
+        let seeking = Seeking {
+            network: &self.network,
+            zone: self.zone.as_deref(),
+            machine: self.instance_type,
+            purchase: match self.spot {
+                Some(_) => Purchase::Spot,
+                None => Purchase::OnDemand,
+            },
+        };
+        let subnet = seeking.subnet(cx)?;
+        let groups = self.network.groups(cx.region(), &subnet)?;
+        let asked = (self.least, self.most);
+        let count = launch_checks::room(cx, self.instance_type, self.spot.is_some(), asked)?;
+        self.network
+            .check_private_ip(cx.region(), &subnet, self.most)?;
+        let hosting = launch_hosting::settle(
+            self.hosting.clone(),
+            cx.region(),
+            self.instance_type,
+            &subnet,
+            count,
+        )?;
         let reservation = ReservationId::random();
-        let count = self.count(cx, &subnet)?;
+        let plan = Plan {
+            layers: layers(cx, &image),
+            image,
+            devices,
+            subnet,
+            groups,
+            reservation: reservation.clone(),
+            key,
+            profile,
+            hosting,
+            doom,
+        };
         for index in 0..count {
-            let plan = Plan {
-                image: &image,
-                devices: &devices,
-                subnet: &subnet,
-                groups: &groups,
-                reservation: &reservation,
-                key: &key,
-                layers: &layers,
-            };
             self.launch(cx, &plan, index)?;
         }
+        note_launch(cx, &plan.image);
         if let Some(token) = self.token {
             token.remember(cx, "RunInstances", reservation.as_str());
         }
@@ -157,26 +192,79 @@ impl Action for RunInstances {
     }
 }
 
-struct Plan<'a> {
-    image: &'a Image,
-    devices: &'a [DeviceMapping],
-    subnet: &'a Subnet,
-    groups: &'a [GroupId],
-    reservation: &'a ReservationId,
-    key: &'a Option<LoginKey>,
-    layers: &'a [crate::ids::LayerId],
+/// The layers of an image's root device.
+fn layers(cx: &Cx<'_>, image: &Image) -> Vec<LayerId> {
+    let snapshot = image.root().and_then(|m| m.ebs.snapshot.as_ref());
+    snapshot
+        .and_then(|id| cx.snapshot_in(cx.region, id))
+        .map(|s| s.layers)
+        .unwrap_or_default()
+}
+
+/// An image of whichever account remembers that it was launched from.
+fn note_launch(cx: &mut Cx<'_>, image: &Image) {
+    let (now, name) = (cx.now, cx.region);
+    let owned = cx.account.region_of(&image.owner, name);
+    if let Some(image) = owned.images.get_mut(&image.id) {
+        image.last_launched = Some(now);
+    }
+}
+
+/// What all instances of a launch have in common.
+struct Plan {
+    image: Image,
+    devices: Devices,
+    subnet: Subnet,
+    groups: Vec<GroupId>,
+    reservation: ReservationId,
+    key: Option<LoginKey>,
+    layers: Vec<LayerId>,
+    profile: Option<ProfileAssociation>,
+    hosting: Hosting,
+    doom: Option<StateReason>,
 }
 
 impl RunInstances {
-    fn check_image(&self, image: &Image) -> Result<(), ApiError> {
-        if image.architecture != self.instance_type.architecture {
-            let message = format!(
-                "The architecture '{}' of the specified instance type does not match the architecture '{}' of the specified AMI.",
-                self.instance_type.architecture, image.architecture
-            );
-            return Err(ApiError::new("InvalidParameterValue", message));
+    /// The devices, and why the launch fails if a key of theirs cannot be used: that shows later, as EC2 asks KMS later.
+    fn devices(
+        &self,
+        cx: &mut Cx<'_>,
+        image: &Image,
+    ) -> Result<(Devices, Option<StateReason>), ApiError> {
+        let left_out = self
+            .devices
+            .iter()
+            .any(|d| d.device == image.root_device && !matches!(d.what, DeviceWish::Volume(_)));
+        if left_out {
+            return Err(ApiError::new(
+                "InvalidBlockDeviceMapping",
+                format!("The root device '{}' cannot be left out", image.root_device),
+            ));
         }
-        Ok(())
+        let mut devices = block_devices::overlay(&image.mappings, &self.devices, |id| {
+            snapshots::usable(cx, id)
+        })?;
+        // "For M3 instances, you must specify instance store volumes in the block device mapping for the instance. … we ignore
+        // any instance store volumes specified in the block device mapping for the AMI." Others than the type has are ignored.
+        if self.instance_type.family() != "m3" {
+            for (device, name) in &image.ephemeral {
+                let asked = self.devices.iter().any(|d| d.device == *device);
+                if !asked {
+                    devices.ephemeral.insert(device.clone(), name.clone());
+                }
+            }
+        }
+        let there: Vec<String> = (0..self.instance_type.instance_store)
+            .map(|n| format!("ephemeral{n}"))
+            .collect();
+        devices.ephemeral.retain(|_, name| there.contains(name));
+        let mut doom = None;
+        for mapping in &mut devices.ebs {
+            if block_devices::find_key(cx, &mut mapping.ebs).is_err() {
+                doom = Some(StateReason::unusable_key());
+            }
+        }
+        Ok((devices, doom))
     }
 
     fn key(&self, cx: &mut Cx<'_>) -> Result<Option<LoginKey>, ApiError> {
@@ -195,158 +283,15 @@ impl RunInstances {
         }))
     }
 
-    /// The subnet and groups. Without a subnet it is the default one of the zone, or of any zone that has capacity.
-    fn place(&self, cx: &mut Cx<'_>) -> Result<(Subnet, Vec<GroupId>), ApiError> {
-        let asked = self.subnet(cx.region())?.cloned();
-        let subnet = self.with_capacity(cx, asked)?;
-        Ok((subnet, self.groups(cx.region())?))
-    }
-
-    /// The subnet that the request names, by itself or by its zone.
-    fn subnet<'r>(&self, region: &'r Region) -> Result<Option<&'r Subnet>, ApiError> {
-        match (&self.network.subnet, &self.zone) {
-            (Some(id), zone) => {
-                let subnet = region.subnets.get(id).ok_or_else(|| subnet_not_found(id))?;
-                if zone.as_ref().is_some_and(|z| *z != subnet.zone) {
-                    let message =
-                        "The specified subnet does not belong to the specified availability zone.";
-                    return Err(ApiError::combination(message));
-                }
-                Ok(Some(subnet))
-            }
-            (None, Some(zone)) => {
-                let subnet = region.subnets.values().find(|s| s.zone == *zone);
-                let invalid = || {
-                    ApiError::new(
-                        "InvalidParameterValue",
-                        format!("Invalid availability zone: [{zone}]"),
-                    )
-                };
-                subnet.map(Some).ok_or_else(invalid)
-            }
-            (None, None) => Ok(None),
-        }
-    }
-
-    /// The subnet asked for if its zone has capacity, else one of a zone that has.
-    fn with_capacity(&self, cx: &mut Cx<'_>, asked: Option<Subnet>) -> Result<Subnet, ApiError> {
-        let capacity = cx.capacity;
-        let region = &*cx.region();
-        let mut zones: Vec<&str> = region.subnets.values().map(|s| s.zone.as_str()).collect();
-        zones.sort_unstable();
-        let request = CapacityRequest {
-            instance_type: self.instance_type.name,
-            purchase: match self.spot {
-                Some(_) => Purchase::Spot,
-                None => Purchase::OnDemand,
-            },
-            zones: &zones,
-            asked: asked.as_ref().map(|s| s.zone.as_str()),
-        };
-        let zone = capacity(&request)?.map_err(|e| no_capacity(&request, &e))?;
-        let any = || region.subnets.values().find(|s| s.zone == zone).cloned();
-        asked.or_else(any).ok_or_else(|| {
-            ApiError::new(
-                "MissingInput",
-                "No subnets found for the default VPC. Please specify a subnet.",
-            )
-        })
-    }
-
-    fn groups(&self, region: &Region) -> Result<Vec<GroupId>, ApiError> {
-        let mut groups = Vec::new();
-        for id in &self.network.groups {
-            groups.push(
-                region
-                    .groups
-                    .get(id)
-                    .ok_or_else(|| group_not_found(id.as_str()))?
-                    .id
-                    .clone(),
-            );
-        }
-        for name in &self.network.group_names {
-            groups.push(
-                region
-                    .groups
-                    .values()
-                    .find(|g| g.name == *name)
-                    .ok_or_else(|| group_not_found(name))?
-                    .id
-                    .clone(),
-            );
-        }
-        if groups.is_empty() {
-            groups.extend(region.default_group().map(|g| g.id.clone()));
-        }
-        Ok(groups)
-    }
-
-    /// How many fit: as many as asked, or at least the least.
-    fn count(&self, cx: &mut Cx<'_>, subnet: &Subnet) -> Result<u32, ApiError> {
-        let live = cx.account.regions.get(cx.region).map_or(0, |r| {
-            r.instances.values().filter(|i| i.holds_disk()).count()
-        });
-        let room = MOST_INSTANCES.saturating_sub(u32::try_from(live).unwrap_or(u32::MAX));
-        if room < self.least {
-            let message = format!(
-                "You have requested more instances ({}) than your current instance limit of {MOST_INSTANCES} allows",
-                self.most
-            );
-            return Err(ApiError::new("InstanceLimitExceeded", message));
-        }
-        if let Some(ip) = self.network.private_ip {
-            if self.most > 1 {
-                return Err(ApiError::combination(
-                    "Private IP address cannot be given for more than one instance",
-                ));
-            }
-            if !subnet.cidr.contains(ip) {
-                return Err(ApiError::new(
-                    "InvalidParameterValue",
-                    format!("Address {ip} does not fall within the subnet's address range"),
-                ));
-            }
-            if cx.region().private_ip_taken(ip) {
-                return Err(ApiError::new(
-                    "InvalidIPAddress.InUse",
-                    format!("Address {ip} is in use."),
-                ));
-            }
-        }
-        Ok(self.most.min(room))
-    }
-
-    fn launch(&self, cx: &mut Cx<'_>, plan: &Plan<'_>, index: u32) -> Result<(), ApiError> {
+    fn launch(&self, cx: &mut Cx<'_>, plan: &Plan, index: u32) -> Result<(), ApiError> {
         let now = cx.now;
         let id = InstanceId::random();
-        // "AssociatePublicIpAddress … the default value is true for a default subnet."
-        let wants_public_ip = self.network.public_ip.unwrap_or(plan.subnet.map_public_ip);
-        let public_ip = wants_public_ip.then(|| cx.account.free_public_ip());
-        let full = || {
-            ApiError::new(
-                "InsufficientFreeAddressesInSubnet",
-                format!(
-                    "There are no free addresses in subnet '{}'.",
-                    plan.subnet.id
-                ),
-            )
-        };
+        let interface = self.interface(cx, plan)?;
         let region = cx.region();
-        let private_ip = self
-            .network
-            .private_ip
-            .or_else(|| region.free_private_ip(plan.subnet))
-            .ok_or_else(full)?;
         let mut volumes = Vec::new();
-        for mapping in plan.devices {
-            let volume = volume(
-                &mapping.ebs,
-                &plan.subnet.zone,
-                &id,
-                now,
-                self.tags.of("volume"),
-            );
+        for mapping in &plan.devices.ebs {
+            let tags = self.tags.of("volume");
+            let volume = volume(&mapping.ebs, &plan.subnet.zone, &id, now, tags);
             volumes.push(VolumeAttachment {
                 device: mapping.device.clone(),
                 volume: volume.id.clone(),
@@ -366,29 +311,12 @@ impl RunInstances {
             zone: plan.subnet.zone.clone(),
             tags: self.tags.of("spot-instances-request"),
         });
-        let interface = Interface {
-            id: InterfaceId::random(),
-            attachment: InterfaceAttachmentId::random(),
-            description: self.network.description.clone(),
-            vpc: plan.subnet.vpc.clone(),
-            subnet: plan.subnet.id.clone(),
-            groups: plan.groups.to_vec(),
-            private_ip,
-            public_ip,
-            wants_public_ip,
-            mac: mac(private_ip),
-            source_dest_check: true,
-            tags: self.tags.of("network-interface"),
-        };
+        let token = self.token.as_ref().map(|t| t.text().to_owned());
         let instance = Instance {
             id: id.clone(),
             reservation: plan.reservation.clone(),
             launch_index: index,
-            client_token: self
-                .token
-                .as_ref()
-                .map(|t| t.text().to_owned())
-                .unwrap_or_default(),
+            client_token: token.unwrap_or_default(),
             image: plan.image.id.clone(),
             state: InstanceState::Pending,
             state_reason: None,
@@ -402,29 +330,30 @@ impl RunInstances {
             interface,
             zone: plan.subnet.zone.clone(),
             user_data: self.user_data.clone(),
-            profile: self.profile.map(|p| ProfileAssociation {
-                id: ProfileAssociationId::random(),
-                name: p.name.to_owned(),
-            }),
+            profile: plan.profile.as_ref().map(ProfileAssociation::again),
             // A one-time spot instance cannot be stopped, so a shutdown from inside can only end it.
             shutdown_behavior: match &spot {
                 Some(_) => ShutdownBehavior::Terminate,
                 None => self.shutdown_behavior,
             },
-            metadata: MetadataOptions {
-                // An image with ImdsSupport=v2.0 makes tokens required unless the request says otherwise.
-                tokens_required: self.metadata.tokens_required || plan.image.imds_support.is_some(),
-                ..self.metadata.clone()
-            },
+            metadata: self.metadata.of_image(&plan.image),
             ebs_optimized: self.ebs_optimized,
             ena_support: plan.image.ena_support,
             sriov_net_support: plan.image.sriov_net_support.clone(),
             disable_api_termination: self.disable_api_termination,
             root_device: plan.image.root_device.clone(),
             volumes,
-            layers: plan.layers.to_vec(),
+            layers: plan.layers.clone(),
             default_user: plan.image.default_user.clone(),
             spot: spot.as_ref().map(|r| r.id.clone()),
+            virtualization: plan.image.virtualization,
+            kernel: plan.image.kernel.clone(),
+            product_codes: plan.image.product_codes.clone(),
+            platform_details: plan.image.platform_details.clone(),
+            usage_operation: plan.image.usage_operation.clone(),
+            ephemeral: plan.devices.ephemeral.clone(),
+            hosting: plan.hosting.clone(),
+            doom: plan.doom.clone(),
             agent: plan.image.agent,
             interruption: None,
             tags: self.tags.of("instance"),
@@ -434,47 +363,47 @@ impl RunInstances {
         cx.effects.push(Effect::Boot(id));
         Ok(())
     }
-}
 
-/// EC2's words for want of capacity, a server's error, see
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html#troubleshooting-launch-capacity>.
-fn no_capacity(request: &CapacityRequest<'_>, found: &NoCapacity) -> ApiError {
-    let name = request.instance_type;
-    let message = match (request.purchase, request.asked) {
-        (Purchase::Spot, _) => {
-            "There is no Spot capacity available that matches your request.".to_owned()
-        }
-        (Purchase::OnDemand, None) => format!(
-            "We currently do not have sufficient {name} capacity in the Availability Zones you requested. Our system will \
-             be working on provisioning additional capacity."
-        ),
-        (Purchase::OnDemand, Some(zone)) => {
-            let mut message = format!(
-                "We currently do not have sufficient {name} capacity in the Availability Zone you requested ({zone}). Our \
-                 system will be working on provisioning additional capacity."
-            );
-            if !found.elsewhere.is_empty() {
-                message.push_str(&format!(
-                    " You can currently get {name} capacity by not specifying an Availability Zone in your request or \
-                     choosing {}.",
-                    found.elsewhere.join(", ")
-                ));
-            }
-            message
-        }
-    };
-    ApiError::new("InsufficientInstanceCapacity", message).with_status(500)
+    fn interface(&self, cx: &mut Cx<'_>, plan: &Plan) -> Result<Interface, ApiError> {
+        let subnet = &plan.subnet;
+        // "AssociatePublicIpAddress … the default value is true for a default subnet."
+        let wants_public_ip = self.network.public_ip.unwrap_or(subnet.map_public_ip);
+        let public_ip = wants_public_ip.then(|| cx.account.free_public_ip());
+        let full = || {
+            ApiError::new(
+                "InsufficientFreeAddressesInSubnet",
+                format!("There are no free addresses in subnet '{}'.", subnet.id),
+            )
+        };
+        let region = cx.region();
+        let asked = self.network.private_ip;
+        let private_ip = asked
+            .or_else(|| region.free_private_ip(subnet))
+            .ok_or_else(full)?;
+        Ok(Interface {
+            id: InterfaceId::random(),
+            attachment: InterfaceAttachmentId::random(),
+            description: self.network.description.clone(),
+            vpc: subnet.vpc.clone(),
+            subnet: subnet.id.clone(),
+            groups: plan.groups.clone(),
+            private_ip,
+            ipv6: self.network.ipv6(region, subnet, self.instance_type)?,
+            public_ip,
+            wants_public_ip,
+            mac: mac(private_ip),
+            source_dest_check: true,
+            tags: self.tags.of("network-interface"),
+        })
+    }
 }
-
-/// Most instances of a region that are not terminated: each is a real guest on this machine.
-const MOST_INSTANCES: u32 = 64;
 
 fn volume(
-    ebs: &crate::account::image::EbsDevice,
+    ebs: &EbsDevice,
     zone: &str,
     instance: &InstanceId,
-    now: jiff::Timestamp,
-    tags: crate::account::tags::Tags,
+    now: Timestamp,
+    tags: Tags,
 ) -> Volume {
     Volume {
         id: VolumeId::random(),
@@ -483,6 +412,7 @@ fn volume(
         iops: ebs.iops.or((ebs.volume_type == "gp3").then_some(3_000)),
         throughput: ebs.throughput.or((ebs.volume_type == "gp3").then_some(125)),
         encrypted: ebs.encrypted,
+        kms_key: ebs.kms_key.clone(),
         snapshot: ebs.snapshot.clone(),
         zone: zone.to_owned(),
         created: now,

@@ -10,8 +10,8 @@ use super::params::Scope;
 use super::security_rules_view::write_permissions;
 use super::tag_specs::{TagSpecs, write_tags};
 use super::xml::Xml;
-use crate::account::ACCOUNT_ID;
 use crate::account::network::{Cidr, Direction, GroupRule, Peer, SecurityGroup, Traffic};
+use crate::account::quotas::Quota;
 use crate::account::region::Region;
 use crate::account::tags::Tags;
 use crate::api::Cx;
@@ -50,11 +50,26 @@ impl Action for CreateSecurityGroup {
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let (now, region_name) = (cx.now, cx.region);
+        let (now, most) = (cx.now, cx.quotas().count(Quota::Groups));
         let region = cx.region();
-        let vpc = self.vpc.unwrap_or_else(|| region.vpc.id.clone());
-        if vpc != region.vpc.id {
+        let vpc = match (self.vpc, &region.vpc) {
+            (Some(vpc), _) => vpc,
+            (None, Some(default)) => default.id.clone(),
+            (None, None) => {
+                return Err(ApiError::new(
+                    "VPCIdNotSpecified",
+                    "No default VPC for this user",
+                ));
+            }
+        };
+        if region.find_vpc(&vpc).is_none() {
             return Err(vpc_not_found(&vpc));
+        }
+        if region.groups.len() >= most {
+            return Err(ApiError::new(
+                "SecurityGroupLimitExceeded",
+                "The maximum number of security groups has been reached.",
+            ));
         }
         if region
             .groups
@@ -94,7 +109,7 @@ impl Action for CreateSecurityGroup {
         };
         let mut x = super::done();
         x.put("groupId", &group.id)
-            .put("securityGroupArn", arn(region_name, &group.id));
+            .put("securityGroupArn", arn(region, &group.id));
         write_tags(&mut x, &group.tags);
         region.groups.insert(group.id.clone(), group);
         Ok(x)
@@ -136,13 +151,23 @@ impl Action for DescribeSecurityGroups {
             &[
                 "description",
                 "egress.ip-permission.cidr",
+                "egress.ip-permission.from-port",
+                "egress.ip-permission.group-id",
+                "egress.ip-permission.group-name",
+                "egress.ip-permission.ipv6-cidr",
+                "egress.ip-permission.protocol",
+                "egress.ip-permission.to-port",
+                "egress.ip-permission.user-id",
                 "group-id",
                 "group-name",
                 "ip-permission.cidr",
                 "ip-permission.from-port",
                 "ip-permission.group-id",
+                "ip-permission.group-name",
+                "ip-permission.ipv6-cidr",
                 "ip-permission.protocol",
                 "ip-permission.to-port",
+                "ip-permission.user-id",
                 "owner-id",
                 "vpc-id",
             ],
@@ -158,7 +183,7 @@ impl Action for DescribeSecurityGroups {
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let (now, visibility, region_name) = (cx.now, cx.timing.visibility, cx.region);
+        let (now, visibility) = (cx.now, cx.timing.visibility);
         let region = &*cx.region();
         let seen: Vec<&SecurityGroup> = region
             .groups
@@ -183,19 +208,25 @@ impl Action for DescribeSecurityGroups {
             let asked = self.ids.is_empty() && self.names.is_empty()
                 || self.ids.contains(&g.id)
                 || self.names.contains(&g.name);
-            asked && self.filters.pass(&g.tags, |name| values(g, name))
+            asked && self.filters.pass(&g.tags, |name| values(region, g, name))
         });
         let (page, token) = self.page.cut(chosen.collect(), |g| g.id.to_string());
         let mut x = Xml::new();
         x.list("securityGroupInfo", page, |x, g| {
-            x.put("ownerId", ACCOUNT_ID)
+            x.put("ownerId", &region.owner)
                 .put("groupId", &g.id)
                 .put("groupName", &g.name)
                 .put("groupDescription", &g.description);
             x.put("vpcId", &g.vpc)
-                .put("securityGroupArn", arn(region_name, &g.id));
-            write_permissions(x, "ipPermissions", g, Direction::Ingress);
-            write_permissions(x, "ipPermissionsEgress", g, Direction::Egress);
+                .put("securityGroupArn", arn(region, &g.id));
+            write_permissions(x, &region.owner, "ipPermissions", g, Direction::Ingress);
+            write_permissions(
+                x,
+                &region.owner,
+                "ipPermissionsEgress",
+                g,
+                Direction::Egress,
+            );
             write_tags(x, &g.tags);
         });
         write_token(&mut x, token);
@@ -203,7 +234,7 @@ impl Action for DescribeSecurityGroups {
     }
 }
 
-fn values(g: &SecurityGroup, filter: &str) -> Vec<String> {
+fn values(region: &Region, g: &SecurityGroup, filter: &str) -> Vec<String> {
     let (direction, field) = match filter.strip_prefix("egress.") {
         Some(rest) => (Direction::Egress, rest),
         None => (Direction::Ingress, filter),
@@ -213,6 +244,12 @@ fn values(g: &SecurityGroup, filter: &str) -> Vec<String> {
             .iter()
             .filter(move |r| r.direction == direction)
             .map(|r| &r.traffic)
+    };
+    let peers = || {
+        traffic().filter_map(|t| match &t.peer {
+            Peer::Group(id) => Some(id),
+            Peer::Ipv4(_) | Peer::Ipv6(_) => None,
+        })
     };
     match field {
         "description" => vec![g.description.clone()],
@@ -244,7 +281,18 @@ fn values(g: &SecurityGroup, filter: &str) -> Vec<String> {
                 }
             })
             .collect(),
-        "owner-id" => vec![ACCOUNT_ID.to_owned()],
+        "ip-permission.group-name" => peers()
+            .filter_map(|id| region.groups.get(id))
+            .map(|g| g.name.clone())
+            .collect(),
+        "ip-permission.ipv6-cidr" => traffic()
+            .filter_map(|t| match &t.peer {
+                Peer::Ipv6(cidr) => Some(cidr.clone()),
+                Peer::Ipv4(_) | Peer::Group(_) => None,
+            })
+            .collect(),
+        "ip-permission.user-id" => peers().map(|_| region.owner.clone()).collect(),
+        "owner-id" => vec![region.owner.clone()],
         "vpc-id" => vec![g.vpc.to_string()],
         _ => vec![g.id.to_string()],
     }
@@ -336,6 +384,7 @@ pub(crate) fn not_found(id: &str) -> ApiError {
     )
 }
 
-fn arn(region: &str, id: &GroupId) -> String {
-    format!("arn:aws:ec2:{region}:{ACCOUNT_ID}:security-group/{id}")
+fn arn(region: &Region, id: &GroupId) -> String {
+    let (name, owner) = (&region.name, &region.owner);
+    format!("arn:aws:ec2:{name}:{owner}:security-group/{id}")
 }

@@ -10,6 +10,7 @@ use super::xml::Xml;
 use super::{Action, done};
 use crate::account::ACCOUNT_ID;
 use crate::account::network::{Direction, GroupRule, Peer, Traffic};
+use crate::account::quotas::Quota;
 use crate::api::Cx;
 use crate::api::error::ApiError;
 use crate::ids::{GroupId, GroupRuleId};
@@ -65,9 +66,6 @@ struct Authorize {
     tags: TagSpecs,
 }
 
-/// Most rules of a group, see <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>.
-const MOST_RULES: usize = 60;
-
 impl Authorize {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let rules = permissions(p)?;
@@ -82,6 +80,7 @@ impl Authorize {
     }
 
     fn run(self, cx: &mut Cx<'_>, direction: Direction) -> Result<Xml, ApiError> {
+        let (owner, most) = (cx.owner(), cx.quotas().count(Quota::GroupRules));
         let region = cx.region();
         let id = self.group.find(region)?.id.clone();
         for (traffic, _) in &self.rules {
@@ -124,7 +123,7 @@ impl Authorize {
             .iter()
             .filter(|r| r.direction == direction)
             .count()
-            > MOST_RULES
+            > most
         {
             return Err(ApiError::new(
                 "RulesPerSecurityGroupLimitExceeded",
@@ -133,7 +132,7 @@ impl Authorize {
         }
         let mut x = done();
         x.list("securityGroupRuleSet", &made, |x, rule| {
-            write_rule(x, &id, rule)
+            write_rule(x, owner, &id, rule)
         });
         Ok(x)
     }

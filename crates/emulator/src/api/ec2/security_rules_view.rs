@@ -6,7 +6,6 @@ use super::page::{Page, write_token};
 use super::params::Scope;
 use super::tag_specs::write_tags;
 use super::xml::Xml;
-use crate::account::ACCOUNT_ID;
 use crate::account::network::{Direction, GroupRule, Peer, SecurityGroup, Traffic};
 use crate::api::Cx;
 use crate::api::error::ApiError;
@@ -29,10 +28,10 @@ pub(super) fn in_words(t: &Traffic) -> String {
 }
 
 /// Writes a rule.
-pub(super) fn write_rule(x: &mut Xml, group: &GroupId, rule: &GroupRule) {
+pub(super) fn write_rule(x: &mut Xml, owner: &str, group: &GroupId, rule: &GroupRule) {
     x.put("securityGroupRuleId", &rule.id)
         .put("groupId", group)
-        .put("groupOwnerId", ACCOUNT_ID);
+        .put("groupOwnerId", owner);
     x.put("isEgress", rule.direction == Direction::Egress)
         .put("ipProtocol", &rule.traffic.protocol);
     x.put("fromPort", rule.traffic.from.unwrap_or(-1))
@@ -41,7 +40,7 @@ pub(super) fn write_rule(x: &mut Xml, group: &GroupId, rule: &GroupRule) {
         Peer::Ipv4(cidr) => x.put("cidrIpv4", cidr),
         Peer::Ipv6(cidr) => x.put("cidrIpv6", cidr),
         Peer::Group(id) => x.node("referencedGroupInfo", |x| {
-            x.put("groupId", id).put("userId", ACCOUNT_ID);
+            x.put("groupId", id).put("userId", owner);
         }),
     };
     x.maybe("description", rule.description.as_ref());
@@ -51,6 +50,7 @@ pub(super) fn write_rule(x: &mut Xml, group: &GroupId, rule: &GroupRule) {
 /// Writes a group's rules as DescribeSecurityGroups shows them: those with the same ports together.
 pub(crate) fn write_permissions(
     x: &mut Xml,
+    owner: &str,
     name: &str,
     group: &SecurityGroup,
     direction: Direction,
@@ -110,7 +110,7 @@ pub(crate) fn write_permissions(
         });
         x.list("groups", groups, |x, (id, description)| {
             x.put("groupId", id)
-                .put("userId", ACCOUNT_ID)
+                .put("userId", owner)
                 .maybe("description", description.as_ref());
         });
         x.list("prefixListIds", None::<()>, |_, ()| {});
@@ -168,7 +168,7 @@ impl Action for DescribeSecurityGroupRules {
         let (page, token) = self.page.cut(chosen.collect(), |(_, r)| r.id.to_string());
         let mut x = Xml::new();
         x.list("securityGroupRuleSet", page, |x, (group, rule)| {
-            write_rule(x, group, rule)
+            write_rule(x, &region.owner, group, rule)
         });
         write_token(&mut x, token);
         Ok(x)

@@ -1,20 +1,19 @@
-//! Snapshots.
+//! Looking at snapshots, and deleting them.
 //!
 //! <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-snapshots.html>
 
 use super::filter::Filters;
 use super::page::{Page, write_token};
 use super::params::Scope;
-use super::tag_specs::{TagSpecs, write_tags};
+use super::tag_specs::write_tags;
 use super::xml::Xml;
-use super::{Action, done, volumes};
-use crate::account::image::{Permission, Progress, Snapshot};
-use crate::account::lifecycle::InstanceState;
+use super::{Action, done};
+use crate::account::image::{Progress, Snapshot};
+use crate::account::public_access::PublicSnapshots;
 use crate::account::tags::Tags;
-use crate::account::{ACCOUNT_ID, REGIONS};
 use crate::api::error::ApiError;
 use crate::api::{Cx, Effect};
-use crate::ids::{LayerId, SnapshotId, VolumeId};
+use crate::ids::SnapshotId;
 
 /// EC2's answer to a snapshot that is not there.
 pub(crate) fn not_found(id: &SnapshotId) -> ApiError {
@@ -32,26 +31,47 @@ pub(crate) fn own<'a>(cx: &'a mut Cx<'_>, id: &SnapshotId) -> Result<&'a mut Sna
         .ok_or_else(|| not_found(id))
 }
 
-/// A snapshot that something can be made from: complete.
-pub(crate) fn usable(cx: &mut Cx<'_>, id: &SnapshotId) -> Result<Snapshot, ApiError> {
-    let now = cx.now;
-    let snapshot = own(cx, id)?;
-    if snapshot.state(now) != "completed" {
-        return Err(ApiError::new(
-            "IncorrectState",
-            format!(
-                "Snapshot is in invalid state - {} ({id})",
-                snapshot.state(now)
-            ),
-        ));
+/// Whether the caller's account may make volumes and copies from a snapshot.
+pub(crate) fn may_use(cx: &Cx<'_>, region: &str, s: &Snapshot) -> bool {
+    let caller = cx.owner();
+    if s.owner == caller || s.create_volume_permission.names(caller) {
+        return true;
     }
-    Ok(snapshot.clone())
+    // "Snapshots that are already publicly shared are treated as private."
+    let mut owners = cx.account.everywhere(region);
+    let blocked = owners
+        .any(|r| r.owner == s.owner && r.public_snapshots == PublicSnapshots::BlockAllSharing);
+    s.create_volume_permission.all && !blocked
+}
+
+/// A snapshot of a region that something can be made from: the caller may use it, and it is complete.
+///
+/// # Errors
+/// `InvalidSnapshot.NotFound`, also for one that is not shared; `IncorrectState`.
+pub(crate) fn usable_in(cx: &Cx<'_>, region: &str, id: &SnapshotId) -> Result<Snapshot, ApiError> {
+    let snapshot = cx
+        .snapshot_in(region, id)
+        .filter(|s| may_use(cx, region, s))
+        .ok_or_else(|| not_found(id))?;
+    match snapshot.state(cx.now) {
+        "completed" => Ok(snapshot),
+        state => Err(ApiError::new(
+            "IncorrectState",
+            format!("Snapshot is in invalid state - {state} ({id})"),
+        )),
+    }
+}
+
+/// The same in the request's region.
+pub(crate) fn usable(cx: &Cx<'_>, id: &SnapshotId) -> Result<Snapshot, ApiError> {
+    usable_in(cx, cx.region, id)
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html>
 pub(crate) struct DescribeSnapshots {
     ids: Vec<SnapshotId>,
     owners: Vec<String>,
+    restorable_by: Vec<String>,
     filters: Filters,
     page: Page,
 }
@@ -76,60 +96,45 @@ impl Action for DescribeSnapshots {
             "volume-id",
             "volume-size",
         ];
-        // Own snapshots are the only ones there are, and the account may restore from all of them.
-        for who in p.texts("RestorableBy") {
-            if who != "self" && who != ACCOUNT_ID {
-                return Err(ApiError::new(
-                    "UnsupportedOperation",
-                    "The local EC2 has one account: RestorableBy can be 'self' only",
-                ));
-            }
-        }
         let page = Page::parse(p, 5)?;
         page.excludes_ids("snapshotIds", ids.len())?;
+        let owned = |name| p.texts(name).into_iter().map(str::to_owned).collect();
         Ok(Self {
             ids,
-            owners: p.texts("Owner").into_iter().map(str::to_owned).collect(),
+            owners: owned("Owner"),
+            restorable_by: owned("RestorableBy"),
             filters: Filters::parse(p, &known)?,
             page,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let (now, visibility) = (cx.now, cx.timing.visibility);
-        let region = &*cx.region();
-        let visible = |s: &&Snapshot| now.duration_since(s.started).unsigned_abs() >= visibility;
+        let (now, caller) = (cx.now, cx.owner());
+        let seen = seen(cx);
         if let Some(unknown) = self
             .ids
             .iter()
-            .find(|id| region.snapshots.get(id).filter(visible).is_none())
+            .find(|id| !seen.iter().any(|s| s.id == **id))
         {
             return Err(not_found(unknown));
         }
-        let own =
-            self.owners.is_empty() || self.owners.iter().any(|o| o == "self" || o == ACCOUNT_ID);
-        let chosen = region
-            .snapshots
-            .values()
-            .filter(visible)
-            .filter(|s| own && (self.ids.is_empty() || self.ids.contains(&s.id)))
-            .filter(|s| {
-                self.filters.pass(&s.tags, |name| {
-                    vec![match name {
-                        "description" => s.description.clone(),
-                        "encrypted" => s.encrypted.to_string(),
-                        "owner-alias" => "self".to_owned(),
-                        "owner-id" => s.owner.clone(),
-                        "progress" => format!("{}%", s.percent(now)),
-                        "start-time" => s.started.to_string(),
-                        "status" => s.state(now).to_owned(),
-                        "storage-tier" => "standard".to_owned(),
-                        "volume-id" => s.volume.clone(),
-                        "volume-size" => s.size_gib.to_string(),
-                        _ => s.id.to_string(),
-                    }]
-                })
-            });
+        let account = |who: &str| match who {
+            "self" => caller.to_owned(),
+            other => other.to_owned(),
+        };
+        let owners: Vec<String> = self.owners.iter().map(|o| account(o)).collect();
+        // "The IDs of the Amazon Web Services accounts that can create volumes from the snapshot."
+        let restorable = |s: &Snapshot, who: &str| match who {
+            "all" => s.create_volume_permission.all,
+            who => s.owner == account(who) || s.create_volume_permission.covers(&account(who)),
+        };
+        let chosen = seen.iter().filter(|s| {
+            let asked = self.ids.is_empty() || self.ids.contains(&s.id);
+            let owned = owners.is_empty() || owners.contains(&s.owner);
+            let restorable = self.restorable_by.is_empty()
+                || self.restorable_by.iter().any(|who| restorable(s, who));
+            asked && owned && restorable && self.filters.pass(&s.tags, |name| values(s, name, now))
+        });
         let (page, token) = self.page.cut(chosen.collect(), |s| s.id.to_string());
         let mut x = Xml::new();
         x.list("snapshotSet", page, |x, s| write(x, s, now));
@@ -138,7 +143,40 @@ impl Action for DescribeSnapshots {
     }
 }
 
-fn write(x: &mut Xml, s: &Snapshot, now: jiff::Timestamp) {
+/// The snapshots that the caller sees: its own and those it may use, without the tags that others gave them.
+fn seen(cx: &Cx<'_>) -> Vec<Snapshot> {
+    let caller = cx.owner();
+    let all = cx.account.everywhere(cx.region);
+    let mut seen: Vec<Snapshot> = all
+        .flat_map(|r| r.snapshots.values())
+        .filter(|s| cx.visible(s.started) && may_use(cx, cx.region, s))
+        .cloned()
+        .collect();
+    for snapshot in seen.iter_mut().filter(|s| s.owner != caller) {
+        snapshot.tags = Tags::default();
+    }
+    seen
+}
+
+fn values(s: &Snapshot, filter: &str, now: jiff::Timestamp) -> Vec<String> {
+    match filter {
+        "description" => vec![s.description.clone()],
+        "encrypted" => vec![s.encrypted.to_string()],
+        // "The owner alias, from an Amazon-maintained list (amazon)."
+        "owner-alias" => Vec::new(),
+        "owner-id" => vec![s.owner.clone()],
+        "progress" => vec![format!("{}%", s.percent(now))],
+        "start-time" => vec![s.started.to_string()],
+        "status" => vec![s.state(now).to_owned()],
+        "storage-tier" => vec!["standard".to_owned()],
+        "volume-id" => vec![s.volume.clone()],
+        "volume-size" => vec![s.size_gib.to_string()],
+        _ => vec![s.id.to_string()],
+    }
+}
+
+/// Writes a snapshot.
+pub(crate) fn write(x: &mut Xml, s: &Snapshot, now: jiff::Timestamp) {
     x.put("snapshotId", &s.id)
         .put("volumeId", &s.volume)
         .put("status", s.state(now))
@@ -148,6 +186,7 @@ fn write(x: &mut Xml, s: &Snapshot, now: jiff::Timestamp) {
         .put("volumeSize", s.size_gib);
     x.put("description", &s.description)
         .put("encrypted", s.encrypted)
+        .maybe("kmsKeyId", s.kms_key.as_ref())
         .put("storageTier", "standard");
     x.maybe("statusMessage", s.progress.failure(now));
     if let Progress::Done { complete } = &s.progress
@@ -156,88 +195,6 @@ fn write(x: &mut Xml, s: &Snapshot, now: jiff::Timestamp) {
         x.put("completionTime", complete);
     }
     write_tags(x, &s.tags);
-}
-
-/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshot.html>
-pub(crate) struct CreateSnapshot {
-    volume: VolumeId,
-    description: String,
-    tags: TagSpecs,
-}
-
-impl Action for CreateSnapshot {
-    fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        Ok(Self {
-            volume: VolumeId::parse(p.required("VolumeId")?)?,
-            description: description(p)?,
-            tags: TagSpecs::parse(p, &["snapshot"])?,
-        })
-    }
-
-    fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let now = cx.now;
-        let volume = cx
-            .region()
-            .volumes
-            .get(&self.volume)
-            .cloned()
-            .ok_or_else(|| volumes::not_found(&self.volume))?;
-        let holder = volume
-            .attached_to
-            .as_ref()
-            .and_then(|id| cx.region().instances.get(id))
-            .cloned();
-        let is_root = holder.as_ref().is_some_and(|i| {
-            i.volumes
-                .iter()
-                .any(|v| v.volume == volume.id && v.device == i.root_device)
-        });
-        let progress = match holder.filter(|_| is_root) {
-            Some(instance) if instance.state == InstanceState::Stopped => {
-                let layer = LayerId::random();
-                cx.effects
-                    .push(Effect::Capture(instance.id.clone(), layer.clone()));
-                Progress::Capturing {
-                    instance: instance.id,
-                    layer,
-                }
-            }
-            Some(instance) => {
-                let message = format!(
-                    "The local EC2 captures a root volume only while its instance is stopped; {} is {}",
-                    instance.id, instance.state
-                );
-                return Err(ApiError::new("UnsupportedOperation", message));
-            }
-            None => cx.making(&self.tags.of("snapshot")).snapshot,
-        };
-        let layers = match &volume.snapshot {
-            Some(id) if !is_root => cx
-                .region()
-                .snapshots
-                .get(id)
-                .map(|s| s.layers.clone())
-                .unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let snapshot = Snapshot {
-            id: SnapshotId::random(),
-            owner: ACCOUNT_ID.to_owned(),
-            volume: volume.id.to_string(),
-            size_gib: volume.size_gib,
-            description: self.description,
-            started: now,
-            progress,
-            encrypted: volume.encrypted,
-            create_volume_permission: Permission::default(),
-            layers,
-            tags: self.tags.of("snapshot"),
-        };
-        let mut x = Xml::new();
-        write(&mut x, &snapshot, now);
-        cx.region().snapshots.insert(snapshot.id.clone(), snapshot);
-        Ok(x)
-    }
 }
 
 /// "Up to 255 characters in length."
@@ -251,101 +208,6 @@ pub(crate) fn description(p: &Scope<'_>) -> Result<String, ApiError> {
         ));
     }
     Ok(text.to_owned())
-}
-
-/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopySnapshot.html>
-pub(crate) struct CopySnapshot {
-    source: SnapshotId,
-    source_region: String,
-    description: String,
-    encrypted: bool,
-    tags: TagSpecs,
-}
-
-impl Action for CopySnapshot {
-    fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
-        // Clients send these two for encrypted snapshots; they repeat what the request's own signature says.
-        p.text("PresignedUrl");
-        p.text("DestinationRegion");
-        Ok(Self {
-            source: SnapshotId::parse(p.required("SourceSnapshotId")?)?,
-            source_region: source_region(p)?,
-            description: description(p)?,
-            encrypted: p.flag("Encrypted")?.unwrap_or(false),
-            tags: TagSpecs::parse(p, &["snapshot"])?,
-        })
-    }
-
-    fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
-        let now = cx.now;
-        let source = cx
-            .account
-            .region_mut(&self.source_region)
-            .snapshots
-            .get(&self.source)
-            .cloned()
-            .ok_or_else(|| not_found(&self.source))?;
-        if source.state(now) != "completed" {
-            return Err(ApiError::new(
-                "IncorrectState",
-                format!(
-                    "Snapshot is in invalid state - {} ({})",
-                    source.state(now),
-                    source.id
-                ),
-            ));
-        }
-        let encrypted = self.encrypted || source.encrypted;
-        let copy = copy(
-            cx,
-            &source,
-            self.description,
-            encrypted,
-            self.tags.of("snapshot"),
-        );
-        let mut x = Xml::new();
-        x.put("snapshotId", &copy.id);
-        write_tags(&mut x, &copy.tags);
-        cx.region().snapshots.insert(copy.id.clone(), copy);
-        Ok(x)
-    }
-}
-
-/// Reads `SourceRegion`.
-pub(crate) fn source_region(p: &Scope<'_>) -> Result<String, ApiError> {
-    let region = p.required("SourceRegion")?;
-    if !REGIONS.contains(&region) {
-        return Err(ApiError::invalid_value(
-            "SourceRegion",
-            region,
-            "Invalid region.",
-        ));
-    }
-    Ok(region.to_owned())
-}
-
-/// A copy of a snapshot in the request's region, sharing its layers.
-pub(crate) fn copy(
-    cx: &Cx<'_>,
-    source: &Snapshot,
-    description: String,
-    encrypted: bool,
-    tags: Tags,
-) -> Snapshot {
-    Snapshot {
-        id: SnapshotId::random(),
-        owner: ACCOUNT_ID.to_owned(),
-        // "Snapshots created by the CopySnapshot action have an arbitrary volume ID."
-        volume: "vol-ffffffff".to_owned(),
-        size_gib: source.size_gib,
-        description,
-        started: cx.now,
-        progress: cx.making(&tags).snapshot,
-        encrypted,
-        create_volume_permission: Permission::default(),
-        layers: source.layers.clone(),
-        tags,
-    }
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteSnapshot.html>

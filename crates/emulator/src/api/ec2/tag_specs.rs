@@ -18,8 +18,16 @@ impl TagSpecs {
     /// # Errors
     /// `InvalidParameterValue` for another kind, a kind twice, a key twice or no tag at all; the limits of [`Tags`].
     pub fn parse(p: &Scope<'_>, kinds: &[&'static str]) -> Result<Self, ApiError> {
+        Self::parse_list(p, "TagSpecification", kinds)
+    }
+
+    /// The same where the list has another name.
+    ///
+    /// # Errors
+    /// As [`TagSpecs::parse`].
+    pub fn parse_list(p: &Scope<'_>, list: &str, kinds: &[&'static str]) -> Result<Self, ApiError> {
         let mut specs = BTreeMap::new();
-        for spec in p.each("TagSpecification") {
+        for spec in p.each(list) {
             let kind = spec.required("ResourceType")?;
             let Some(kind) = kinds.iter().find(|k| **k == kind) else {
                 let message =

@@ -1,7 +1,7 @@
 //! Volumes.
 
 use super::Action;
-use super::block_devices::VolumeWish;
+use super::block_devices::{VolumeWish, find_key};
 use super::client_token::ClientToken;
 use super::filter::Filters;
 use super::page::{Page, write_token};
@@ -146,6 +146,7 @@ fn write(x: &mut Xml, region: &Region, v: &Volume) {
         .maybe("iops", v.iops)
         .maybe("throughput", v.throughput);
     x.put("encrypted", v.encrypted)
+        .maybe("kmsKeyId", v.kms_key.as_ref())
         .put("multiAttachEnabled", false);
 }
 
@@ -190,16 +191,13 @@ impl Action for CreateVolume {
                 format!("The zone '{}' does not exist.", self.zone),
             ));
         }
-        let snapshot_gib = self
-            .wish
-            .snapshot
-            .as_ref()
-            .map(|id| snapshots::usable(cx, id).map(|s| s.size_gib))
-            .transpose()?;
-        if snapshot_gib.is_none() && self.wish.size_gib.is_none() {
+        let snapshot = self.wish.snapshot.as_ref();
+        let snapshot = snapshot.map(|id| snapshots::usable(cx, id)).transpose()?;
+        if snapshot.is_none() && self.wish.size_gib.is_none() {
             return Err(ApiError::missing("Size"));
         }
-        let ebs = self.wish.resolve("volume", None, snapshot_gib)?;
+        let mut ebs = self.wish.resolve("volume", None, snapshot.as_ref())?;
+        let unusable_key = find_key(cx, &mut ebs).is_err();
         let volume = Volume {
             id: VolumeId::random(),
             size_gib: ebs.size_gib,
@@ -207,6 +205,7 @@ impl Action for CreateVolume {
             iops: ebs.iops,
             throughput: ebs.throughput,
             encrypted: ebs.encrypted,
+            kms_key: ebs.kms_key,
             snapshot: ebs.snapshot,
             zone: self.zone,
             created: now,
@@ -219,7 +218,10 @@ impl Action for CreateVolume {
         }
         let region = cx.region();
         write(&mut x, region, &volume);
-        region.volumes.insert(volume.id.clone(), volume);
+        // "If you specify a key that is not valid, the action can appear to complete, but eventually fails": the volume is gone.
+        if !unusable_key {
+            region.volumes.insert(volume.id.clone(), volume);
+        }
         Ok(x)
     }
 }

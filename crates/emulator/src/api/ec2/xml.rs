@@ -53,6 +53,35 @@ impl Xml {
         self
     }
 
+    /// A list as IAM writes it: one `member` for each member.
+    pub fn members<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        mut fill: impl FnMut(&mut Self, T),
+    ) -> &mut Self {
+        self.open(name);
+        for item in items {
+            self.node("member", |x| fill(x, item));
+        }
+        self.close(name);
+        self
+    }
+
+    /// A list of texts as IAM writes it.
+    pub fn member_texts<T: Display>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+    ) -> &mut Self {
+        self.open(name);
+        for item in items {
+            self.put("member", item);
+        }
+        self.close(name);
+        self
+    }
+
     /// A list of texts.
     pub fn texts<T: Display>(
         &mut self,
