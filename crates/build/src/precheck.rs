@@ -9,9 +9,9 @@ use crate::selection::{image_regions, name_of, region_of};
 use crate::steps::user_data_parts::{Ingredients, compose_parts};
 use cloud::{RegionName, Timestamp};
 use pipeline::model::{
-    Address, Bind, Cell, ElasticIpChoice, HostKey, LoginKey, OutputKind, Provisioner, UserData,
+    Address, Bind, Cell, ElasticIpChoice, EnvName, HostKey, Located, LoginKey, OutputKind, UserData,
 };
-use pipeline::template::RunFacts;
+use pipeline::template::{RunFacts, SecretTemplate, SourceTags};
 use pipeline::yaml_edit::set_values;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
@@ -27,11 +27,14 @@ const LONGEST_ADDRESS: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 255);
 
 /// Everything that is wrong with `loaded` and can be told without an account. `now` stands for the run's time.
 pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let before = loaded.pipeline.preflight.iter();
+    let mut problems = environment_problems(loaded, before.filter_map(|entry| entry.environment()));
     for cell in loaded.pipeline.stages.iter() {
         problems.extend(name_problem(loaded, cell, now));
         problems.extend(user_data_problem(loaded, cell, now));
-        problems.extend(environment_problems(loaded, cell));
+        let entries = cell.provision.iter().chain(&cell.on_error);
+        let environments = entries.filter_map(|entry| entry.environment());
+        problems.extend(environment_problems(loaded, environments));
     }
     problems.extend(update_problems(loaded));
     problems.extend(clash_problems(loaded, now));
@@ -151,19 +154,17 @@ fn update_problems(loaded: &Loaded) -> Vec<Problem> {
 }
 
 /// No process can have a variable with a NUL byte in it.
-fn environment_problems(loaded: &Loaded, cell: &Cell) -> Vec<Problem> {
+fn environment_problems<'l>(
+    loaded: &Loaded,
+    environments: impl Iterator<Item = &'l BTreeMap<Located<EnvName>, SecretTemplate>>,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for provisioner in &cell.provision {
-        let Provisioner::Run(run) = &provisioner.value else {
-            continue;
-        };
-        for (name, value) in &run.env {
-            let text = value.render(&RunFacts::default());
-            if text.is_ok_and(|text| text.expose().contains('\0')) {
-                let message =
-                    format!("the value of the environment variable {name} contains a NUL byte");
-                problems.push(loaded.problem(name.span, message, None));
-            }
+    for (name, value) in environments.flatten() {
+        let text = value.render(&RunFacts::default());
+        if text.is_ok_and(|text| text.expose().contains('\0')) {
+            let message =
+                format!("the value of the environment variable {name} contains a NUL byte");
+            problems.push(loaded.problem(name.span, message, None));
         }
     }
     problems
@@ -186,6 +187,10 @@ fn facts_with_source(now: Timestamp) -> RunFacts {
     RunFacts {
         source_id: Some(String::from("ami-00000000000000000")),
         source_name: Some("n".repeat(128)),
+        source_created: Some(now),
+        source_owner: Some(String::from("000000000000")),
+        // EC2 allows a tag's value 256 characters.
+        source_tags: SourceTags::Planned("v".repeat(256)),
         ..facts_without_source(now)
     }
 }

@@ -222,6 +222,7 @@ impl World {
                 behaviour: self.behaviour.clone(),
                 done: self.done.clone(),
                 works: Some((Arc::new(self.clock.clone()), Duration::from_secs(20))),
+                ..FakeGuests::default()
             }),
             caller_address: Arc::new(Home),
             observer: self.recorder.clone(),

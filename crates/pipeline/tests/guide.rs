@@ -1,4 +1,4 @@
-//! The examples of the language's guide: each loads, and the editors' schema takes it.
+//! The examples of the guides to the language and to provisioners: each loads, and the editors' schema takes it.
 //!
 //! A fence's words say what its example is: `yaml pipeline` a whole pipeline, `yaml file=NAME` a file that those after it
 //! include, `yaml stage` keys of a stage, `yaml top` keys of a pipeline beside a small one.
@@ -11,12 +11,20 @@ use std::fs;
 use std::path::Path;
 use support::json::violations;
 
-const GUIDE: &str = include_str!("../../../docs/guide/language.md");
+const LANGUAGE: &str = include_str!("../../../docs/guide/language.md");
+const PROVISIONERS: &str = include_str!("../../../docs/guide/provisioners.md");
 
 /// An example: the words after the fence, and the text.
 fn examples() -> Vec<(String, String)> {
+    [LANGUAGE, PROVISIONERS]
+        .into_iter()
+        .flat_map(examples_of)
+        .collect()
+}
+
+fn examples_of(guide: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut lines = GUIDE.lines();
+    let mut lines = guide.lines();
     while let Some(line) = lines.next() {
         let Some(words) = line.strip_prefix("```yaml") else {
             continue;
@@ -117,7 +125,7 @@ fn every_example_loads_and_the_schema_takes_it() {
         assert!(found.is_empty(), "{found:#?}\n{whole}");
         tried += 1;
     }
-    assert!(tried >= 10, "the guide has {tried} examples");
+    assert!(tried >= 18, "the guide has {tried} examples");
 }
 
 #[test]
@@ -130,9 +138,9 @@ fn the_guides_cells_are_those_that_it_names() {
     let loaded = loaded(folder.path(), &text).unwrap();
     for cell in loaded.pipeline.stages.iter() {
         let line = format!("| `{}` |", cell.name.as_deref().unwrap_or_default());
-        assert!(GUIDE.contains(&line), "{line}");
+        assert!(LANGUAGE.contains(&line), "{line}");
     }
-    let rows = GUIDE
+    let rows = LANGUAGE
         .lines()
         .skip_while(|line| !line.starts_with("| cell |"))
         .skip(2)

@@ -152,14 +152,12 @@ fn http(check: &HttpCheck, faults: &mut Vec<Fault>) {
     if url.contains(char::is_whitespace) && check.url.as_literal().is_some() {
         faults.push(Fault::new(at, "a URL holds no spaces; write %20"));
     }
-    if let Some((user, _)) = plain
+    let authority = plain
         .or(url.strip_prefix("https://"))
-        .and_then(|rest| rest.split(['/', '?', '#']).next())
-        .and_then(|authority| authority.split_once('@'))
-    {
-        let message = format!("the URL names a user ({user:?}), which is not sent");
+        .and_then(|rest| rest.split(['/', '?', '#']).next());
+    if authority.is_some_and(|authority| authority.contains('@')) {
         faults.push(
-            Fault::new(at, message)
+            Fault::new(at, "the URL names a user, which is not sent")
                 .hint("send a field `Authorization` in `headers`, where secrets may stand"),
         );
     }

@@ -55,6 +55,14 @@ impl PreflightEntry {
         }
     }
 
+    /// The environment variables that it gives what it runs.
+    pub fn environment(&self) -> Option<&BTreeMap<Located<EnvName>, SecretTemplate>> {
+        match &self.value {
+            PreflightAction::Run { run, .. } => Some(&run.env),
+            PreflightAction::WaitFor(wait) => wait.environment(),
+        }
+    }
+
     /// The files and folders that it makes.
     pub fn creates(&self) -> &[LocalFile] {
         match &self.value {

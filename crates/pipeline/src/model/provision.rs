@@ -101,6 +101,21 @@ impl Provisioner {
         }
     }
 
+    /// The environment variables that it gives what it runs.
+    pub fn environment(&self) -> Option<&BTreeMap<Located<EnvName>, SecretTemplate>> {
+        match self {
+            Self::Run(run) => Some(&run.env),
+            Self::WaitFor(wait) => wait.environment(),
+            Self::Upload(_)
+            | Self::Download(_)
+            | Self::Reboot(_)
+            | Self::Pause(_)
+            | Self::Breakpoint(_)
+            | Self::Ansible(_)
+            | Self::AnsibleLocal(_) => None,
+        }
+    }
+
     /// The files of the build host that it uses.
     pub fn files(&self) -> Vec<&LocalFile> {
         match self {

@@ -35,6 +35,14 @@ pub enum WaitCondition {
 }
 
 impl WaitFor {
+    /// The environment variables of its command.
+    pub(crate) fn environment(&self) -> Option<&BTreeMap<Located<EnvName>, SecretTemplate>> {
+        match &self.condition {
+            WaitCondition::Command(check) => Some(&check.env),
+            WaitCondition::Http(_) | WaitCondition::CloudInit | WaitCondition::Port(_) => None,
+        }
+    }
+
     /// What to call it in progress lines and errors.
     pub(crate) fn label(&self) -> String {
         match &self.condition {
@@ -165,7 +173,7 @@ struct WaitForFile {
     cloud_init: Option<bool>,
     /// A TCP port on which something on the instance listens.
     #[schemars(range(min = 1, max = 65535))]
-    port: Option<Located<u16>>,
+    port: Option<Located<u32>>,
     /// The user to run `command` as (through sudo); without it the login user.
     #[serde(rename = "become")]
     become_user: Option<Located<UserName>>,
@@ -200,8 +208,10 @@ impl TryFrom<WaitForFile> for WaitFor {
             (None, None, Some(false), None) => {
                 return Err("`cloud_init: false` waits for nothing; leave the entry out");
             }
-            (None, None, None, Some(port)) if port.value != 0 => WaitCondition::Port(port.value),
-            (None, None, None, Some(_)) => return Err("there is no port 0"),
+            (None, None, None, Some(port)) => match u16::try_from(port.value) {
+                Ok(port) if port != 0 => WaitCondition::Port(port),
+                Ok(_) | Err(_) => return Err("a TCP port is a number from 1 to 65535"),
+            },
             _ => {
                 return Err(
                     "`wait_for` has exactly one of `http`, `command`, `cloud_init` and `port`",

@@ -3,6 +3,7 @@
 mod ansible;
 mod bad_input;
 mod bad_launch;
+mod bad_provision;
 mod bounds;
 mod cache;
 mod design;
@@ -12,6 +13,7 @@ mod launch;
 mod matrix;
 mod memory;
 mod outputs;
+mod provision;
 mod publish;
 mod sources;
 mod variables;

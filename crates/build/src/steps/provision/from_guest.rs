@@ -207,7 +207,10 @@ impl Question {
         let asked = asked.clone();
         let environment = environment.to_vec();
         let verdict = move |end: &CommandEnd, heard: Heard<'_>| match end {
-            CommandEnd::Exited(0) => of_http(&asked, heard),
+            CommandEnd::Exited(0) => {
+                let said = heard.lines.into_last_lines().join(" ");
+                of_http(&asked, &heard.stdout, &said)
+            }
             CommandEnd::Exited(97) => Look::Never(heard.lines.into_last_lines().join(" ")),
             CommandEnd::Exited(_) | CommandEnd::Signalled(_) => {
                 Look::NotYet(heard.lines.into_last_lines().join(" "))
@@ -231,26 +234,194 @@ fn curl_config(url: &str, headers: &[String]) -> String {
     config
 }
 
-fn of_http(asked: &HttpSpec, heard: Heard<'_>) -> Look {
-    let Ok(answer) = STANDARD.decode(&heard.stdout) else {
+/// What an answer in base64 says; `said` is what the asking program has printed besides.
+fn of_http(asked: &HttpSpec, encoded: &[u8], said: &str) -> Look {
+    let Ok(answer) = STANDARD.decode(encoded) else {
         return Look::NotYet(String::from("the guest's answer cannot be read"));
     };
     let Some(end) = answer.iter().rposition(|byte| *byte == b'\n') else {
-        return Look::NotYet(heard.lines.into_last_lines().join(" "));
+        return Look::NotYet(format!("{} does not answer: {said}", asked.url));
     };
     let (body, status) = answer.split_at(end);
     let status = std::str::from_utf8(&status[1..]).unwrap_or_default().trim();
     match status.parse() {
         // curl's status of an answer that never came.
-        Ok(0) => Look::NotYet(format!(
-            "{} does not answer: {}",
-            asked.url,
-            heard.lines.into_last_lines().join(" ")
-        )),
+        Ok(0) => Look::NotYet(format!("{} does not answer: {said}", asked.url)),
         Ok(status) => conditions::check(asked, status, body),
         Err(_) => Look::NotYet(format!(
             "{} answers with more than {MAX_HTTP_BODY} bytes",
             asked.url
         )),
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the scripts are run by this machine's shell"
+)]
+mod tests {
+    use super::*;
+    use crate::spec::{JsonSpec, WantedSpec};
+    use pipeline::model::JsonPath;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::process::{Command, Output};
+
+    fn run(question: &Question, path: Option<&Path>) -> Output {
+        let mut command = Command::new("/bin/sh");
+        if let Some(path) = path {
+            command.env("PATH", path);
+        }
+        command
+            .args(["-c", std::str::from_utf8(&question.text).unwrap()])
+            .envs(question.environment.iter().cloned())
+            .output()
+            .unwrap()
+    }
+
+    /// A server that answers one request so, and gives it back.
+    fn serve(answer: &'static str) -> (u16, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = vec![0; 4096];
+            let n = stream.read(&mut request).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..n]).into_owned()
+        });
+        (port, served)
+    }
+
+    fn asked(port: u16) -> HttpSpec {
+        HttpSpec {
+            url: format!("http://127.0.0.1:{port}/a[1]?b=\"c\""),
+            headers: vec![(
+                pipeline::model::HeaderName::new("X-Token").unwrap(),
+                String::from("se\"cr\\et"),
+            )],
+            status: 200,
+            json: Some(JsonSpec {
+                path: JsonPath::parse("n[*].v").unwrap(),
+                wanted: WantedSpec::Equals("2".into()),
+            }),
+        }
+    }
+
+    /// Folders for PATH with these programs, and no others.
+    fn only(programs: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for program in programs {
+            for place in ["/usr/bin", "/bin", "/usr/local/bin"] {
+                let path = Path::new(place).join(program);
+                if path.exists() {
+                    symlink(path, folder.path().join(program)).unwrap();
+                    break;
+                }
+            }
+        }
+        folder
+    }
+
+    /// What the guests of this test have to ask with.
+    const WAYS: [&[&str]; 2] = [
+        &["curl", "head", "base64", "tr"],
+        &["python3", "base64", "tr"],
+    ];
+
+    #[test]
+    fn an_answer_comes_by_curl_and_by_python_alike() {
+        const GOOD: &str =
+            "HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{\"n\":[{\"v\":1},\n{\"v\":2}]}";
+        const ELSEWHERE: &str =
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+        for programs in WAYS {
+            let path = only(programs);
+            let (port, served) = serve(GOOD);
+            let asked_for = asked(port);
+            let output = run(&Question::http(&asked_for), Some(path.path()));
+            let look = of_http(&asked_for, &output.stdout, "");
+            assert_eq!(look, Look::Yes, "{programs:?}: {output:?}");
+            let request = served.join().unwrap();
+            assert!(
+                request.starts_with("GET /a[1]?b="),
+                "{programs:?}: {request}"
+            );
+            let lower = request.to_ascii_lowercase();
+            assert!(
+                lower.contains("x-token: se\"cr\\et\r\n"),
+                "{programs:?}: {request}"
+            );
+
+            let (port, served) = serve(ELSEWHERE);
+            let asked_for = asked(port);
+            let output = run(&Question::http(&asked_for), Some(path.path()));
+            let look = of_http(&asked_for, &output.stdout, "");
+            assert!(
+                matches!(&look, Look::NotYet(why) if why.contains("status 302")),
+                "{programs:?}: {look:?}"
+            );
+            served.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn no_answer_says_why_and_no_program_to_ask_with_is_final() {
+        let path = only(WAYS[0]);
+        let asked_for = asked(1);
+        let output = run(&Question::http(&asked_for), Some(path.path()));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let look = of_http(&asked_for, &output.stdout, said.trim());
+        assert!(
+            matches!(&look, Look::NotYet(why) if why.contains("does not answer: curl: (7)")),
+            "{look:?}"
+        );
+        let none = tempfile::tempdir().unwrap();
+        let output = run(&Question::http(&asked_for), Some(none.path()));
+        // A platform's own Python is named by its path.
+        if !Path::new("/usr/libexec/platform-python").exists() {
+            assert_eq!(output.status.code(), Some(97), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_found_when_something_listens_on_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let code = |port| run(&Question::port(port), None).status.code();
+        assert_eq!(code(port), Some(0));
+        // A connection to a port is nobody's listening on it.
+        let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        assert_ne!(code(client.local_addr().unwrap().port()), Some(0));
+        drop(listener);
+        assert_ne!(code(port), Some(0));
+    }
+
+    #[test]
+    fn cloud_init_is_asked_without_waiting_for_it() {
+        for (status, code) in [
+            ("status: running", NOT_YET),
+            ("status: not run", NOT_YET),
+            ("status: not started", NOT_YET),
+            ("status: done", 0),
+            ("status: disabled", OFF),
+            ("status: error", 1),
+            ("status: degraded done", 0),
+        ] {
+            let path = only(&["cat"]);
+            let program = path.path().join("cloud-init");
+            std::fs::write(&program, format!("#!/bin/sh\necho '{status}'\n")).unwrap();
+            std::fs::set_permissions(
+                &program,
+                std::os::unix::fs::PermissionsExt::from_mode(0o755),
+            )
+            .unwrap();
+            let output = run(&Question::cloud_init(), Some(path.path()));
+            let wanted = i32::try_from(code).unwrap();
+            assert_eq!(output.status.code(), Some(wanted), "{status}");
+        }
     }
 }

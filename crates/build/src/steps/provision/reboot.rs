@@ -295,6 +295,23 @@ mod tests {
     }
 
     #[test]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the script is run by this machine's shell"
+    )]
+    fn the_script_gives_the_same_mark_as_long_as_the_machine_runs() {
+        let asked = || {
+            let mut shell = std::process::Command::new("/bin/sh");
+            let output = shell.args(["-c", MARK_SCRIPT]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let (first, second) = (asked(), asked());
+        assert_eq!(first, second);
+        assert_eq!(first.split_whitespace().count(), 3, "{first}");
+        assert!(mark(&first, 0) == mark(&second, 9));
+    }
+
+    #[test]
     fn what_is_no_mark_is_none() {
         for line in ["", "up", "up x", "boot 1", "sudo: a password is required"] {
             assert_eq!(BootMark::parse(line, at(0)), None, "{line:?}");

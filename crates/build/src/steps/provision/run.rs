@@ -152,3 +152,49 @@ pub(super) async fn settle(
         last_lines: output.into_last_lines(),
     })
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the script is run by this machine's shell"
+)]
+mod tests {
+    use super::*;
+    use std::process::{Child, Command};
+
+    fn started(attempt: &str, script: &str) -> Child {
+        Command::new("/bin/sh")
+            .args(["-c", script])
+            .env("QIB_ATTEMPT", attempt)
+            .spawn()
+            .unwrap()
+    }
+
+    #[test]
+    fn earlier_attempts_are_ended_by_force_if_need_be_and_others_are_let_be() {
+        // A prefix that no other process of this machine has.
+        let prefix = format!("r-{}.provision.2.", std::process::id());
+        let mut polite = started(&format!("{prefix}1"), "sleep 600; :");
+        let mut stubborn = started(
+            &format!("{prefix}2"),
+            "trap '' TERM; while :; do sleep 1; done",
+        );
+        let mut other = started(&prefix.replace(".2.", ".21.1"), "exec sleep 600");
+        let ended = Command::new("/bin/sh")
+            .args(["-c", SETTLE_SCRIPT])
+            .env("QIB_EARLIER", &prefix)
+            .status()
+            .unwrap();
+        assert!(ended.success());
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(polite.wait().unwrap().signal(), Some(15));
+        assert_eq!(stubborn.wait().unwrap().signal(), Some(9));
+        assert_eq!(
+            other.try_wait().unwrap(),
+            None,
+            "another entry's process goes on"
+        );
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+}
