@@ -385,7 +385,6 @@ impl Region for FakeAccount {
 
     async fn create_image(&self, request: &ImageRequest) -> Result<ImageId, CloudError> {
         let fault = self.call("CreateImage")?;
-        self.store().captures.push(request.clone());
         if self
             .store()
             .images

@@ -15,7 +15,8 @@ const OWN_PREFIX: &str = "QIB_";
 /// What the types of a stage's entries cannot say.
 pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for entry in &stage.provision {
+    let checks = stage.test.iter().flat_map(|test| &test.provision);
+    for entry in stage.provision.iter().chain(checks) {
         details(entry, &mut faults);
     }
     if let (Some(first), true) = (stage.on_error.first(), stage.is_copy()) {

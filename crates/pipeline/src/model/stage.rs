@@ -115,7 +115,9 @@ impl Cell {
                 }
             }
         }
-        let entries = self.provision.iter().chain(&self.on_error);
+        files.extend(self.image.uefi_data.as_ref().map(|data| &data.file));
+        let checks = self.test.iter().flat_map(|test| &test.provision);
+        let entries = self.provision.iter().chain(&self.on_error).chain(checks);
         let used = entries.filter(|entry| !rehearsal || entry.needs.is_empty());
         files.extend(used.flat_map(|entry| entry.files()));
         files
