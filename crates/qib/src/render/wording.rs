@@ -231,7 +231,6 @@ mod tests {
             account: "123456789012".into(),
             identity: "arn:b".into(),
             credentials_end,
-            cells: Vec::new(),
             region: "us-east-2".into(),
             rehearsal: false,
         };
