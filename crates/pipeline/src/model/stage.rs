@@ -95,17 +95,21 @@ impl Cell {
             UserData::File(file) => Some(&file.file),
             UserData::Content(_) => None,
         });
-        let key = self.connect.as_ref().map(|connect| &connect.key.value);
-        let key = key.and_then(|key| match key {
-            LoginKey::File(file) => Some(file),
-            LoginKey::Ed25519 | LoginKey::EcdsaP256 | LoginKey::Agent => None,
-        });
-        let host_key = self.connect.as_ref().map(|connect| &connect.host_key.value);
-        let known_hosts = host_key.and_then(|host_key| match host_key {
-            HostKey::KnownHosts(file) => Some(file),
-            HostKey::Inject | HostKey::Console | HostKey::AcceptFirst | HostKey::Fingerprint(_) => {
-                None
-            }
+        let test = self.test.as_ref();
+        let of_test = test.and_then(|test| test.connect.as_ref());
+        let connects = self.connect.iter().chain(of_test).flat_map(|connect| {
+            let key = match &connect.key.value {
+                LoginKey::File(file) => Some(file),
+                LoginKey::Ed25519 | LoginKey::EcdsaP256 | LoginKey::Agent => None,
+            };
+            let known_hosts = match &connect.host_key.value {
+                HostKey::KnownHosts(file) => Some(file),
+                HostKey::Inject
+                | HostKey::Console
+                | HostKey::AcceptFirst
+                | HostKey::Fingerprint(_) => None,
+            };
+            [key, known_hosts]
         });
         let checks = self.test.iter().flat_map(|test| &test.provision);
         let entries = self.provision.iter().chain(&self.on_error).chain(checks);
@@ -113,8 +117,8 @@ impl Cell {
             .filter(|entry| !rehearsal || entry.needs.is_empty())
             .flat_map(|entry| entry.files());
         let uefi_data = self.image.uefi_data.as_ref().map(|data| &data.file);
-        let others = [user_data, key, known_hosts, uefi_data];
-        others.into_iter().flatten().chain(used).collect()
+        let others = [user_data, uefi_data].into_iter().chain(connects);
+        others.flatten().chain(used).collect()
     }
 }
 
