@@ -50,13 +50,17 @@ pub(crate) fn choose_entries(pipeline: &mut Pipeline) -> Vec<Fault> {
             let recipe = &mut cell.recipe;
             recipe.provision.retain(|entry| entry.cells.takes(&name));
             recipe.on_error.retain(|entry| entry.cells.takes(&name));
+            if let Some(test) = &mut recipe.test {
+                test.provision.retain(|entry| entry.cells.takes(&name));
+            }
         }
     }
     faults
 }
 
 fn entries(cell: &Cell) -> impl Iterator<Item = &ProvisionerEntry> {
-    cell.provision.iter().chain(&cell.on_error)
+    let checks = cell.test.iter().flat_map(|test| &test.provision);
+    cell.provision.iter().chain(&cell.on_error).chain(checks)
 }
 
 /// The first names, and how many more there are.

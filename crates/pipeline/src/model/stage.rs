@@ -98,7 +98,9 @@ impl Cell {
                 files.extend(&policy.file);
             }
         }
-        if let Some(connect) = &self.connect {
+        let test = self.test.as_ref();
+        let of_test = test.and_then(|test| test.connect.as_ref());
+        for connect in self.connect.iter().chain(of_test) {
             if let LoginKey::File(file) = &connect.key.value {
                 files.push(file);
             }
@@ -116,7 +118,7 @@ impl Cell {
             }
         }
         files.extend(self.image.uefi_data.as_ref().map(|data| &data.file));
-        let checks = self.test.iter().flat_map(|test| &test.provision);
+        let checks = test.into_iter().flat_map(|test| &test.provision);
         let entries = self.provision.iter().chain(&self.on_error).chain(checks);
         let used = entries.filter(|entry| !rehearsal || entry.needs.is_empty());
         files.extend(used.flat_map(|entry| entry.files()));
