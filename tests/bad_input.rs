@@ -395,6 +395,31 @@ fn later_vars_files_win_and_var_wins_over_them() {
 }
 
 #[test]
+fn profiles_are_chosen_in_order_and_an_unknown_one_is_refused() {
+    let ec2 = LocalEc2::new(Config::QUICK);
+    let file = ec2.pipeline(
+        OneStage {
+            top: "vars:\n  version: { pattern: '^9$' }\n\
+                  profiles:\n  bad: { vars: { version: 1 } }\n  good: { vars: { version: 9 } }",
+            image: r#"{ name: "one-${{ vars.version }}" }"#,
+            ..OneStage::default()
+        }
+        .text(),
+    );
+    let file = file.to_string_lossy();
+    ec2.qib(["validate", "--use", "bad", "--use", "good", &file])
+        .exits(0);
+    ec2.qib(["validate", "--use", "good", "--use", "bad", &file])
+        .exits(2)
+        .says("version");
+    ec2.qib(["validate", "--use", "bad", "--var", "version=9", &file])
+        .exits(0);
+    ec2.qib(["validate", "--use", "god", &file])
+        .exits(2)
+        .says("did you mean `good`?");
+}
+
+#[test]
 fn user_data_that_is_too_large_is_refused_before_anything_is_created() {
     let ec2 = LocalEc2::new(Config::QUICK);
     // Bytes that do not compress: a linear congruential generator's, as hexadecimal digits.

@@ -187,15 +187,40 @@ impl LocalEc2 {
         Holdings::read(&self.python(holdings::LOOK).exits(0))
     }
 
+    /// What the account holds in another region.
+    #[track_caller]
+    pub fn holdings_in(&self, region: &str) -> Holdings {
+        let looked = Running::start(self.python_command(holdings::LOOK, region)).end();
+        Holdings::read(&looked.exits(0))
+    }
+
     /// Runs a Python script that has boto3, pointed here by `qib local env`, with the region as its argument.
     #[track_caller]
     pub fn python(&self, script: &str) -> Ended {
+        self.start_python(script).end()
+    }
+
+    /// The same with more arguments.
+    #[track_caller]
+    pub fn python_with(&self, script: &str, arguments: &[&str]) -> Ended {
+        let mut command = self.python_command(script, REGION);
+        command.args(arguments);
+        Running::start(command).end()
+    }
+
+    /// Starts a Python script as [`python`](Self::python) runs it.
+    #[track_caller]
+    pub fn start_python(&self, script: &str) -> Running {
+        Running::start(self.python_command(script, REGION))
+    }
+
+    fn python_command(&self, script: &str, region: &str) -> Command {
         let mut command = self.program("sh");
         command
             .args(["-euc", "eval \"$(qib local env)\"\nexec \"$@\"", "sh"])
             .arg(places::python())
-            .args(["-c", script, REGION]);
-        Running::start(command).end()
+            .args(["-c", script, region]);
+        command
     }
 }
 

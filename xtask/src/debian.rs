@@ -54,6 +54,10 @@ const PACKAGES: &[Package] = &[
         reason: "makes the certificate of the HTTPS endpoint that the address-binding script is tested against",
     },
     Package {
+        name: "sudo",
+        reason: "scripts and Ansible's tasks become other users, in guests and on the test's own sshd",
+    },
+    Package {
         name: "tmux",
         reason: "a real terminal, to see what a person sees",
     },

@@ -1,4 +1,4 @@
-//! The AWS CLI and boto3, from PyPI into a folder of the project's own.
+//! The AWS CLI, boto3 and Ansible, from PyPI into a folder of the project's own.
 
 use crate::command::{Failure, Program, failed};
 use crate::tree;
@@ -26,6 +26,11 @@ pub fn aws_cli() -> PathBuf {
     environment().join("bin").join("aws")
 }
 
+/// Ansible in it, as a program.
+pub fn ansible_playbook() -> PathBuf {
+    environment().join("bin").join("ansible-playbook")
+}
+
 /// Installs what `tests/requirements.txt` lists, unless that very list is installed.
 ///
 /// # Errors
@@ -37,7 +42,7 @@ pub fn install() -> Result<(), Failure> {
     let wanted_text = fs::read(&wanted)
         .map_err(|error| failed(&format!("reading {}", wanted.display()), &error))?;
     if interpreter().exists() && fs::read(&installed).is_ok_and(|text| text == wanted_text) {
-        eprintln!("AWS CLI and boto3: all there");
+        eprintln!("AWS CLI, boto3 and Ansible: all there");
         return Ok(());
     }
     Program::new(SYSTEM_PYTHON)

@@ -80,6 +80,7 @@ pub fn test(options: &Options) -> Result<(), Failure> {
             .args(["test", "--workspace", "--exclude", "end-to-end"])
             .args(["--locked", "--no-fail-fast"])
             .env("QIB_TEST_AWS", python::aws_cli())
+            .env("QIB_TEST_ANSIBLE", python::ansible_playbook())
             .run()?;
         phases.done("the crates' tests");
     }

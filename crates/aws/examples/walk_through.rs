@@ -37,8 +37,8 @@ async fn main() -> Outcome<()> {
             access_key_id: field(&status, "access_key_id")?.to_owned(),
             secret_access_key: field(&status, "secret_access_key")?.to_owned(),
         }),
-        profile: None,
         timeouts: Timeouts::default(),
+        ..AwsOptions::default()
     })
     .await?;
     println!("identity: {:?}", account.caller_identity().await?);

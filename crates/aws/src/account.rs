@@ -1,14 +1,16 @@
 //! The account: its identity and its regions.
 
-use crate::classify::{failed, no_credentials};
+use crate::caller;
+use crate::classify::no_credentials;
 use crate::client_settings;
 use crate::credentials::RenewedCredentials;
+use crate::iam::AwsIam;
 use crate::options::{AwsOptions, ConnectError};
 use crate::region::AwsRegion;
 use crate::transport::WireOptions;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use cloud::{Account, AccountId, CallerIdentity, CloudError, Region, RegionName, Timestamp};
+use cloud::{Account, CallerIdentity, Iam, Region, RegionName, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +20,7 @@ pub struct AwsAccount {
     credentials: RenewedCredentials,
     default_region: RegionName,
     sts: aws_sdk_sts::Client,
+    iam: Arc<AwsIam>,
     regions: Mutex<HashMap<RegionName, Arc<AwsRegion>>>,
 }
 
@@ -35,14 +38,7 @@ impl AwsAccount {
             .ok_or(ConnectError::NoRegion {
                 profile: options.profile,
             })?;
-        Ok(Self {
-            // In the default region, not the global endpoint: that one does not accept credentials of opt-in regions.
-            sts: aws_sdk_sts::Client::new(&settings),
-            settings,
-            credentials,
-            default_region,
-            regions: Mutex::default(),
-        })
+        Ok(Self::new(settings, credentials, default_region))
     }
 
     /// An account that is reached otherwise than over a socket. Makes no call.
@@ -51,13 +47,24 @@ impl AwsAccount {
     /// None that is known of: it is given all that [`connect`](Self::connect) has to find.
     pub fn over(options: &WireOptions) -> Result<Self, ConnectError> {
         let (settings, credentials) = client_settings::over(options)?;
-        Ok(Self {
+        Ok(Self::new(settings, credentials, options.region.clone()))
+    }
+
+    fn new(
+        settings: SdkConfig,
+        credentials: RenewedCredentials,
+        default_region: RegionName,
+    ) -> Self {
+        let iam = AwsIam::new(&settings, credentials.clone(), &default_region);
+        Self {
+            // In the default region, not the global endpoint: that one does not accept credentials of opt-in regions.
             sts: aws_sdk_sts::Client::new(&settings),
+            iam: Arc::new(iam),
             settings,
             credentials,
-            default_region: options.region.clone(),
+            default_region,
             regions: Mutex::default(),
-        })
+        }
     }
 
     /// The region where nothing else names one.
@@ -69,24 +76,15 @@ impl AwsAccount {
 #[async_trait]
 impl Account for AwsAccount {
     async fn caller_identity(&self) -> cloud::port::Result<CallerIdentity> {
-        const CALL: &str = "GetCallerIdentity";
-        let asked = async {
-            let call = self.sts.get_caller_identity();
-            call.send().await.map_err(failed(CALL))
-        };
-        let answer = self.credentials.sign(asked).await?;
-        let lacks = |part| CloudError {
-            message: format!("the answer lacks the {part}"),
-            ..crate::answer::unreadable(CALL)
-        };
-        Ok(CallerIdentity {
-            account: AccountId::new(answer.account().ok_or_else(|| lacks("account"))?),
-            arn: answer.arn().ok_or_else(|| lacks("ARN"))?.to_owned(),
-        })
+        self.credentials.sign(caller::identity(&self.sts)).await
     }
 
     async fn credentials_expiry(&self) -> cloud::port::Result<Option<Timestamp>> {
         self.credentials.expiry().await.map_err(no_credentials)
+    }
+
+    fn iam(&self) -> Arc<dyn Iam> {
+        self.iam.clone()
     }
 
     fn region(&self, name: &RegionName) -> Arc<dyn Region> {

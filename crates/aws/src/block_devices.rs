@@ -3,9 +3,23 @@
 use aws_sdk_ec2::types::{BlockDeviceMapping, EbsBlockDevice, VolumeType};
 use cloud::{EbsVolume, SnapshotId};
 
-/// The port's volumes as the SDK's mappings; none if there are none.
-pub(crate) fn mappings(volumes: &[EbsVolume]) -> Option<Vec<BlockDeviceMapping>> {
-    (!volumes.is_empty()).then(|| volumes.iter().map(mapping).collect())
+/// The port's volumes, and the devices to leave out, as the SDK's mappings; none if there are none.
+pub(crate) fn mappings(
+    volumes: &[EbsVolume],
+    left_out: &[String],
+) -> Option<Vec<BlockDeviceMapping>> {
+    let volumes = volumes.iter().map(mapping);
+    let all: Vec<_> = volumes.chain(left_out.iter().map(no_device)).collect();
+    (!all.is_empty()).then_some(all)
+}
+
+/// "To omit the device from the block device mapping, specify an empty string."
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockDeviceMapping.html>
+fn no_device(device: &String) -> BlockDeviceMapping {
+    BlockDeviceMapping::builder()
+        .device_name(device)
+        .no_device("")
+        .build()
 }
 
 fn mapping(volume: &EbsVolume) -> BlockDeviceMapping {
@@ -21,7 +35,8 @@ fn mapping(volume: &EbsVolume) -> BlockDeviceMapping {
         .set_throughput(volume.throughput.map(number))
         .set_encrypted(volume.encrypted)
         .set_kms_key_id(volume.kms_key_id.clone())
-        .set_delete_on_termination(volume.delete_on_termination);
+        .set_delete_on_termination(volume.delete_on_termination)
+        .set_snapshot_id(volume.snapshot_id.as_ref().map(ToString::to_string));
     BlockDeviceMapping::builder()
         .device_name(&volume.device)
         .ebs(ebs.build())
@@ -83,7 +98,7 @@ mod tests {
             kms_key_id: None,
             delete_on_termination: Some(true),
         };
-        let mappings = mappings(&[volume]).unwrap();
+        let mappings = mappings(&[volume], &[]).unwrap();
         let ebs = mappings[0].ebs().unwrap();
         assert_eq!(mappings[0].device_name(), Some("/dev/sda1"));
         assert_eq!(ebs.volume_size(), Some(50));

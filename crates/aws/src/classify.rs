@@ -5,6 +5,10 @@
 //! - SSM: <https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html> and the pages of
 //!   GetParameter, GetParametersByPath, PutParameter and DeleteParameter
 //! - STS: <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
+//! - IAM: <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html> and the pages of the calls
+//! - KMS: the pages of DescribeKey and CreateGrant in <https://docs.aws.amazon.com/kms/latest/APIReference/>
+//! - Service Quotas: the pages of GetServiceQuota and GetAWSDefaultServiceQuota in
+//!   <https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/>
 //!
 //! ```text
 //!   answer with a code ──▶ CODES ──▶ SUFFIXES ──▶ PREFIXES ──▶ HTTP status ──▶ Other
@@ -42,6 +46,9 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "SnapshotCreationPerVolumeRateExceeded",
             // PutParameter and DeleteParameter: others write the same parameter at this moment.
             "TooManyUpdates",
+            // IAM: others change the same role or profile at this moment, or it was just made; nothing was done.
+            "ConcurrentModification",
+            "EntityTemporarilyUnmodifiable",
         ],
     ),
     (
@@ -55,14 +62,32 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "Unavailable",
             "RequestTimeout",
             "RequestTimeoutException",
+            // IAM, Service Quotas, KMS.
+            "ServiceFailure",
+            "ServiceException",
+            "DependencyTimeoutException",
+            "KeyUnavailableException",
+            "KMSInternalException",
         ],
     ),
     (
         ErrorKind::NotFound,
-        &["ParameterNotFound", "ParameterVersionNotFound"],
+        &[
+            "ParameterNotFound",
+            "ParameterVersionNotFound",
+            "NoSuchEntity",
+            "NoSuchResourceException",
+            "NotFoundException",
+        ],
     ),
-    (ErrorKind::Duplicate, &["ParameterAlreadyExists"]),
-    (ErrorKind::Dependency, &["DependencyViolation"]),
+    (
+        ErrorKind::Duplicate,
+        &["ParameterAlreadyExists", "EntityAlreadyExists"],
+    ),
+    (
+        ErrorKind::Dependency,
+        &["DependencyViolation", "DeleteConflict"],
+    ),
     (
         ErrorKind::WrongState,
         &[
@@ -74,6 +99,9 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "InvalidAMIID.Unavailable",
             // Termination or deregistration protection, most of the time.
             "OperationNotPermitted",
+            // Of a KMS key.
+            "DisabledException",
+            "KMSInvalidStateException",
         ],
     ),
     (ErrorKind::AddressInUse, &["Resource.AlreadyAssociated"]),
@@ -95,6 +123,7 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "MaxSpotInstanceCountExceeded",
             "MaxIOPSLimitExceeded",
             "InsufficientFreeAddressesInSubnet",
+            "LimitExceededException",
         ],
     ),
     (
@@ -129,6 +158,9 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "AccessDenied",
             "AccessDeniedException",
             "OptInRequired",
+            "DependencyAccessDeniedException",
+            // STS is not active in the region.
+            "RegionDisabledException",
         ],
     ),
     (
@@ -136,6 +168,11 @@ const CODES: &[(ErrorKind, &[&str])] = &[
         &[
             "IdempotentParameterMismatch",
             "HierarchyLevelLimitExceededException",
+            "HierarchyTypeMismatchException",
+            "IllegalArgumentException",
+            "MalformedPolicyDocument",
+            "MalformedPolicyDocumentException",
+            "UnmodifiableEntity",
             "ParameterPatternMismatchException",
             "Unsupported",
             "UnsupportedOperation",
@@ -372,7 +409,7 @@ fn request_id_in(body: &[u8]) -> Option<&str> {
 }
 
 /// The error and its causes in one line, without those that only repeat the one before.
-fn reasons(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn reasons(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for cause in causes(error) {
         // The credentials chain lists what it tried on lines of their own.
@@ -428,6 +465,21 @@ mod tests {
             ("UnsupportedOperation", InvalidInput),
             ("ParameterAlreadyExists", Duplicate),
             ("ParameterNotFound", NotFound),
+            ("NoSuchEntity", NotFound),
+            ("EntityAlreadyExists", Duplicate),
+            ("DeleteConflict", Dependency),
+            ("LimitExceeded", Quota),
+            ("MalformedPolicyDocument", InvalidInput),
+            ("ConcurrentModification", Throttled),
+            ("NotFoundException", NotFound),
+            ("KMSInvalidStateException", WrongState),
+            ("LimitExceededException", Quota),
+            ("NoSuchResourceException", NotFound),
+            ("IllegalArgumentException", InvalidInput),
+            // Too many copies of snapshots under way, for one: that takes minutes to change, and the caller knows how many
+            // are its own.
+            ("ResourceLimitExceeded", Quota),
+            ("ConcurrentSnapshotLimitExceeded", Quota),
             ("SomethingNew", Other),
         ] {
             assert_eq!(kind_of(code, "", 400), kind, "{code}");

@@ -2,10 +2,11 @@
 
 use crate::credentials::RenewedCredentials;
 use crate::options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
-use crate::profile::NamedProfile;
+use crate::profile::{self, Asked, ProfileCredentials, Source};
 use crate::transport::{Client, Time, WireOptions};
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::identity::IdentityCache;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
@@ -101,10 +102,11 @@ pub(crate) fn over(options: &WireOptions) -> Result<(SdkConfig, RenewedCredentia
     finished(config).ok_or(ConnectError::NoCredentials)
 }
 
-/// What the AWS CLI would use: environment, profiles, SSO, assumed roles, credential processes, container and instance
-/// credentials, in the SDK's order.
+/// What the AWS CLI would use: a profile with its roles, environment, SSO, credential processes, container and instance
+/// credentials.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>
 async fn aws(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
+    let source = profile::source(&Asked::of(options.profile.as_deref()), &options.mfa).await?;
     let region = match &options.region {
         Some(region) => Some(region.clone()),
         None => {
@@ -129,14 +131,26 @@ async fn aws(options: &AwsOptions) -> Result<SdkConfig, ConnectError> {
         loader = loader.app_name(name);
     }
     if let Some(profile) = &options.profile {
-        loader = loader
-            .profile_name(profile)
-            .credentials_provider(NamedProfile::new(profile, region));
+        loader = loader.profile_name(profile);
     }
     if let Some(url) = &options.endpoint_url {
         loader = loader.endpoint_url(url);
     }
-    Ok(loader.load().await)
+    let followed = match source {
+        Source::Default => return Ok(loader.load().await),
+        Source::Profile(followed) => followed,
+    };
+    let settings = loader.no_credentials().load().await;
+    let providers = ProviderConfig::without_region().with_region(Some(region));
+    let credentials = ProfileCredentials::new(followed, &options.mfa, settings.clone(), &providers);
+    credentials
+        .prepare()
+        .await
+        .map_err(|error| ConnectError::Mfa(error.to_string()))?;
+    Ok(settings
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build())
 }
 
 /// The region becomes part of a host name: anything that cannot be one is refused before credentials are signed for it.

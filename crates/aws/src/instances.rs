@@ -3,15 +3,17 @@
 
 use crate::answer::{BadAnswer, moment, parsed, required};
 use crate::classify::failed;
-use crate::{filters, tagging};
+use crate::{filters, images, tagging};
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{self, InstanceLifecycleType, InstanceStateName};
+use aws_sdk_ec2::types::{
+    self, AttributeBooleanValue, AttributeValue, InstanceLifecycleType, InstanceStateName,
+};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cloud::port::Result;
 use cloud::{
-    ErrorKind, ImageId, Instance, InstanceFilter, InstanceId, InstanceState, Purchase,
-    SecurityGroupId, VpcId,
+    EnhancedNetworking, ErrorKind, ImageId, Instance, InstanceFilter, InstanceId, InstanceState,
+    Purchase, SecurityGroupId, VpcId,
 };
 
 pub(crate) async fn describe(ec2: &Client, filter: &InstanceFilter) -> Result<Vec<Instance>> {
@@ -105,6 +107,32 @@ pub(crate) async fn set_groups(
         .send()
         .await
         .map_err(|error| failed("ModifyInstanceAttribute")(error).about(instance))?;
+    Ok(())
+}
+
+/// ModifyInstanceAttribute changes one attribute in one call.
+pub(crate) async fn set_enhanced_networking(
+    ec2: &Client,
+    instance: &InstanceId,
+    networking: EnhancedNetworking,
+) -> Result<()> {
+    const CALL: &str = "ModifyInstanceAttribute";
+    if let Some(ena) = networking.ena {
+        ec2.modify_instance_attribute()
+            .instance_id(instance.as_str())
+            .ena_support(AttributeBooleanValue::builder().value(ena).build())
+            .send()
+            .await
+            .map_err(|error| failed(CALL)(error).about(instance))?;
+    }
+    if networking.sriov {
+        ec2.modify_instance_attribute()
+            .instance_id(instance.as_str())
+            .sriov_net_support(AttributeValue::builder().value(images::SRIOV).build())
+            .send()
+            .await
+            .map_err(|error| failed(CALL)(error).about(instance))?;
+    }
     Ok(())
 }
 

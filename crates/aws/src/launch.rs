@@ -6,15 +6,20 @@ use crate::{block_devices, instances, tagging};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
-    HttpTokensState, IamInstanceProfileSpecification, InstanceInterruptionBehavior,
-    InstanceMarketOptionsRequest, InstanceMetadataEndpointState, InstanceMetadataOptionsRequest,
-    InstanceNetworkInterfaceSpecification, InstanceType, MarketType, ResourceType,
-    ShutdownBehavior, SpotInstanceType, SpotMarketOptions,
+    CapacityReservationPreference, CapacityReservationSpecification, CapacityReservationTarget,
+    CreditSpecificationRequest, HttpTokensState, IamInstanceProfileSpecification,
+    InstanceInterruptionBehavior, InstanceMarketOptionsRequest, InstanceMetadataEndpointState,
+    InstanceMetadataOptionsRequest, InstanceMetadataTagsState,
+    InstanceNetworkInterfaceSpecification, InstanceType, MarketType, Placement, ResourceType,
+    ShutdownBehavior, SpotInstanceType, SpotMarketOptions, Tenancy,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cloud::port::Result;
-use cloud::{GuestShutdown, Instance, LaunchRequest, Purchase, Tags};
+use cloud::{
+    CapacityReservation, GuestShutdown, Hosting, Instance, LaunchRequest, MetadataOptions,
+    Purchase, Tags,
+};
 
 /// How many hops an answer of the instance metadata may take. A provisioner that runs a tool in a container with a
 /// network of its own is one hop further away, and would find no credentials with 1.
@@ -33,7 +38,7 @@ pub(crate) async fn run(ec2: &Client, request: &LaunchRequest) -> Result<Instanc
 }
 
 /// What is left out keeps EC2's default.
-fn parameters(
+pub(crate) fn parameters(
     call: RunInstancesFluentBuilder,
     request: &LaunchRequest,
 ) -> RunInstancesFluentBuilder {
@@ -43,13 +48,20 @@ fn parameters(
         .image_id(request.image_id.as_str())
         .instance_type(InstanceType::from(request.instance_type.as_str()))
         .network_interfaces(network_interface(request))
-        .metadata_options(
-            InstanceMetadataOptionsRequest::builder()
-                .http_endpoint(InstanceMetadataEndpointState::Enabled)
-                .http_tokens(HttpTokensState::Required)
-                .http_put_response_hop_limit(METADATA_HOPS)
-                .build(),
+        .metadata_options(metadata(&request.metadata))
+        .set_placement(placement(&request.hosting))
+        .set_capacity_reservation_specification(
+            request
+                .hosting
+                .capacity_reservation
+                .as_ref()
+                .map(capacity_reservation),
         )
+        .set_credit_specification(request.hosting.cpu_credits.as_ref().map(|credits| {
+            CreditSpecificationRequest::builder()
+                .cpu_credits(credits)
+                .build()
+        }))
         .set_key_name(request.key_name.clone())
         .set_iam_instance_profile(request.instance_profile.as_ref().map(|name| {
             IamInstanceProfileSpecification::builder()
@@ -59,7 +71,10 @@ fn parameters(
         .set_user_data(
             (!request.user_data.is_empty()).then(|| BASE64_STANDARD.encode(&request.user_data)),
         )
-        .set_block_device_mappings(block_devices::mappings(&request.volumes))
+        .set_block_device_mappings(block_devices::mappings(
+            &request.volumes,
+            &request.left_out_devices,
+        ))
         .set_ebs_optimized(request.ebs_optimized)
         .set_instance_market_options(market(request))
         .set_instance_initiated_shutdown_behavior(match request.guest_shutdown {
@@ -80,6 +95,62 @@ fn parameters(
                 spot_request_tags(request),
             ),
         ]))
+}
+
+fn metadata(options: &MetadataOptions) -> InstanceMetadataOptionsRequest {
+    InstanceMetadataOptionsRequest::builder()
+        .http_endpoint(InstanceMetadataEndpointState::Enabled)
+        .http_tokens(HttpTokensState::Required)
+        .http_put_response_hop_limit(options.hop_limit.map_or(METADATA_HOPS, i32::from))
+        .set_instance_metadata_tags(options.instance_tags.map(|shown| match shown {
+            true => InstanceMetadataTagsState::Enabled,
+            false => InstanceMetadataTagsState::Disabled,
+        }))
+        .build()
+}
+
+/// None if all of it is left to EC2; the zone is the subnet's.
+fn placement(hosting: &Hosting) -> Option<Placement> {
+    let Hosting {
+        tenancy,
+        host_id,
+        host_resource_group,
+        placement_group,
+        capacity_reservation: _,
+        cpu_credits: _,
+    } = hosting;
+    let parts = [tenancy, host_id, host_resource_group, placement_group];
+    parts.iter().any(|part| part.is_some()).then(|| {
+        Placement::builder()
+            .set_tenancy(tenancy.as_deref().map(Tenancy::from))
+            .set_host_id(host_id.clone())
+            .set_host_resource_group_arn(host_resource_group.clone())
+            .set_group_name(placement_group.clone())
+            .build()
+    })
+}
+
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityReservationSpecification.html>
+fn capacity_reservation(reservation: &CapacityReservation) -> CapacityReservationSpecification {
+    let target = CapacityReservationTarget::builder;
+    let specification = CapacityReservationSpecification::builder();
+    match reservation {
+        CapacityReservation::Open => {
+            specification.capacity_reservation_preference(CapacityReservationPreference::Open)
+        }
+        CapacityReservation::None => {
+            specification.capacity_reservation_preference(CapacityReservationPreference::None)
+        }
+        CapacityReservation::Id(id) => {
+            specification.capacity_reservation_target(target().capacity_reservation_id(id).build())
+        }
+        CapacityReservation::Group(arn) => specification.capacity_reservation_target(
+            target()
+                .capacity_reservation_resource_group_arn(arn)
+                .build(),
+        ),
+    }
+    .build()
 }
 
 /// A one-time request: EC2 makes no second instance when it has taken the first one back. `terminate` is the only
@@ -126,5 +197,6 @@ fn network_interface(request: &LaunchRequest) -> InstanceNetworkInterfaceSpecifi
         .delete_on_termination(true)
         .subnet_id(request.placement.subnet_id.as_str())
         .set_groups((!groups.is_empty()).then_some(groups))
+        .set_ipv6_address_count(request.ipv6.then_some(1))
         .build()
 }

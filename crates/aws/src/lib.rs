@@ -1,14 +1,16 @@
-//! EC2, SSM and STS through the AWS SDK: the only crate that names `aws-sdk-*`.
+//! EC2, SSM, STS, IAM, KMS and Service Quotas through the AWS SDK: the only crate that names `aws-sdk-*`.
 //!
 //! It implements the port of the `cloud` crate and knows nothing of pipelines or builds. The SDK's EC2 crate needs
 //! 7.5 GB and minutes to compile, so nothing else may depend on it.
 //!
 //! ```text
-//!   AwsAccount ─── STS client of the default region
-//!       └─ AwsRegion (made when first asked for, then shared)
-//!            ├─ EC2 client ─▶ images, snapshots, instances, launch, addresses, key_pairs, subnets,
-//!            │                security_groups, create_tags: one file per family, conversions as pure functions
-//!            └─ SSM client ─▶ parameters
+//!   AwsAccount ─┬─ STS client of the default region
+//!               ├─ AwsIam ─── IAM client of the partition ─▶ roles, instance_profiles, simulator
+//!               └─ AwsRegion (made when first asked for, then shared)
+//!                    ├─ EC2 client ─▶ images, snapshots, instances, launch, addresses, key_pairs, networks …:
+//!                    │                one file per family, conversions as pure functions
+//!                    ├─ SSM client ─▶ parameters
+//!                    └─ Service Quotas and KMS clients ─▶ quotas, kms
 //!   every failure ─▶ classify ─▶ cloud::CloudError
 //! ```
 //!
@@ -23,17 +25,25 @@ mod account;
 mod addresses;
 mod answer;
 mod block_devices;
+mod caller;
 mod classify;
 mod client_settings;
 mod credentials;
+mod dry_run;
 mod filters;
+mod iam;
 mod images;
+mod instance_types;
 mod instances;
 mod key_pairs;
+mod kms;
 mod launch;
+mod mfa;
+mod networks;
 mod options;
 mod parameters;
 mod profile;
+mod quotas;
 mod region;
 mod security_groups;
 mod service_date;
@@ -44,7 +54,9 @@ mod transport;
 mod volumes;
 
 pub use account::AwsAccount;
+pub use mfa::{Mfa, MfaPrompt};
 pub use options::{AwsOptions, ConnectError, StaticCredentials, Timeouts};
+pub use profile::{ProfileError, ProfileProblem};
 pub use transport::{
     ConnectionBroken, Transport, WireCredentials, WireOptions, WireReply, WireRequest,
 };

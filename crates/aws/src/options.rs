@@ -1,5 +1,7 @@
 //! What a caller may choose about the connection to AWS.
 
+use crate::mfa::Mfa;
+use crate::profile::ProfileError;
 use std::fmt;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ pub struct AwsOptions {
     /// Credentials of the local EC2. When given, nothing else is consulted: no environment, no profile, no proxy, no
     /// instance metadata. [`region`](Self::region) and [`endpoint_url`](Self::endpoint_url) are then required.
     pub credentials: Option<StaticCredentials>,
+    /// How codes of MFA devices are come by, for roles that want one (`mfa_serial`).
+    pub mfa: Mfa,
     /// How long an attempt at a call may take.
     pub timeouts: Timeouts,
 }
@@ -81,6 +85,15 @@ pub enum ConnectError {
         "there is no source of AWS credentials: give a profile with --profile or AWS_PROFILE, or log in (`aws sso login`)"
     )]
     NoCredentials,
+    /// The profile cannot give credentials as it is written.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The code of an MFA device was asked for in vain.
+    #[error("{0}; --mfa-code gives one on the command line")]
+    Mfa(
+        /// Why there is none.
+        String,
+    ),
     /// Credentials of the local EC2 were given without saying where it is.
     #[error(
         "credentials of the local EC2 were given without its endpoint; `qib local status` prints it"

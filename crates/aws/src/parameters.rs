@@ -6,11 +6,15 @@ use crate::service_date::ServiceDate;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::{self, ParameterType};
 use cloud::port::Result;
-use cloud::{Depth, ErrorKind, Parameter, ParameterWrite, Timestamp};
+use cloud::{Depth, ErrorKind, Parameter, ParameterKind, ParameterWrite, Timestamp};
 
 /// The largest page that GetParametersByPath gives.
 /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html>
 const PAGE: i32 = 10;
+
+/// The data type of a parameter that is the id of an image.
+/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-ec2-aliases.html>
+const IMAGE: &str = "aws:ec2:image";
 
 pub(crate) async fn get(ssm: &Client, name: &str) -> Result<Option<Parameter>> {
     const CALL: &str = "GetParameter";
@@ -76,8 +80,8 @@ fn parameter(
         name: required(answered.name(), "Name")?.to_owned(),
         value: required(answered.value(), "Value")?.to_owned(),
         kind: match answered.data_type() {
-            Some("aws:ec2:image") => cloud::ParameterKind::Image,
-            _ => cloud::ParameterKind::Text,
+            Some(IMAGE) => ParameterKind::Image,
+            _ => ParameterKind::Text,
         },
         version: answered.version(),
         // The date has whole seconds: what was written in the same one seems to lie ahead of it, and is new.
@@ -91,6 +95,7 @@ pub(crate) async fn put(
     ssm: &Client,
     name: &str,
     value: &str,
+    kind: ParameterKind,
     write: ParameterWrite,
 ) -> Result<i64> {
     let answer = ssm
@@ -98,6 +103,11 @@ pub(crate) async fn put(
         .name(name)
         .value(value)
         .r#type(ParameterType::String)
+        .set_data_type(match kind {
+            // What SSM does by itself.
+            ParameterKind::Text => None,
+            ParameterKind::Image => Some(IMAGE.to_owned()),
+        })
         .overwrite(match write {
             ParameterWrite::CreateOnly => false,
             ParameterWrite::Overwrite => true,

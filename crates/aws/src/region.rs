@@ -2,8 +2,8 @@
 
 use crate::credentials::RenewedCredentials;
 use crate::{
-    addresses, images, instances, key_pairs, launch, parameters, security_groups, snapshots,
-    subnets, tagging, volumes,
+    addresses, caller, dry_run, images, instance_types, instances, key_pairs, kms, launch,
+    networks, parameters, quotas, security_groups, snapshots, subnets, tagging, volumes,
 };
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -15,6 +15,9 @@ pub(crate) struct AwsRegion {
     name: RegionName,
     ec2: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
+    quotas: aws_sdk_servicequotas::Client,
+    kms: aws_sdk_kms::Client,
+    sts: aws_sdk_sts::Client,
     credentials: RenewedCredentials,
 }
 
@@ -24,16 +27,17 @@ impl AwsRegion {
         credentials: RenewedCredentials,
         name: &RegionName,
     ) -> Self {
-        let ec2 = aws_sdk_ec2::config::Builder::from(settings)
-            .region(aws_config::Region::new(name.as_str().to_owned()))
-            .build();
-        let ssm = aws_sdk_ssm::config::Builder::from(settings)
+        let settings = settings
+            .to_builder()
             .region(aws_config::Region::new(name.as_str().to_owned()))
             .build();
         Self {
             name: name.clone(),
-            ec2: aws_sdk_ec2::Client::from_conf(ec2),
-            ssm: aws_sdk_ssm::Client::from_conf(ssm),
+            ec2: aws_sdk_ec2::Client::new(&settings),
+            ssm: aws_sdk_ssm::Client::new(&settings),
+            quotas: aws_sdk_servicequotas::Client::new(&settings),
+            kms: aws_sdk_kms::Client::new(&settings),
+            sts: aws_sdk_sts::Client::new(&settings),
             credentials,
         }
     }
@@ -63,16 +67,79 @@ impl Region for AwsRegion {
             .await
     }
 
+    async fn copy_image(&self, request: &CopyRequest) -> Result<ImageId> {
+        self.credentials
+            .sign(images::copy(&self.ec2, request))
+            .await
+    }
+
+    async fn register_image(&self, request: &RegisterRequest) -> Result<ImageId> {
+        self.credentials
+            .sign(images::register(&self.ec2, request))
+            .await
+    }
+
+    async fn image_permissions(&self, image: &ImageId) -> Result<Permissions> {
+        self.credentials
+            .sign(images::permissions(&self.ec2, image))
+            .await
+    }
+
     async fn change_image_permissions(
         &self,
         image: &ImageId,
-        _grant: Grant,
+        grant: Grant,
         permissions: &Permissions,
     ) -> Result<()> {
-        let accounts: Vec<_> = permissions.accounts.iter().cloned().collect();
-        let accounts = accounts.as_slice();
         self.credentials
-            .sign(images::share(&self.ec2, image, accounts))
+            .sign(images::change_permissions(
+                &self.ec2,
+                image,
+                grant,
+                permissions,
+            ))
+            .await
+    }
+
+    async fn require_imds_v2(&self, image: &ImageId) -> Result<()> {
+        self.credentials
+            .sign(images::require_imds_v2(&self.ec2, image))
+            .await
+    }
+
+    async fn image_last_launched(&self, image: &ImageId) -> Result<Option<Timestamp>> {
+        self.credentials
+            .sign(images::last_launched(&self.ec2, image))
+            .await
+    }
+
+    async fn set_image_deprecation(&self, image: &ImageId, at: Option<Timestamp>) -> Result<()> {
+        self.credentials
+            .sign(images::set_deprecation(&self.ec2, image, at))
+            .await
+    }
+
+    async fn set_deregistration_protection(
+        &self,
+        image: &ImageId,
+        protection: DeregistrationProtection,
+    ) -> Result<()> {
+        self.credentials
+            .sign(images::set_deregistration_protection(
+                &self.ec2, image, protection,
+            ))
+            .await
+    }
+
+    async fn public_images(&self) -> Result<PublicSharing> {
+        self.credentials
+            .sign(images::public_sharing(&self.ec2))
+            .await
+    }
+
+    async fn launch_template_images(&self) -> Result<Vec<LaunchTemplateImage>> {
+        self.credentials
+            .sign(images::launch_template_images(&self.ec2))
             .await
     }
 
@@ -88,16 +155,37 @@ impl Region for AwsRegion {
             .await
     }
 
+    async fn create_snapshots(&self, request: &SnapshotsRequest) -> Result<Vec<VolumeSnapshot>> {
+        self.credentials
+            .sign(snapshots::create(&self.ec2, request))
+            .await
+    }
+
+    async fn snapshot_permissions(&self, snapshot: &SnapshotId) -> Result<Permissions> {
+        self.credentials
+            .sign(snapshots::permissions(&self.ec2, snapshot))
+            .await
+    }
+
     async fn change_snapshot_permissions(
         &self,
         snapshot: &SnapshotId,
-        _grant: Grant,
+        grant: Grant,
         permissions: &Permissions,
     ) -> Result<()> {
-        let accounts: Vec<_> = permissions.accounts.iter().cloned().collect();
-        let accounts = accounts.as_slice();
         self.credentials
-            .sign(snapshots::share(&self.ec2, snapshot, accounts))
+            .sign(snapshots::change_permissions(
+                &self.ec2,
+                snapshot,
+                grant,
+                permissions,
+            ))
+            .await
+    }
+
+    async fn public_snapshots(&self) -> Result<PublicSharing> {
+        self.credentials
+            .sign(snapshots::public_sharing(&self.ec2))
             .await
     }
 
@@ -110,6 +198,16 @@ impl Region for AwsRegion {
     async fn delete_volume(&self, volume: &VolumeId) -> Result<()> {
         self.credentials
             .sign(volumes::delete(&self.ec2, volume))
+            .await
+    }
+
+    async fn regions(&self) -> Result<Vec<RegionDescription>> {
+        self.credentials.sign(networks::regions(&self.ec2)).await
+    }
+
+    async fn vpcs(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Vpc>> {
+        self.credentials
+            .sign(networks::vpcs(&self.ec2, filters))
             .await
     }
 
@@ -210,6 +308,18 @@ impl Region for AwsRegion {
         self.credentials.sign(launch::run(&self.ec2, request)).await
     }
 
+    async fn instance_types(&self, names: &[String]) -> Result<Vec<InstanceTypeDescription>> {
+        self.credentials
+            .sign(instance_types::describe(&self.ec2, names))
+            .await
+    }
+
+    async fn offerings(&self, instance_types: &[String]) -> Result<Vec<Offering>> {
+        self.credentials
+            .sign(instance_types::offerings(&self.ec2, instance_types))
+            .await
+    }
+
     async fn instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>> {
         self.credentials
             .sign(instances::describe(&self.ec2, filter))
@@ -223,6 +333,18 @@ impl Region for AwsRegion {
     ) -> Result<()> {
         self.credentials
             .sign(instances::set_groups(&self.ec2, instance, groups))
+            .await
+    }
+
+    async fn set_enhanced_networking(
+        &self,
+        instance: &InstanceId,
+        networking: EnhancedNetworking,
+    ) -> Result<()> {
+        self.credentials
+            .sign(instances::set_enhanced_networking(
+                &self.ec2, instance, networking,
+            ))
             .await
     }
 
@@ -264,7 +386,30 @@ impl Region for AwsRegion {
 
     async fn put_parameter(&self, name: &str, value: &str, write: ParameterWrite) -> Result<i64> {
         self.credentials
-            .sign(parameters::put(&self.ssm, name, value, write))
+            .sign(parameters::put(
+                &self.ssm,
+                name,
+                value,
+                ParameterKind::Text,
+                write,
+            ))
+            .await
+    }
+
+    async fn put_image_parameter(
+        &self,
+        name: &str,
+        image: &ImageId,
+        write: ParameterWrite,
+    ) -> Result<i64> {
+        self.credentials
+            .sign(parameters::put(
+                &self.ssm,
+                name,
+                image.as_str(),
+                ParameterKind::Image,
+                write,
+            ))
             .await
     }
 
@@ -272,5 +417,27 @@ impl Region for AwsRegion {
         self.credentials
             .sign(parameters::delete(&self.ssm, name))
             .await
+    }
+
+    async fn dry_run(&self, call: &DryRun) -> Result<Verdict> {
+        self.credentials.sign(dry_run::ask(&self.ec2, call)).await
+    }
+
+    async fn quota(&self, service: &str, code: &str) -> Result<Option<Quota>> {
+        self.credentials
+            .sign(quotas::get(&self.quotas, service, code))
+            .await
+    }
+
+    async fn kms_key(&self, key: &str) -> Result<Option<KmsKey>> {
+        self.credentials.sign(kms::describe(&self.kms, key)).await
+    }
+
+    async fn kms_grant(&self, key: &str) -> Result<Verdict> {
+        let asked = async {
+            let caller = caller::identity(&self.sts).await?;
+            kms::grant(&self.kms, key, &caller.arn).await
+        };
+        self.credentials.sign(asked).await
     }
 }

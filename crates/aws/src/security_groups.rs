@@ -4,7 +4,7 @@ use crate::answer::{BadAnswer, required};
 use crate::classify::failed;
 use crate::{filters, tagging};
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{self, IpPermission, IpRange, ResourceType};
+use aws_sdk_ec2::types::{self, IpPermission, IpRange, Ipv6Range, ResourceType};
 use cloud::port::Result;
 use cloud::{ErrorKind, IngressRule, SecurityGroup, SecurityGroupId, Tags, VpcId};
 
@@ -101,21 +101,25 @@ async fn authorize(
     Ok(())
 }
 
+/// IPv4 and IPv6 ranges have lists of their own.
 fn permission(rule: &IngressRule, ranges: &[String]) -> IpPermission {
-    let ranges = ranges
-        .iter()
-        .map(|range| {
-            IpRange::builder()
-                .cidr_ip(range)
-                .set_description((!rule.description.is_empty()).then(|| rule.description.clone()))
-                .build()
-        })
-        .collect();
+    let description = (!rule.description.is_empty()).then(|| rule.description.clone());
+    let (v6, v4): (Vec<_>, Vec<_>) = ranges.iter().partition(|range| range.contains(':'));
+    let v4 = v4.into_iter().map(|range| {
+        let one = IpRange::builder().cidr_ip(range);
+        one.set_description(description.clone()).build()
+    });
+    let v6 = v6.into_iter().map(|range| {
+        let one = Ipv6Range::builder().cidr_ipv6(range);
+        one.set_description(description.clone()).build()
+    });
+    let (v4, v6): (Vec<_>, Vec<_>) = (v4.collect(), v6.collect());
     IpPermission::builder()
         .ip_protocol("tcp")
         .from_port(rule.port.into())
         .to_port(rule.port.into())
-        .set_ip_ranges(Some(ranges))
+        .set_ip_ranges((!v4.is_empty()).then_some(v4))
+        .set_ipv6_ranges((!v6.is_empty()).then_some(v6))
         .build()
 }
 

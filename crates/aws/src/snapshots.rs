@@ -1,14 +1,20 @@
-//! Snapshots: DescribeSnapshots, DeleteSnapshot, ModifySnapshotAttribute.
+//! Snapshots: DescribeSnapshots, DeleteSnapshot, CreateSnapshots, DescribeSnapshotAttribute, ModifySnapshotAttribute,
+//! GetSnapshotBlockPublicAccessState.
 
-use crate::answer::{BadAnswer, moment, required};
+use crate::answer::{BadAnswer, moment, required, unreadable};
 use crate::classify::failed;
 use crate::{filters, tagging};
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::operation::create_snapshots::builders::CreateSnapshotsFluentBuilder;
 use aws_sdk_ec2::types::{
-    self, CreateVolumePermission, CreateVolumePermissionModifications, SnapshotAttributeName,
+    self, CreateVolumePermission, CreateVolumePermissionModifications, InstanceSpecification,
+    PermissionGroup, ResourceType, SnapshotAttributeName, SnapshotBlockPublicAccessState,
 };
 use cloud::port::Result;
-use cloud::{AccountId, ErrorKind, Snapshot, SnapshotId, SnapshotState};
+use cloud::{
+    AccountId, CloudError, ErrorKind, Grant, Permissions, PublicSharing, Snapshot, SnapshotId,
+    SnapshotState, SnapshotsRequest, VolumeId, VolumeSnapshot,
+};
 
 pub(crate) async fn describe(
     ec2: &Client,
@@ -77,34 +83,132 @@ pub(crate) async fn delete(ec2: &Client, snapshot: &SnapshotId) -> Result<()> {
     }
 }
 
-pub(crate) async fn share(
+pub(crate) async fn create(
+    ec2: &Client,
+    request: &SnapshotsRequest,
+) -> Result<Vec<VolumeSnapshot>> {
+    const CALL: &str = "CreateSnapshots";
+    let answer = create_parameters(ec2.create_snapshots(), request)
+        .send()
+        .await
+        .map_err(|error| failed(CALL)(error).about(&request.instance_id))?;
+    let made = answer.snapshots().iter().map(|made| {
+        Ok(VolumeSnapshot {
+            snapshot_id: SnapshotId::from(required(made.snapshot_id(), "snapshotId")?),
+            volume_id: VolumeId::from(required(made.volume_id(), "volumeId")?),
+        })
+    });
+    made.collect::<std::result::Result<_, _>>()
+        .map_err(|bad| BadAnswer::to(CALL)(bad).about(&request.instance_id))
+}
+
+/// What is left out keeps EC2's default.
+pub(crate) fn create_parameters(
+    call: CreateSnapshotsFluentBuilder,
+    request: &SnapshotsRequest,
+) -> CreateSnapshotsFluentBuilder {
+    let excluded: Vec<String> = request.excluded.iter().map(ToString::to_string).collect();
+    let excluded = (!excluded.is_empty()).then_some(excluded);
+    call.instance_specification(
+        InstanceSpecification::builder()
+            .instance_id(request.instance_id.as_str())
+            .set_exclude_data_volume_ids(excluded)
+            .build(),
+    )
+    .set_description((!request.description.is_empty()).then(|| request.description.clone()))
+    .set_tag_specifications(tagging::specifications([(
+        ResourceType::Snapshot,
+        request.tags.clone(),
+    )]))
+}
+
+/// DescribeSnapshotAttribute.
+pub(crate) async fn permissions(ec2: &Client, snapshot: &SnapshotId) -> Result<Permissions> {
+    const CALL: &str = "DescribeSnapshotAttribute";
+    let answer = ec2
+        .describe_snapshot_attribute()
+        .snapshot_id(snapshot.as_str())
+        .attribute(SnapshotAttributeName::CreateVolumePermission)
+        .send()
+        .await
+        .map_err(|error| failed(CALL)(error).about(snapshot))?;
+    let mut permissions = Permissions::default();
+    for answered in answer.create_volume_permissions() {
+        match (answered.group(), answered.user_id()) {
+            (Some(PermissionGroup::All), _) => permissions.public = true,
+            (None, Some(account)) => {
+                permissions.accounts.insert(AccountId::from(account));
+            }
+            (group, None) | (group @ Some(_), Some(_)) => {
+                let bad = BadAnswer {
+                    field: "group",
+                    value: group.map(|group| group.as_str().to_owned()),
+                };
+                return Err(BadAnswer::to(CALL)(bad).about(snapshot));
+            }
+        }
+    }
+    Ok(permissions)
+}
+
+/// ModifySnapshotAttribute.
+pub(crate) async fn change_permissions(
     ec2: &Client,
     snapshot: &SnapshotId,
-    accounts: &[AccountId],
+    grant: Grant,
+    permissions: &Permissions,
 ) -> Result<()> {
-    if accounts.is_empty() {
+    const CALL: &str = "ModifySnapshotAttribute";
+    if permissions.is_empty() {
         return Ok(());
     }
-    let added = accounts
-        .iter()
-        .map(|account| {
-            CreateVolumePermission::builder()
-                .user_id(account.as_str())
-                .build()
-        })
+    if !permissions.organizations.is_empty() || !permissions.organizational_units.is_empty() {
+        return Err(CloudError {
+            kind: ErrorKind::InvalidInput,
+            message:
+                "a snapshot can be shared with accounts and with everyone, not with organisations"
+                    .to_owned(),
+            ..unreadable(CALL)
+        }
+        .about(snapshot));
+    }
+    let one = CreateVolumePermission::builder;
+    let accounts = permissions.accounts.iter();
+    let changed = accounts
+        .map(|account| one().user_id(account.as_str()).build())
+        .chain(
+            permissions
+                .public
+                .then(|| one().group(PermissionGroup::All).build()),
+        )
         .collect();
+    let change = CreateVolumePermissionModifications::builder();
+    let change = match grant {
+        Grant::Add => change.set_add(Some(changed)),
+        Grant::Remove => change.set_remove(Some(changed)),
+    };
     ec2.modify_snapshot_attribute()
         .snapshot_id(snapshot.as_str())
         .attribute(SnapshotAttributeName::CreateVolumePermission)
-        .create_volume_permission(
-            CreateVolumePermissionModifications::builder()
-                .set_add(Some(added))
-                .build(),
-        )
+        .create_volume_permission(change.build())
         .send()
         .await
-        .map_err(|error| failed("ModifySnapshotAttribute")(error).about(snapshot))?;
+        .map_err(|error| failed(CALL)(error).about(snapshot))?;
     Ok(())
+}
+
+/// GetSnapshotBlockPublicAccessState: `unblocked`, `block-new-sharing` or `block-all-sharing`.
+pub(crate) async fn public_sharing(ec2: &Client) -> Result<PublicSharing> {
+    const CALL: &str = "GetSnapshotBlockPublicAccessState";
+    let answer = ec2
+        .get_snapshot_block_public_access_state()
+        .send()
+        .await
+        .map_err(failed(CALL))?;
+    match required(answer.state(), "state").map_err(BadAnswer::to(CALL))? {
+        SnapshotBlockPublicAccessState::Unblocked => Ok(PublicSharing::Allowed),
+        _ => Ok(PublicSharing::Blocked),
+    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! What a run tells those who watch it. The binary renders it: as lines, as bars, or as JSON.
 
 use crate::names::{CellName, RunId};
-use crate::report::Report;
-use serde::Serialize;
+use crate::report::{Report, StepOutcome, WayIn};
+use cloud::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// The steps that the engine does for a cell, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "`describe` says what each one is")]
 pub enum Step {
+    Preflight,
     Resolve,
     LeaseAddress,
     KeyPair,
     SecurityGroup,
+    InstanceProfile,
     Launch,
     BindAddress,
     Connect,
@@ -21,9 +24,16 @@ pub enum Step {
     FreeAddress,
     Stop,
     CreateImage,
+    CopyImage,
+    Test,
     Complete,
-    Share,
     Terminate,
+    Copy,
+    Name,
+    Deprecate,
+    Share,
+    Parameters,
+    Tidy,
     Outputs,
     CleanUp,
 }
@@ -32,10 +42,12 @@ impl Step {
     /// What is being done, as it stands in progress lines and errors.
     pub fn describe(self) -> &'static str {
         match self {
+            Self::Preflight => "preparing on this machine, before anything is created",
             Self::Resolve => "resolving the source image, the network and the cache",
             Self::LeaseAddress => "waiting for the Elastic IP to be free",
             Self::KeyPair => "making the key pair",
             Self::SecurityGroup => "making the security group",
+            Self::InstanceProfile => "making the instance profile and its role",
             Self::Launch => "launching the instance",
             Self::BindAddress => "binding the Elastic IP",
             Self::Connect => "connecting over SSH",
@@ -44,9 +56,16 @@ impl Step {
             Self::FreeAddress => "freeing the Elastic IP",
             Self::Stop => "stopping the instance",
             Self::CreateImage => "creating the image",
+            Self::CopyImage => "copying the source image",
+            Self::Test => "testing the image",
             Self::Complete => "marking the image as complete",
-            Self::Share => "sharing the image and its snapshots",
             Self::Terminate => "terminating the instance",
+            Self::Copy => "copying the image to other regions",
+            Self::Name => "giving the image its name",
+            Self::Deprecate => "setting the image's deprecation and protection",
+            Self::Share => "sharing the image and its snapshots",
+            Self::Parameters => "writing the parameters that name the image",
+            Self::Tidy => "removing what the image took the place of",
             Self::Outputs => "writing the outputs",
             Self::CleanUp => "cleaning up",
         }
@@ -55,10 +74,12 @@ impl Step {
     /// Its name in JSON.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Preflight => "preflight",
             Self::Resolve => "resolve",
             Self::LeaseAddress => "lease-address",
             Self::KeyPair => "key-pair",
             Self::SecurityGroup => "security-group",
+            Self::InstanceProfile => "instance-profile",
             Self::Launch => "launch",
             Self::BindAddress => "bind-address",
             Self::Connect => "connect",
@@ -67,9 +88,16 @@ impl Step {
             Self::FreeAddress => "free-address",
             Self::Stop => "stop",
             Self::CreateImage => "create-image",
+            Self::CopyImage => "copy-image",
+            Self::Test => "test",
             Self::Complete => "complete",
-            Self::Share => "share",
             Self::Terminate => "terminate",
+            Self::Copy => "copy",
+            Self::Name => "name",
+            Self::Deprecate => "deprecate",
+            Self::Share => "share",
+            Self::Parameters => "parameters",
+            Self::Tidy => "tidy",
             Self::Outputs => "outputs",
             Self::CleanUp => "clean-up",
         }
@@ -85,6 +113,18 @@ pub enum OutputStream {
     Stderr,
 }
 
+/// A cell that a run finds or builds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StartedCell {
+    /// The cell.
+    #[serde(flatten)]
+    pub cell: CellName,
+    /// Where it is built.
+    pub region: String,
+    /// The cell that it is needed for, if it was not asked for itself.
+    pub needed_by: Option<String>,
+}
+
 /// One thing that happened. Text in it is masked already.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -96,8 +136,12 @@ pub enum Event {
         pipeline: String,
         account: String,
         identity: String,
+        /// When the credentials end; none if they do not, or nobody says.
+        credentials_end: Option<Timestamp>,
         region: String,
         rehearsal: bool,
+        /// The cells that are found or built, each after the one it starts from.
+        cells: Vec<StartedCell>,
     },
     /// A step begins.
     StepStarted {
@@ -136,6 +180,16 @@ pub enum Event {
         provisioner: String,
         needs: Vec<String>,
     },
+    /// A provisioner has ended, was skipped, or failed. Follows [`Event::ProvisionerStarted`] or
+    /// [`Event::ProvisionerSkipped`].
+    ProvisionerFinished {
+        #[serde(flatten)]
+        cell: CellName,
+        provisioner: String,
+        outcome: StepOutcome,
+        /// Why it failed or was skipped.
+        reason: Option<String>,
+    },
     /// A line that a provisioner printed.
     Output {
         #[serde(flatten)]
@@ -144,10 +198,11 @@ pub enum Event {
         stream: OutputStream,
         line: String,
     },
-    /// How far an image is, 0 to 100.
+    /// How far an image is, or its copy in another region, 0 to 100.
     ImageProgress {
         #[serde(flatten)]
         cell: CellName,
+        region: String,
         percent: u8,
     },
     /// A stage is not built: this image is reused.
@@ -164,6 +219,20 @@ pub enum Event {
         cell: CellName,
         image_id: String,
         name: String,
+    },
+    /// A cell waits for a person: before its next step, or after a provisioner.
+    Paused {
+        #[serde(flatten)]
+        cell: CellName,
+        /// Where, in words.
+        at: String,
+        way_in: Option<WayIn>,
+    },
+    /// A cell is not built because of something else.
+    Skipped {
+        #[serde(flatten)]
+        cell: CellName,
+        reason: String,
     },
     /// A cell has failed.
     Failed {

@@ -1,10 +1,17 @@
 //! Why a step failed, for the person who reads it at 3 a.m.
 
+mod site;
+mod source;
+
+pub use site::SiteError;
+pub use source::SourceError;
+
 use crate::cancel::Cancelled;
 use crate::event::Step;
 use crate::journal::JournalError;
 use crate::lease::Lost;
 use crate::names::CellName;
+use crate::selection::SelectionError;
 use crate::spec::AddressChoice;
 use cloud::{CloudError, RegionName};
 use std::time::Duration;
@@ -17,8 +24,12 @@ pub enum StepError {
     Cloud(#[from] CloudError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     #[error("stopped on request")]
     Cancelled(Cancelled),
+    #[error("it was to wait for a person {at}, and there is no terminal to ask at")]
+    NobodyToAsk { at: String },
     #[error(
         "the run belongs to account {wanted}{wanted_at}, and these credentials are of account {found}{found_at}"
     )]
@@ -30,9 +41,17 @@ pub enum StepError {
     },
     #[error("no machine is to be had; tried: {tried}", tried = .tried.join("; "))]
     NoCapacity { tried: Vec<String> },
+    #[error("the playbook {playbook} runs on this machine, which has no Ansible: {why}")]
+    NoAnsible { playbook: String, why: String },
     #[error("what an earlier process of this run had begun cannot be gone on with: {why}")]
     CannotGoOn { why: String },
 
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("the stage {stage} has no `launch`: it copies its source, and builds nothing")]
+    Unlaunched { stage: String },
     #[error("no image in {region} matches the source: {wanted}")]
     NoImageMatches { region: String, wanted: String },
     #[error(
@@ -51,12 +70,43 @@ pub enum StepError {
     SeveralVpcs { subnets: String },
     #[error("the VPC {vpc} has no default security group that the instance could be moved to")]
     NoDefaultGroup { vpc: String },
-    #[error("the image name `{name}` is taken in {region} by {image}")]
+    #[error("the image name `{name}` is taken {}", .taken.join(" and "))]
     NameTaken {
+        name: String,
+        /// Where, and by which image.
+        taken: Vec<String>,
+    },
+    #[error("the image {image} ({name}) in {region} cannot be replaced: {why}")]
+    NotReplaceable {
         name: String,
         region: String,
         image: String,
+        why: String,
     },
+    #[error("{other} is to have the same image name in {region}: `{name}`")]
+    SameName {
+        name: String,
+        region: String,
+        other: String,
+    },
+    #[error("the parameter {name} in {region} is not this stage's: {why}")]
+    ParameterHeld {
+        name: String,
+        region: String,
+        why: String,
+    },
+    #[error(
+        "SSM took {image} for the parameter {name} in {region}, and after {waited:?} it still holds {holds}"
+    )]
+    ParameterNotTaken {
+        name: String,
+        region: String,
+        image: String,
+        holds: String,
+        waited: Duration,
+    },
+    #[error("the account lets no {what} be shared with everyone in {region}")]
+    PublicSharingBlocked { what: &'static str, region: String },
     #[error("`{field}` cannot be filled in: {reason}")]
     Template { field: String, reason: String },
     #[error("the caller's own address is not known: {reason}")]
@@ -83,6 +133,8 @@ pub enum StepError {
     #[error("the address was not bound: {reason}")]
     AddressNotBound { reason: String, log: Vec<String> },
 
+    #[error("the stage's own user-data cannot be used: {reason}")]
+    UserData { reason: String },
     #[error("user-data has {size} bytes after compression, and EC2 takes at most {limit}")]
     UserDataTooLarge { size: usize, limit: usize },
     #[error("a file of the pipeline cannot be read: {path}: {reason}")]
@@ -130,8 +182,18 @@ pub enum StepError {
         how: String,
         last_lines: Vec<String>,
     },
+    #[error("after `preflight` the pipeline cannot be read again: {reason}")]
+    ReadAgain { reason: String },
+    #[error("`preflight` was to make what is not there: {files}")]
+    NotMade { files: String },
     #[error("upload of {from} to {to} failed: {reason}")]
     Upload {
+        from: String,
+        to: String,
+        reason: String,
+    },
+    #[error("download of {from} to {to} failed: {reason}")]
+    Download {
         from: String,
         to: String,
         reason: String,
@@ -142,6 +204,14 @@ pub enum StepError {
         last_lines: Vec<String>,
     },
 
+    #[error("no EBS volume of instance {instance} was found that an image could be made of")]
+    NoVolumes { instance: String },
+    #[error("snapshot {snapshot} of {volume} failed: {reason}")]
+    SnapshotFailed {
+        snapshot: String,
+        volume: String,
+        reason: String,
+    },
     #[error("image {image} ({name}) failed: {reason}")]
     ImageFailed {
         image: String,
@@ -155,8 +225,24 @@ pub enum StepError {
         waited: Duration,
         detail: String,
     },
-    #[error("the image {image} is complete, but sharing it failed: {reason}")]
-    NotShared { image: String, reason: String },
+    #[error("image {image} failed its test while {doing}: {error}")]
+    Test {
+        image: String,
+        doing: &'static str,
+        error: Box<StepError>,
+    },
+    #[error("the checks did not end within {waited:?}, which is test.timeout")]
+    TestTooLong { waited: Duration },
+    #[error("what was left of an earlier try of the test could not be removed: {why}")]
+    TestLeftOver { why: String },
+    #[error("the image {image} is complete, but not all that was to become of it was done: {}", .reasons.join("; "))]
+    NotPublished {
+        image: String,
+        /// In which region what failed, and why.
+        reasons: Vec<String>,
+        /// What to do about the first.
+        hint: Option<String>,
+    },
     #[error("the output {path} cannot be written: {reason}")]
     Output { path: String, reason: String },
 }
@@ -193,6 +279,9 @@ impl StepError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Cloud(error) => return error.hint().map(str::to_owned),
+            Self::Selection(error) => return Some(error.hint()),
+            Self::Site(error) => error.hint(),
+            Self::Source(error) => error.hint(),
             Self::NoImageMatches { .. } => {
                 "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
             }
@@ -210,8 +299,24 @@ impl StepError {
                 "Take the subnets of other VPCs out of launch.subnets: the instance's security group belongs to one VPC."
             }
             Self::NameTaken { .. } => {
-                "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or deregister the old image."
+                "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or say `image.on_conflict: replace` or `skip`."
             }
+            Self::SameName { .. } => {
+                "Put `${{ cell }}` into image.name, or the axes by which the cells differ."
+            }
+            Self::NotReplaceable { .. } => {
+                "Deregister it by hand, or say `on_conflict: { replace: { force: true } }` if it may go all the same."
+            }
+            Self::ParameterHeld { .. } => {
+                "Say `overwrite: true` for the parameter if it may be overwritten, or give it another name."
+            }
+            Self::ParameterNotTaken { .. } => {
+                "SSM checks an image's id after the call: the caller needs ec2:DescribeImages, and the image must be there."
+            }
+            Self::PublicSharingBlocked { .. } => {
+                "See `aws ec2 get-image-block-public-access-state` and `get-snapshot-block-public-access-state`; an administrator can lift them."
+            }
+            Self::Test { error, .. } => return error.hint(),
             Self::CallerAddress { .. } => {
                 "Say where SSH may come from: `launch.ssh_from: [203.0.113.7/32]`."
             }
@@ -228,6 +333,9 @@ impl StepError {
             Self::AddressNotBound { .. } => {
                 "Check that the instance profile may call ec2:AssociateAddress and that the instance has a way out at boot, or say `bind: api`."
             }
+            Self::UserData { .. } => {
+                "`launch.user_data` takes what cloud-init takes: a script, cloud-config, or a MIME message of several parts."
+            }
             Self::UserDataTooLarge { .. } => {
                 "Move the content of launch.user_data into a provisioner."
             }
@@ -240,11 +348,21 @@ impl StepError {
             Self::AuthenticationRefused { .. } => {
                 "Check `connect.user`: it must be the image's default user, or one that the image's cloud-init configures."
             }
+            Self::NoAnsible { .. } => {
+                "Install it (`pip install ansible-core`), name it with `ansible_playbook: /path/to/ansible-playbook`, or run the playbook inside the instance with `ansible_local`."
+            }
             Self::Provisioner { .. } => {
                 "Run again with --keep-on-failure to look around in the guest with `qib ssh`."
             }
-            Self::NotShared { .. } => {
-                "Run again: the image is found by its cache key and only shared."
+            Self::NotMade { .. } => {
+                "It names them in `creates`; make sure that its commands write them there, relative to the pipeline's file."
+            }
+            Self::NotPublished { hint, .. } => {
+                let again = "Run again: the image is found by its cache key, and only what is missing is done.";
+                return Some(match hint {
+                    Some(hint) => format!("{hint} {again}"),
+                    None => again.to_owned(),
+                });
             }
             Self::InstanceGone { .. } => {
                 "The instance was ended from outside, or ended itself; the EC2 console's state reason and CloudTrail say by whom."
@@ -257,6 +375,7 @@ impl StepError {
     /// Lines that show what happened: a provisioner's last output, a console's end.
     pub fn evidence(&self) -> &[String] {
         match self {
+            Self::Test { error, .. } => error.evidence(),
             Self::AddressNotBound { log, .. } => log,
             Self::SshNeverCameUp { console, .. } => console,
             Self::Provisioner { last_lines, .. } | Self::Scrub { last_lines, .. } => last_lines,

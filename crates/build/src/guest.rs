@@ -35,6 +35,8 @@ pub struct GuestTarget {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// By which way. Clones share a bastion's connection.
+    pub dial: ssh::Dial,
     /// User to log in as.
     pub user: String,
     /// How to prove who one is.
@@ -137,6 +139,8 @@ pub trait GuestAccess: Send + Sync {
 pub trait GuestSession: Send + Sync {
     /// SHA-256 fingerprint of the key that the host showed.
     fn host_fingerprint(&self) -> String;
+    /// The public key that was logged in with, in OpenSSH's one-line format; none if that is not known.
+    fn login_key(&self) -> Option<String>;
     /// Whether the connection has ended.
     fn is_closed(&self) -> bool;
     /// Runs a command to its end.
@@ -156,6 +160,38 @@ pub trait GuestSession: Send + Sync {
     async fn upload_directory(&self, from: &Path, to: &str) -> Result<(), SessionError>;
     /// Writes bytes to a file that has `mode` from the start, checked by hash.
     async fn upload_bytes(&self, content: &[u8], to: &str, mode: u32) -> Result<(), SessionError>;
+    /// Fetches one file to `to`, checked by hash, with the rights of `become_user`. Nothing is there if it fails.
+    async fn download_file(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError>;
+    /// Fetches a folder's content into the folder `to`, which is there, checked by hash. Nothing is written outside of it,
+    /// whatever the guest sends.
+    async fn download_directory(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError>;
+    /// Lends the connection to programs on this machine that call `ssh`: see [`GuestProxy`].
+    async fn proxy(&self) -> Result<Box<dyn GuestProxy>, SessionError>;
     /// Ends the connection.
     async fn close(self: Box<Self>);
+}
+
+/// An SSH server on this machine's loopback that passes sessions on over a guest's connection, for as long as it lives. When
+/// that connection ends it opens another one by itself, checked as the first was.
+pub trait GuestProxy: Send + Sync {
+    /// Its port on 127.0.0.1.
+    fn port(&self) -> u16;
+    /// The only user that may log in.
+    fn user(&self) -> String;
+    /// The only private key that may log in, in OpenSSH's format.
+    fn private_key(&self) -> ssh::Secret;
+    /// Its own host key, as a line of `known_hosts`.
+    fn known_hosts_line(&self) -> String;
+    /// Why a session could not be passed on, if one could not: the last reason.
+    fn last_trouble(&self) -> Option<String>;
 }

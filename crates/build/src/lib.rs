@@ -7,11 +7,16 @@
 //!                      └──▶ guest port (SSH)                    └──▶ undo, in reverse, from the journal alone
 //! ```
 
+pub mod ansible;
 pub mod cancel;
+pub mod dial;
 pub mod effects;
+pub mod estimate;
 pub mod event;
 pub mod failure;
+pub mod glob;
 pub mod guest;
+pub mod host;
 pub mod images;
 pub mod journal;
 pub mod lease;
@@ -19,17 +24,22 @@ pub mod lifetime;
 pub mod mask;
 pub mod names;
 pub mod options;
+pub mod outputs;
+pub mod pause;
 pub mod plan;
 pub mod ports;
 pub mod precheck;
+pub mod publication;
 pub mod report;
 pub mod resumption;
 pub mod run;
 pub mod runs;
+pub mod selection;
 pub mod spec;
 pub mod ssh_access;
 pub mod steps;
 pub mod sweep;
+pub mod timing;
 pub mod undo;
 pub mod user_data;
 pub mod way_in;

@@ -1,6 +1,7 @@
 //! Keeps secret values out of everything that is shown or written.
 
 use std::borrow::Cow;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// What stands in place of a secret.
 const REPLACEMENT: &str = "***";
@@ -8,17 +9,28 @@ const REPLACEMENT: &str = "***";
 /// destroy all other output and hide nothing.
 const SHORTEST_MASKED_LINE: usize = 4;
 
-/// Replaces secret values in text.
+/// Replaces secret values in text. Clones share what they know.
 #[derive(Clone, Default)]
 pub struct Mask {
     /// Longest first, so that a secret that contains another is replaced whole.
-    needles: Vec<String>,
+    needles: Arc<RwLock<Vec<String>>>,
 }
 
 impl Mask {
     /// A mask for `secrets`, each also line by line.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut needles = Vec::new();
+        let mask = Self::default();
+        mask.add(secrets);
+        mask
+    }
+
+    fn needles(&self) -> RwLockReadGuard<'_, Vec<String>> {
+        self.needles.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Knows these secrets too from now on.
+    pub fn add<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
+        let mut needles = self.needles.write().unwrap_or_else(PoisonError::into_inner);
         for secret in secrets {
             let whole = secret.trim();
             if !whole.is_empty() {
@@ -36,7 +48,6 @@ impl Mask {
         }
         needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         needles.dedup();
-        Self { needles }
     }
 
     /// A line of a guest's output with every secret replaced, also one that control sequences are strewn into: colours
@@ -52,13 +63,13 @@ impl Mask {
 
     /// The length of the longest secret, in bytes.
     fn longest(&self) -> usize {
-        self.needles.first().map_or(0, String::len)
+        self.needles().first().map_or(0, String::len)
     }
 
     /// `text` with every secret replaced.
     pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut masked = Cow::Borrowed(text);
-        for needle in &self.needles {
+        for needle in self.needles().iter() {
             if masked.contains(needle.as_str()) {
                 masked = Cow::Owned(masked.replace(needle.as_str(), REPLACEMENT));
             }
@@ -69,7 +80,7 @@ impl Mask {
 
 impl std::fmt::Debug for Mask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Mask({} values)", self.needles.len())
+        write!(f, "Mask({} values)", self.needles().len())
     }
 }
 

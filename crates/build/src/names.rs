@@ -1,6 +1,7 @@
 //! Names that qib gives: runs, cells, tags, and the resources of a run.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// One execution of `qib run`. It tags everything that the run creates.
@@ -49,14 +50,34 @@ impl fmt::Debug for RunId {
     }
 }
 
-/// What builds: a stage, and within it one combination of its matrix. Today a stage has exactly one cell, named after
-/// its region.
+/// What builds: a stage, and within it one combination of its matrix. The only cell of a stage without a matrix is named
+/// after its region.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
 pub struct CellName {
     /// The stage.
     pub stage: String,
     /// The cell within the stage.
     pub cell: String,
+}
+
+/// What stands behind a cell's name for the test of its image.
+const TEST_SUFFIX: &str = "+test";
+
+impl CellName {
+    /// The name under which the cell's image is tested: the test's instance, key and group are told from the build's by it,
+    /// in the journal, in tags and in messages.
+    #[must_use]
+    pub fn test(&self) -> Self {
+        Self {
+            stage: self.stage.clone(),
+            cell: format!("{}{TEST_SUFFIX}", self.cell),
+        }
+    }
+
+    /// Whether it is the test of a cell's image.
+    pub fn is_test(&self) -> bool {
+        self.cell.ends_with(TEST_SUFFIX)
+    }
 }
 
 impl fmt::Display for CellName {
@@ -75,6 +96,8 @@ pub mod tag {
     pub const STAGE: &str = "qib:stage";
     /// The cell within the stage.
     pub const CELL: &str = "qib:cell";
+    /// On what has no region of its own, such as a role: the region that its run works in.
+    pub const REGION: &str = "qib:region";
     /// When the resource may be taken for abandoned, RFC 3339.
     pub const EXPIRES: &str = "qib:expires";
     /// On everything of a run that could not write a lease: [`LEASE_NONE`]. Seen from elsewhere, such a run cannot be
@@ -88,6 +111,16 @@ pub mod tag {
     pub const SOURCE_IMAGE: &str = "qib:source-image";
     /// On an image, set last: it is whole and may be used.
     pub const COMPLETE: &str = "qib:complete";
+    /// On an image: the digest of the checks that it has passed.
+    pub const TESTED: &str = "qib:tested";
+    /// On a copy: the image that it was first made as, in the build's region.
+    pub const COPY_OF: &str = "qib:copy-of";
+    /// On an image that has not its own name yet: the name that it is to have.
+    pub const FINAL_NAME: &str = "qib:final-name";
+    /// On an image: the one that it replaced under its name.
+    pub const REPLACES: &str = "qib:replaces";
+    /// On a snapshot: the replaced image that it belonged to.
+    pub const RETIRED: &str = "qib:retired";
     /// On an image of a rehearsal that skipped provisioners: which, as a list of names.
     pub const PARTLY_REHEARSED: &str = "qib:partly-rehearsed";
     /// On an instance that stays for a person to look at: why.
@@ -99,9 +132,61 @@ pub fn resource_name(run: &RunId, cell: &CellName) -> String {
     format!("qib-{run}-{}-{}", cell.stage, cell.cell)
 }
 
+/// The name of the role and of the instance profile that the run makes for `cell`. A role's name has at most 64
+/// characters out of letters, digits and `+=,.@_-`; of a longer one the end gives way to a hash of the whole.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
+pub fn profile_name(run: &RunId, cell: &CellName) -> String {
+    const LONGEST: usize = 64;
+    const HASH: usize = 10;
+    let whole = resource_name(run, cell);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+    let name: String = whole
+        .chars()
+        .map(|c| if allowed(c) { c } else { '-' })
+        .collect();
+    if name.len() <= LONGEST && name == whole {
+        return name;
+    }
+    let hash = hex::encode(Sha256::digest(whole.as_bytes()));
+    let name: String = name.chars().take(LONGEST - HASH - 1).collect();
+    format!("{name}-{}", &hash[..HASH])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_roles_name_is_short_and_tells_cells_apart() {
+        let run = RunId::from_random(7);
+        let name = |cell: &str| {
+            let cell = CellName {
+                stage: "base".into(),
+                cell: cell.into(),
+            };
+            profile_name(&run, &cell)
+        };
+        assert_eq!(name("us-east-2"), format!("qib-{run}-base-us-east-2"));
+        let long = "eu-central-1-a-very-long-name-of-a-combination-of-many-axes";
+        let (one, other) = (name(&format!("{long}-1")), name(&format!("{long}-2")));
+        assert_ne!(one, other);
+        assert_ne!(
+            name("a b"),
+            name("a-b"),
+            "what is replaced makes no two names one"
+        );
+        for name in [one, other, name("a b")] {
+            assert!(
+                name.len() <= 64 && name.starts_with(&format!("qib-{run}-base-")),
+                "{name}"
+            );
+            assert!(
+                name.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)),
+                "{name}"
+            );
+        }
+    }
 
     #[test]
     fn a_run_id_reads_back() {

@@ -1,8 +1,11 @@
 //! How a run is to be done, as given on the command line.
 
 use crate::journal::Invocation;
+use crate::pause::Pauses;
+use crate::selection::Choice;
 use cloud::RegionName;
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// What happens to a failed cell's instance.
@@ -35,13 +38,53 @@ pub enum Venue {
     Rehearsal,
 }
 
+/// How many cells build at once unless the command line says. Eight instances are well below what a new account may run
+/// (32 vCPUs of standard types), and CreateImage and DescribeInstances are far from being throttled.
+pub const USUAL_JOBS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// What one cell's failure means for the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// They go on, but for those that start from it.
+    #[default]
+    OthersGoOn,
+    /// Those that have begun go on; no other begins (`--fail-fast`).
+    NoneBegins,
+}
+
+/// Which cells are built, how many at once, and where it is waited for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellOptions {
+    /// Which cells.
+    pub choice: Choice,
+    /// How many at once, at most.
+    pub jobs: NonZeroUsize,
+    /// What one cell's failure means for the others.
+    pub after_failure: AfterFailure,
+    /// Where it is waited for a person.
+    pub pauses: Pauses,
+}
+
+impl Default for CellOptions {
+    fn default() -> Self {
+        Self {
+            choice: Choice::default(),
+            jobs: USUAL_JOBS,
+            after_failure: AfterFailure::default(),
+            pauses: Pauses::default(),
+        }
+    }
+}
+
 /// How a run is to be done.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Where it runs.
     pub venue: Venue,
-    /// The region that stages build in.
+    /// The region that cells without one of their own build in.
     pub region: RegionName,
+    /// Which cells are built, and how.
+    pub cells: CellOptions,
     /// The endpoint that commands in messages must name, if it is not AWS's own.
     pub endpoint: Option<String>,
     /// The EC2 endpoint that an instance in a region reaches, for the script that binds its address.

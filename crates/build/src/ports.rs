@@ -2,6 +2,7 @@
 
 use crate::event::Observer;
 use crate::guest::GuestAccess;
+use crate::host::Host;
 use crate::journal::JournalWatch;
 use async_trait::async_trait;
 use cloud::{Account, Clock};
@@ -25,6 +26,8 @@ pub struct Ports {
     pub guests: Arc<dyn GuestAccess>,
     /// Where SSH will come from, for `ssh_from: caller`.
     pub caller_address: Arc<dyn CallerAddress>,
+    /// The machine that qib runs on.
+    pub host: Host,
     /// Who is told of what happens.
     pub observer: Arc<dyn Observer>,
     /// Who is told of the journal's records, in tests of crashes.

@@ -112,15 +112,62 @@ pub struct WayIn {
     pub known_hosts: Option<String>,
     /// SHA-256 fingerprints of the host's keys.
     pub host_fingerprints: Vec<String>,
+    /// The SSH host through which one gets there; none if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bastion: Option<WayInBastion>,
+    /// The SOCKS5 proxy through which one leaves this machine; none if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<WayInProxy>,
 }
 
-/// One stage's failure.
+/// The SSH host through which one gets into an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct WayInBastion {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The user to log in as there.
+    pub user: String,
+    /// The private key's file; none if an agent holds it.
+    pub key_file: Option<String>,
+    /// The file with its host keys; none if they are known otherwise, or not at all.
+    pub known_hosts: Option<String>,
+    /// The SHA-256 fingerprint of its host key; none if it is known otherwise, or not at all.
+    pub host_fingerprint: Option<String>,
+}
+
+/// The SOCKS5 proxy through which one gets into an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct WayInProxy {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A cell that was not built because of something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedSkip {
+    /// The stage.
+    pub stage: String,
+    /// The cell within it.
+    pub cell: String,
+    /// Where it would have been built.
+    pub region: String,
+    /// Why it was not.
+    pub reason: String,
+}
+
+/// One cell's failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportedFailure {
     /// The stage.
     pub stage: String,
     /// The cell within it.
     pub cell: String,
+    /// Where it is built.
+    pub region: String,
     /// The step that failed, by name.
     pub step: String,
     /// Why.
@@ -138,8 +185,13 @@ pub struct Report {
     pub run: RunId,
     /// Every image that is there now.
     pub images: Vec<ReportedImage>,
+    /// Entries of `preflight` that a rehearsal skipped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped_preflight: Vec<String>,
     /// What failed.
     pub failures: Vec<ReportedFailure>,
+    /// Cells that were not built because of something else.
+    pub skipped: Vec<ReportedSkip>,
     /// What stays on purpose (`--keep-on-failure`).
     pub kept: Vec<LeftResource>,
     /// The ways into what stays.

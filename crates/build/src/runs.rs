@@ -90,8 +90,10 @@ pub struct RunRow {
     pub state: RunState,
     /// When it began, RFC 3339; none if its journal does not say.
     pub started: Option<String>,
-    /// Where it works.
+    /// Where its cells are built that say no region of their own.
     pub region: String,
+    /// Every region that it works in.
+    pub regions: Vec<String>,
     /// The account.
     pub account: String,
     /// Whether it is a run in the local EC2.
@@ -138,6 +140,8 @@ pub struct RunDetail {
     pub row: RunRow,
     /// When it was taken up again, RFC 3339.
     pub resumed: Vec<String>,
+    /// The folder with its cells' logs; none if its journal does not say.
+    pub logs: Option<String>,
     /// What it did, in order.
     pub effects: Vec<EffectRow>,
 }
@@ -180,6 +184,9 @@ pub fn show(state_dir: &Path, run: &RunId) -> Result<RunDetail, JournalError> {
     Ok(RunDetail {
         row: row(run, lock, Ok(&journal)),
         resumed,
+        logs: journal
+            .opened()
+            .and_then(|opened| opened.invocation.log_dir.clone()),
         effects: effects(&journal, &JournalReader::records(&directory)?),
     })
 }
@@ -198,6 +205,12 @@ fn row(run: &RunId, lock: JournalLock, journal: Result<&JournalState, &JournalEr
         },
         started: opened.map(|opened| opened.at.to_string()),
         region: of(opened.map(|opened| &opened.region)),
+        regions: journal
+            .map(JournalState::regions)
+            .unwrap_or_default()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         account: of(opened.map(|opened| &opened.account)),
         local: opened.is_some_and(|opened| opened.invocation.local),
         endpoint: opened.and_then(|opened| opened.endpoint.clone()),
@@ -282,7 +295,19 @@ fn subject(effect: &Effect) -> String {
         Effect::ClaimLease { name, .. }
         | Effect::ImportKeyPair { name, .. }
         | Effect::CreateSecurityGroup { name, .. }
-        | Effect::CreateImage { name, .. } => name.clone(),
+        | Effect::CreateRole { name, .. }
+        | Effect::CreateInstanceProfile { name, .. }
+        | Effect::CreateImage { name, .. }
+        | Effect::RegisterImage { name, .. } => name.clone(),
+        Effect::PutRolePolicy { role, .. } => role.clone(),
+        Effect::AddRole { profile, role, .. } => format!("{role} to {profile}"),
+        Effect::CopyImage {
+            name,
+            source_region,
+            source_image,
+            ..
+        } => format!("{name} of {source_image} in {source_region}"),
+        Effect::WriteParameter { name, image, .. } => format!("{name} = {image}"),
         Effect::AuthorizeIngress { group, from, .. } => format!("{group} from {}", from.join(", ")),
         Effect::LaunchInstance { source_image, .. } => format!("from {source_image}"),
         Effect::BindAddress {
@@ -294,8 +319,22 @@ fn subject(effect: &Effect) -> String {
         | Effect::Scrub { instance, .. }
         | Effect::StopInstance { instance, .. }
         | Effect::ReplaceGroups { instance, .. }
+        | Effect::SetNetworking { instance, .. }
+        | Effect::CreateSnapshots { instance, .. }
         | Effect::MarkKept { instance, .. } => instance.to_string(),
-        Effect::MarkComplete { image, .. } => image.to_string(),
+        Effect::MarkComplete { image, .. }
+        | Effect::RequireImdsV2 { image, .. }
+        | Effect::TestImage { image, .. }
+        | Effect::ProtectImage { image, .. }
+        | Effect::MarkImageKept { image, .. } => image.to_string(),
+        Effect::RetireImage { image, name, .. } => format!("{image} ({name})"),
+        Effect::DeleteSnapshots {
+            image, snapshots, ..
+        } => {
+            let snapshots: Vec<&str> = snapshots.iter().map(cloud::SnapshotId::as_str).collect();
+            format!("{} of {image}", snapshots.join(", "))
+        }
+        Effect::DeprecateImage { image, at, .. } => format!("{image} at {at}"),
         Effect::ShareImage {
             image, accounts, ..
         } => format!("{image} with {}", accounts.join(", ")),
@@ -317,6 +356,7 @@ fn state(state: &EffectState) -> &'static str {
 fn id(outcome: &Outcome) -> Option<String> {
     Some(match outcome {
         Outcome::Done | Outcome::Provisioned { .. } => return None,
+        Outcome::Parameter { version } => format!("version {version}"),
         Outcome::KeyPair { id } => id.to_string(),
         Outcome::SecurityGroup { id } => id.to_string(),
         Outcome::Instance { id } => id.to_string(),

@@ -10,7 +10,7 @@ use ssh::{
 };
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long a connection may be silent before the host is asked whether it is there.
@@ -57,6 +57,7 @@ impl GuestAccess for SshAccess {
         };
         let options = ConnectOptions {
             destination,
+            dial: target.dial.clone(),
             user: target.user.clone(),
             identity: match &target.identity {
                 Identity::Key(key) => ssh::Identity::Key(key.clone()),
@@ -69,7 +70,10 @@ impl GuestAccess for SshAccess {
             keepalive: KEEPALIVE,
         };
         match Connection::open(&options).await {
-            Ok(connection) => Ok(Box::new(SshSession(connection))),
+            Ok(connection) => Ok(Box::new(SshSession {
+                connection: Arc::new(connection),
+                options,
+            })),
             Err(error) => Err(match &error {
                 ConnectError::HostKeyMismatch { .. } => {
                     OpenError::HostKeyMismatch(error.to_string())
@@ -89,7 +93,33 @@ impl GuestAccess for SshAccess {
     }
 }
 
-struct SshSession(Connection);
+struct SshSession {
+    connection: Arc<Connection>,
+    /// How it was opened.
+    options: ConnectOptions,
+}
+
+impl GuestProxy for ssh::Proxy {
+    fn port(&self) -> u16 {
+        self.port()
+    }
+
+    fn user(&self) -> String {
+        self.user().to_owned()
+    }
+
+    fn private_key(&self) -> Secret {
+        self.login_key().private_openssh()
+    }
+
+    fn known_hosts_line(&self) -> String {
+        self.known_hosts_line()
+    }
+
+    fn last_trouble(&self) -> Option<String> {
+        self.last_trouble()
+    }
+}
 
 /// Passes the `ssh` crate's lines on to the engine's sink.
 struct Lines<'a>(&'a mut dyn Output);
@@ -129,6 +159,13 @@ fn upload_failed(error: &UploadError) -> SessionError {
     }
 }
 
+fn becoming(user: Option<&str>) -> Result<Become, SessionError> {
+    Ok(match user {
+        Some(user) => Become::User(user.parse().map_err(refused)?),
+        None => Become::LoginUser,
+    })
+}
+
 fn remote_path(to: &str) -> Result<RemotePath, SessionError> {
     to.parse().map_err(refused)
 }
@@ -136,11 +173,15 @@ fn remote_path(to: &str) -> Result<RemotePath, SessionError> {
 #[async_trait]
 impl GuestSession for SshSession {
     fn host_fingerprint(&self) -> String {
-        self.0.host_key_fingerprint().to_owned()
+        self.connection.host_key_fingerprint().to_owned()
+    }
+
+    fn login_key(&self) -> Option<String> {
+        self.connection.login_key().map(str::to_owned)
     }
 
     fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.connection.is_closed()
     }
 
     async fn run(
@@ -164,10 +205,7 @@ impl GuestSession for SshSession {
         let script = ssh::Script {
             body: command.script.text.clone(),
             interpreter,
-            become_user: match &command.become_user {
-                Some(user) => Become::User(user.parse().map_err(refused)?),
-                None => Become::LoginUser,
-            },
+            become_user: becoming(command.become_user.as_deref())?,
             errexit: if command.errexit {
                 Errexit::On
             } else {
@@ -178,7 +216,7 @@ impl GuestSession for SshSession {
         };
         let prepared = script.prepare(&ScriptId::random()).map_err(refused)?;
         let exit = self
-            .0
+            .connection
             .run_script(&prepared, &mut Lines(output))
             .await
             .map_err(|error| run_failed(&error))?;
@@ -197,24 +235,61 @@ impl GuestSession for SshSession {
         let options = FileUpload {
             mode: mode.map(FileMode::new),
         };
-        let uploaded = self.0.upload_file(from, &remote_path(to)?, options).await;
+        let uploaded = self
+            .connection
+            .upload_file(from, &remote_path(to)?, options)
+            .await;
         uploaded.map(|_| ()).map_err(|error| upload_failed(&error))
     }
 
     async fn upload_directory(&self, from: &Path, to: &str) -> Result<(), SessionError> {
-        let uploaded = self.0.upload_directory(from, &remote_path(to)?).await;
+        let uploaded = self
+            .connection
+            .upload_directory(from, &remote_path(to)?)
+            .await;
         uploaded.map(|_| ()).map_err(|error| upload_failed(&error))
     }
 
     async fn upload_bytes(&self, content: &[u8], to: &str, mode: u32) -> Result<(), SessionError> {
         let uploaded = self
-            .0
+            .connection
             .upload_bytes(content, &remote_path(to)?, FileMode::new(mode))
             .await;
         uploaded.map(|_| ()).map_err(|error| upload_failed(&error))
     }
 
+    async fn download_file(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        let fetched = self
+            .connection
+            .download_file(&remote_path(from)?, to, &becoming(become_user)?)
+            .await;
+        fetched.map(|_| ()).map_err(|error| upload_failed(&error))
+    }
+
+    async fn download_directory(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        let fetched = self
+            .connection
+            .download_directory(&remote_path(from)?, to, &becoming(become_user)?)
+            .await;
+        fetched.map(|_| ()).map_err(|error| upload_failed(&error))
+    }
+
+    async fn proxy(&self) -> Result<Box<dyn GuestProxy>, SessionError> {
+        let proxy = ssh::Proxy::start(self.connection.clone(), self.options.clone()).await;
+        Ok(Box::new(proxy.map_err(refused)?))
+    }
+
     async fn close(self: Box<Self>) {
-        self.0.close().await;
+        self.connection.close().await;
     }
 }

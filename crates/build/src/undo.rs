@@ -3,6 +3,14 @@
 //! Where the outcome is not known, because the reply was lost or the process died, it is looked up by what the effect
 //! carries: a client token, or a name that is unique to the run and has the run's tag.
 
+mod parameter;
+mod roles;
+
+pub(crate) use roles::{
+    delete_profile, delete_profile_commands, delete_role, delete_role_commands, own_profile,
+    own_role,
+};
+
 use crate::journal::{Effect, EffectState, Outcome};
 use crate::names::{CellName, RunId, tag};
 use crate::report::LeftResource;
@@ -37,16 +45,43 @@ pub enum Undone {
 /// Undoes `effect`. What is already gone counts as undone.
 pub async fn undo(
     region: &dyn Region,
+    iam: &dyn Iam,
     clock: &dyn Clock,
     run: &RunId,
     cell: &CellName,
     effect: &Effect,
     state: &EffectState,
 ) -> Result<Undone, CloudError> {
-    if let Effect::CreateImage { name, .. } = effect {
+    if let Some(name) = effect.makes_image() {
         return undo_image(region, clock, run, cell, name, state).await;
     }
-    remove(region, clock, run, effect, state).await?;
+    match effect {
+        // Those of an image that is not to be go with it; these are of one that never was registered.
+        Effect::CreateSnapshots { .. } => {
+            retried(clock, || delete_snapshots(region, run, cell)).await?;
+        }
+        Effect::WriteParameter {
+            name,
+            image,
+            before,
+            ..
+        } => {
+            parameter::put_back(region, name, image, before.as_ref(), state).await?;
+        }
+        Effect::CreateRole { name, .. } => {
+            let mut find = async || own_role(iam, name, run).await;
+            if looked_for(clock, &mut find).await?.is_some() {
+                retried(clock, || delete_role(iam, name)).await?;
+            }
+        }
+        Effect::CreateInstanceProfile { name, .. } => {
+            let mut find = async || own_profile(iam, name, run).await;
+            if looked_for(clock, &mut find).await?.is_some() {
+                retried(clock, || delete_profile(iam, name)).await?;
+            }
+        }
+        _ => remove(region, clock, run, effect, state).await?,
+    }
     Ok(Undone::Gone)
 }
 
@@ -144,15 +179,32 @@ async fn remove(
             retried(clock, || free_address(region, allocation, instance)).await
         }
         Effect::AuthorizeIngress { .. }
+        | Effect::PutRolePolicy { .. }
+        | Effect::AddRole { .. }
+        // Undone apart, for they are in no region.
+        | Effect::CreateRole { .. }
+        | Effect::CreateInstanceProfile { .. }
         | Effect::Provision { .. }
         | Effect::Scrub { .. }
         | Effect::StopInstance { .. }
-        // Undone apart, for it may turn out to be complete.
+        // Undone apart, for they may turn out to be complete, or another's by now.
         | Effect::CreateImage { .. }
+        | Effect::RegisterImage { .. }
+        | Effect::CopyImage { .. }
+        | Effect::CreateSnapshots { .. }
+        | Effect::WriteParameter { .. }
         | Effect::ReplaceGroups { .. }
+        | Effect::SetNetworking { .. }
+        | Effect::RequireImdsV2 { .. }
+        | Effect::TestImage { .. }
         | Effect::MarkComplete { .. }
+        | Effect::RetireImage { .. }
+        | Effect::DeleteSnapshots { .. }
+        | Effect::DeprecateImage { .. }
+        | Effect::ProtectImage { .. }
         | Effect::ShareImage { .. }
-        | Effect::MarkKept { .. } => Ok(()),
+        | Effect::MarkKept { .. }
+        | Effect::MarkImageKept { .. } => Ok(()),
     }
 }
 
@@ -163,6 +215,17 @@ pub fn own(filter: &str, value: &str, run: &RunId) -> Vec<(String, Vec<String>)>
         (filter.to_owned(), vec![value.to_owned()]),
         (format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()]),
     ]
+}
+
+/// Commands of the AWS CLI, one after the other.
+pub(crate) fn aws_commands(region: &str, endpoint: Option<&str>, commands: &[String]) -> String {
+    let endpoint = endpoint
+        .map(|url| format!(" --endpoint-url {url}"))
+        .unwrap_or_default();
+    let commands = commands
+        .iter()
+        .map(|command| format!("aws --region {region}{endpoint} {command}"));
+    commands.collect::<Vec<_>>().join(" && ")
 }
 
 /// Terminates, and looks that EC2 has begun to.
@@ -353,15 +416,59 @@ pub fn left_resource(
             name.clone(),
             format!("ec2 describe-security-groups --filters Name=group-name,Values={name}"),
         ),
-        (Effect::CreateImage { .. }, Some(Outcome::Image { id })) => (
+        (Effect::CreateRole { name, .. }, _) => {
+            return left_in_iam(
+                "role",
+                name,
+                region,
+                reason,
+                endpoint,
+                &delete_role_commands(name),
+            );
+        }
+        (Effect::CreateInstanceProfile { name, .. }, _) => {
+            let commands = delete_profile_commands(name);
+            return left_in_iam(
+                "instance-profile",
+                name,
+                region,
+                reason,
+                endpoint,
+                &commands,
+            );
+        }
+        (_, Some(Outcome::Image { id })) => (
             "image",
             id.to_string(),
             format!("ec2 deregister-image --delete-associated-snapshots --image-id {id}"),
         ),
-        (Effect::CreateImage { name, .. }, _) => (
+        (
+            Effect::CreateImage { name, .. }
+            | Effect::RegisterImage { name, .. }
+            | Effect::CopyImage { name, .. },
+            _,
+        ) => (
             "image",
             name.clone(),
             format!("ec2 describe-images --owners self --filters 'Name=name,Values={name}'"),
+        ),
+        (Effect::CreateSnapshots { instance, .. }, _) => (
+            "snapshot",
+            format!("of {instance}"),
+            format!(
+                "ec2 describe-snapshots --owner-ids self --filters 'Name=description,Values=*{instance}*'"
+            ),
+        ),
+        (Effect::WriteParameter { name, before, .. }, _) => (
+            "parameter",
+            name.clone(),
+            match before {
+                Some(before) => format!(
+                    "ssm put-parameter --overwrite --name {name} --value {}",
+                    before.value
+                ),
+                None => format!("ssm delete-parameter --name {name}"),
+            },
         ),
         (Effect::BindAddress { .. }, Some(Outcome::Association { id })) => (
             "address-binding",
@@ -384,13 +491,27 @@ pub fn left_resource(
             String::from("sts get-caller-identity"),
         ),
     };
-    let endpoint = endpoint
-        .map(|url| format!(" --endpoint-url {url}"))
-        .unwrap_or_default();
     LeftResource {
         kind: kind.to_owned(),
         id,
-        remove_with: format!("aws --region {region}{endpoint} {command}"),
+        remove_with: aws_commands(&region, endpoint, &[command]),
+        region,
+        reason,
+    }
+}
+
+fn left_in_iam(
+    kind: &str,
+    name: &str,
+    region: String,
+    reason: String,
+    endpoint: Option<&str>,
+    commands: &[String],
+) -> LeftResource {
+    LeftResource {
+        kind: kind.to_owned(),
+        id: name.to_owned(),
+        remove_with: aws_commands(&region, endpoint, commands),
         region,
         reason,
     }

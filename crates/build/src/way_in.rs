@@ -1,5 +1,6 @@
 //! The way into an instance: written down while one connects, so that `qib ssh` finds it.
 
+use crate::dial::proxy_command;
 use crate::journal::{JournalError, RunDirectory};
 use crate::names::RunId;
 use crate::report::WayIn;
@@ -40,8 +41,25 @@ pub fn save(folder: &Path, way_in: &WayIn) -> Result<(), JournalError> {
     std::fs::write(&path, text).map_err(io)
 }
 
+/// The way into the instance of the cell whose folder this is, once there is one.
+pub fn of_cell(folder: &Path) -> Option<WayIn> {
+    let text = std::fs::read(folder.join(FILE_NAME)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 /// Removes a cell's way in and its private key, once there is nothing left to get into.
 pub fn forget(folder: &Path) -> Result<(), JournalError> {
+    // A process that was killed while a playbook ran has left its inventory, its key and its variables.
+    let playbook = folder.join(crate::ansible::FOLDER);
+    if let Err(source) = std::fs::remove_dir_all(&playbook)
+        && source.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(JournalError::Io {
+            action: "remove",
+            path: playbook,
+            source,
+        });
+    }
     for name in [FILE_NAME, LOGIN_KEY, HOST_KEYS, "known_hosts"] {
         let path = folder.join(name);
         match std::fs::remove_file(&path) {
@@ -163,6 +181,10 @@ pub fn describe(way_in: &WayIn) -> String {
     if let Some(known_hosts) = &way_in.known_hosts {
         command.push_str(&format!(" -o UserKnownHostsFile={}", quoted(known_hosts)));
     }
+    if let Some(way) = proxy_command(way_in) {
+        let option = format!("ProxyCommand={way}");
+        command.push_str(&format!(" -o {}", ssh::shell_quote(&option)));
+    }
     if way_in.port != 22 {
         command.push_str(&format!(" -p {}", way_in.port));
     }
@@ -202,6 +224,8 @@ mod tests {
             key_file: Some("/tmp/a b/id".into()),
             known_hosts: None,
             host_fingerprints: Vec::new(),
+            bastion: None,
+            proxy: None,
         }
     }
 

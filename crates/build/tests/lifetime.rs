@@ -65,6 +65,10 @@ impl GuestSession for Guest {
         String::from("SHA256:fake")
     }
 
+    fn login_key(&self) -> Option<String> {
+        None
+    }
+
     fn is_closed(&self) -> bool {
         false
     }
@@ -92,6 +96,25 @@ impl GuestSession for Guest {
 
     async fn upload_bytes(&self, _: &[u8], _: &str, _: u32) -> Result<(), SessionError> {
         Err(SessionError::Refused(String::from("not asked for here")))
+    }
+
+    async fn download_file(&self, _: &str, _: &Path, _: Option<&str>) -> Result<(), SessionError> {
+        Err(SessionError::Refused(String::from("not asked for here")))
+    }
+
+    async fn download_directory(
+        &self,
+        _: &str,
+        _: &Path,
+        _: Option<&str>,
+    ) -> Result<(), SessionError> {
+        Err(SessionError::Refused(String::from("not asked for here")))
+    }
+
+    async fn proxy(&self) -> Result<Box<dyn GuestProxy>, SessionError> {
+        Err(SessionError::Refused(String::from(
+            "this guest lends nothing",
+        )))
     }
 
     async fn close(self: Box<Self>) {}
@@ -151,6 +174,8 @@ async fn kept() -> Kept {
         key_file: Some(key_file.display().to_string()),
         known_hosts: Some("/state/known_hosts".into()),
         host_fingerprints: vec!["SHA256:known".into()],
+        bastion: None,
+        proxy: None,
     };
     Kept {
         account,

@@ -92,6 +92,7 @@ impl Wanted<'_> {
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         let path = Path::new("/p.yaml");
         let loaded = pipeline::load(path, text.as_bytes(), &options, &pipeline::Disk);
@@ -203,6 +204,7 @@ impl World {
 
     fn ports(&self, recorder: &Arc<Recorder>, watch: Option<Arc<dyn JournalWatch>>) -> Ports {
         Ports {
+            host: build::host::Host::absent(),
             account: Arc::new(self.account.clone()),
             clock: Arc::new(self.clock.clone()),
             guests: Arc::new(FakeGuests {
@@ -294,6 +296,7 @@ fn options(host: &Host) -> RunOptions {
     RunOptions {
         venue: Venue::Aws,
         region: "us-east-2".into(),
+        cells: CellOptions::default(),
         endpoint: None,
         guest_endpoint: GuestEndpoint::Regional,
         ssh_port: 22,
@@ -710,7 +713,8 @@ fn a_lost_ticket_is_never_renewed_again() {
     let leases = Leases::default();
     let name = String::from("/qib/leases/address/eipalloc-1/t");
     let fence = Fence::new(world.clock.now());
-    leases.keep_ticket(name.clone(), fence, Box::new(|count| count.to_string()));
+    let key = build::lease::LeaseKey::new(&"us-east-2".into(), name.as_str());
+    leases.keep_ticket(key.clone(), fence, Box::new(|count| count.to_string()));
     let renew = || leases.renew(&name, &world.account, &world.clock);
     world.clock.run(async {
         world
@@ -720,11 +724,11 @@ fn a_lost_ticket_is_never_renewed_again() {
             .unwrap();
         assert_eq!(renew().await.unwrap(), Renewal::Renewed);
         world.clock.sleep(Duration::from_secs(109)).await;
-        assert!(leases.check(&name, world.clock.now()).is_ok());
+        assert!(leases.check(&key, world.clock.now()).is_ok());
         world.clock.sleep(Duration::from_secs(1)).await;
         assert!(matches!(renew().await.unwrap(), Renewal::Lost(_)));
         assert_eq!(renew().await.unwrap(), Renewal::Over);
-        assert!(leases.check(&name, world.clock.now()).is_err());
+        assert!(leases.check(&key, world.clock.now()).is_err());
     });
     assert_eq!(world.account.store().parameters[&name].version, 2);
 }

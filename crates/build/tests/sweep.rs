@@ -145,6 +145,7 @@ fn left_by_a_dead_run() -> FakeAccount {
     );
     for name in [run_lease(&run()), ticket] {
         let written = Written {
+            kind: ParameterKind::Text,
             value: String::from("{}"),
             version: 1,
             at: Timestamp::from_second(1_789_990_000).ok(),
@@ -316,6 +317,7 @@ fn a_run_that_comes_to_life_after_it_was_shown_is_spared() {
         let plan = look(&sweep).await.unwrap();
         let before = account.holdings();
         let renewed = Written {
+            kind: ParameterKind::Text,
             value: String::from("{}"),
             version: 2,
             at: Some(sweep.clock.now()),
@@ -452,6 +454,7 @@ fn begin(state_dir: &Path, account: &str) -> Journal {
         region: region(),
         name: "image ami-1".into(),
         instance: "i-1".into(),
+        test: None,
     };
     journal.intend(&cell(), unknown, at).unwrap();
     journal

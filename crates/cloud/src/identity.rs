@@ -13,7 +13,7 @@ pub struct Role {
     pub arn: String,
     /// When it was created; none if IAM does not say.
     pub created: Option<Timestamp>,
-    /// Its tags; the listings by path leave them out.
+    /// Its tags.
     pub tags: Tags,
 }
 
@@ -28,7 +28,7 @@ pub struct InstanceProfile {
     pub roles: Vec<Role>,
     /// When it was created; none if IAM does not say.
     pub created: Option<Timestamp>,
-    /// Its tags; the listings by path leave them out.
+    /// Its tags.
     pub tags: Tags,
 }
 
@@ -44,69 +44,43 @@ pub struct Simulated {
 /// The account's IAM. What qib makes has a path of qib's own, so that a sweep finds it.
 ///
 /// Deleting what is already gone is a success: the caller wanted it gone.
-#[allow(unused_variables)]
 #[async_trait]
 pub trait Iam: Send + Sync {
     /// GetRole; none if there is no such role.
-    async fn role(&self, name: &str) -> Result<Option<Role>> {
-        Err(crate::port::not_yet("GetRole"))
-    }
+    async fn role(&self, name: &str) -> Result<Option<Role>>;
     /// ListRoles below a path, with their tags (ListRoleTags).
-    async fn roles_below(&self, path: &str) -> Result<Vec<Role>> {
-        Err(crate::port::not_yet("ListRoles"))
-    }
+    async fn roles_below(&self, path: &str) -> Result<Vec<Role>>;
     /// CreateRole that EC2 instances may assume.
-    async fn create_instance_role(&self, name: &str, path: &str, tags: &Tags) -> Result<Role> {
-        Err(crate::port::not_yet("CreateRole"))
-    }
+    async fn create_instance_role(&self, name: &str, path: &str, tags: &Tags) -> Result<Role>;
     /// PutRolePolicy: sets the role's inline policy of that name.
-    async fn put_role_policy(&self, role: &str, policy: &str, document: &str) -> Result<()> {
-        Err(crate::port::not_yet("PutRolePolicy"))
-    }
+    async fn put_role_policy(&self, role: &str, policy: &str, document: &str) -> Result<()>;
     /// DeleteRolePolicy.
-    async fn delete_role_policy(&self, role: &str, policy: &str) -> Result<()> {
-        Err(crate::port::not_yet("DeleteRolePolicy"))
-    }
+    async fn delete_role_policy(&self, role: &str, policy: &str) -> Result<()>;
     /// DeleteRole.
-    async fn delete_role(&self, name: &str) -> Result<()> {
-        Err(crate::port::not_yet("DeleteRole"))
-    }
+    async fn delete_role(&self, name: &str) -> Result<()>;
     /// GetInstanceProfile; none if there is no such profile.
-    async fn instance_profile(&self, name: &str) -> Result<Option<InstanceProfile>> {
-        Err(crate::port::not_yet("GetInstanceProfile"))
-    }
+    async fn instance_profile(&self, name: &str) -> Result<Option<InstanceProfile>>;
     /// ListInstanceProfiles below a path, with their tags (ListInstanceProfileTags).
-    async fn instance_profiles_below(&self, path: &str) -> Result<Vec<InstanceProfile>> {
-        Err(crate::port::not_yet("ListInstanceProfiles"))
-    }
+    async fn instance_profiles_below(&self, path: &str) -> Result<Vec<InstanceProfile>>;
     /// CreateInstanceProfile.
     async fn create_instance_profile(
         &self,
         name: &str,
         path: &str,
         tags: &Tags,
-    ) -> Result<InstanceProfile> {
-        Err(crate::port::not_yet("CreateInstanceProfile"))
-    }
+    ) -> Result<InstanceProfile>;
     /// AddRoleToInstanceProfile. A role that is in it already counts as done.
-    async fn add_role(&self, profile: &str, role: &str) -> Result<()> {
-        Err(crate::port::not_yet("AddRoleToInstanceProfile"))
-    }
+    async fn add_role(&self, profile: &str, role: &str) -> Result<()>;
     /// RemoveRoleFromInstanceProfile.
-    async fn remove_role(&self, profile: &str, role: &str) -> Result<()> {
-        Err(crate::port::not_yet("RemoveRoleFromInstanceProfile"))
-    }
+    async fn remove_role(&self, profile: &str, role: &str) -> Result<()>;
     /// DeleteInstanceProfile.
-    async fn delete_instance_profile(&self, name: &str) -> Result<()> {
-        Err(crate::port::not_yet("DeleteInstanceProfile"))
-    }
-    /// SimulatePrincipalPolicy: what the user or role `principal` may do to `resources` (`*` for any).
+    async fn delete_instance_profile(&self, name: &str) -> Result<()>;
+    /// SimulatePrincipalPolicy: what the user or role `principal` may do to all of `resources` (any, if there are none). The
+    /// ARN of an assumed role's session stands for its role.
     async fn simulate(
         &self,
         principal: &str,
         actions: &[String],
         resources: &[String],
-    ) -> Result<Vec<Simulated>> {
-        Err(crate::port::not_yet("SimulatePrincipalPolicy"))
-    }
+    ) -> Result<Vec<Simulated>>;
 }

@@ -66,6 +66,9 @@ pub struct ImageFilter {
     pub owners: Vec<String>,
     /// EC2 filters by name, such as `name` or `tag:qib:stage`; a value may have `*` and `?`.
     pub filters: Vec<(String, Vec<String>)>,
+    /// Whether deprecated images of other owners count too. Those asked for by their ids always do.
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html>
+    pub include_deprecated: bool,
 }
 
 /// In which state an instance is captured.
@@ -136,6 +139,8 @@ pub struct RegisterRequest {
 pub struct SnapshotsRequest {
     /// The instance.
     pub instance_id: InstanceId,
+    /// Volumes of it, other than the root volume, that get none; at most 40.
+    pub excluded: Vec<VolumeId>,
     /// What each snapshot's description says.
     pub description: String,
     /// Tags of each snapshot, given in the same call.
@@ -237,9 +242,10 @@ pub enum DeregistrationProtection {
 
 /// Whether an account lets images or snapshots be shared with everyone in a region
 /// (GetImageBlockPublicAccessState, GetSnapshotBlockPublicAccessState).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PublicSharing {
     /// It does.
+    #[default]
     Allowed,
     /// New public sharing is refused.
     Blocked,

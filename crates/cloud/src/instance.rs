@@ -227,7 +227,7 @@ pub enum CapacityReservation {
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceMetadataOptionsRequest.html>
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetadataOptions {
-    /// How many network hops an answer may take, 1 to 64; none leaves the account's or image's default.
+    /// How many network hops an answer may take, 1 to 64; none for 2, which reaches a container in the instance.
     pub hop_limit: Option<u8>,
     /// Whether the instance sees its own tags.
     pub instance_tags: Option<bool>,

@@ -26,9 +26,7 @@ pub trait Account: Send + Sync {
     async fn credentials_expiry(&self) -> Result<Option<Timestamp>>;
 
     /// The account's IAM, which has no regions.
-    fn iam(&self) -> Arc<dyn Iam> {
-        Arc::new(NotYet)
-    }
+    fn iam(&self) -> Arc<dyn Iam>;
 
     /// The account in one region.
     fn region(&self, name: &RegionName) -> Arc<dyn Region>;
@@ -37,7 +35,6 @@ pub trait Account: Send + Sync {
 /// One region of an account. Every method is one API call, but for reads that page.
 ///
 /// Deleting what is already gone is a success: the caller wanted it gone.
-#[allow(unused_variables)]
 #[async_trait]
 pub trait Region: Send + Sync {
     /// The region's name.
@@ -51,81 +48,53 @@ pub trait Region: Send + Sync {
     /// DeregisterImage. Its snapshots stay.
     async fn deregister_image(&self, image: &ImageId) -> Result<()>;
     /// CopyImage into this region.
-    async fn copy_image(&self, request: &CopyRequest) -> Result<ImageId> {
-        Err(not_yet("CopyImage"))
-    }
+    async fn copy_image(&self, request: &CopyRequest) -> Result<ImageId>;
     /// RegisterImage from snapshots.
-    async fn register_image(&self, request: &RegisterRequest) -> Result<ImageId> {
-        Err(not_yet("RegisterImage"))
-    }
+    async fn register_image(&self, request: &RegisterRequest) -> Result<ImageId>;
     /// DescribeImageAttribute, `launchPermission`: who may launch it.
-    async fn image_permissions(&self, image: &ImageId) -> Result<Permissions> {
-        Err(not_yet("DescribeImageAttribute"))
-    }
+    async fn image_permissions(&self, image: &ImageId) -> Result<Permissions>;
     /// ModifyImageAttribute, `launchPermission`.
     async fn change_image_permissions(
         &self,
         image: &ImageId,
         grant: Grant,
         permissions: &Permissions,
-    ) -> Result<()> {
-        Err(not_yet("ModifyImageAttribute"))
-    }
+    ) -> Result<()>;
     /// ModifyImageAttribute, `imdsSupport=v2.0`: instances of the image speak IMDSv2 only. It cannot be taken back.
-    async fn require_imds_v2(&self, image: &ImageId) -> Result<()> {
-        Err(not_yet("ModifyImageAttribute"))
-    }
+    async fn require_imds_v2(&self, image: &ImageId) -> Result<()>;
     /// DescribeImageAttribute, `lastLaunchedTime`: when an instance was last launched from it; none if never, as far as EC2
     /// has reported (which lags by a day).
-    async fn image_last_launched(&self, image: &ImageId) -> Result<Option<Timestamp>> {
-        Err(not_yet("DescribeImageAttribute"))
-    }
+    async fn image_last_launched(&self, image: &ImageId) -> Result<Option<Timestamp>>;
     /// EnableImageDeprecation, or DisableImageDeprecation where there is no time. EC2 rounds to the minute.
-    async fn set_image_deprecation(&self, image: &ImageId, at: Option<Timestamp>) -> Result<()> {
-        Err(not_yet("EnableImageDeprecation"))
-    }
+    async fn set_image_deprecation(&self, image: &ImageId, at: Option<Timestamp>) -> Result<()>;
     /// EnableImageDeregistrationProtection or DisableImageDeregistrationProtection.
     async fn set_deregistration_protection(
         &self,
         image: &ImageId,
         protection: DeregistrationProtection,
-    ) -> Result<()> {
-        Err(not_yet("EnableImageDeregistrationProtection"))
-    }
+    ) -> Result<()>;
     /// GetImageBlockPublicAccessState.
-    async fn public_images(&self) -> Result<PublicSharing> {
-        Err(not_yet("GetImageBlockPublicAccessState"))
-    }
+    async fn public_images(&self) -> Result<PublicSharing>;
     /// DescribeLaunchTemplates and, of each, DescribeLaunchTemplateVersions: the images that templates name.
-    async fn launch_template_images(&self) -> Result<Vec<LaunchTemplateImage>> {
-        Err(not_yet("DescribeLaunchTemplateVersions"))
-    }
+    async fn launch_template_images(&self) -> Result<Vec<LaunchTemplateImage>>;
 
     /// DescribeSnapshots by EC2 filters (own snapshots only), all pages.
     async fn snapshots(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Snapshot>>;
     /// DeleteSnapshot.
     async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<()>;
     /// CreateSnapshots of all volumes of an instance.
-    async fn create_snapshots(&self, request: &SnapshotsRequest) -> Result<Vec<VolumeSnapshot>> {
-        Err(not_yet("CreateSnapshots"))
-    }
+    async fn create_snapshots(&self, request: &SnapshotsRequest) -> Result<Vec<VolumeSnapshot>>;
     /// DescribeSnapshotAttribute, `createVolumePermission`: who may make volumes from it.
-    async fn snapshot_permissions(&self, snapshot: &SnapshotId) -> Result<Permissions> {
-        Err(not_yet("DescribeSnapshotAttribute"))
-    }
+    async fn snapshot_permissions(&self, snapshot: &SnapshotId) -> Result<Permissions>;
     /// ModifySnapshotAttribute, `createVolumePermission`. Only accounts and everyone can be given it.
     async fn change_snapshot_permissions(
         &self,
         snapshot: &SnapshotId,
         grant: Grant,
         permissions: &Permissions,
-    ) -> Result<()> {
-        Err(not_yet("ModifySnapshotAttribute"))
-    }
+    ) -> Result<()>;
     /// GetSnapshotBlockPublicAccessState.
-    async fn public_snapshots(&self) -> Result<PublicSharing> {
-        Err(not_yet("GetSnapshotBlockPublicAccessState"))
-    }
+    async fn public_snapshots(&self) -> Result<PublicSharing>;
 
     /// DescribeVolumes by EC2 filters, all pages.
     async fn volumes(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>>;
@@ -133,13 +102,9 @@ pub trait Region: Send + Sync {
     async fn delete_volume(&self, volume: &VolumeId) -> Result<()>;
 
     /// DescribeRegions, those included that the account has not opted in to.
-    async fn regions(&self) -> Result<Vec<RegionDescription>> {
-        Err(not_yet("DescribeRegions"))
-    }
+    async fn regions(&self) -> Result<Vec<RegionDescription>>;
     /// DescribeVpcs by EC2 filters, all pages.
-    async fn vpcs(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Vpc>> {
-        Err(not_yet("DescribeVpcs"))
-    }
+    async fn vpcs(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Vpc>>;
     /// DescribeSubnets by EC2 filters, all pages.
     async fn subnets(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>>;
 
@@ -184,13 +149,9 @@ pub trait Region: Send + Sync {
     /// RunInstances, exactly one, IMDSv2 required.
     async fn run_instance(&self, request: &LaunchRequest) -> Result<Instance>;
     /// DescribeInstanceTypes by name. An unknown one is an error.
-    async fn instance_types(&self, names: &[String]) -> Result<Vec<InstanceTypeDescription>> {
-        Err(not_yet("DescribeInstanceTypes"))
-    }
+    async fn instance_types(&self, names: &[String]) -> Result<Vec<InstanceTypeDescription>>;
     /// DescribeInstanceTypeOfferings by zone; a type that no zone has is left out.
-    async fn offerings(&self, instance_types: &[String]) -> Result<Vec<Offering>> {
-        Err(not_yet("DescribeInstanceTypeOfferings"))
-    }
+    async fn offerings(&self, instance_types: &[String]) -> Result<Vec<Offering>>;
     /// DescribeInstances, all pages.
     async fn instances(&self, filter: &InstanceFilter) -> Result<Vec<Instance>>;
     /// ModifyInstanceAttribute: replaces the instance's groups.
@@ -204,9 +165,7 @@ pub trait Region: Send + Sync {
         &self,
         instance: &InstanceId,
         networking: EnhancedNetworking,
-    ) -> Result<()> {
-        Err(not_yet("ModifyInstanceAttribute"))
-    }
+    ) -> Result<()>;
     /// StopInstances.
     async fn stop_instance(&self, instance: &InstanceId) -> Result<()>;
     /// TerminateInstances.
@@ -229,41 +188,17 @@ pub trait Region: Send + Sync {
         name: &str,
         image: &ImageId,
         write: ParameterWrite,
-    ) -> Result<i64> {
-        Err(not_yet("PutParameter"))
-    }
+    ) -> Result<i64>;
     /// DeleteParameter.
     async fn delete_parameter(&self, name: &str) -> Result<()>;
 
     /// Asks whether a call would be allowed, without making it.
-    async fn dry_run(&self, call: &DryRun) -> Result<Verdict> {
-        Err(not_yet("a call with DryRun"))
-    }
+    async fn dry_run(&self, call: &DryRun) -> Result<Verdict>;
     /// Service Quotas' GetServiceQuota, else GetAWSDefaultServiceQuota; none if there is no such quota.
-    async fn quota(&self, service: &str, code: &str) -> Result<Option<Quota>> {
-        Err(not_yet("GetServiceQuota"))
-    }
+    async fn quota(&self, service: &str, code: &str) -> Result<Option<Quota>>;
     /// KMS's DescribeKey, by id, ARN or alias; none if there is no such key.
-    async fn kms_key(&self, key: &str) -> Result<Option<KmsKey>> {
-        Err(not_yet("DescribeKey"))
-    }
-    /// KMS's CreateGrant with `DryRun`: whether EBS could be let use the key for these credentials.
-    async fn kms_grant(&self, key: &str) -> Result<Verdict> {
-        Err(not_yet("CreateGrant"))
-    }
+    async fn kms_key(&self, key: &str) -> Result<Option<KmsKey>>;
+    /// KMS's CreateGrant with `DryRun`: whether EBS could be let use the key for these credentials. A denial is no proof:
+    /// a policy may allow grants to AWS's services only (`kms:GrantIsForAWSResource`), and says so then.
+    async fn kms_grant(&self, key: &str) -> Result<Verdict>;
 }
-
-// While the port's new calls are being written: every implementation gives its own before this is gone.
-pub(crate) fn not_yet(operation: &'static str) -> CloudError {
-    CloudError {
-        operation,
-        resource: None,
-        kind: ErrorKind::Other,
-        code: String::new(),
-        message: String::from("not written yet"),
-        request_id: None,
-    }
-}
-
-struct NotYet;
-impl Iam for NotYet {}

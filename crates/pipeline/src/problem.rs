@@ -37,6 +37,7 @@ impl Problem {
                     line,
                     column,
                     width,
+                    ..
                 } = place.span;
                 text.push_str(&format!(
                     "{}:{line}:{column}: error: {}\n",
@@ -91,7 +92,7 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Something wrong at a place of a file that the finder does not know the name of.
+/// Something wrong at a place of a file that the finder knows by its number only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) span: Span,

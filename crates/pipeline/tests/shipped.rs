@@ -1,7 +1,11 @@
-//! The pipelines that come with qib load in a rehearsal, without any argument.
+//! The pipelines that come with qib load in a rehearsal, without any argument, and editors find nothing wrong with them.
 
+mod support;
+
+use pipeline::schema::json_schema;
 use pipeline::{Disk, LoadOptions, load};
 use std::path::Path;
+use support::json::violations;
 
 #[test]
 fn every_shipped_pipeline_loads_in_a_rehearsal() {
@@ -18,10 +22,14 @@ fn every_shipped_pipeline_loads_in_a_rehearsal() {
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         if let Err(error) = load(&path, &std::fs::read(&path).unwrap(), &options, &Disk) {
             panic!("{error}");
         }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let found = violations(&json_schema(), &text);
+        assert!(found.is_empty(), "{}: {found:#?}", path.display());
         loaded += 1;
     }
     assert!(loaded >= 2, "{} holds no pipelines", folder.display());

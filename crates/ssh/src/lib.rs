@@ -13,6 +13,9 @@
 //!                                                                       └─ download_file
 //! ```
 //!
+//! The way to the host may lead through a SOCKS5 proxy or a bastion ([`Dial`]). A [`Proxy`] lends a connection to programs
+//! that only know how to call `ssh`.
+//!
 //! A connection that drops is reported ([`RunError::ConnectionLost`]) and never re-opened behind the caller's back:
 //! only the caller knows whether a command may run twice.
 //!
@@ -23,10 +26,12 @@
 )]
 
 mod connect;
+mod dial;
 mod exec;
 mod host_key;
 mod keys;
 mod lines;
+mod proxy;
 mod quote;
 mod script;
 mod secret;
@@ -36,6 +41,7 @@ pub use connect::{
     ConnectError, ConnectOptions, Connection, Destination, Identity, KEEPALIVES_UNANSWERED, Phase,
     agent_public_keys, probe_banner,
 };
+pub use dial::{Dial, DialError, Jump, SocksLogin, SocksProxy};
 pub use exec::{
     Collected, CommandExit, CommandState, Discard, OutputSink, PtySize, RemoteCommand, RunError,
     Stdin, Stream,
@@ -43,6 +49,7 @@ pub use exec::{
 pub use host_key::{FirstSeenKey, HostKeyRule, PublicHostKey};
 pub use keys::{KeyAlgorithm, KeyError, KeyPair};
 pub use lines::{LineSplitter, MAX_LINE_BYTES};
+pub use proxy::{Proxy, ProxyError};
 pub use quote::shell_quote;
 pub use script::{
     Become, Environment, EnvironmentError, Errexit, Interpreter, PreparedScript, Script,

@@ -155,7 +155,7 @@ async fn throttling_and_server_errors_are_tried_again() {
         Answer::ec2_error(500, "InternalError", "oops"),
         Answer::CutOff,
         Answer::xml("<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>"),
-        Answer::ssm_error("ThrottlingException", "Rate exceeded"),
+        Answer::json_error("ThrottlingException", "Rate exceeded"),
         Answer::json("{}"),
     ])
     .await;
@@ -230,8 +230,8 @@ async fn a_wrong_clock_is_made_good_by_the_services_date() {
         Answer::ec2_error(401, "AuthFailure", bad).at(THEN),
         Answer::xml("<DescribeInstancesResponse><reservationSet/></DescribeInstancesResponse>")
             .at(THEN),
-        Answer::ssm_error("InvalidSignatureException", "Signature not yet current").at(THEN),
-        Answer::ssm_error("ParameterNotFound", "none").at(THEN),
+        Answer::json_error("InvalidSignatureException", "Signature not yet current").at(THEN),
+        Answer::json_error("ParameterNotFound", "none").at(THEN),
     ])
     .await;
     region.instances(&InstanceFilter::default()).await.unwrap();

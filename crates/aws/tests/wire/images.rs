@@ -38,6 +38,7 @@ async fn all_pages_are_read() {
         image_ids: Vec::new(),
         owners: vec!["309956199498".to_owned()],
         filters: vec![("name".to_owned(), vec!["RHEL-8.7*".to_owned()])],
+        include_deprecated: false,
     };
     let found = region.images(&filter).await.unwrap();
     let ids: Vec<&str> = found.iter().map(|image| image.image_id.as_str()).collect();

@@ -125,6 +125,25 @@ async fn ingress_is_tcp_from_each_range() {
 }
 
 #[tokio::test]
+async fn ipv6_ranges_have_a_list_of_their_own() {
+    let (server, region) = region([Answer::xml(AUTHORIZED)]).await;
+    let rule = ssh_from(&["2001:db8::/64", "203.0.113.7/32"]);
+    let group = SecurityGroupId::from("sg-1");
+    region.authorize_ingress(&group, &rule).await.unwrap();
+    server.only_request().assert_params(&[
+        ("Action", "AuthorizeSecurityGroupIngress"),
+        ("GroupId", "sg-1"),
+        ("IpPermissions.1.IpProtocol", "tcp"),
+        ("IpPermissions.1.FromPort", "22"),
+        ("IpPermissions.1.ToPort", "22"),
+        ("IpPermissions.1.IpRanges.1.CidrIp", "203.0.113.7/32"),
+        ("IpPermissions.1.IpRanges.1.Description", "SSH for qib"),
+        ("IpPermissions.1.Ipv6Ranges.1.CidrIpv6", "2001:db8::/64"),
+        ("IpPermissions.1.Ipv6Ranges.1.Description", "SSH for qib"),
+    ]);
+}
+
+#[tokio::test]
 async fn a_rule_that_is_there_does_not_keep_the_others_out() {
     let duplicate = || Answer::ec2_error(400, "InvalidPermission.Duplicate", "it exists");
     let group = SecurityGroupId::from("sg-1");

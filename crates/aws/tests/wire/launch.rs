@@ -3,8 +3,9 @@
 use crate::region;
 use crate::server::Answer;
 use cloud::{
-    EbsVolume, GuestShutdown, ImageId, InstanceState, LaunchRequest, Placement, Purchase,
-    SecurityGroupId, SubnetId, TagSpecification, Tags, VolumeType,
+    CapacityReservation, EbsVolume, GuestShutdown, Hosting, ImageId, InstanceState, LaunchRequest,
+    MetadataOptions, Placement, Purchase, SecurityGroupId, SubnetId, TagSpecification, Tags,
+    VolumeType,
 };
 
 pub const ANSWER: &str = "<RunInstancesResponse><reservationId>r-1</reservationId><instancesSet><item>\
@@ -199,4 +200,73 @@ async fn a_guest_that_shuts_down_can_end_its_instance() {
         ("NetworkInterface.1.AssociatePublicIpAddress", "true"),
         ("InstanceInitiatedShutdownBehavior", "terminate"),
     ]));
+}
+
+#[tokio::test]
+async fn where_the_machine_stands_and_how_its_metadata_answers() {
+    let (server, region) = region([Answer::xml(ANSWER)]).await;
+    let request = LaunchRequest {
+        ipv6: true,
+        left_out_devices: vec!["/dev/sdb".to_owned()],
+        hosting: Hosting {
+            capacity_reservation: Some(CapacityReservation::Id("cr-1".to_owned())),
+            tenancy: Some("host".to_owned()),
+            host_id: Some("h-1".to_owned()),
+            host_resource_group: Some("arn:aws:resource-groups:group".to_owned()),
+            placement_group: Some("near".to_owned()),
+            cpu_credits: Some("unlimited".to_owned()),
+        },
+        metadata: MetadataOptions {
+            hop_limit: Some(5),
+            instance_tags: Some(true),
+        },
+        ..request()
+    };
+    region.run_instance(&request).await.unwrap();
+    let mut expected = always_and(&[
+        ("NetworkInterface.1.AssociatePublicIpAddress", "true"),
+        ("NetworkInterface.1.Ipv6AddressCount", "1"),
+        ("MetadataOptions.InstanceMetadataTags", "enabled"),
+        ("BlockDeviceMapping.1.DeviceName", "/dev/sdb"),
+        ("BlockDeviceMapping.1.NoDevice", ""),
+        ("Placement.Tenancy", "host"),
+        ("Placement.HostId", "h-1"),
+        (
+            "Placement.HostResourceGroupArn",
+            "arn:aws:resource-groups:group",
+        ),
+        ("Placement.GroupName", "near"),
+        (
+            "CapacityReservationSpecification.CapacityReservationTarget.CapacityReservationId",
+            "cr-1",
+        ),
+        ("CreditSpecification.CpuCredits", "unlimited"),
+    ]);
+    for (name, value) in &mut expected {
+        if *name == "MetadataOptions.HttpPutResponseHopLimit" {
+            *value = "5";
+        }
+    }
+    server.only_request().assert_params(&expected);
+}
+
+#[tokio::test]
+async fn a_capacity_reservation_is_any_none_one_or_one_of_a_group() {
+    const PREFERENCE: &str = "CapacityReservationSpecification.CapacityReservationPreference";
+    const GROUP: &str = "CapacityReservationSpecification.CapacityReservationTarget.\
+                         CapacityReservationResourceGroupArn";
+    let cases = [
+        (CapacityReservation::Open, PREFERENCE, "open"),
+        (CapacityReservation::None, PREFERENCE, "none"),
+        (CapacityReservation::Group("arn".to_owned()), GROUP, "arn"),
+    ];
+    for (reservation, name, value) in cases {
+        let (server, region) = region([Answer::xml(ANSWER)]).await;
+        let mut request = request();
+        request.hosting.capacity_reservation = Some(reservation);
+        region.run_instance(&request).await.unwrap();
+        let public = ("NetworkInterface.1.AssociatePublicIpAddress", "true");
+        let expected = always_and(&[public, (name, value)]);
+        server.only_request().assert_params(&expected);
+    }
 }

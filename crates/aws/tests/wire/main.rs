@@ -5,13 +5,21 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod addresses;
+mod copies;
+mod dry_run;
 mod environment;
 mod failures;
+mod iam;
 mod images;
 mod instances;
 mod keys_and_groups;
 mod launch;
+mod lifecycle;
+mod networks;
 mod parameters;
+mod permissions;
+mod profiles;
+mod quotas_and_keys;
 mod server;
 mod snapshots;
 mod volumes;
@@ -34,13 +42,13 @@ const TIMEOUTS: Timeouts = Timeouts {
 fn options(endpoint_url: &str, timeouts: Timeouts) -> AwsOptions {
     AwsOptions {
         region: Some("us-east-2".to_owned()),
-        profile: None,
         endpoint_url: Some(endpoint_url.to_owned()),
         credentials: Some(StaticCredentials {
             access_key_id: "AKIDLOCAL".to_owned(),
             secret_access_key: "local-secret".to_owned(),
         }),
         timeouts,
+        ..AwsOptions::default()
     }
 }
 

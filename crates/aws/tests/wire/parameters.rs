@@ -2,7 +2,7 @@
 
 use crate::region;
 use crate::server::Answer;
-use cloud::{Depth, ErrorKind, ParameterWrite};
+use cloud::{Depth, ErrorKind, ImageId, ParameterKind, ParameterWrite};
 use std::time::Duration;
 
 /// 2026-03-01T10:20:30Z, as SSM writes times.
@@ -19,7 +19,7 @@ async fn a_parameter_is_read_and_a_missing_one_is_none() {
             r#"{"Parameter":{"Name":"/qib/a","Value":"v","Version":3,"Type":"String","LastModifiedDate":WRITTEN}}"#,
         )
         .at("Sun, 01 Mar 2026 10:22:30 GMT"),
-        Answer::ssm_error("ParameterNotFound", "no such parameter"),
+        Answer::json_error("ParameterNotFound", "no such parameter"),
     ])
     .await;
     let parameter = region.parameter("/qib/a").await.unwrap().unwrap();
@@ -92,7 +92,7 @@ async fn a_parameter_without_a_date_to_count_from_is_a_bad_answer() {
 #[tokio::test]
 async fn only_an_overwrite_replaces_a_value() {
     let (server, region) = region([
-        Answer::ssm_error("ParameterAlreadyExists", "it exists"),
+        Answer::json_error("ParameterAlreadyExists", "it exists"),
         Answer::json(r#"{"Version":2,"Tier":"Standard"}"#),
     ])
     .await;
@@ -114,10 +114,32 @@ async fn only_an_overwrite_replaces_a_value() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_is_an_image_says_so() {
+    let (server, region) = region([
+        Answer::json(r#"{"Version":4}"#),
+        one(
+            r#"{"Parameter":{"Name":"/a","Value":"ami-1","Version":4,"DataType":"aws:ec2:image","LastModifiedDate":WRITTEN}}"#,
+        )
+        .at("Sun, 01 Mar 2026 10:22:30 GMT"),
+    ])
+    .await;
+    let image = ImageId::from("ami-1");
+    let write = ParameterWrite::Overwrite;
+    let version = region.put_image_parameter("/a", &image, write).await;
+    assert_eq!(version.unwrap(), 4);
+    let kept = region.parameter("/a").await.unwrap().unwrap();
+    assert_eq!(kept.kind, ParameterKind::Image);
+    assert_eq!(
+        server.requests()[0].body,
+        r#"{"Name":"/a","Value":"ami-1","Type":"String","Overwrite":true,"DataType":"aws:ec2:image"}"#
+    );
+}
+
+#[tokio::test]
 async fn deleting_twice_is_done() {
     let (server, region) = region([
         Answer::json("{}"),
-        Answer::ssm_error("ParameterNotFound", "gone"),
+        Answer::json_error("ParameterNotFound", "gone"),
     ])
     .await;
     region.delete_parameter("/qib/a").await.unwrap();

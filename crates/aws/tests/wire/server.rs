@@ -78,8 +78,8 @@ impl Answer {
         }
     }
 
-    /// An error as SSM writes it.
-    pub fn ssm_error(code: &str, message: &str) -> Self {
+    /// An error as SSM, Service Quotas and KMS write it.
+    pub fn json_error(code: &str, message: &str) -> Self {
         Self::Http {
             status: 400,
             content_type: "application/x-amz-json-1.1",
@@ -236,7 +236,9 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length: usize = headers.get("content-length")?.parse().ok()?;
+        // A GET says nothing of a length.
+        let length = headers.get("content-length").map_or("0", String::as_str);
+        let length: usize = length.parse().ok()?;
         let body = &bytes[end + 4..];
         if body.len() < length {
             continue;

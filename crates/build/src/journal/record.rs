@@ -4,9 +4,10 @@ use super::effect::{Effect, Outcome};
 use crate::names::{CellName, RunId};
 use cloud::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 
 /// The version of the format. A journal of a later version is not read: what it means is not known.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Counts the effects of a run, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,12 +55,24 @@ pub struct Invocation {
     pub profile: Option<String>,
     /// `--vars-file`, in order.
     pub vars_files: Vec<String>,
+    /// `--use`, in order: profiles of the pipeline's, not of AWS.
+    pub used_profiles: Vec<String>,
     /// `--var`, but for secrets.
     pub vars: Vec<(String, String)>,
     /// Secret variables that were given by `--var`: they have to be given again.
     pub secret_vars: Vec<String>,
     /// `--rebuild`.
     pub rebuild: Vec<String>,
+    /// `--only`.
+    pub only: Vec<String>,
+    /// `--except`.
+    pub except: Vec<String>,
+    /// `--jobs`, if it was given.
+    pub jobs: Option<NonZeroUsize>,
+    /// `--fail-fast`.
+    pub fail_fast: bool,
+    /// Where the logs of its cells are; none in journals of before there were any.
+    pub log_dir: Option<String>,
 }
 
 /// One line of the journal.

@@ -3,8 +3,8 @@
 use super::effect::{Effect, Outcome};
 use super::record::{EffectNumber, FORMAT_VERSION, Invocation, Record, RunStatus};
 use crate::names::{CellName, RunId};
-use cloud::Timestamp;
-use std::collections::BTreeMap;
+use cloud::{RegionName, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Opened {
     /// Whether the run was begun at this endpoint. The local EC2 may come up on another port, and is the same.
@@ -268,6 +268,19 @@ impl JournalState {
     /// When the run started.
     pub fn started(&self) -> Option<Timestamp> {
         self.opened.as_ref().map(|opened| opened.at)
+    }
+
+    /// The regions that the run works in, by its first record and its effects.
+    pub fn regions(&self) -> BTreeSet<RegionName> {
+        let opened = self
+            .opened
+            .iter()
+            .map(|opened| RegionName::new(&opened.region));
+        let effects = self
+            .effects
+            .values()
+            .map(|entry| entry.effect.region().clone());
+        opened.chain(effects).collect()
     }
 
     /// What the opening record says; none if the journal holds no whole record.

@@ -1,19 +1,38 @@
-//! The leases that this process renews.
+//! The leases that this process renews. Parameters belong to a region: the same name in two regions is two leases.
 
 use super::fence::{Fence, Lost};
-use cloud::{Clock, CloudError, ParameterWrite, Region, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use cloud::{Clock, CloudError, ParameterWrite, Region, RegionName, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is written at a renewal, given how many there were before.
 pub type Content = Box<dyn Fn(u64) -> String + Send + Sync>;
 
-/// All leases of a run: its own and the tickets of its cells, whether they hold the thing or wait for it.
+/// A lease's parameter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeaseKey {
+    /// Where it is.
+    pub region: RegionName,
+    /// Its name.
+    pub name: String,
+}
+
+impl LeaseKey {
+    /// The parameter `name` of `region`.
+    pub fn new(region: &RegionName, name: impl Into<String>) -> Self {
+        Self {
+            region: region.clone(),
+            name: name.into(),
+        }
+    }
+}
+
+/// All leases of a run: its own, one in each region that it works in, and the tickets of its cells, whether they hold the
+/// thing or wait for it.
 #[derive(Default)]
 pub struct Leases {
-    kept: Mutex<BTreeMap<String, Arc<Kept>>>,
-    none: AtomicBool,
+    kept: Mutex<BTreeMap<LeaseKey, Arc<Kept>>>,
+    without: Mutex<BTreeSet<RegionName>>,
 }
 
 struct Kept {
@@ -45,47 +64,47 @@ pub enum Renewal {
 
 impl Leases {
     /// Keeps a ticket from now on; its fence says since when it counts.
-    pub fn keep_ticket(&self, name: String, fence: Fence, content: Content) {
-        self.keep(name, Standing::Ticket(fence), content);
+    pub fn keep_ticket(&self, key: LeaseKey, fence: Fence, content: Content) {
+        self.keep(key, Standing::Ticket(fence), content);
     }
 
-    /// Keeps the run's own lease from now on.
-    pub fn keep_run(&self, name: String, content: Content) {
-        self.keep(name, Standing::Run, content);
+    /// Keeps the run's own lease of a region from now on.
+    pub fn keep_run(&self, key: LeaseKey, content: Content) {
+        self.keep(key, Standing::Run, content);
     }
 
-    fn keep(&self, name: String, standing: Standing, content: Content) {
+    fn keep(&self, key: LeaseKey, standing: Standing, content: Content) {
         let kept = Kept {
             content,
             renewing: futures::lock::Mutex::new(0),
             standing: Mutex::new(standing),
         };
-        self.all().insert(name, Arc::new(kept));
+        self.all().insert(key, Arc::new(kept));
     }
 
-    /// Renews the lease `name` no more. When this comes back, no renewal of it is on its way.
-    pub async fn let_go(&self, name: &str) {
-        let kept = self.all().remove(name);
+    /// Renews the lease `key` no more. When this comes back, no renewal of it is on its way.
+    pub async fn let_go(&self, key: &LeaseKey) {
+        let kept = self.all().remove(key);
         if let Some(kept) = kept {
             drop(kept.renewing.lock().await);
         }
     }
 
     /// The parameters of all leases that are kept.
-    pub fn names(&self) -> Vec<String> {
+    pub fn keys(&self) -> Vec<LeaseKey> {
         self.all().keys().cloned().collect()
     }
 
-    /// Whether the ticket `name` is one's own at `now`. To be asked before the thing is used.
-    pub fn check(&self, name: &str, now: Timestamp) -> Result<(), Lost> {
-        let kept = self.all().get(name).cloned();
+    /// Whether the ticket `key` is one's own at `now`. To be asked before the thing is used.
+    pub fn check(&self, key: &LeaseKey, now: Timestamp) -> Result<(), Lost> {
+        let kept = self.all().get(key).cloned();
         let Some(kept) = kept else {
             return Err(Lost::GivenBack);
         };
         kept.standing().check(now)
     }
 
-    /// Renews the lease `name`: shows others that this process is alive. A ticket that is lost is never renewed again.
+    /// Renews the lease `name` of `region`: shows others that this process is alive. A ticket that is lost is never renewed again.
     ///
     /// # Errors
     /// If the service does not take it. It may be tried again.
@@ -95,12 +114,13 @@ impl Leases {
         region: &dyn Region,
         clock: &dyn Clock,
     ) -> Result<Renewal, CloudError> {
-        let kept = self.all().get(name).cloned();
+        let key = LeaseKey::new(region.name(), name);
+        let kept = self.all().get(&key).cloned();
         let Some(kept) = kept else {
             return Ok(Renewal::Over);
         };
         let mut count = kept.renewing.lock().await;
-        if !self.all().contains_key(name) || matches!(*kept.standing(), Standing::Lost(_)) {
+        if !self.all().contains_key(&key) || matches!(*kept.standing(), Standing::Lost(_)) {
             return Ok(Renewal::Over);
         }
         let begun = clock.now();
@@ -122,17 +142,21 @@ impl Leases {
         Ok(Renewal::Renewed)
     }
 
-    /// Notes that the run may not use SSM: it has no lease.
-    pub fn do_without(&self) {
-        self.none.store(true, Ordering::Relaxed);
+    /// Notes that the run may not use SSM in `region`: it has no lease there.
+    pub fn do_without(&self, region: &RegionName) {
+        self.without().insert(region.clone());
     }
 
-    /// Whether the run has no lease, which its tags have to say.
-    pub fn are_none(&self) -> bool {
-        self.none.load(Ordering::Relaxed)
+    /// Whether the run has no lease in `region`, which its tags there have to say.
+    pub fn are_none(&self, region: &RegionName) -> bool {
+        self.without().contains(region)
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Kept>>> {
+    fn without(&self) -> MutexGuard<'_, BTreeSet<RegionName>> {
+        self.without.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<LeaseKey, Arc<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -57,7 +57,7 @@ mod record;
 mod ticket;
 
 pub use fence::{Fence, Lost};
-pub use held::{Content, Leases, Renewal};
+pub use held::{Content, LeaseKey, Leases, Renewal};
 pub use liveness::{AliveBecause, DEAD_AFTER, Liveness, Signs, WithoutLease, liveness};
 pub use queue::{Line, Place, Queued, Standing, look_pause};
 pub use record::{LeaseRecord, Leased, all};

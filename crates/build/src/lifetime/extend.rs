@@ -1,6 +1,7 @@
 //! A later end for an instance that was kept: first in its timer, then in its tag.
 
 use super::tag_value;
+use crate::dial::dial_again;
 use crate::event::OutputStream;
 use crate::guest::{
     CommandEnd, GuestAccess, GuestCommand, GuestTarget, HostKeys, Identity, OpenError, Output,
@@ -36,6 +37,8 @@ pub enum ExtendError {
         destination: String,
         source: OpenError,
     },
+    #[error("there is no way to instance {instance}: {reason}")]
+    Way { instance: String, reason: String },
     #[error("no timer runs in instance {instance}: it is shutting down, or was never given one")]
     NoTimer { instance: String },
     #[error(
@@ -174,6 +177,10 @@ fn target(way_in: &WayIn, agent_socket: Option<&Path>) -> Result<GuestTarget, Ex
     Ok(GuestTarget {
         host: way_in.host.clone(),
         port: way_in.port,
+        dial: dial_again(way_in, agent_socket).map_err(|reason| ExtendError::Way {
+            instance: way_in.instance_id.clone(),
+            reason,
+        })?,
         user: way_in.user.clone(),
         identity,
         host_keys,

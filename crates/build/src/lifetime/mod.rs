@@ -16,11 +16,24 @@ pub use extend::{ExtendError, Extension, extend};
 pub use shortage::{Shortage, shortage};
 
 use crate::names::tag;
-use cloud::{Tags, Timestamp};
+use crate::spec::CellSpec;
+use cloud::{GuestShutdown, Tags, Timestamp};
 use std::time::Duration;
 
 /// How long an instance lives where the pipeline says nothing.
 pub const DEFAULT: Duration = Duration::from_secs(4 * 3600);
+
+/// What a person should know of the life of `spec`'s instance before it is launched.
+pub fn warnings(spec: &CellSpec) -> Vec<String> {
+    let short = shortage(spec).map(|short| short.to_string());
+    let stays = (spec.launch.guest_shutdown == GuestShutdown::Stop).then(|| {
+        String::from(
+            "with `launch.on_shutdown: stop` the instance only stops when launch.max_lifetime is over, and stays with its \
+             volumes; if qib is gone by then, `qib sweep` removes it",
+        )
+    });
+    short.into_iter().chain(stays).collect()
+}
 
 /// `end` as `qib:expires` has it: RFC 3339, whole seconds, UTC.
 pub fn tag_value(end: Timestamp) -> String {

@@ -1,6 +1,6 @@
 //! Whether a stage's own timeouts fit into its instance's life. Pure.
 
-use crate::spec::{ActionSpec, AddressSpec, CellSpec};
+use crate::spec::{AddressSpec, CellSpec};
 use crate::steps::CONNECT_WITHIN;
 use pipeline::model::TimeSpan;
 use std::fmt;
@@ -49,18 +49,10 @@ impl fmt::Display for Shortage {
 pub fn shortage(spec: &CellSpec) -> Option<Shortage> {
     let bind = match &spec.connect.address {
         AddressSpec::Elastic { timeout, .. } => *timeout,
-        AddressSpec::Public | AddressSpec::Private => Duration::ZERO,
+        AddressSpec::Public | AddressSpec::Private | AddressSpec::Ipv6 => Duration::ZERO,
     };
     let connect = spec.connect.timeout.unwrap_or(CONNECT_WITHIN);
-    let provision = spec.provision.iter().map(|step| match &step.action {
-        // The timeout is for each script.
-        ActionSpec::Run(run) => {
-            let scripts = u32::try_from(run.scripts.len()).unwrap_or(u32::MAX);
-            run.timeout
-                .map_or(Duration::ZERO, |timeout| timeout.saturating_mul(scripts))
-        }
-        ActionSpec::Upload(_) => Duration::ZERO,
-    });
+    let provision = spec.provision.iter().map(|step| step.schedule.longest);
     let shortage = Shortage {
         max_lifetime: spec.launch.max_lifetime,
         connect: connect.saturating_add(bind),
@@ -93,15 +85,24 @@ mod tests {
                 purchase: PurchaseSpec::OnDemand,
                 max_lifetime: MINUTE * lifetime_minutes,
                 security_groups: Vec::new(),
+                vpc: None,
                 instance_profile: None,
                 volumes: Vec::new(),
+                left_out_devices: Vec::new(),
                 ssh_from: SshFrom::Caller,
                 user_data: None,
                 ebs_optimized: None,
                 public_ip: true,
+                ipv6: false,
+                hosting: cloud::Hosting::default(),
+                metadata: cloud::MetadataOptions::default(),
+                guest_shutdown: cloud::GuestShutdown::Terminate,
                 tags: Tags::new(),
             },
             connect: ConnectSpec {
+                key_pair: None,
+                bastion: None,
+                proxy: None,
                 user: "me".into(),
                 key: KeySpec::Agent,
                 address: AddressSpec::Public,
@@ -112,34 +113,31 @@ mod tests {
                 wait_cloud_init: WaitCloudInit::Auto,
                 host_key: HostKeySpec::Inject,
             },
+            build_name: "base".into(),
             provision: Vec::new(),
+            on_error: Vec::new(),
             image: ImageSpec {
                 name: "image".into(),
                 description: String::new(),
                 tags: Tags::new(),
                 volumes: Vec::new(),
-                share_accounts: Vec::new(),
-                share_snapshots: false,
                 wait: MINUTE * 60,
-                cache_tags: Tags::new(),
+                ..ImageSpec::default()
             },
+            test: None,
             tags: Tags::new(),
         }
     }
 
-    fn scripts(count: usize, timeout_minutes: Option<u32>) -> ProvisionerSpec {
+    fn pause(longest_minutes: u32) -> ProvisionerSpec {
         ProvisionerSpec {
-            name: "scripts".into(),
+            name: "pause".into(),
             needs: Vec::new(),
-            action: ActionSpec::Run(RunSpec {
-                scripts: vec![crate::guest::Script::default(); count],
-                become_user: None,
-                interpreter: None,
-                errexit: true,
-                environment: Vec::new(),
-                timeout: timeout_minutes.map(|minutes| MINUTE * minutes),
-                exit_codes: vec![0],
-            }),
+            action: ActionSpec::Pause(Duration::ZERO),
+            schedule: ScheduleSpec {
+                longest: MINUTE * longest_minutes,
+                ..ScheduleSpec::default()
+            },
         }
     }
 
@@ -150,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn every_script_has_the_timeout_for_itself_and_none_is_unknown() {
+    fn provisioners_add_up() {
         let mut stage = spec(240);
-        stage.provision = vec![scripts(2, Some(45)), scripts(3, None)];
+        stage.provision = vec![pause(90), pause(0)];
         assert_eq!(shortage(&stage), None);
-        stage.provision.push(scripts(1, Some(100)));
+        stage.provision.push(pause(100));
         let short = shortage(&stage).unwrap();
         assert_eq!(short.provision, MINUTE * 190);
         assert_eq!(

@@ -1,10 +1,10 @@
-//! Whether a stage has to be built: its image is found by the hash of all that decides its content.
+//! Whether a cell has to be built: its image is found by the hash of all that decides its content.
 
 use crate::failure::StepError;
 use crate::images::state_word;
-use crate::names::tag;
+use crate::names::{CellName, tag};
 use crate::options::{RunOptions, Venue};
-use crate::spec::CellSpec;
+use crate::spec::{ImageSpec, TestSpec};
 use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
 use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long an image that is available may take until its run marks it as complete: one call.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
 
-/// What to do about a stage.
+/// What to do about a cell.
 #[derive(Clone, Debug)]
 pub enum CacheDecision {
     /// Use this image.
@@ -43,7 +43,7 @@ pub enum CacheState {
     Miss(String),
 }
 
-/// What the stage's image is found by.
+/// What the cell's image is found by.
 #[derive(Clone, Debug)]
 pub struct Identified {
     /// The hash of all that decides the image's content.
@@ -56,11 +56,11 @@ pub struct Identified {
     pub tags: Tags,
 }
 
-/// Hashes what decides the content of the stage's image.
-pub fn identify(stage: &Cell, source: &ImageId, venue: Venue) -> Result<Identified, StepError> {
+/// Hashes what decides the content of the cell's image.
+pub fn identify(cell: &Cell, source: &ImageId, venue: Venue) -> Result<Identified, StepError> {
     let inputs =
-        StageInputs::collect(stage, &pipeline::Disk).map_err(|error| StepError::LocalFile {
-            path: format!("(a file of stage {})", stage.stage.value),
+        StageInputs::collect(cell, &pipeline::Disk).map_err(|error| StepError::LocalFile {
+            path: format!("(a file of stage {})", cell.stage.value),
             reason: error.to_string(),
         })?;
     let source =
@@ -71,9 +71,9 @@ pub fn identify(stage: &Cell, source: &ImageId, venue: Venue) -> Result<Identifi
     let skipped: BTreeSet<usize> = match venue {
         Venue::Aws => BTreeSet::new(),
         Venue::Rehearsal => {
-            let positions = stage.provision.iter().enumerate();
+            let positions = cell.provision.iter().enumerate();
             positions
-                .filter(|(_, provisioner)| !provisioner.needs().is_empty())
+                .filter(|(_, provisioner)| !provisioner.needs.is_empty())
                 .map(|(position, _)| position)
                 .collect()
         }
@@ -91,28 +91,33 @@ pub fn identify(stage: &Cell, source: &ImageId, venue: Venue) -> Result<Identifi
     })
 }
 
-/// Looks the stage up.
-pub async fn look_up(
-    region: &dyn Region,
-    clock: &dyn Clock,
-    stage: &Cell,
-    identified: &Identified,
-    options: &RunOptions,
-) -> Result<CacheState, StepError> {
-    let max_age = match stage.cache {
-        Cache::Off => {
-            return Ok(CacheState::Miss(String::from(
-                "the stage says `cache: false`",
-            )));
+/// What the images with the cell's key say, before anything is compared.
+pub(super) enum Recalled {
+    /// Enough to decide.
+    Known(CacheState),
+    /// There is none: what changed can be told from an earlier image of the cell.
+    Unlike,
+}
+
+/// Whether the cell's images are looked up at all; else why not.
+pub(super) fn ignored(cell: &Cell, options: &RunOptions) -> Option<String> {
+    match cell.cache {
+        Cache::Off => Some(String::from("the stage says `cache: false`")),
+        Cache::On { .. } if options.rebuild.contains(cell.stage.as_str()) => {
+            Some(String::from("--rebuild asks for it"))
         }
-        Cache::On { .. } if options.rebuild.contains(stage.stage.as_str()) => {
-            return Ok(CacheState::Miss(String::from("--rebuild asks for it")));
-        }
+        Cache::On { .. } => None,
+    }
+}
+
+/// Decides by the images that have the cell's key, newest first.
+pub(super) fn recall(mut found: Vec<Image>, cell: &Cell, now: Timestamp) -> Recalled {
+    let max_age = match cell.cache {
         Cache::On { max_age } => max_age.map(|age| age.get()),
+        Cache::Off => None,
     };
-    let mut found = own_images(region, &[(tag::CACHE_KEY, identified.key.as_str())]).await?;
     let is_fresh = |image: &Image| match (max_age, image.created) {
-        (Some(age), Some(created)) => cloud::clock::between(created, clock.now()) < age,
+        (Some(age), Some(created)) => cloud::clock::between(created, now) < age,
         (Some(_), None) => false,
         (None, _) => true,
     };
@@ -124,44 +129,64 @@ pub async fn look_up(
         image.state == ImageState::Available && image.tags.get(tag::COMPLETE).is_some()
     };
     if let Some(hit) = found.iter().find(complete) {
-        return Ok(CacheState::Hit(hit.clone()));
+        return Recalled::Known(CacheState::Hit(hit.clone()));
     }
     if let Some(pending) = found
         .iter()
         .find(|image| image.state == ImageState::Pending)
     {
-        return Ok(CacheState::Pending(pending.clone()));
+        return Recalled::Known(CacheState::Pending(pending.clone()));
     }
     if old {
         let age = max_age.unwrap_or_default();
-        return Ok(CacheState::Miss(format!(
+        return Recalled::Known(CacheState::Miss(format!(
             "the image with the same inputs is older than {age:?}"
         )));
     }
-    Ok(CacheState::Miss(
-        why_missed(region, stage, identified).await?,
-    ))
+    Recalled::Unlike
 }
 
-/// Compares with the newest image of the stage, to say what changed.
-async fn why_missed(
+/// Looks the cell up.
+pub async fn look_up(
     region: &dyn Region,
-    stage: &Cell,
+    clock: &dyn Clock,
+    cell: &Cell,
+    name: &CellName,
     identified: &Identified,
-) -> Result<String, StepError> {
-    let earlier = own_images(region, &[(tag::STAGE, stage.stage.as_str())]).await?;
+    options: &RunOptions,
+) -> Result<CacheState, StepError> {
+    if let Some(why) = ignored(cell, options) {
+        return Ok(CacheState::Miss(why));
+    }
+    let key = vec![identified.key.as_str().to_owned()];
+    let found = own_images(region, &[(tag::CACHE_KEY, key)]).await?;
+    match recall(found, cell, clock.now()) {
+        Recalled::Known(state) => Ok(state),
+        Recalled::Unlike => {
+            let of_cell = [
+                (tag::STAGE, vec![name.stage.clone()]),
+                (tag::CELL, vec![name.cell.clone()]),
+            ];
+            let earlier = own_images(region, &of_cell).await?;
+            Ok(CacheState::Miss(what_changed(&earlier, identified)))
+        }
+    }
+}
+
+/// Compares with the newest of the cell's earlier images, to say what changed.
+pub(super) fn what_changed(earlier: &[Image], identified: &Identified) -> String {
     let Some(newest) = earlier
         .iter()
         .find(|image| image.tags.get(tag::CACHE_KEY).is_some())
     else {
-        return Ok(String::from("there is no image of this stage yet"));
+        return String::from("there is no image of it yet");
     };
     let id = &newest.image_id;
     if newest.tags.get(tag::CACHE_KEY) == Some(identified.key.as_str()) {
-        return Ok(format!(
+        return format!(
             "{id} has the same inputs, but is {} and not complete",
             state_word(&newest.state)
-        ));
+        );
     }
     let changes = match InputSummary::from_tags(|key| newest.tags.get(key)) {
         Some(Ok(summary)) => {
@@ -170,15 +195,19 @@ async fn why_missed(
         Some(Err(_)) | None => Vec::new(),
     };
     if changes.is_empty() {
-        return Ok(format!("{id} was made from other inputs"));
+        return format!("{id} was made from other inputs");
     }
-    Ok(format!("changed against {id}: {}", changes.join(", ")))
+    format!("changed against {id}: {}", changes.join(", "))
 }
 
-async fn own_images(region: &dyn Region, tags: &[(&str, &str)]) -> Result<Vec<Image>, CloudError> {
+/// The account's images with one of the values for each of these tags, newest first.
+pub(super) async fn own_images(
+    region: &dyn Region,
+    tags: &[(&str, Vec<String>)],
+) -> Result<Vec<Image>, CloudError> {
     let filters = tags
         .iter()
-        .map(|(key, value)| (format!("tag:{key}"), vec![(*value).to_owned()]))
+        .map(|(key, values)| (format!("tag:{key}"), values.clone()))
         .collect();
     let filter = ImageFilter {
         owners: vec!["self".into()],
@@ -194,18 +223,40 @@ async fn own_images(region: &dyn Region, tags: &[(&str, &str)]) -> Result<Vec<Im
     Ok(images)
 }
 
-/// Looks the stage up, and waits for an image that is being made.
+/// How long an image that another run is making is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until it is available.
+    available: Duration,
+    /// From then until its run marks it as complete: as long as its test, if it has one.
+    complete: Duration,
+}
+
+impl Patience {
+    /// For an image like this one.
+    pub fn with(image: &ImageSpec, test: Option<&TestSpec>) -> Self {
+        Self {
+            available: image.wait,
+            complete: test.map_or(COMPLETE_WITHIN, |test| {
+                COMPLETE_WITHIN + test.launch.max_lifetime
+            }),
+        }
+    }
+}
+
+/// Looks the cell up, and waits for an image that is being made.
 pub async fn decide(
     region: &dyn Region,
     clock: &dyn Clock,
     images: &ImagePoller,
-    stage: &Cell,
+    cell: &Cell,
+    name: &CellName,
     source: &Image,
     options: &RunOptions,
-    spec: &CellSpec,
+    patience: Patience,
 ) -> Result<CacheDecision, StepError> {
-    let identified = identify(stage, &source.image_id, options.venue)?;
-    let state = look_up(region, clock, stage, &identified, options).await?;
+    let identified = identify(cell, &source.image_id, options.venue)?;
+    let state = look_up(region, clock, cell, name, &identified, options).await?;
     match state {
         CacheState::Hit(image) => {
             let age = image
@@ -217,7 +268,7 @@ pub async fn decide(
                 image: Box::new(image),
             })
         }
-        CacheState::Pending(image) => wait_for_other(clock, images, image, spec).await,
+        CacheState::Pending(image) => wait_for_other(clock, images, image, patience).await,
         CacheState::Miss(reason) => Ok(CacheDecision::Build {
             reason: format!("builds: {reason}"),
         }),
@@ -229,10 +280,10 @@ async fn wait_for_other(
     clock: &dyn Clock,
     images: &ImagePoller,
     image: Image,
-    spec: &CellSpec,
+    patience: Patience,
 ) -> Result<CacheDecision, StepError> {
     let by = image.tags.get(tag::RUN).unwrap_or("another run").to_owned();
-    let until = deadline(clock, spec.image.wait);
+    let until = deadline(clock, patience.available);
     let mut available_since = None;
     let waited = images
         .wait(&image.image_id, until, |seen| match seen {
@@ -241,7 +292,7 @@ async fn wait_for_other(
                     return Verdict::Done(seen.clone());
                 }
                 let since = *available_since.get_or_insert(clock.now());
-                if cloud::clock::between(since, clock.now()) >= COMPLETE_WITHIN {
+                if cloud::clock::between(since, clock.now()) >= patience.complete {
                     return Verdict::Impossible(String::from(
                         "its run never marked it as complete",
                     ));

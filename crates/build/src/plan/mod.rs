@@ -1,99 +1,112 @@
-//! What a run would do, without doing it: sources, cache hits and misses with the reason, names, addresses.
+//! What a run would do, without doing it: sources, cache hits and misses with the reason, names, addresses, and what it
+//! can cost at most.
+//!
+//! ```text
+//!   selection ─▶ regions that are closed ─▶ survey: sources, caches ─▶ names, addresses, subnets ─▶ rows
+//!                                             every region at once, each by as few calls as it takes
+//! ```
 
 pub mod cache;
+mod made_files;
+pub mod names;
+mod publication;
+pub mod regions;
+mod row;
 pub mod source;
+pub mod survey;
+
+pub use row::PlanRow;
 
 use crate::failure::StepError;
-use crate::lifetime::shortage;
-use crate::options::{RunOptions, Venue};
+use crate::options::RunOptions;
 use crate::ports::Ports;
-use crate::run::{cell_name, cell_spec_for, plan_facts};
-use crate::spec::{AddressChoice, AddressSpec, CellSpec, FallBack, PurchaseSpec};
-use crate::steps::candidates::find_subnets;
+use crate::run::PLANNED_RUN;
+use crate::selection::{Selection, image_regions};
+use crate::spec::{AddressChoice, LaunchSpec, OnConflict};
 use crate::steps::members;
-use cache::{CacheState, identify, look_up};
-use cloud::{Address, CallerIdentity, Image, Region};
-use pipeline::model::{Cell, Pipeline, Source, TimeSpan};
-use serde::Serialize;
-use std::collections::HashMap;
+use crate::steps::site::{self, Looked, same_question};
+use cloud::{Account, Address, RegionName};
+use futures::future::join_all;
+use names::{Target, clashes, taken};
+use pipeline::model::{Cache, Pipeline};
+use std::collections::BTreeMap;
+use survey::{Survey, Surveyed};
 
 /// A plan.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The account.
     pub account: String,
     /// Who the credentials belong to.
     pub identity: String,
-    /// The region.
+    /// The region of cells without one of their own.
     pub region: String,
     /// One row for each cell, in the order they would be built.
     pub rows: Vec<PlanRow>,
 }
 
-/// What a run would do about one cell, as a flat object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PlanRow {
-    /// The stage.
-    pub stage: String,
-    /// The cell within it.
-    pub cell: String,
-    /// Where.
-    pub region: String,
-    /// `reuse`, `wait` (another run is making it) or `build`.
-    pub action: String,
-    /// Why.
-    pub reason: String,
-    /// The image that would be reused or waited for.
-    pub image_id: Option<String>,
-    /// The name of the image that is reused, or the one that would be made.
-    pub image_name: String,
-    /// What it starts from; none if that has to be built first.
-    pub source_image: Option<String>,
-    /// That image's name, or the stage that makes it.
-    pub source_name: String,
-    /// The instance type that is tried first.
-    pub instance_type: String,
-    /// All instance types, in the order they are tried.
-    pub instance_types: Vec<String>,
-    /// The subnets, in the order they are tried.
-    pub subnets: Vec<String>,
-    /// `on-demand`, `spot`, or `spot, else on-demand`.
-    pub purchase: String,
-    /// The most to pay for a spot instance, in US dollars per hour; none for the on-demand price.
-    pub spot_max_price: Option<String>,
-    /// After how long the instance terminates itself, as the pipeline has it: `4h`.
-    pub max_lifetime: String,
-    /// What a person should look at before running it.
-    pub warnings: Vec<String>,
-    /// The Elastic IP, if it uses one: `eipalloc-… (address)`, or `pool KEY=VALUE`.
-    pub address: Option<String>,
-    /// `free`, or what it is bound to; of a pool, how many are free: `2 of 3 free`.
-    pub address_state: Option<String>,
-    /// Provisioners that the rehearsal would skip.
-    pub skipped: Vec<String>,
-    /// Accounts that the image is shared with.
-    pub share: Vec<String>,
+impl Plan {
+    /// For how many hours instances can run together at the most, by region; regions where none would are left out.
+    pub fn instance_hours(&self) -> BTreeMap<String, f64> {
+        let mut hours = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.instances > 0) {
+            *hours.entry(row.region.clone()).or_default() += row.instance_hours;
+        }
+        hours
+    }
+
+    /// The cells that cannot be built.
+    pub fn blocked(&self) -> impl Iterator<Item = &PlanRow> {
+        self.rows.iter().filter(|row| row.action == "blocked")
+    }
 }
 
 /// What running `pipeline` would do now.
+///
+/// # Errors
+/// If the cells cannot be chosen so, or the account cannot be asked at all. What keeps one cell from being built is in its
+/// row.
 pub async fn plan(
     pipeline: &Pipeline,
     options: &RunOptions,
     ports: &Ports,
 ) -> Result<Plan, StepError> {
+    let selection = Selection::choose(pipeline, &options.region, &options.cells.choice)?;
     let identity = ports.account.caller_identity().await?;
-    let region = ports.account.region(&options.region);
-    let mut known: HashMap<String, Option<Image>> = HashMap::new();
-    let mut rows = Vec::new();
-    for ordered in pipeline::stage_order(pipeline) {
-        let Some(stage) = pipeline.stage(&ordered.stage) else {
-            continue;
-        };
-        let (row, image) =
-            plan_stage(stage, options, ports, region.as_ref(), &identity, &known).await?;
-        known.insert(stage.stage.to_string(), image);
+    let account = ports.account.as_ref();
+    let closed = regions::closed(account, &options.region, &selection.regions()).await;
+    let survey = Survey {
+        account,
+        identity: &identity,
+        options,
+        run: PLANNED_RUN,
+        now: ports.clock.now(),
+    };
+    let surveyed = survey.look(&selection, &closed).await;
+    let mut rows: Vec<PlanRow> = Vec::new();
+    for (chosen, seen) in selection.cells.iter().zip(&surveyed) {
+        let mut row = PlanRow::new(chosen, options);
+        let maker = chosen.source.map(|source| {
+            let maker = &selection.cells[source];
+            // Of a stage without a matrix there is but one cell.
+            match maker.cell.name {
+                None => format!("stage {}", maker.name.stage),
+                Some(_) => maker.name.to_string(),
+            }
+        });
+        row.fill(seen, maker, options);
+        row.warnings
+            .extend(made_files::made_anew(pipeline, chosen.cell, options.venue));
         rows.push(row);
     }
+    let named = name_problems(account, &selection, &surveyed, options, &mut rows);
+    let placed = Network::look(account, &surveyed);
+    let ((), network) = futures::join!(named, placed);
+    publication::parameters(account, &surveyed, &mut rows).await;
+    for (row, seen) in rows.iter_mut().zip(&surveyed) {
+        network.fill(row, seen);
+    }
+    warn_of_twins(&selection, &surveyed, &mut rows);
     Ok(Plan {
         account: identity.account.to_string(),
         identity: identity.arn,
@@ -102,147 +115,185 @@ pub async fn plan(
     })
 }
 
-async fn plan_stage(
-    stage: &Cell,
-    options: &RunOptions,
-    ports: &Ports,
-    region: &dyn Region,
-    identity: &CallerIdentity,
-    known: &HashMap<String, Option<Image>>,
-) -> Result<(PlanRow, Option<Image>), StepError> {
-    let source = match &stage.source.value {
-        Source::Stage(name) => known.get(name.as_str()).cloned().flatten(),
-        other => Some(source::find_source(region, other).await?),
-    };
-    let cell = cell_name(stage, &options.region);
-    let facts = plan_facts(ports.clock.now(), identity, options, stage, source.as_ref());
-    let spec = cell_spec_for(&cell, &options.region, stage, &facts)?;
-    let mut row = first_row(&spec, options);
-    // One subnet alone cannot be in several VPCs.
-    if spec.launch.subnets.len() > 1 {
-        find_subnets(region, &spec.launch.subnets).await?;
-    }
-    match &spec.connect.address {
-        AddressSpec::Elastic { choice, .. } => {
-            let addresses = members(region, choice).await?;
-            row.address = Some(match choice {
-                AddressChoice::One(allocation) => {
-                    let ips = addresses
-                        .iter()
-                        .map(|address| address.public_ip.to_string());
-                    format!("{allocation} ({})", ips.collect::<Vec<_>>().join(", "))
-                }
-                AddressChoice::Pool(tags) => {
-                    let tags = tags.iter().map(|(key, value)| format!("{key}={value}"));
-                    format!("pool {}", tags.collect::<Vec<_>>().join(" "))
-                }
+/// The names that the images of cells that would be built will have, as far as they are known.
+pub(crate) fn targets(
+    selection: &Selection<'_>,
+    surveyed: &[Surveyed],
+    default: &RegionName,
+) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for (chosen, seen) in selection.cells.iter().zip(surveyed) {
+        let Ok(seen) = seen else { continue };
+        let Some(name) = seen.image_name.as_ref().filter(|_| seen.makes()) else {
+            continue;
+        };
+        for region in image_regions(chosen.cell, default) {
+            targets.push(Target {
+                cell: chosen.name.clone(),
+                region,
+                name: name.clone(),
             });
-            row.address_state = Some(address_state(choice, &addresses));
         }
-        AddressSpec::Public | AddressSpec::Private => {}
     }
-    let Some(source) = source else {
-        row.action = String::from("build");
-        if let Source::Stage(name) = &stage.source.value {
-            row.source_name = format!("stage {name}");
-            row.reason = format!("its source, stage {name}, is built first");
-        }
-        return Ok((row, None));
-    };
-    row.source_image = Some(source.image_id.to_string());
-    row.source_name = source.name.clone();
-    let identified = identify(stage, &source.image_id, options.venue)?;
-    let image = match look_up(region, ports.clock.as_ref(), stage, &identified, options).await? {
-        CacheState::Hit(image) => {
-            row.action = String::from("reuse");
-            row.reason = String::from("same inputs");
-            row.image_id = Some(image.image_id.to_string());
-            row.image_name.clone_from(&image.name);
-            Some(image)
-        }
-        CacheState::Pending(image) => {
-            row.action = String::from("wait");
-            row.reason = String::from("another run is making it");
-            row.image_id = Some(image.image_id.to_string());
-            row.image_name.clone_from(&image.name);
-            Some(image)
-        }
-        CacheState::Miss(reason) => {
-            row.action = String::from("build");
-            row.reason = reason;
-            None
-        }
-    };
-    Ok((row, image))
+    targets
 }
 
-/// What the addresses to choose from are bound to.
-fn address_state(choice: &AddressChoice, addresses: &[Address]) -> String {
-    let bound: Vec<_> = addresses
+async fn name_problems(
+    account: &dyn Account,
+    selection: &Selection<'_>,
+    surveyed: &[Surveyed],
+    options: &RunOptions,
+    rows: &mut [PlanRow],
+) {
+    let targets = targets(selection, surveyed, &options.region);
+    let of = |rows: &mut [PlanRow], cell: &crate::names::CellName, act: &dyn Fn(&mut PlanRow)| {
+        rows.iter_mut()
+            .filter(|row| row.stage == cell.stage && row.cell == cell.cell)
+            .for_each(act);
+    };
+    for clash in clashes(&targets) {
+        of(rows, &clash.second.clone(), &|row| {
+            row.warnings.push(format!(
+                "its image would have the name of that of {} in {}: `{}`",
+                clash.first, clash.region, clash.name
+            ));
+        });
+    }
+    let on_conflict = |cell: &crate::names::CellName| {
+        surveyed
+            .iter()
+            .flatten()
+            .find(|seen| seen.work.cell() == cell)
+            .map_or(OnConflict::Fail, |seen| seen.work.publishes().1.on_conflict)
+    };
+    for taken in taken(account, &targets).await {
+        let warning = publication::warning(&taken, on_conflict(&taken.target.cell));
+        of(rows, &taken.target.cell, &|row| {
+            row.name_taken_by = Some(taken.by.image_id.to_string());
+            row.warnings.push(warning.clone());
+        });
+    }
+}
+
+/// What is asked once for each region and question, however many cells have it.
+struct Network<'s> {
+    addresses: Vec<(Asked<'s, AddressChoice>, Result<Vec<Address>, StepError>)>,
+    sites: Vec<(Asked<'s, LaunchSpec>, Result<Looked, StepError>)>,
+}
+
+/// A question to a region.
+struct Asked<'s, T> {
+    region: &'s RegionName,
+    question: &'s T,
+}
+
+/// Notes a question unless it was noted before.
+fn ask<'s, T>(
+    asked: &mut Vec<Asked<'s, T>>,
+    region: &'s RegionName,
+    question: &'s T,
+    same: impl Fn(&T, &T) -> bool,
+) {
+    let known = asked
         .iter()
-        .filter_map(|address| address.binding.as_ref())
-        .collect();
-    match (choice, bound.first()) {
-        (AddressChoice::Pool(_), _) => {
-            let free = addresses.len() - bound.len();
-            format!("{free} of {} free", addresses.len())
-        }
-        (AddressChoice::One(_), None) => String::from("free"),
-        (AddressChoice::One(_), Some(binding)) => match &binding.instance_id {
-            Some(id) => format!("bound to {id}"),
-            None => String::from("bound to a network interface"),
-        },
+        .any(|one| one.region == region && same(one.question, question));
+    if !known {
+        asked.push(Asked { region, question });
     }
 }
 
-fn first_row(spec: &CellSpec, options: &RunOptions) -> PlanRow {
-    let skipped = match options.venue {
-        Venue::Aws => Vec::new(),
-        Venue::Rehearsal => spec
-            .provision
-            .iter()
-            .filter(|p| !p.needs.is_empty())
-            .map(|p| p.name.clone())
-            .collect(),
-    };
-    let (purchase, spot_max_price) = match &spec.launch.purchase {
-        PurchaseSpec::OnDemand => ("on-demand", None),
-        PurchaseSpec::Spot {
-            max_price,
-            fall_back: FallBack::None,
-        } => ("spot", max_price.clone()),
-        PurchaseSpec::Spot {
-            max_price,
-            fall_back: FallBack::OnDemand,
-        } => ("spot, else on-demand", max_price.clone()),
-    };
-    PlanRow {
-        stage: spec.cell.stage.clone(),
-        cell: spec.cell.cell.clone(),
-        region: spec.region.to_string(),
-        image_name: spec.image.name.clone(),
-        instance_type: spec.launch.machines.first().cloned().unwrap_or_default(),
-        instance_types: spec.launch.machines.clone(),
-        subnets: spec
-            .launch
-            .subnets
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        purchase: purchase.to_owned(),
-        spot_max_price,
-        max_lifetime: TimeSpan::from_secs(spec.launch.max_lifetime.as_secs()).to_string(),
-        warnings: shortage(spec)
-            .map(|short| short.to_string())
-            .into_iter()
-            .collect(),
-        skipped,
-        share: spec
-            .image
-            .share_accounts
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        ..PlanRow::default()
+/// The answer to a question.
+fn answer<'a, T, A>(
+    answers: &'a [(Asked<'_, T>, A)],
+    region: &RegionName,
+    question: &T,
+    same: impl Fn(&T, &T) -> bool,
+) -> Option<&'a A> {
+    answers
+        .iter()
+        .find(|(one, _)| one.region == region && same(one.question, question))
+        .map(|(_, answer)| answer)
+}
+
+impl<'s> Network<'s> {
+    async fn look(account: &dyn Account, surveyed: &'s [Surveyed]) -> Self {
+        let mut choices: Vec<Asked<'s, AddressChoice>> = Vec::new();
+        let mut launches: Vec<Asked<'s, LaunchSpec>> = Vec::new();
+        for seen in surveyed.iter().flatten() {
+            let Some(spec) = seen.work.build() else {
+                continue;
+            };
+            if let Some(choice) = row::addresses_of(spec) {
+                ask(&mut choices, &spec.region, choice, |a, b| a == b);
+            }
+            if seen.makes() {
+                ask(&mut launches, &spec.region, &spec.launch, same_question);
+            }
+        }
+        let addresses = join_all(choices.iter().map(|asked| async {
+            let region = account.region(asked.region);
+            members(region.as_ref(), asked.question).await
+        }));
+        let sites = join_all(launches.iter().map(|asked| async {
+            let region = account.region(asked.region);
+            site::look(region.as_ref(), asked.question).await
+        }));
+        let (addresses, sites) = futures::join!(addresses, sites);
+        Self {
+            addresses: choices.into_iter().zip(addresses).collect(),
+            sites: launches.into_iter().zip(sites).collect(),
+        }
+    }
+
+    fn fill(&self, row: &mut PlanRow, seen: &Surveyed) {
+        let Ok(seen) = seen else { return };
+        let Some(spec) = seen.work.build() else {
+            return;
+        };
+        if let Some(choice) = row::addresses_of(spec) {
+            match answer(&self.addresses, &spec.region, choice, |a, b| a == b) {
+                Some(Ok(addresses)) => row.set_addresses(choice, addresses),
+                Some(Err(error)) => row.block(error),
+                None => {}
+            }
+        }
+        if !seen.makes() {
+            return;
+        }
+        match answer(&self.sites, &spec.region, &spec.launch, same_question) {
+            Some(Ok(looked)) => {
+                row.warnings.extend(looked.site.unknown.iter().cloned());
+                if let Some(source) = &seen.source
+                    && let Err(error) = looked.fits(&spec.launch, source)
+                {
+                    row.block(&error.into());
+                }
+            }
+            Some(Err(error)) => row.block(error),
+            None => {}
+        }
+    }
+}
+
+/// Cells of a region with the same inputs come to one image: the first one's, under its name.
+fn warn_of_twins(selection: &Selection<'_>, surveyed: &[Surveyed], rows: &mut [PlanRow]) {
+    let mut firsts: BTreeMap<(RegionName, String), String> = BTreeMap::new();
+    for ((chosen, seen), row) in selection.cells.iter().zip(surveyed).zip(rows) {
+        let Ok(seen) = seen else { continue };
+        if chosen.cell.cache == Cache::Off || !seen.makes() {
+            continue;
+        }
+        let Some(identified) = &seen.identified else {
+            continue;
+        };
+        let key = (chosen.region.clone(), identified.key.as_str().to_owned());
+        match firsts.get(&key) {
+            Some(first) => row.warnings.push(format!(
+                "it has the same inputs as {first}, so that the image of {first} is used for it"
+            )),
+            None => {
+                firsts.insert(key, chosen.name.to_string());
+            }
+        }
     }
 }

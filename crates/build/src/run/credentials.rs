@@ -2,20 +2,23 @@
 
 use crate::event::Event;
 use crate::names::CellName;
+use crate::selection::Selection;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Cell, Commands, Pipeline, Provisioner, Source, TimeSpan};
+use pipeline::model::{Address, Cell, Connect, ProvisionerEntry, TimeSpan};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Warns if the credentials may end before the run does. Those that a profile, SSO or a role hands out are renewed while
 /// the run goes on; whether that will work is not known beforehand, so it is only a warning.
-pub(super) async fn warn_if_short(context: &RunContext, pipeline: &Pipeline) {
+pub(super) async fn warn_if_short(context: &RunContext, selection: &Selection<'_>) {
     // Whoever cannot say when the credentials end says nothing.
     let Ok(end) = context.ports.account.credentials_expiry().await else {
         return;
     };
     let now = context.ports.clock.now();
-    if let Some(shortfall) = Shortfall::of(end, now, longest(pipeline)) {
+    let longest = longest(selection, context.options.cells.jobs);
+    if let Some(shortfall) = Shortfall::of(end, now, longest) {
         let cell = CellName {
             stage: context.pipeline.clone(),
             cell: String::from("credentials"),
@@ -27,57 +30,58 @@ pub(super) async fn warn_if_short(context: &RunContext, pipeline: &Pipeline) {
     }
 }
 
-/// The longest time that the stages may take by their own timeouts, one after the other where one starts from another.
-/// A provisioner without a timeout counts as nothing.
-fn longest(pipeline: &Pipeline) -> Duration {
-    let mut ends: Vec<(&str, Duration)> = Vec::new();
-    for ordered in pipeline::stage_order(pipeline) {
-        let Some(stage) = pipeline.stage(&ordered.stage) else {
-            continue;
-        };
-        let begins = match &stage.source.value {
-            Source::Stage(name) => ends
-                .iter()
-                .find(|(other, _)| *other == name.as_str())
-                .map_or(Duration::ZERO, |(_, end)| *end),
-            Source::ImageId(_) | Source::Filter { .. } => Duration::ZERO,
-        };
-        ends.push((stage.stage.as_str(), begins.saturating_add(of_stage(stage))));
+/// The longest time that the cells may take by their own timeouts: one after the other where one starts from another, and
+/// all together no faster than `jobs` at once can. A provisioner without a timeout counts as nothing.
+fn longest(selection: &Selection<'_>, jobs: NonZeroUsize) -> Duration {
+    let mut ends: Vec<Duration> = Vec::new();
+    let mut work = Duration::ZERO;
+    for chosen in &selection.cells {
+        let begins = chosen
+            .source
+            .and_then(|source| ends.get(source))
+            .copied()
+            .unwrap_or_default();
+        let own = of_cell(chosen.cell);
+        work = work.saturating_add(own);
+        ends.push(begins.saturating_add(own));
     }
-    ends.into_iter()
-        .map(|(_, end)| end)
-        .max()
-        .unwrap_or_default()
+    let chain = ends.into_iter().max().unwrap_or_default();
+    let jobs = u32::try_from(jobs.get()).unwrap_or(u32::MAX);
+    chain.max(work / jobs)
 }
 
-fn of_stage(stage: &Cell) -> Duration {
-    let bind = match &stage.connect.address.value {
-        Address::ElasticIp(elastic) => elastic.timeout.get(),
-        Address::Public | Address::Private => Duration::ZERO,
+fn of_cell(cell: &Cell) -> Duration {
+    let Some(connect) = &cell.connect else {
+        // A copy connects to nothing.
+        return cell.image.wait.get();
     };
-    let connect = stage.connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
-    let provision = stage.provision.iter().map(|entry| match &entry.value {
-        Provisioner::Run(run) => {
-            // The timeout is for each script.
-            let scripts = match &run.commands {
-                Commands::Inline(_) => 1,
-                Commands::Scripts(files) => u32::try_from(files.len()).unwrap_or(u32::MAX),
-            };
-            run.timeout
-                .map_or(Duration::ZERO, |span| span.get().saturating_mul(scripts))
-        }
-        Provisioner::Upload(_) => Duration::ZERO,
+    let test = cell.test.as_ref().map_or(Duration::ZERO, |test| {
+        let connect = test.connect.as_ref().unwrap_or(connect);
+        reaching(connect).saturating_add(test.timeout.get())
     });
+    let provision = cell.provision.iter().map(ProvisionerEntry::longest);
     provision.fold(
-        bind.saturating_add(connect)
-            .saturating_add(stage.image.wait.get()),
+        reaching(connect)
+            .saturating_add(cell.image.wait.get())
+            .saturating_add(test),
         Duration::saturating_add,
     )
+}
+
+/// How long it may take until an instance is reached.
+fn reaching(connect: &Connect) -> Duration {
+    let bind = match &connect.address.value {
+        Address::ElasticIp(elastic) => elastic.timeout.get(),
+        Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
+    };
+    bind.saturating_add(connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::Choice;
+    use pipeline::model::Pipeline;
     use pipeline::{Disk, LoadOptions};
     use std::path::Path;
 
@@ -105,6 +109,7 @@ stages:
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            ..LoadOptions::default()
         };
         pipeline::load(Path::new("p.yaml"), text.as_bytes(), &options, &Disk)
             .unwrap()
@@ -112,7 +117,20 @@ stages:
     }
 
     #[test]
-    fn stages_that_follow_each_other_add_up() {
-        assert_eq!(longest(&pipeline()), Duration::from_secs(3 * 3600));
+    fn stages_that_follow_each_other_add_up_and_few_at_once_take_longer() {
+        let mut pipeline = pipeline();
+        let hours = |pipeline: &Pipeline, jobs: usize| {
+            let region = "us-east-2".into();
+            let selection = Selection::choose(pipeline, &region, &Choice::default()).unwrap();
+            longest(&selection, NonZeroUsize::new(jobs).unwrap()).as_secs() / 3600
+        };
+        assert_eq!(hours(&pipeline, 8), 3);
+        // Three more of an hour each that start from nothing.
+        for name in ["a", "b", "c"] {
+            let mut cell = pipeline.stages[0].clone();
+            cell.stage.value = pipeline::model::StageName::new(name).unwrap();
+            pipeline.stages.0.push(cell);
+        }
+        assert_eq!((hours(&pipeline, 8), hours(&pipeline, 1)), (3, 6));
     }
 }

@@ -1,23 +1,31 @@
-//! A whole run: the account, the journal, the stages in the order of their sources, and what is said at the end.
+//! A whole run: the account, the journal, the cells in the order of their sources, and what is said at the end.
 //!
 //! ```text
-//!  identity ─▶ journal ─▶ ┌ stage: source ─▶ cache? ──hit──▶ reuse ─┐
-//!                         │                    └──miss─▶ build ─────┼─▶ outputs ─▶ report
-//!                         └ a stage starts when its source is known ┘
-//!                                        │ failure or cancellation
-//!                                        └─▶ undo of that cell, latest effect first (or keep)
+//!  identity ─▶ journal ─▶ preflight ─▶ leases ─▶ names free? ─▶ ┌ cell: source ─▶ cache? ──hit──▶ reuse ─┐
+//!                                 one in each      in each     │                   └──miss─▶ build ─────┼─▶ outputs ─▶ report
+//!                                   region         region      └ a cell starts when its source is there ┘
+//!                                                                            │ failure or cancellation
+//!                                                                            └─▶ undo of that cell, latest effect first (or keep)
 //! ```
 
+mod aftermath;
+mod cell;
+mod collisions;
 mod convert;
+mod copy;
 mod credentials;
 mod leases;
 mod outputs;
+mod preflight;
+mod publication;
 mod recovery;
-mod stage;
+mod schedule;
+mod tools;
 
 use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
-use crate::event::{Event, Step};
+use crate::estimate::Durations;
+use crate::event::{Event, StartedCell, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Journal, JournalReader, Opened, Opening, RunDirectory};
 use crate::lease::Leases;
@@ -26,17 +34,17 @@ use crate::names::{CellName, RunId};
 use crate::options::{RunOptions, Venue};
 use crate::ports::Ports;
 use crate::report::*;
-use crate::steps::RunContext;
-use cloud::{CallerIdentity, Region};
-use futures::stream::{FuturesUnordered, StreamExt};
+use crate::selection::{Selection, Why};
+use crate::steps::{Pollers, RunContext};
+use crate::timing::StepLog;
+use cloud::CallerIdentity;
 use pipeline::Loaded;
-use pipeline::model::{Pipeline, Source};
-use stage::{StageOutcome, run_stage};
-use std::collections::HashMap;
-use std::path::Path;
+use pipeline::model::Pipeline;
+use schedule::{Results, run_cells};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use convert::{cell_name, cell_spec_for, plan_facts};
+pub(crate) use convert::{PLANNED_RUN, cell_spec_for, copy_spec_for, planned_facts};
 
 /// Does one run, whatever happens to its end: the report says what is there, what failed and what is left.
 pub async fn run(
@@ -82,35 +90,45 @@ async fn conduct(
             .secrets()
             .map(pipeline::template::Secret::expose),
     );
-    let begun = begin(
+    let asked = Asked {
         start,
-        &loaded,
-        &run,
-        &options,
-        &ports,
-        &cancellation,
-        mask.clone(),
-    )
-    .await;
-    let (context, identity) = match begun {
+        loaded: &loaded,
+        run: &run,
+        options: &options,
+        ports: &ports,
+        cancellation: &cancellation,
+        mask: &mask,
+    };
+    let choice = &options.cells.choice;
+    let selection = match Selection::choose(pipeline, &options.region, choice) {
+        Ok(selection) => selection,
+        Err(error) => return asked.never_begun(error.into()),
+    };
+    let (context, identity) = match asked.begin(&selection).await {
         Ok(begun) => begun,
-        Err(error) => {
-            return never_begun(pipeline, run, &options, &ports, &mask, &cancellation, error);
-        }
+        Err(error) => return asked.never_begun(error),
     };
     let context = Arc::new(context);
+    let prepared = preflight::prepare(&context, start, loaded.clone(), &identity).await;
+    let (loaded, skipped) = match prepared {
+        Ok(prepared) => (prepared.loaded, prepared.skipped),
+        Err(error) => {
+            let results = without_cells(&context, pipeline, Step::Preflight, error);
+            return finish(pipeline, &context, results).await;
+        }
+    };
+    let pipeline = &loaded.pipeline;
+    // What preflight has made may be part of what is built: the cells are those of the pipeline as it is now.
+    let selection = match Selection::choose(pipeline, &options.region, choice) {
+        Ok(selection) => selection,
+        Err(error) => {
+            let results = without_cells(&context, pipeline, Step::Resolve, error.into());
+            return finish(pipeline, &context, results).await;
+        }
+    };
     let work = async {
-        let results = match leases::begin(&context, pipeline).await {
-            Ok(()) => {
-                credentials::warn_if_short(&context, pipeline).await;
-                let dead = recovery::find(&context, identity.account.as_str());
-                recovery::finish_available_images(&context, &dead).await;
-                let stages = run_stages(pipeline, &context, &identity);
-                let (results, ()) = futures::join!(stages, recovery::clear(&context, dead));
-                results
-            }
-            Err(error) => without_stages(&context, pipeline, error),
-        };
+        let mut results = build(&selection, &context, &identity, pipeline).await;
+        results.skipped_preflight = skipped;
         finish(pipeline, &context, results).await
     };
     // Also while the run clears up after itself: whoever takes it for dead would do the same at the same time.
@@ -120,114 +138,235 @@ async fn conduct(
     }
 }
 
-/// What a run comes to that failed before its first stage.
-fn without_stages(context: &RunContext, pipeline: &Pipeline, error: StepError) -> Results {
+/// Everything between the run's first record and its end.
+async fn build(
+    selection: &Selection<'_>,
+    context: &Arc<RunContext>,
+    identity: &CallerIdentity,
+    pipeline: &Pipeline,
+) -> Results {
+    let unusable = match leases::begin(context, selection).await {
+        Ok(unusable) => unusable,
+        Err(error) => return without_cells(context, pipeline, Step::Resolve, error),
+    };
+    credentials::warn_if_short(context, selection).await;
+    let dead = recovery::find(context, identity.account.as_str());
+    recovery::finish_available_images(context, &dead).await;
+    let work = async {
+        match collisions::find(selection, &unusable, context, identity).await {
+            Some(results) => results,
+            None => run_cells(selection, &unusable, context, identity).await,
+        }
+    };
+    let (results, ()) = futures::join!(work, recovery::clear(context, dead));
+    results
+}
+
+/// What a run comes to that failed before its first cell.
+fn without_cells(
+    context: &RunContext,
+    pipeline: &Pipeline,
+    step: Step,
+    error: StepError,
+) -> Results {
+    if let StepError::Cancelled(why) = error {
+        return Results {
+            cancelled: Some(why),
+            ..Results::default()
+        };
+    }
     let hint = error.hint();
+    let region = &context.options.region;
     let cell = CellName {
         stage: pipeline.name.to_string(),
-        cell: context.options.region.to_string(),
+        cell: match step {
+            Step::Preflight => preflight::CELL.to_owned(),
+            _ => region.to_string(),
+        },
     };
-    let failure = CellFailure::new(cell, Step::Resolve, error);
-    let message = context.masked(&failure.message());
-    context.tell(Event::Failed {
-        cell: failure.cell.clone(),
-        step: failure.step,
-        error: message.clone(),
-        hint: hint.clone(),
-    });
-    Results {
-        failures: vec![ReportedFailure {
-            stage: failure.cell.stage,
-            cell: failure.cell.cell,
-            step: failure.step.name().to_owned(),
-            error: message,
-            hint,
-        }],
-        ..Results::default()
-    }
+    let mut results = Results::default();
+    let failure = CellFailure::new(cell, step, error);
+    results.fail(context, failure, region, hint);
+    results
 }
 
-/// What the stages came to.
-#[derive(Default)]
-struct Results {
-    images: Vec<ReportedImage>,
-    failures: Vec<ReportedFailure>,
-    ways_in: Vec<WayIn>,
-    left_behind: Vec<LeftResource>,
-    cancelled: Option<Cancelled>,
-}
-
-async fn begin(
+/// What was asked for.
+struct Asked<'a> {
     start: Start,
-    loaded: &Loaded,
-    run: &RunId,
-    options: &RunOptions,
-    ports: &Ports,
-    cancellation: &Cancellation,
-    mask: Mask,
-) -> Result<(RunContext, CallerIdentity), StepError> {
-    let pipeline = &loaded.pipeline;
-    let identity = cancellation.race(ports.account.caller_identity()).await??;
-    ports.observer.observe(&Event::Started {
-        run: run.clone(),
-        pipeline: pipeline.name.to_string(),
-        account: identity.account.to_string(),
-        identity: identity.arn.clone(),
-        region: options.region.to_string(),
-        rehearsal: options.venue == Venue::Rehearsal,
-    });
-    let directory = RunDirectory::of(&options.state_dir, run);
-    let watch = ports.journal_watch.clone();
-    let (journal, started) = match start {
-        Start::New => {
-            let started = ports.clock.now();
-            let opening = Opening {
-                pipeline: pipeline.name.to_string(),
-                file: loaded.file.display().to_string(),
-                account: identity.account.to_string(),
-                region: options.region.to_string(),
-                endpoint: options.endpoint.clone(),
-                invocation: options.invocation.clone(),
-            };
-            let journal = Journal::create(&directory, run, opening, started, watch)?;
-            (journal, started)
+    loaded: &'a Loaded,
+    run: &'a RunId,
+    options: &'a RunOptions,
+    ports: &'a Ports,
+    cancellation: &'a Cancellation,
+    mask: &'a Mask,
+}
+
+impl Asked<'_> {
+    async fn begin(
+        &self,
+        selection: &Selection<'_>,
+    ) -> Result<(RunContext, CallerIdentity), StepError> {
+        let Self {
+            loaded,
+            run,
+            options,
+            ports,
+            cancellation,
+            ..
+        } = *self;
+        let pipeline = &loaded.pipeline;
+        cancellation
+            .race(tools::look(pipeline, options.venue, ports))
+            .await??;
+        let identity = cancellation.race(ports.account.caller_identity()).await??;
+        ports.observer.observe(&Event::Started {
+            run: run.clone(),
+            pipeline: pipeline.name.to_string(),
+            account: identity.account.to_string(),
+            identity: identity.arn.clone(),
+            // Shown where it is known; who cannot say it says nothing.
+            credentials_end: ports.account.credentials_expiry().await.ok().flatten(),
+            region: options.region.to_string(),
+            rehearsal: options.venue == Venue::Rehearsal,
+            cells: selection
+                .cells
+                .iter()
+                .map(|chosen| StartedCell {
+                    cell: chosen.name.clone(),
+                    region: chosen.region.to_string(),
+                    needed_by: match &chosen.why {
+                        Why::Asked => None,
+                        Why::NeededBy(cell) => Some(cell.to_string()),
+                    },
+                })
+                .collect(),
+        });
+        let directory = RunDirectory::of(&options.state_dir, run);
+        let watch = ports.journal_watch.clone();
+        let (journal, started) = match self.start {
+            Start::New => {
+                let started = ports.clock.now();
+                let opening = Opening {
+                    pipeline: pipeline.name.to_string(),
+                    file: loaded.file.display().to_string(),
+                    account: identity.account.to_string(),
+                    region: options.region.to_string(),
+                    endpoint: options.endpoint.clone(),
+                    invocation: options.invocation.clone(),
+                };
+                let journal = Journal::create(&directory, run, opening, started, watch)?;
+                (journal, started)
+            }
+            Start::Again => {
+                let journal = Journal::reopen(&directory, run, watch)?;
+                let state = journal.state();
+                let opened = state.opened().ok_or(StepError::CannotGoOn {
+                    why: String::from(
+                        "its journal ends before its first record: nothing was begun",
+                    ),
+                })?;
+                refuse_another_account(opened, &identity, options)?;
+                (journal, opened.at)
+            }
+        };
+        let journal = Arc::new(journal);
+        let effects = Effects::new(
+            run.clone(),
+            journal,
+            ports.clock.clone(),
+            ports.account.clone(),
+            options.endpoint.clone(),
+        );
+        if self.start == Start::Again {
+            effects.resumed()?;
         }
-        Start::Again => {
-            let journal = Journal::reopen(&directory, run, watch)?;
-            let state = journal.state();
-            let opened = state.opened().ok_or(StepError::CannotGoOn {
-                why: String::from("its journal ends before its first record: nothing was begun"),
-            })?;
-            refuse_another_account(opened, &identity, options)?;
-            (journal, opened.at)
-        }
-    };
-    let journal = Arc::new(journal);
-    let region = ports.account.region(&options.region);
-    let effects = Effects::new(
-        run.clone(),
-        journal,
-        ports.clock.clone(),
-        ports.account.clone(),
-        options.endpoint.clone(),
-    );
-    if start == Start::Again {
-        effects.resumed()?;
+        let context = RunContext {
+            options: options.clone(),
+            effects,
+            cancellation: cancellation.clone(),
+            mask: self.mask.clone(),
+            directory,
+            folder: folder_of(&loaded.file),
+            pipeline: pipeline.name.to_string(),
+            started,
+            leases: Leases::default(),
+            pollers: Pollers::new(ports.clock.clone()),
+            steps: StepLog::default(),
+            ports: ports.clone(),
+        };
+        Ok((context, identity))
     }
-    let context = RunContext {
-        options: options.clone(),
-        effects,
-        cancellation: cancellation.clone(),
-        mask,
-        directory,
-        pipeline: pipeline.name.to_string(),
-        started,
-        leases: Leases::default(),
-        instances: cloud::wait::instance_poller(region.clone(), ports.clock.clone()),
-        images: cloud::wait::image_poller(region, ports.clock.clone()),
-        ports: ports.clone(),
-    };
-    Ok((context, identity))
+
+    /// The report of a run that ended before it could create anything.
+    fn never_begun(&self, error: StepError) -> Report {
+        let Self {
+            loaded,
+            run,
+            options,
+            ports,
+            cancellation,
+            mask,
+            ..
+        } = *self;
+        let pipeline = &loaded.pipeline;
+        let hint = error.hint();
+        // A folder that cannot be written or another account's run are the caller's to mend.
+        let by_caller = matches!(
+            error,
+            StepError::Journal(_)
+                | StepError::OtherAccount { .. }
+                | StepError::CannotGoOn { .. }
+                | StepError::Selection(_)
+                | StepError::NoAnsible { .. }
+        );
+        let cell = CellName {
+            stage: pipeline.name.to_string(),
+            cell: options.region.to_string(),
+        };
+        let failure = CellFailure::new(cell.clone(), Step::Resolve, error);
+        let message = mask.apply(&failure.message()).into_owned();
+        let exit = match exit_code(cancellation.requested(), true, false) {
+            ExitCode::Failed if by_caller => ExitCode::BadInput,
+            other => other,
+        };
+        ports.observer.observe(&Event::Failed {
+            cell: cell.clone(),
+            step: Step::Resolve,
+            error: message.clone(),
+            hint: hint.clone(),
+        });
+        let report = Report {
+            status: exit.status().as_str(),
+            run: run.clone(),
+            images: Vec::new(),
+            skipped_preflight: Vec::new(),
+            failures: vec![ReportedFailure {
+                stage: cell.stage,
+                cell: cell.cell,
+                region: options.region.to_string(),
+                step: Step::Resolve.name().to_owned(),
+                error: message,
+                hint,
+            }],
+            skipped: Vec::new(),
+            kept: Vec::new(),
+            ways_in: Vec::new(),
+            left_behind: Vec::new(),
+            steps: Vec::new(),
+            exit,
+        };
+        ports.observer.observe(&Event::Finished(report.clone()));
+        report
+    }
+}
+
+/// The folder of the pipeline's file.
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        // A name alone is in the folder that qib is called in.
+        Some(_) | None => PathBuf::from("."),
+    }
 }
 
 /// What a run made lies in one account, at one endpoint: with other credentials nothing of it would be found.
@@ -254,139 +393,6 @@ fn refuse_another_account(
     })
 }
 
-/// The report of a run that ended before it could create anything.
-fn never_begun(
-    pipeline: &Pipeline,
-    run: RunId,
-    options: &RunOptions,
-    ports: &Ports,
-    mask: &Mask,
-    cancellation: &Cancellation,
-    error: StepError,
-) -> Report {
-    let hint = error.hint();
-    // A folder that cannot be written or another account's run are the caller's to mend.
-    let by_caller = matches!(
-        error,
-        StepError::Journal(_) | StepError::OtherAccount { .. } | StepError::CannotGoOn { .. }
-    );
-    let cell = CellName {
-        stage: pipeline.name.to_string(),
-        cell: options.region.to_string(),
-    };
-    let failure = CellFailure::new(cell.clone(), Step::Resolve, error);
-    let message = mask.apply(&failure.message()).into_owned();
-    let exit = match exit_code(cancellation.requested(), true, false) {
-        ExitCode::Failed if by_caller => ExitCode::BadInput,
-        other => other,
-    };
-    ports.observer.observe(&Event::Failed {
-        cell: cell.clone(),
-        step: Step::Resolve,
-        error: message.clone(),
-        hint: hint.clone(),
-    });
-    let report = Report {
-        status: exit.status().as_str(),
-        run,
-        images: Vec::new(),
-        failures: vec![ReportedFailure {
-            stage: cell.stage,
-            cell: cell.cell,
-            step: Step::Resolve.name().to_owned(),
-            error: message,
-            hint,
-        }],
-        kept: Vec::new(),
-        ways_in: Vec::new(),
-        left_behind: Vec::new(),
-        steps: Vec::new(),
-        exit,
-    };
-    ports.observer.observe(&Event::Finished(report.clone()));
-    report
-}
-
-/// Runs every stage as soon as its source is known. One stage's failure stops those that start from it, and no others.
-async fn run_stages(
-    pipeline: &Pipeline,
-    context: &Arc<RunContext>,
-    identity: &CallerIdentity,
-) -> Results {
-    let region: Arc<dyn Region> = context.ports.account.region(&context.options.region);
-    let mut results = Results::default();
-    let mut done: HashMap<String, cloud::Image> = HashMap::new();
-    let mut waiting: Vec<_> = pipeline.stages.iter().collect();
-    let mut running = FuturesUnordered::new();
-    loop {
-        let (ready, rest): (Vec<_>, Vec<_>) =
-            waiting
-                .into_iter()
-                .partition(|stage| match &stage.source.value {
-                    Source::Stage(name) => done.contains_key(name.as_str()),
-                    Source::ImageId(_) | Source::Filter { .. } => true,
-                });
-        waiting = rest;
-        for stage in ready {
-            let source = match &stage.source.value {
-                Source::Stage(name) => done.get(name.as_str()).cloned(),
-                Source::ImageId(_) | Source::Filter { .. } => None,
-            };
-            running.push(run_stage(
-                context.clone(),
-                region.clone(),
-                stage,
-                source,
-                identity,
-            ));
-        }
-        let Some((stage, outcome)) = running.next().await else {
-            break;
-        };
-        match outcome {
-            StageOutcome::Done { image, reported } => {
-                done.insert(stage.to_owned(), image);
-                results.images.push(reported);
-            }
-            StageOutcome::Failed {
-                failure,
-                delivered,
-                way_in,
-                left,
-            } => {
-                results.images.extend(delivered);
-                results.ways_in.extend(way_in);
-                results.left_behind.extend(left);
-                if let StepError::Cancelled(why) = *failure.error {
-                    results.cancelled.get_or_insert(why);
-                } else {
-                    let message = context.masked(&failure.message());
-                    // Whoever asked to keep the instance has it already.
-                    let hint = if results.ways_in.is_empty() {
-                        failure.error.hint()
-                    } else {
-                        None
-                    };
-                    context.tell(Event::Failed {
-                        cell: failure.cell.clone(),
-                        step: failure.step,
-                        error: message.clone(),
-                        hint: hint.clone(),
-                    });
-                    results.failures.push(ReportedFailure {
-                        stage: failure.cell.stage,
-                        cell: failure.cell.cell,
-                        step: failure.step.name().to_owned(),
-                        error: message,
-                        hint,
-                    });
-                }
-            }
-        }
-    }
-    results
-}
-
 async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Results) -> Report {
     // Cells undo after themselves; what is outstanding now belongs to none, or resisted and is tried once more.
     let resisted = leases::end(context).await;
@@ -403,35 +409,24 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
             status: exit.status().as_str(),
             run: context.effects.run().clone(),
             images: results.images.clone(),
+            skipped_preflight: results.skipped_preflight.clone(),
             failures: results.failures.clone(),
+            skipped: results.skipped.clone(),
             kept: context.effects.kept(),
             ways_in: results.ways_in.clone(),
             left_behind,
-            steps: Vec::new(),
+            steps: context.steps.ended(),
             exit,
         }
     };
     let draft = make_report(&results, left_behind.clone());
-    if let Err((output, error)) = outputs::write_all(pipeline, context, &draft) {
+    for (output, error) in outputs::write_all(pipeline, context, &draft) {
         let cell = CellName {
             stage: pipeline.name.to_string(),
             cell: output,
         };
         let failure = CellFailure::new(cell, Step::Outputs, *error);
-        let message = context.masked(&failure.message());
-        context.tell(Event::Failed {
-            cell: failure.cell.clone(),
-            step: Step::Outputs,
-            error: message.clone(),
-            hint: None,
-        });
-        results.failures.push(ReportedFailure {
-            stage: failure.cell.stage,
-            cell: failure.cell.cell,
-            step: Step::Outputs.name().to_owned(),
-            error: message,
-            hint: None,
-        });
+        results.fail(context, failure, &context.options.region, None);
     }
     if let Some(why) = context.effects.unwritten() {
         let cell = CellName {
@@ -453,6 +448,16 @@ async fn finish(pipeline: &Pipeline, context: &Arc<RunContext>, mut results: Res
             cell,
             text: error.to_string(),
         });
+    }
+    let state_dir = &context.options.state_dir;
+    let venue = context.options.venue;
+    if let Err(error) = Durations::record(state_dir, venue, &context.pipeline, &report) {
+        let cell = CellName {
+            stage: pipeline.name.to_string(),
+            cell: String::from("durations"),
+        };
+        let text = format!("how long the steps took could not be written down: {error}");
+        context.tell(Event::Warning { cell, text });
     }
     context.tell(Event::Finished(report.clone()));
     report

@@ -26,6 +26,47 @@ pub struct ConnectSpec {
     pub wait_cloud_init: WaitCloudInit,
     /// How the host proves who it is.
     pub host_key: HostKeySpec,
+    /// The EC2 key pair to launch with, if it is there already.
+    pub key_pair: Option<String>,
+    /// The host through which the instance is reached.
+    pub bastion: Option<BastionSpec>,
+    /// The proxy through which SSH leaves this machine.
+    pub proxy: Option<ssh::SocksProxy>,
+}
+
+/// The host through which an instance is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BastionSpec {
+    /// Its name or address.
+    pub host: String,
+    /// Its SSH port.
+    pub port: u16,
+    /// The user to log in as there.
+    pub user: String,
+    /// The key to log in with there.
+    pub key: BastionKeySpec,
+    /// How it proves who it is.
+    pub host_key: BastionHostKeySpec,
+}
+
+/// The key to log in to a bastion with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BastionKeySpec {
+    /// In this file.
+    File(PathBuf),
+    /// In the agent.
+    Agent,
+}
+
+/// How a bastion proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BastionHostKeySpec {
+    /// By this SHA-256 fingerprint.
+    Fingerprint(String),
+    /// By this file.
+    KnownHosts(PathBuf),
+    /// By nothing, the first time.
+    AcceptFirst,
 }
 
 /// The key to log in with.
@@ -46,6 +87,8 @@ pub enum AddressSpec {
     Public,
     /// Its private one.
     Private,
+    /// Its IPv6 one.
+    Ipv6,
     /// An Elastic IP.
     Elastic {
         /// Which.

@@ -24,6 +24,8 @@ pub(super) struct Access {
     pub login_key: Option<String>,
     /// The key pair's name in EC2, if EC2 hands the key to the guest.
     pub key_name: Option<String>,
+    /// Whose that key pair is.
+    pub key_pair_owner: KeyPairOwner,
     /// The host keys made for this cell (`host_key: inject`), to be put into the instance that is launched now; none if
     /// it was launched before.
     pub host_keys: Vec<Arc<KeyPair>>,
@@ -31,6 +33,15 @@ pub(super) struct Access {
     pub host_public: Vec<HostPublic>,
     /// The private key's file; none if an agent holds the key.
     pub key_file: Option<PathBuf>,
+}
+
+/// Whose the key pair is that an instance is launched with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyPairOwner {
+    /// The run's: it was imported for the cell.
+    Run,
+    /// The user's: it was there before (`connect.key_pair`) and stays.
+    User,
 }
 
 /// The public half of a host key that was made for the cell.
@@ -114,10 +125,17 @@ pub(super) async fn prepare(
         identity,
         login_key,
         key_name: None,
+        key_pair_owner: KeyPairOwner::Run,
         host_keys,
         host_public,
         key_file,
     };
+    if let Some(name) = &spec.connect.key_pair {
+        find_existing(context, name).await?;
+        access.key_name = Some(name.clone());
+        access.key_pair_owner = KeyPairOwner::User;
+        return Ok(access);
+    }
     let by_key_pair = access
         .login_key
         .as_ref()
@@ -225,6 +243,19 @@ async fn import_key_pair(
         .await?;
     context.note(format!("key pair {name} ({})", made.value));
     Ok(())
+}
+
+/// Errs if there is no key pair of the user's own by that name: better now than when the group is there already.
+async fn find_existing(context: &CellContext, name: &str) -> Result<(), StepError> {
+    let filter = [(String::from("key-name"), vec![name.to_owned()])];
+    let found = context.race(context.region().key_pairs(&filter)).await??;
+    if found.iter().any(|pair| pair.name == name) {
+        return Ok(());
+    }
+    Err(StepError::Key(format!(
+        "there is no key pair {name:?} in {} (connect.key_pair); `aws ec2 describe-key-pairs` lists them",
+        context.region().name()
+    )))
 }
 
 /// Imports the key. A key pair of that name that carries the run's tag is the one of a lost reply.

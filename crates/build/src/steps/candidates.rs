@@ -1,4 +1,4 @@
-//! In which order a cell's launch is tried: instance types × subnets × ways to pay. Pure, but for finding the subnets.
+//! In which order a cell's launch is tried: instance types × subnets × ways to pay. Pure.
 //!
 //! ```text
 //!   spot       m5.large  in subnet-1     the preferred instance type everywhere,
@@ -13,10 +13,8 @@
 //! two attempts would mean making and removing groups for an instance that does not exist.
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/security-groups.html>
 
-use super::group::subnet_in;
-use crate::failure::StepError;
-use crate::spec::{FallBack, LaunchSpec, PurchaseSpec, SubnetSpec};
-use cloud::{Purchase, Region, Subnet};
+use crate::spec::{FallBack, LaunchSpec, PurchaseSpec};
+use cloud::{Purchase, Subnet};
 
 /// One way to launch a cell's instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,43 +67,6 @@ fn purchases(spec: &PurchaseSpec) -> [Option<(Purchase, Option<&str>)>; 2] {
     }
 }
 
-/// The subnets that `wanted` means, in their order and each once. Nothing is created by it, and nothing should be before
-/// it: errs if one is not there, or if they are in several VPCs.
-pub async fn find_subnets(
-    region: &dyn Region,
-    wanted: &[SubnetSpec],
-) -> Result<Vec<Subnet>, StepError> {
-    let mut found = Vec::new();
-    for wanted in wanted {
-        found.push(subnet_in(region, wanted).await?);
-    }
-    in_one_vpc(found)
-}
-
-/// `found` without repetitions, if all of it is in one VPC. `default_vpc` with and without a zone may be the same subnet.
-fn in_one_vpc(found: Vec<Subnet>) -> Result<Vec<Subnet>, StepError> {
-    let mut subnets: Vec<Subnet> = Vec::new();
-    for subnet in found {
-        if subnets
-            .iter()
-            .all(|other| other.subnet_id != subnet.subnet_id)
-        {
-            subnets.push(subnet);
-        }
-    }
-    let vpc = subnets.first().map(|subnet| &subnet.vpc_id);
-    if subnets.iter().all(|subnet| Some(&subnet.vpc_id) == vpc) {
-        return Ok(subnets);
-    }
-    let told: Vec<String> = subnets
-        .iter()
-        .map(|subnet| format!("{} in {}", subnet.subnet_id, subnet.vpc_id))
-        .collect();
-    Err(StepError::SeveralVpcs {
-        subnets: told.join(", "),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,12 +94,18 @@ mod tests {
             purchase,
             max_lifetime: Duration::from_secs(3600),
             security_groups: Vec::new(),
+            vpc: None,
             instance_profile: None,
             volumes: Vec::new(),
+            left_out_devices: Vec::new(),
             ssh_from: SshFrom::Caller,
             user_data: None,
             ebs_optimized: None,
             public_ip: true,
+            ipv6: false,
+            hosting: cloud::Hosting::default(),
+            metadata: cloud::MetadataOptions::default(),
+            guest_shutdown: cloud::GuestShutdown::Terminate,
             tags: Tags::new(),
         }
     }
@@ -195,36 +162,6 @@ mod tests {
         assert_eq!(
             order(&launch(&machines, spot(FallBack::None)), &subnets),
             spots
-        );
-    }
-
-    #[test]
-    fn a_subnet_that_is_meant_twice_is_tried_once() {
-        let found = vec![
-            subnet("subnet-2", "vpc-1"),
-            subnet("subnet-1", "vpc-1"),
-            subnet("subnet-2", "vpc-1"),
-        ];
-        let ids: Vec<String> = in_one_vpc(found)
-            .unwrap()
-            .iter()
-            .map(|subnet| subnet.subnet_id.to_string())
-            .collect();
-        assert_eq!(ids, ["subnet-2", "subnet-1"]);
-    }
-
-    #[test]
-    fn subnets_of_several_vpcs_are_refused_by_name() {
-        let found = vec![subnet("subnet-1", "vpc-1"), subnet("subnet-2", "vpc-2")];
-        let error = in_one_vpc(found).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the subnets of a stage must be in one VPC: subnet-1 in vpc-1, subnet-2 in vpc-2"
-        );
-        assert!(
-            error
-                .hint()
-                .is_some_and(|hint| hint.contains("launch.subnets"))
         );
     }
 }

@@ -5,6 +5,7 @@ use super::access::{Access, write_private};
 use super::address::ElasticAddress;
 use super::context::CellContext;
 use super::launch::{Launched, gone};
+use crate::dial;
 use crate::event::OutputStream;
 use crate::failure::StepError;
 use crate::guest::*;
@@ -12,6 +13,7 @@ use crate::options::Debugging;
 use crate::report::WayIn;
 use crate::spec::{AddressSpec, CellSpec, HostKeySpec, WaitCloudInit};
 use cloud::{InstanceFilter, InstanceState, Timestamp};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long connecting may take where the pipeline does not say.
@@ -89,6 +91,50 @@ impl GuestLink {
             self.session = open(context, &self.target, launched, deadline, self.allowed).await?;
         }
         Ok(self.session.as_ref())
+    }
+
+    /// Whether the connection has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.session.is_closed()
+    }
+
+    /// Name or address that is dialled.
+    pub(super) fn host(&self) -> &str {
+        &self.target.host
+    }
+
+    /// `host:port`, for messages.
+    pub(super) fn destination(&self) -> String {
+        self.target.destination()
+    }
+
+    /// One attempt at another connection to the same host, with the same key expected of it.
+    pub(super) async fn try_open(
+        &self,
+        context: &CellContext,
+    ) -> Result<Box<dyn GuestSession>, OpenError> {
+        let guests = &context.run().ports.guests;
+        guests.open(&self.target, ATTEMPT_WITHIN).await
+    }
+
+    /// One attempt at having a connection again.
+    pub(super) async fn reopen_once(&mut self, context: &CellContext) -> Result<(), String> {
+        let opened = context.race(self.try_open(context)).await;
+        let session = opened
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        self.session = session;
+        Ok(())
+    }
+
+    /// Uses this connection from now on. The one before it is not said farewell to: what was at its other end is gone.
+    pub(super) fn replace(&mut self, session: Box<dyn GuestSession>) {
+        self.session = session;
+    }
+
+    /// The public key that was logged in with.
+    pub(super) fn login_key(&self) -> Option<String> {
+        self.session.login_key()
     }
 
     /// Ends the connection.
@@ -191,10 +237,13 @@ async fn target(
     deadline: Timestamp,
 ) -> Result<GuestTarget, StepError> {
     let instance = &launched.instance;
-    let address = match (&spec.connect.address, elastic) {
-        (AddressSpec::Elastic { .. }, Some(elastic)) => Some(elastic.public_ip),
-        (AddressSpec::Private, _) => instance.private_ip,
-        (AddressSpec::Public | AddressSpec::Elastic { .. }, _) => instance.public_ip,
+    let address: Option<IpAddr> = match (&spec.connect.address, elastic) {
+        (AddressSpec::Elastic { .. }, Some(elastic)) => Some(elastic.public_ip.into()),
+        (AddressSpec::Private, _) => instance.private_ip.map(IpAddr::from),
+        (AddressSpec::Ipv6, _) => instance.ipv6.map(IpAddr::from),
+        (AddressSpec::Public | AddressSpec::Elastic { .. }, _) => {
+            instance.public_ip.map(IpAddr::from)
+        }
     };
     let host = match (&spec.connect.host, address) {
         (Some(host), _) => host.clone(),
@@ -204,9 +253,14 @@ async fn target(
                 instance: instance.instance_id.to_string(),
                 wanted: "reachable",
                 waited: Duration::ZERO,
-                detail: String::from(
-                    "it has no public address; say `launch.public_ip: true`, `connect.address: private` or `connect.host`",
-                ),
+                detail: String::from(match spec.connect.address {
+                    AddressSpec::Ipv6 => {
+                        "EC2 shows no IPv6 address of it; say `launch.ipv6: true` or `connect.host`"
+                    }
+                    _ => {
+                        "it has no public address; say `launch.public_ip: true`, `connect.address: private` or `connect.host`"
+                    }
+                }),
             });
         }
     };
@@ -223,8 +277,15 @@ async fn target(
         HostKeySpec::Fingerprint(fingerprint) => HostKeys::Fingerprint(fingerprint.clone()),
         HostKeySpec::KnownHosts(file) => HostKeys::KnownHosts(file.clone()),
     };
+    let dial = dial::dial(
+        spec.connect.bastion.as_ref(),
+        spec.connect.proxy.as_ref(),
+        context.run().options.agent_socket.as_deref(),
+    )
+    .map_err(StepError::Key)?;
     Ok(GuestTarget {
         host,
+        dial,
         port: spec.connect.port.unwrap_or(context.run().options.ssh_port),
         user: spec.connect.user.clone(),
         identity: access.identity.clone(),
@@ -334,6 +395,8 @@ fn way_in(
             .map(|path| path.display().to_string()),
         known_hosts,
         host_fingerprints,
+        bastion: spec.connect.bastion.as_ref().map(dial::remembered),
+        proxy: spec.connect.proxy.as_ref().map(dial::remembered_proxy),
     };
     super::super::way_in::save(&folder, &way_in)?;
     Ok(way_in)

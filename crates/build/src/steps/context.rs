@@ -1,19 +1,23 @@
 //! What every step has at hand.
 
-use crate::cancel::Cancellation;
+use super::pollers::{Pollers, RegionPollers};
+use crate::cancel::{Cancellation, Cancelled};
 use crate::effects::Effects;
 use crate::event::{Event, OutputStream, Step};
 use crate::failure::{CellFailure, StepError};
+use crate::host::Answer;
 use crate::journal::{Effect, EffectNumber, RunDirectory};
-use crate::lease::Leases;
+use crate::lease::{LeaseKey, Leases};
 use crate::lifetime;
 use crate::mask::Mask;
 use crate::names::{CellName, RunId, tag};
 use crate::options::RunOptions;
 use crate::ports::Ports;
-use cloud::wait::{ImagePoller, InstancePoller};
-use cloud::{Clock, CloudError, InstanceId, Region, Tags, Timestamp};
-use std::sync::{Arc, OnceLock};
+use crate::timing::StepLog;
+use crate::way_in;
+use cloud::{Clock, CloudError, InstanceId, Region, RegionName, Tags, Timestamp};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// What all cells of a run share.
@@ -30,20 +34,22 @@ pub struct RunContext {
     pub mask: Mask,
     /// Where the run keeps its files.
     pub directory: RunDirectory,
+    /// The folder of the pipeline's file: local commands run in it, and relative paths begin there.
+    pub folder: PathBuf,
     /// The pipeline's name.
     pub pipeline: String,
     /// When the run started.
     pub started: Timestamp,
     /// The leases of the run, to be renewed.
     pub leases: Leases,
-    /// Waits on instances of the region, shared by all cells.
-    pub instances: InstancePoller,
-    /// Waits on images of the region, shared by all cells.
-    pub images: ImagePoller,
+    /// What all cells of a region share while they wait.
+    pub pollers: Pollers,
+    /// How long each step took.
+    pub steps: StepLog,
 }
 
 impl RunContext {
-    /// Tells the observer, with secrets masked.
+    /// Tells the observer, with secrets masked, and notes what it says of steps.
     pub fn tell(&self, event: Event) {
         let masked = match event {
             Event::Note { cell, text } => Event::Note {
@@ -65,6 +71,17 @@ impl RunContext {
                 stream,
                 line: self.masked(&line),
             },
+            Event::ProvisionerFinished {
+                cell,
+                provisioner,
+                outcome,
+                reason,
+            } => Event::ProvisionerFinished {
+                cell,
+                provisioner,
+                outcome,
+                reason: reason.map(|reason| self.masked(&reason)),
+            },
             Event::Failed {
                 cell,
                 step,
@@ -76,8 +93,13 @@ impl RunContext {
                 error: self.masked(&error),
                 hint,
             },
+            Event::Skipped { cell, reason } => Event::Skipped {
+                cell,
+                reason: self.masked(&reason),
+            },
             other => other,
         };
+        self.steps.note(&masked, self.ports.clock.now());
         self.ports.observer.observe(&masked);
     }
 
@@ -108,17 +130,22 @@ pub struct CellContext {
     run: Arc<RunContext>,
     cell: CellName,
     region: Arc<dyn Region>,
+    pollers: Arc<RegionPollers>,
     life: Arc<Life>,
+    /// The step that has ended last.
+    ended: Arc<Mutex<Option<Step>>>,
 }
 
 impl CellContext {
     /// The context of `cell`, which builds in `region`.
     pub fn new(run: Arc<RunContext>, cell: CellName, region: Arc<dyn Region>) -> Self {
         Self {
+            pollers: run.pollers.of(&region),
             run,
             cell,
             region,
             life: Arc::new(Life::of(lifetime::DEFAULT)),
+            ended: Arc::default(),
         }
     }
 
@@ -127,6 +154,32 @@ impl CellContext {
         Self {
             life: Arc::new(Life::of(max_lifetime)),
             ..self.clone()
+        }
+    }
+
+    /// The same cell in another region, to which its image is copied.
+    pub fn in_region(&self, region: &RegionName) -> Self {
+        let region = self.effects().region(region);
+        Self {
+            pollers: self.run.pollers.of(&region),
+            region,
+            ..self.clone()
+        }
+    }
+
+    /// The test of the cell's image, as far as the journal knows it.
+    pub fn of_test(&self) -> Self {
+        Self {
+            cell: self.cell.test(),
+            ..self.clone()
+        }
+    }
+
+    /// The test of the cell's image, whose instance lives for `max_lifetime`.
+    pub fn for_test(&self, max_lifetime: Duration) -> Self {
+        Self {
+            cell: self.cell.test(),
+            ..self.living_for(max_lifetime)
         }
     }
 
@@ -165,6 +218,11 @@ impl CellContext {
         self.region.as_ref()
     }
 
+    /// What all cells of the region share while they wait.
+    pub fn pollers(&self) -> &RegionPollers {
+        &self.pollers
+    }
+
     /// Time.
     pub fn clock(&self) -> &dyn Clock {
         self.run.ports.clock.as_ref()
@@ -175,12 +233,18 @@ impl CellContext {
         &self.run.effects
     }
 
-    /// Begins a step, unless the run is to stop.
-    pub fn begin(&self, step: Step) -> Result<(), CellFailure> {
+    /// Begins a step, unless the run is to stop. Waits for a person first, where that was asked for.
+    pub async fn begin(&self, step: Step) -> Result<(), CellFailure> {
+        let fail = |error| CellFailure::new(self.cell.clone(), step, error);
         self.run
             .cancellation
             .check()
-            .map_err(|why| CellFailure::new(self.cell.clone(), step, StepError::Cancelled(why)))?;
+            .map_err(|why| fail(StepError::Cancelled(why)))?;
+        let before = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let pauses = &self.run.options.cells.pauses;
+        if let Some(at) = pauses.between(before, Some(step)) {
+            self.wait_for_person(at).await.map_err(fail)?;
+        }
         self.run.tell(Event::StepStarted {
             cell: self.cell.clone(),
             step,
@@ -190,10 +254,52 @@ impl CellContext {
 
     /// Ends a step that went well.
     pub fn finish(&self, step: Step) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
         self.run.tell(Event::StepFinished {
             cell: self.cell.clone(),
             step,
         });
+    }
+
+    /// Waits for a person after the last step, where that was asked for: no other step begins that would.
+    pub async fn end(&self) -> Result<(), StepError> {
+        let before = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.run.options.cells.pauses.between(before, None) {
+            Some(at) => self.wait_for_person(at).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for a person after the provisioner `name`, where that was asked for.
+    pub async fn after_provisioner(&self, name: &str) -> Result<(), StepError> {
+        if self.run.options.cells.pauses.after_provisioner(name) {
+            self.wait_for_person(format!("after provisioner {name}"))
+                .await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits until a person lets the cell go on; `at` says where it stands, as in `after launching the instance`.
+    /// Everything else of the run goes on meanwhile, the renewal of leases above all.
+    ///
+    /// # Errors
+    /// If the person ends the run, if it is to stop, or if nobody can be asked.
+    pub async fn wait_for_person(&self, at: String) -> Result<(), StepError> {
+        let Some(operator) = &self.run.ports.host.operator else {
+            return Err(StepError::NobodyToAsk { at });
+        };
+        let way_in = way_in::of_cell(&self.run.directory.cell(&self.cell)?);
+        let question = format!("{} waits {at}. Go on?", self.cell);
+        self.run.tell(Event::Paused {
+            cell: self.cell.clone(),
+            at,
+            way_in,
+        });
+        match self.race(operator.confirm(&question)).await? {
+            Answer::GoOn => Ok(()),
+            Answer::Abort => Err(StepError::Cancelled(Cancelled::Interrupted)),
+        }
     }
 
     /// Tells something worth knowing.
@@ -261,7 +367,7 @@ impl CellContext {
             .with(tag::STAGE, self.cell.stage.as_str())
             .with(tag::CELL, self.cell.cell.as_str())
             .with(tag::EXPIRES, lifetime::tag_value(expires));
-        if self.run.leases.are_none() {
+        if self.run.leases.are_none(self.region.name()) {
             tags.with(tag::LEASE, tag::LEASE_NONE)
         } else {
             tags
@@ -299,10 +405,11 @@ impl CellContext {
     /// Renews the leases of the cell no more: they are about to be given back.
     pub async fn drop_leases(&self) {
         for (_, entry) in self.effects().state().outstanding() {
-            if let (true, Effect::ClaimLease { name, .. }) =
+            if let (true, Effect::ClaimLease { region, name }) =
                 (entry.cell == self.cell, &entry.effect)
             {
-                self.run.leases.let_go(name).await;
+                let key = LeaseKey::new(region, name.as_str());
+                self.run.leases.let_go(&key).await;
             }
         }
     }

@@ -1,57 +1,29 @@
-//! Where the instance is launched, and who may reach it.
+//! Who may reach the instance.
 
 use super::context::CellContext;
+use super::launch::Launched;
+use super::site::Site;
 use crate::failure::StepError;
 use crate::journal::Effect;
 use crate::names::{resource_name, tag};
 use crate::options::Debugging;
-use crate::spec::{CellSpec, SshFrom, SubnetSpec};
+use crate::spec::{CellSpec, SshFrom};
 use crate::undo::own;
-use cloud::{CloudError, ErrorKind, IngressRule, Region, SecurityGroupId, Subnet, VpcId};
+use cloud::{CloudError, ErrorKind, IngressRule, Region, SecurityGroupId, VpcId};
 
 /// Where the guest's SSH server listens, as the group sees it: `connect.port` is only where one dials.
 const SSH_PORT: u16 = 22;
-
-/// Finds the subnet that the pipeline means in `region`.
-pub async fn subnet_in(region: &dyn Region, wanted: &SubnetSpec) -> Result<Subnet, StepError> {
-    let (filters, text) = match wanted {
-        SubnetSpec::Id(id) => (
-            vec![("subnet-id".to_owned(), vec![id.to_string()])],
-            id.to_string(),
-        ),
-        SubnetSpec::DefaultVpc { zone } => {
-            let mut filters = vec![("default-for-az".to_owned(), vec!["true".to_owned()])];
-            let mut text = String::from("default_vpc: true");
-            if let Some(letter) = zone {
-                filters.push((
-                    "availability-zone".to_owned(),
-                    vec![format!("{}{letter}", region.name())],
-                ));
-                text = format!("{text}, zone: {letter}");
-            }
-            (filters, text)
-        }
-    };
-    let mut subnets = region.subnets(&filters).await?;
-    subnets.sort_by(|a, b| a.availability_zone.cmp(&b.availability_zone));
-    subnets
-        .into_iter()
-        .next()
-        .ok_or_else(|| StepError::NoSubnet {
-            region: region.name().to_string(),
-            wanted: text,
-        })
-}
 
 /// Makes the cell's group, which lets SSH in from where the pipeline says and from nowhere else.
 pub(super) async fn prepare(
     context: &CellContext,
     spec: &CellSpec,
-    vpc: &VpcId,
+    site: &Site,
 ) -> Result<Vec<SecurityGroupId>, StepError> {
-    if !spec.launch.security_groups.is_empty() {
-        return Ok(spec.launch.security_groups.clone());
+    if !site.groups.is_empty() {
+        return Ok(site.groups.clone());
     }
+    let vpc = &site.vpc;
     let mut from = match &spec.launch.ssh_from {
         SshFrom::Caller => {
             let caller = context
@@ -60,7 +32,7 @@ pub(super) async fn prepare(
             let address = caller.map_err(|reason| StepError::CallerAddress { reason })?;
             vec![format!("{address}/32")]
         }
-        SshFrom::Anywhere => vec![String::from("0.0.0.0/0")],
+        SshFrom::Anywhere => vec![String::from("0.0.0.0/0"), String::from("::/0")],
         SshFrom::Ranges(ranges) => ranges.clone(),
     };
     if let Debugging::On { from: more } = &context.run().options.debugging {
@@ -150,11 +122,37 @@ async fn find_own(
     Ok(ours.map(|group| group.group_id))
 }
 
-/// The VPC's default group, to which the stopped instance is moved so that its own can go.
-pub(super) async fn default_group(
-    region: &dyn Region,
-    vpc: &VpcId,
-) -> Result<SecurityGroupId, StepError> {
+/// Moves the instance to the VPC's default group, and removes the cell's own.
+///
+/// A group cannot go while an instance is in it, so the instance leaves it first: this way termination, which takes EC2 up
+/// to minutes, is off the path.
+pub(super) async fn leave(context: &CellContext, launched: &Launched) -> Result<(), StepError> {
+    let region = context.region();
+    let id = &launched.instance.instance_id;
+    let own = context.standing(|effect| matches!(effect, Effect::CreateSecurityGroup { .. }));
+    let (false, Some(vpc)) = (own.is_empty(), &launched.instance.vpc_id) else {
+        return Ok(());
+    };
+    let replacement = vec![default_group(region, vpc).await?];
+    let effect = Effect::ReplaceGroups {
+        region: region.name().clone(),
+        instance: id.clone(),
+        groups: replacement.clone(),
+    };
+    context
+        .effects()
+        .set(context.cell(), effect, async || {
+            region.set_instance_groups(id, &replacement).await
+        })
+        .await?;
+    for number in own {
+        context.effects().unmake(number).await?;
+    }
+    Ok(())
+}
+
+/// The VPC's default group, to which the instance is moved so that its own can go.
+async fn default_group(region: &dyn Region, vpc: &VpcId) -> Result<SecurityGroupId, StepError> {
     let filters = vec![
         ("vpc-id".to_owned(), vec![vpc.to_string()]),
         ("group-name".to_owned(), vec!["default".to_owned()]),

@@ -3,12 +3,17 @@
 use super::access::Access;
 use super::candidates::{Candidate, candidates};
 use super::context::CellContext;
+use super::profile::{InstanceProfile, until_ec2_knows_it};
+use super::site::Site;
 use crate::failure::StepError;
 use crate::journal::{Effect, EffectNumber};
 use crate::spec::CellSpec;
 use crate::undo::own;
 use cloud::wait::{Verdict, WaitError};
-use cloud::*;
+use cloud::{
+    ErrorKind, Hosting, Image, Instance, InstanceFilter, InstanceId, InstanceState, LaunchRequest,
+    Placement, Purchase, SecurityGroupId, TagSpecification, Tags,
+};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
@@ -25,15 +30,25 @@ pub(super) struct Launched {
     pub instance: Instance,
 }
 
+/// What the instance is given.
+pub(super) struct Equipment<'a> {
+    /// The keys.
+    pub access: &'a Access,
+    /// Its groups.
+    pub groups: &'a [SecurityGroupId],
+    /// The role that it has.
+    pub profile: Option<InstanceProfile>,
+    /// What it is told at its first boot.
+    pub user_data: Vec<u8>,
+}
+
 /// Launches the instance and waits until it runs. Where there is no machine to be had, the next candidate is tried.
 pub(super) async fn launch(
     context: &CellContext,
     spec: &CellSpec,
     source: &Image,
-    subnets: &[Subnet],
-    access: &Access,
-    groups: &[SecurityGroupId],
-    user_data: Vec<u8>,
+    site: &Site,
+    with: Equipment<'_>,
 ) -> Result<Launched, StepError> {
     let tags = spec
         .tags
@@ -43,7 +58,15 @@ pub(super) async fn launch(
     let name = format!("qib {} {}", context.run().pipeline, spec.cell.stage);
     let instance_tags = Tags::new().with("Name", name).merged(&tags);
     let mut tried = Vec::new();
-    for candidate in candidates(&spec.launch, subnets) {
+    for candidate in candidates(&spec.launch, &site.subnets) {
+        let zone = &candidate.subnet.availability_zone;
+        if !site.offers(candidate.instance_type, zone) {
+            tried.push(format!(
+                "{}: the zone does not have it",
+                describe(&candidate)
+            ));
+            continue;
+        }
         let mut request = LaunchRequest {
             client_token: String::new(),
             image_id: source.image_id.clone(),
@@ -53,20 +76,23 @@ pub(super) async fn launch(
                 availability_zone: candidate.subnet.availability_zone.clone(),
             },
             public_ip: spec.launch.public_ip,
-            security_groups: groups.to_vec(),
-            key_name: access.key_name.clone(),
-            instance_profile: spec.launch.instance_profile.clone(),
-            user_data: user_data.clone(),
+            security_groups: with.groups.to_vec(),
+            key_name: with.access.key_name.clone(),
+            instance_profile: with
+                .profile
+                .as_ref()
+                .map(|profile| profile.name().to_owned()),
+            user_data: with.user_data.clone(),
             volumes: spec.launch.volumes.clone(),
             ebs_optimized: spec.launch.ebs_optimized,
             purchase: candidate.purchase,
             spot_max_price: candidate.spot_max_price.map(str::to_owned),
             // The dead-man timer in the guest shuts it down when nobody else has ended it.
-            guest_shutdown: GuestShutdown::Terminate,
-            left_out_devices: Vec::new(),
-            ipv6: false,
-            hosting: cloud::Hosting::default(),
-            metadata: cloud::MetadataOptions::default(),
+            guest_shutdown: spec.launch.guest_shutdown,
+            left_out_devices: spec.launch.left_out_devices.clone(),
+            ipv6: spec.launch.ipv6,
+            hosting: hosting(&spec.launch.hosting, candidate.purchase),
+            metadata: spec.launch.metadata.clone(),
             tags: TagSpecification {
                 instance: instance_tags.clone(),
                 volume: tags.clone(),
@@ -75,7 +101,7 @@ pub(super) async fn launch(
         };
         request.client_token = client_token(context, &request);
         let what = describe(&candidate);
-        match run(context, spec, &request, &what).await {
+        match run(context, spec, &request, with.profile.as_ref(), &what).await {
             Ok(launched) => return Ok(launched),
             Err(error) => match unavailable(&error) {
                 Some(why) => {
@@ -87,6 +113,18 @@ pub(super) async fn launch(
         }
     }
     Err(StepError::NoCapacity { tried })
+}
+
+/// Spot instances use no capacity reservation, and EC2 refuses one beside them.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-reservations.html>
+fn hosting(wanted: &Hosting, purchase: Purchase) -> Hosting {
+    Hosting {
+        capacity_reservation: match purchase {
+            Purchase::OnDemand => wanted.capacity_reservation.clone(),
+            Purchase::Spot => None,
+        },
+        ..wanted.clone()
+    }
 }
 
 fn describe(candidate: &Candidate<'_>) -> String {
@@ -133,6 +171,7 @@ async fn run(
     context: &CellContext,
     spec: &CellSpec,
     request: &LaunchRequest,
+    profile: Option<&InstanceProfile>,
     what: &str,
 ) -> Result<Launched, StepError> {
     let effect = Effect::LaunchInstance {
@@ -143,9 +182,11 @@ async fn run(
     };
     // The group or the key pair that were just made may not show to RunInstances yet.
     let call = async || {
-        let instance = context
-            .until_visible(|| context.region().run_instance(request))
-            .await?;
+        let launch = || context.until_visible(|| context.region().run_instance(request));
+        let instance = match profile {
+            Some(InstanceProfile::Temporary { .. }) => until_ec2_knows_it(context, launch).await?,
+            Some(InstanceProfile::Named(_)) | None => launch().await?,
+        };
         Ok(instance.instance_id)
     };
     let filter = InstanceFilter {
@@ -188,7 +229,7 @@ pub(super) async fn wait_running(
     let running = context
         .race(
             context
-                .run()
+                .pollers()
                 .instances
                 .wait(id, deadline, |seen| match seen {
                     Some(instance) if instance.state == InstanceState::Running => {

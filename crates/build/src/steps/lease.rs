@@ -4,7 +4,8 @@ use super::context::CellContext;
 use crate::failure::StepError;
 use crate::journal::{Effect, EffectNumber, RunDirectory};
 use crate::lease::{
-    ADDRESS_FOLDER, Claim, Fence, IMAGE_FOLDER, Line, Place, Queued, Standing, Ticket, look_pause,
+    ADDRESS_FOLDER, Claim, Fence, IMAGE_FOLDER, LeaseKey, Line, Place, Queued, Standing, Ticket,
+    look_pause,
 };
 use cloud::{CloudError, Depth, ErrorKind, Parameter, ParameterWrite, Timestamp};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -36,7 +37,7 @@ impl HeldLease {
     pub fn check(&self, context: &CellContext) -> Result<(), StepError> {
         let leases = &context.run().leases;
         leases
-            .check(&self.name, context.clock().now())
+            .check(&key(context, &self.name), context.clock().now())
             .map_err(|lost| StepError::LeaseLost {
                 what: self.what.clone(),
                 lease: self.name.clone(),
@@ -75,8 +76,13 @@ async fn withdraw(
     number: EffectNumber,
     name: &str,
 ) -> Result<(), StepError> {
-    context.run().leases.let_go(name).await;
+    context.run().leases.let_go(&key(context, name)).await;
     context.effects().unmake(number).await
+}
+
+/// A cell's tickets are in its region.
+fn key(context: &CellContext, name: &str) -> LeaseKey {
+    LeaseKey::new(context.region().name(), name)
 }
 
 async fn withdraw_below(
@@ -269,7 +275,7 @@ impl<'c> Waiting<'c> {
             .encode()
         });
         let leases = &context.run().leases;
-        leases.keep_ticket(name.clone(), Fence::new(begun), content);
+        leases.keep_ticket(key(context, &name), Fence::new(begun), content);
         lane.taken = Some(Taken {
             number: made.number,
             name,
@@ -290,7 +296,7 @@ impl<'c> Waiting<'c> {
         let owned = context
             .run()
             .leases
-            .check(&taken.name, context.clock().now());
+            .check(&key(context, &taken.name), context.clock().now());
         if owned.is_err() {
             context.warn(format!(
                 "the place in line for {} was lost: it could not be renewed for two minutes; standing in line anew",

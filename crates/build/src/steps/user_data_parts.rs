@@ -7,7 +7,7 @@ use crate::failure::StepError;
 use crate::journal::AddressBinder;
 use crate::options::GuestEndpoint;
 use crate::spec::CellSpec;
-use crate::user_data::{LIMIT_BYTES, Part, PartKind, compose};
+use crate::user_data::{LIMIT_BYTES, Part, PartKind, compose, users_part};
 use cloud::Timestamp;
 use ssh::{KeyAlgorithm, KeyPair};
 use std::net::Ipv4Addr;
@@ -91,12 +91,8 @@ pub(crate) fn compose_parts(ingredients: &Ingredients<'_>) -> Result<Vec<u8>, St
         content: lifetime_script(ingredients).into_bytes(),
     });
     if let Some(content) = ingredients.users_part {
-        // The pipeline's check has seen to it that cloud-init knows the part.
-        let kind = PartKind::of(content).unwrap_or(PartKind::ShellScript);
-        parts.push(Part {
-            kind,
-            content: content.to_vec(),
-        });
+        let part = users_part(content).map_err(|reason| StepError::UserData { reason })?;
+        parts.push(part);
     }
     // Last: each says how it is merged into what came before.
     let configs = cloud_configs(ingredients).into_iter();
@@ -148,7 +144,7 @@ fn lifetime_script(ingredients: &Ingredients<'_>) -> String {
 
 /// The partition of a region, and the domain of its endpoints.
 /// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
-fn partition_of(region: &str) -> (&'static str, &'static str) {
+pub(super) fn partition_of(region: &str) -> (&'static str, &'static str) {
     if region.starts_with("cn-") {
         ("aws-cn", "amazonaws.com.cn")
     } else if region.starts_with("us-gov-") {

@@ -144,6 +144,9 @@ pub async fn carry_out(
                 let resisted = remover.all(|handled| matches!(handled, Handled::Resisted(_)));
                 let settled = settle(sweep, run, &held, &gone, &resisted, &stays).await;
                 let how = match &settled {
+                    Ok(settled) if !settled.elsewhere.is_empty() && settled.is_clean() => {
+                        Handled::Stays(elsewhere(&settled.elsewhere))
+                    }
                     Ok(settled) if settled.is_clean() => Handled::Gone,
                     Ok(_) => Handled::Resisted(String::from("the run still has what it names")),
                     Err(error) => Handled::Resisted(error.clone()),
@@ -163,6 +166,18 @@ pub async fn carry_out(
         unsettled,
         not_looked_again,
     })
+}
+
+/// Why a journal stays of whose run something may be in regions that are not swept.
+fn elsewhere(regions: &BTreeSet<RegionName>) -> String {
+    let options: Vec<String> = regions
+        .iter()
+        .map(|region| format!("--region {region}"))
+        .collect();
+    format!(
+        "the run may have something in other regions as well: sweep with {}",
+        options.join(" ")
+    )
 }
 
 /// Removes the keys of swept runs whose journal is gone or cannot be read: nobody else will.

@@ -2,7 +2,51 @@
 
 use crate::lease::{self, LeaseRecord};
 use crate::names::tag;
+use crate::steps::IAM_PATH;
 use cloud::*;
+
+/// What qib made in IAM, which has no regions. Each has the tag `qib:region`.
+#[derive(Clone, Debug, Default)]
+pub struct Roles {
+    /// Instance profiles below qib's path.
+    pub profiles: Vec<InstanceProfile>,
+    /// Roles below qib's path.
+    pub roles: Vec<Role>,
+}
+
+impl Roles {
+    /// Looks. Who may not read IAM cannot have made anything in it either: to them there is nothing.
+    pub(super) async fn observe(iam: &dyn Iam) -> Result<Self, CloudError> {
+        let looked = futures::try_join!(
+            iam.instance_profiles_below(IAM_PATH),
+            iam.roles_below(IAM_PATH)
+        );
+        match looked {
+            Ok((profiles, roles)) => Ok(Self { profiles, roles }),
+            Err(error) if error.kind == ErrorKind::AccessDenied => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those whose run works in `region`: whether it lives can be told from there only.
+    fn of(&self, region: &RegionName) -> Self {
+        let is_of = |tags: &Tags| tags.get(tag::REGION) == Some(region.as_str());
+        Self {
+            profiles: self
+                .profiles
+                .iter()
+                .filter(|p| is_of(&p.tags))
+                .cloned()
+                .collect(),
+            roles: self
+                .roles
+                .iter()
+                .filter(|r| is_of(&r.tags))
+                .cloned()
+                .collect(),
+        }
+    }
+}
 
 /// What a region holds.
 #[derive(Clone, Debug)]
@@ -17,6 +61,8 @@ pub struct Observed {
     pub key_pairs: Vec<KeyPairDescription>,
     /// Security groups with qib's tag.
     pub groups: Vec<SecurityGroup>,
+    /// Roles and instance profiles of runs that work in the region.
+    pub roles: Roles,
     /// All images of the account: also one without any tag keeps its snapshots.
     pub images: Vec<Image>,
     /// Snapshots with qib's tag.
@@ -29,7 +75,7 @@ pub struct Observed {
 
 /// Looks. The leases are read last: a run writes its lease before it makes anything, so that everything seen here had
 /// its run's lease before.
-pub(super) async fn observe(region: &dyn Region) -> Result<Observed, CloudError> {
+pub(super) async fn observe(region: &dyn Region, roles: &Roles) -> Result<Observed, CloudError> {
     let tagged = vec![("tag-key".to_owned(), vec![tag::RUN.to_owned()])];
     let instances = InstanceFilter {
         filters: tagged.clone(),
@@ -55,6 +101,7 @@ pub(super) async fn observe(region: &dyn Region) -> Result<Observed, CloudError>
         volumes,
         key_pairs,
         groups,
+        roles: roles.of(region.name()),
         images,
         snapshots,
         addresses,
@@ -85,12 +132,16 @@ impl Observed {
         let volumes = self.volumes.iter().map(|one| &one.tags);
         let pairs = self.key_pairs.iter().map(|one| &one.tags);
         let groups = self.groups.iter().map(|one| &one.tags);
+        let profiles = self.roles.profiles.iter().map(|one| &one.tags);
+        let roles = self.roles.roles.iter().map(|one| &one.tags);
         let images = self.images.iter().map(|one| &one.tags);
         let snapshots = self.snapshots.iter().map(|one| &one.tags);
         instances
             .chain(volumes)
             .chain(pairs)
             .chain(groups)
+            .chain(profiles)
+            .chain(roles)
             .chain(images)
             .chain(snapshots)
     }

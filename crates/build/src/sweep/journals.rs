@@ -1,7 +1,9 @@
 //! This machine's journals, as far as a sweep is concerned with them.
 
 use super::Sweep;
-use crate::journal::{JournalError, JournalLock, JournalReader, RunDirectory};
+use crate::journal::{
+    EffectEntry, EffectNumber, JournalError, JournalLock, JournalReader, RunDirectory,
+};
 use crate::names::RunId;
 use cloud::{RegionName, Timestamp};
 
@@ -10,15 +12,15 @@ use cloud::{RegionName, Timestamp};
 pub struct LocalJournal {
     /// The run.
     pub run: RunId,
-    /// The region it worked in.
+    /// The region it worked in; of several that are swept, the first.
     pub region: RegionName,
     /// Its pipeline.
     pub pipeline: String,
     /// When it began.
     pub started: Timestamp,
-    /// How many effects may still stand and are neither part of the result nor kept.
+    /// How many effects in the swept regions may still stand and are neither part of the result nor kept.
     pub outstanding: usize,
-    /// How many effects are kept for a person.
+    /// How many effects in the swept regions are kept for a person.
     pub kept: usize,
     /// Whether it was closed.
     pub closed: bool,
@@ -55,20 +57,23 @@ pub(super) fn all(sweep: &Sweep) -> Result<Journals, JournalError> {
         let Some(opened) = state.opened() else {
             continue;
         };
-        let region = RegionName::new(&opened.region);
-        let ours = opened.account == sweep.account_id
-            && opened.is_at(sweep.endpoint.as_deref())
-            && sweep.regions.contains(&region);
+        let ours = opened.account == sweep.account_id && opened.is_at(sweep.endpoint.as_deref());
+        let swept = |region: &RegionName| sweep.regions.contains(region);
+        let regions = state.regions();
+        let Some(region) = regions.into_iter().find(|region| ours && swept(region)) else {
+            continue;
+        };
+        let here = |(_, entry): &(EffectNumber, &EffectEntry)| swept(entry.effect.region());
         let journal = LocalJournal {
             run,
             region,
             pipeline: opened.pipeline.clone(),
             started: opened.at,
-            outstanding: state.outstanding().len(),
-            kept: state.kept().len(),
+            outstanding: state.outstanding().iter().filter(|one| here(one)).count(),
+            kept: state.kept().iter().filter(|one| here(one)).count(),
             closed: state.closed().is_some(),
         };
-        if ours && (journal.is_unsettled() || journal.kept > 0) {
+        if journal.is_unsettled() || journal.kept > 0 {
             journals.unsettled.push(journal);
         }
     }

@@ -4,6 +4,7 @@ use super::SweepPlan;
 use super::carry_out::{Carried, Outcome};
 use super::rule::{Finding, Standing, Thing, Verdict};
 use crate::report::LeftResource;
+use crate::undo::{aws_commands, delete_profile_commands, delete_role_commands};
 use serde::Serialize;
 
 /// One thing, as a flat object.
@@ -11,7 +12,7 @@ use serde::Serialize;
 pub struct SweepRow {
     /// Where it is.
     pub region: String,
-    /// `instance`, `volume`, `key-pair`, `security-group`, `image`, `snapshot`, `address-binding`, `lease` or `journal`.
+    /// `instance`, `volume`, `key-pair`, `security-group`, `instance-profile`, `role`, `image`, `snapshot`, `address-binding`, `lease` or `journal`.
     pub kind: String,
     /// Its id; a lease's is its parameter's name, a journal's the run.
     pub id: String,
@@ -119,6 +120,7 @@ pub(super) fn left(finding: &Finding, reason: String, endpoint: Option<&str>) ->
 }
 
 fn remove_with(finding: &Finding, endpoint: Option<&str>) -> String {
+    let region = finding.region.as_str();
     let command = match &finding.thing {
         Thing::AddressBinding { association, .. } => {
             format!("ec2 disassociate-address --association-id {association}")
@@ -131,6 +133,10 @@ fn remove_with(finding: &Finding, endpoint: Option<&str>) -> String {
         Thing::Volume(id) => format!("ec2 delete-volume --volume-id {id}"),
         Thing::KeyPair(id) => format!("ec2 delete-key-pair --key-pair-id {id}"),
         Thing::SecurityGroup(id) => format!("ec2 delete-security-group --group-id {id}"),
+        Thing::InstanceProfile(name) => {
+            return aws_commands(region, endpoint, &delete_profile_commands(name));
+        }
+        Thing::Role(name) => return aws_commands(region, endpoint, &delete_role_commands(name)),
         Thing::Ticket(name) | Thing::RunLease(name) => {
             format!("ssm delete-parameter --name {name}")
         }
@@ -138,8 +144,5 @@ fn remove_with(finding: &Finding, endpoint: Option<&str>) -> String {
             return format!("qib sweep --region {} --run {run} --yes", finding.region);
         }
     };
-    let endpoint = endpoint
-        .map(|url| format!(" --endpoint-url {url}"))
-        .unwrap_or_default();
-    format!("aws --region {}{endpoint} {command}", finding.region)
+    aws_commands(region, endpoint, &[command])
 }

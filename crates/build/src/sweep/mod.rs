@@ -11,9 +11,9 @@
 //!     is it still dead? ── no ──▶ left alone
 //!       │ yes; its journal is locked by the sweep, if it is on this machine
 //!       ▼
-//!     bindings ─▶ instances, until terminated ─▶ images ─▶ snapshots ─▶ volumes ─▶ key pairs ─▶ groups ─▶ tickets
-//!       ▲                                                                                                   │
-//!       └───────────── something new shows (made by a call that was still under way) ◀── look again ◀───────┘
+//!     bindings ─▶ instances, until terminated ─▶ images ─▶ snapshots ─▶ volumes ─▶ key pairs ─▶ groups ─▶ profiles, roles ─▶ tickets
+//!       ▲                                                                                                                     │
+//!       └───────────── something new shows (made by a call that was still under way) ◀── look again ◀─────────────────────────┘
 //!                                                                                             │ nothing new
 //!     run lease ◀── journal: what it says may still be there is looked up, and the journal closed as swept
 //! ```
@@ -30,7 +30,7 @@ mod rule;
 mod settle;
 
 pub use carry_out::{Carried, Outcome, SweepProgress, SweepWatch, carry_out};
-pub use find::Observed;
+pub use find::{Observed, Roles};
 pub use journals::LocalJournal;
 pub use lines::{SweepRow, planned_rows, rows};
 pub use rule::{Finding, Judged, KeptToo, Origin, Standing, SweepFacts, Thing, Verdict, judge};
@@ -105,9 +105,10 @@ pub async fn look(sweep: &Sweep) -> Result<SweepPlan, SweepError> {
 
 /// The same by a sweep that holds journals: their runs do not live because of that.
 async fn look_holding(sweep: &Sweep, held: &Held) -> Result<SweepPlan, SweepError> {
+    let roles = Roles::observe(sweep.account.iam().as_ref()).await?;
     let regions = sweep.regions.iter().map(|name| {
-        let region = sweep.account.region(name);
-        async move { find::observe(region.as_ref()).await }
+        let (region, roles) = (sweep.account.region(name), &roles);
+        async move { find::observe(region.as_ref(), roles).await }
     });
     let observed = futures::future::try_join_all(regions).await?;
     let journals = journals::all(sweep)?;

@@ -4,7 +4,7 @@ use super::Sweep;
 use super::carry_out::{SweepProgress, SweepWatch};
 use super::rule::{Finding, Thing};
 use crate::names::{RunId, tag};
-use crate::undo::{retried_within, terminate};
+use crate::undo::{delete_profile, delete_role, retried_within, terminate};
 use cloud::wait::{InstancePoller, Verdict, deadline, instance_poller};
 use cloud::*;
 use futures::future::join_all;
@@ -191,6 +191,20 @@ impl<'a> Remover<'a> {
             Thing::SecurityGroup(id) => {
                 retried_within(clock, patience, || {
                     self.one_of_few(region.delete_security_group(id))
+                })
+                .await
+            }
+            Thing::InstanceProfile(name) => {
+                let iam = self.sweep.account.iam();
+                retried_within(clock, patience, || {
+                    self.one_of_few(delete_profile(iam.as_ref(), name))
+                })
+                .await
+            }
+            Thing::Role(name) => {
+                let iam = self.sweep.account.iam();
+                retried_within(clock, patience, || {
+                    self.one_of_few(delete_role(iam.as_ref(), name))
                 })
                 .await
             }

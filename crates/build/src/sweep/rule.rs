@@ -5,6 +5,7 @@
 //!   its run lives, or may live ──────────────────▶ stays
 //!   an image with qib:complete, its snapshots ───▶ stay
 //!   a kept instance, with all of its cell ───────▶ stays, until asked for or past qib:expires
+//!   a kept image, with its snapshots ────────────▶ stays, likewise
 //!   in use by what is not qib's ─────────────────▶ stays
 //!   all else ────────────────────────────────────▶ goes
 //! ```
@@ -49,6 +50,10 @@ pub enum Thing {
     KeyPair(KeyPairId),
     /// A security group.
     SecurityGroup(SecurityGroupId),
+    /// A temporary instance profile, by its name, with the role in it taken out.
+    InstanceProfile(String),
+    /// A temporary role, by its name, with its policy.
+    Role(String),
     /// A place in the queue for something.
     Ticket(String),
     /// What a run renews to show that it lives.
@@ -68,6 +73,8 @@ impl Thing {
             Self::Volume(_) => "volume",
             Self::KeyPair(_) => "key-pair",
             Self::SecurityGroup(_) => "security-group",
+            Self::InstanceProfile(_) => "instance-profile",
+            Self::Role(_) => "role",
             Self::Ticket(_) | Self::RunLease(_) => "lease",
             Self::Journal(_) => "journal",
         }
@@ -83,6 +90,7 @@ impl Thing {
             Self::Volume(id) => id.as_str(),
             Self::KeyPair(id) => id.as_str(),
             Self::SecurityGroup(id) => id.as_str(),
+            Self::InstanceProfile(name) | Self::Role(name) => name,
             Self::Ticket(name) | Self::RunLease(name) => name,
             Self::Journal(run) => run.as_str(),
         }
@@ -310,13 +318,18 @@ impl<'a> Account<'a> {
 
     /// Why `instance` is kept and stays, if so.
     fn reason_to_keep_for_a_person(&self, instance: &Instance) -> Option<String> {
-        if instance.state.is_ending()
-            || instance.tags.get(tag::KEPT).is_none()
-            || self.facts.kept == KeptToo::Yes
-        {
+        if instance.state.is_ending() {
             return None;
         }
-        match lifetime::expires(&instance.tags) {
+        self.reason_to_keep(&instance.tags)
+    }
+
+    /// Why what has these tags is kept and stays, if so.
+    fn reason_to_keep(&self, tags: &Tags) -> Option<String> {
+        if tags.get(tag::KEPT).is_none() || self.facts.kept == KeptToo::Yes {
+            return None;
+        }
+        match lifetime::expires(tags) {
             Some(end) if end <= self.facts.now => None,
             Some(end) => Some(format!(
                 "kept for a person, until {}; --kept takes it too",
@@ -446,12 +459,15 @@ impl<'a> Account<'a> {
                 },
                 Some(origin) => {
                     let is_complete = image.tags.get(tag::COMPLETE).is_some();
-                    let verdict = if is_complete {
-                        Verdict::Keep {
+                    let kept = self.reason_to_keep(&image.tags);
+                    let verdict = match (self.judge_of_run(&origin.run), &kept) {
+                        _ if is_complete => Verdict::Keep {
                             reason: String::from("a complete image"),
-                        }
-                    } else {
-                        self.judge_of_run(&origin.run)
+                        },
+                        (Verdict::Remove { .. }, Some(reason)) => Verdict::Keep {
+                            reason: reason.clone(),
+                        },
+                        (verdict, _) => verdict,
                     };
                     let thing = Thing::Image(image.image_id.clone());
                     add(
@@ -460,10 +476,10 @@ impl<'a> Account<'a> {
                         origin,
                         image.created,
                         verdict.clone(),
-                        if is_complete {
-                            Standing::Result
-                        } else {
-                            Standing::Aid
+                        match (is_complete, &verdict, kept) {
+                            (true, _, _) => Standing::Result,
+                            (false, Verdict::Keep { .. }, Some(_)) => Standing::Kept,
+                            (false, _, _) => Standing::Aid,
                         },
                     );
                     verdict
@@ -533,6 +549,37 @@ impl<'a> Account<'a> {
             let verdict = self.judge_of_cell(&origin);
             let thing = Thing::SecurityGroup(group.group_id.clone());
             add(thing, &group.name, origin, None, verdict, Standing::Aid);
+        }
+        // IAM lets go of a role that an instance has; a kept instance would be without its credentials.
+        for profile in &seen.roles.profiles {
+            let Some(origin) = origin(&profile.tags) else {
+                continue;
+            };
+            let verdict = self.judge_of_cell(&origin);
+            let thing = Thing::InstanceProfile(profile.name.clone());
+            add(
+                thing,
+                &profile.name,
+                origin,
+                profile.created,
+                verdict,
+                Standing::Aid,
+            );
+        }
+        for role in &seen.roles.roles {
+            let Some(origin) = origin(&role.tags) else {
+                continue;
+            };
+            let verdict = self.judge_of_cell(&origin);
+            let thing = Thing::Role(role.name.clone());
+            add(
+                thing,
+                &role.name,
+                origin,
+                role.created,
+                verdict,
+                Standing::Aid,
+            );
         }
         for lease in seen.leases() {
             let verdict = self.judge_of_run(&lease.run);

@@ -5,11 +5,13 @@ use super::remove::Things;
 use super::rule::Thing;
 use crate::effects::Effects;
 use crate::journal::{
-    Effect, EffectEntry, EffectNumber, Journal, Outcome, Record, RunDirectory, RunStatus,
+    Effect, EffectEntry, EffectNumber, Journal, JournalState, Outcome, Record, RunDirectory,
+    RunStatus,
 };
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
 use crate::{undo, way_in};
+use cloud::RegionName;
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -60,6 +62,8 @@ pub(super) struct Settled {
     pub(super) resisted: usize,
     /// What only the journal knew of, and could not be removed.
     pub(super) left: Vec<LeftResource>,
+    /// Other regions, which are not swept, where something of the run may be.
+    pub(super) elsewhere: BTreeSet<RegionName>,
 }
 
 impl Settled {
@@ -69,8 +73,8 @@ impl Settled {
     }
 }
 
-/// Brings the journal of `run` up to date: what the sweep removed is noted, what else may still be there is looked up
-/// and removed, and a run that died is closed as swept. Errs if the journal cannot be read or written.
+/// Brings the journal of `run` up to date: what the sweep removed is noted, what else may still be there in the swept
+/// regions is looked up and removed, and a run that died and has nothing elsewhere is closed as swept. Errs if the journal cannot be read or written.
 ///
 /// A sweep finds by tag what shows. The journal knows also of calls that were begun a moment before the process died,
 /// and what they make may show only after a while.
@@ -96,14 +100,22 @@ pub(super) async fn settle(
     );
     let state = journal.state();
     let stays = |entry: &EffectEntry| kept_cells.contains(&(run.clone(), entry.cell.clone()));
-    let kept = state.kept();
-    let (kept, going): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(_, entry)| stays(entry));
+    let swept = |entry: &EffectEntry| sweep.regions.contains(entry.effect.region());
+    let all = state.outstanding().into_iter().chain(state.kept());
+    let elsewhere = all.filter(|(_, entry)| !swept(entry));
+    let elsewhere = elsewhere.map(|(_, entry)| entry.effect.region().clone());
+    let elsewhere: BTreeSet<RegionName> = elsewhere.collect();
+    let kept = state.kept().into_iter().filter(|(_, entry)| swept(entry));
+    let (kept, going): (Vec<_>, Vec<_>) = kept.partition(|(_, entry)| stays(entry));
     let mut settled = Settled {
         resisted: 0,
         left: Vec::new(),
+        elsewhere,
     };
     let mut open: Vec<(EffectNumber, &EffectEntry)> = Vec::new();
-    for (number, entry) in state.outstanding().into_iter().chain(going) {
+    let outstanding = state.outstanding().into_iter();
+    let outstanding = outstanding.filter(|(_, entry)| swept(entry));
+    for (number, entry) in outstanding.chain(going) {
         if is_among(entry, resisted) {
             // It was tried for long enough just now.
             settled.resisted += 1;
@@ -130,6 +142,12 @@ pub(super) async fn settle(
     if let Some(why) = effects.unwritten() {
         return Err(why);
     }
+    if !settled.elsewhere.is_empty() {
+        if settled.is_clean() {
+            forget_ways_in(sweep, run, &state, &kept)?;
+        }
+        return Ok(settled);
+    }
     if settled.is_clean() && matches!(state.closed(), None | Some(RunStatus::LeftBehind)) {
         journal
             .close(RunStatus::Swept, sweep.clock.now())
@@ -140,6 +158,31 @@ pub(super) async fn settle(
         way_in::forget_run(&directory).map_err(|error| error.to_string())?;
     }
     Ok(settled)
+}
+
+/// Removes the ways into instances of the swept regions, of a run that has something in others: but for what is kept.
+fn forget_ways_in(
+    sweep: &Sweep,
+    run: &RunId,
+    state: &JournalState,
+    kept: &[(EffectNumber, &EffectEntry)],
+) -> Result<(), String> {
+    let directory = RunDirectory::of(&sweep.state_dir, run);
+    let swept = |cell: &CellName| {
+        let mut own = state.effects().filter(|(_, entry)| entry.cell == *cell);
+        own.all(|(_, entry)| sweep.regions.contains(entry.effect.region()))
+    };
+    let cells: BTreeSet<(&str, &str)> = state
+        .effects()
+        .map(|(_, entry)| &entry.cell)
+        .filter(|cell| swept(cell) && !kept.iter().any(|(_, entry)| entry.cell == **cell))
+        .map(|cell| (cell.stage.as_str(), cell.cell.as_str()))
+        .collect();
+    for (stage, cell) in cells {
+        let folder = directory.path().join(stage).join(cell);
+        way_in::forget(&folder).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Whether what the effect made is among `things`: by its id, or where the journal does not know that, by the name that
@@ -154,7 +197,14 @@ fn is_among(entry: &EffectEntry, things: &Things) -> bool {
         (_, Some(Outcome::Image { id })) => Thing::Image(id.clone()),
         (_, Some(Outcome::KeyPair { id })) => Thing::KeyPair(id.clone()),
         (_, Some(Outcome::SecurityGroup { id })) => Thing::SecurityGroup(id.clone()),
-        (Effect::CreateImage { name, .. }, None) => return things.has_named("image", name),
+        (
+            Effect::CreateImage { name, .. }
+            | Effect::RegisterImage { name, .. }
+            | Effect::CopyImage { name, .. },
+            None,
+        ) => return things.has_named("image", name),
+        (Effect::CreateRole { name, .. }, _) => Thing::Role(name.clone()),
+        (Effect::CreateInstanceProfile { name, .. }, _) => Thing::InstanceProfile(name.clone()),
         (Effect::ImportKeyPair { name, .. }, None) => return things.has_named("key-pair", name),
         (Effect::CreateSecurityGroup { name, .. }, None) => {
             return things.has_named("security-group", name);

@@ -1,9 +1,12 @@
 //! An account in memory: as strict as the steps need it, with faults by call.
 
+use super::iam::FakeIam;
+use super::network::{Network, matches};
 use async_trait::async_trait;
 use cloud::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,6 +25,7 @@ pub struct Written {
     pub value: String,
     pub version: i64,
     pub at: Option<Timestamp>,
+    pub kind: ParameterKind,
 }
 
 #[derive(Default)]
@@ -32,7 +36,14 @@ pub struct Store {
     pub groups: BTreeMap<String, SecurityGroup>,
     pub images: BTreeMap<String, Image>,
     pub snapshots: BTreeMap<String, Snapshot>,
+    /// The volumes of CreateSnapshots, by snapshot.
+    pub snapshot_volumes: BTreeMap<String, VolumeId>,
     pub addresses: BTreeMap<String, Address>,
+    pub network: Network,
+    /// What images were looked for by.
+    pub searches: Vec<ImageFilter>,
+    /// What AuthorizeSecurityGroupIngress was asked for.
+    pub ingress: Vec<IngressRule>,
     pub parameters: BTreeMap<String, Written>,
     /// The service's clock; without one, parameters never age.
     pub clock: Option<Arc<dyn Clock>>,
@@ -54,26 +65,85 @@ pub struct Store {
     pub bound: Vec<(String, String)>,
     /// How many addresses were bound at once.
     pub most_bound: usize,
-    next: u64,
+    /// IAM; only the home region's counts.
+    pub iam: FakeIam,
+    /// Who may use images and snapshots, by id; `shared` is the log of what was given.
+    pub permissions: BTreeMap<String, Permissions>,
+    /// What CreateImage was asked for.
+    pub captures: Vec<ImageRequest>,
+    /// What CopyImage was asked for.
+    pub copies: Vec<CopyRequest>,
+    /// What RegisterImage was asked for.
+    pub registrations: Vec<RegisterRequest>,
+    /// Images whose instances speak IMDSv2 only.
+    pub imds_v2_required: BTreeSet<ImageId>,
+    /// What was asked for of instances' networks.
+    pub networking: BTreeMap<InstanceId, EnhancedNetworking>,
+    pub last_launched: BTreeMap<ImageId, Timestamp>,
+    pub launch_template_images: Vec<LaunchTemplateImage>,
+    pub public_images: PublicSharing,
+    pub public_snapshots: PublicSharing,
+    /// Instance types that do not exist.
+    pub unknown_types: Vec<String>,
+    /// Instance types that no zone has.
+    pub not_offered: Vec<String>,
+    pub vpcs: Vec<Vpc>,
+    /// Limits by service and code.
+    pub quotas: BTreeMap<(String, String), Quota>,
+    /// KMS keys by what they are asked for by.
+    pub kms_keys: BTreeMap<String, KmsKey>,
+    /// KMS keys that EBS may not be let use.
+    pub ungranted_keys: Vec<String>,
 }
 
-/// The account, and its only region.
-#[derive(Clone)]
-pub struct FakeAccount {
-    pub store: Arc<Mutex<Store>>,
-    name: RegionName,
-}
-
-impl FakeAccount {
-    pub fn new() -> Self {
-        let mut store = Store::default();
+impl Store {
+    /// What the region begins with.
+    fn new() -> Self {
         let default = SecurityGroup {
             group_id: "sg-default".into(),
             name: "default".into(),
             vpc_id: Some("vpc-1".into()),
             tags: Tags::new(),
         };
-        store.groups.insert("sg-default".into(), default);
+        Self {
+            groups: [("sg-default".into(), default)].into(),
+            vpcs: vec![Vpc {
+                vpc_id: "vpc-1".into(),
+                is_default: true,
+                tags: Tags::new(),
+            }],
+            ..Self::default()
+        }
+    }
+
+    /// The service's time; a fixed one where it has no clock.
+    pub fn now(&self) -> Option<Timestamp> {
+        match &self.clock {
+            Some(clock) => Some(clock.now()),
+            None => Timestamp::from_second(1_790_000_000).ok(),
+        }
+    }
+}
+
+/// What all regions of an account share.
+#[derive(Default)]
+struct Regions {
+    stores: Mutex<BTreeMap<RegionName, Arc<Mutex<Store>>>>,
+    /// Counts ids, which are unique among all regions.
+    next: AtomicU64,
+}
+
+/// The account, and one of its regions: the home region, unless it was asked for another one.
+#[derive(Clone)]
+pub struct FakeAccount {
+    pub store: Arc<Mutex<Store>>,
+    name: RegionName,
+    regions: Arc<Regions>,
+}
+
+impl FakeAccount {
+    pub fn new() -> Self {
+        let mut store = Store::new();
         let address = Address {
             allocation_id: "eipalloc-1".into(),
             public_ip: Ipv4Addr::new(198, 51, 100, 9),
@@ -81,9 +151,32 @@ impl FakeAccount {
             tags: Tags::new(),
         };
         store.addresses.insert("eipalloc-1".into(), address);
+        let (store, name) = (Arc::new(Mutex::new(store)), RegionName::from("us-east-2"));
+        let regions = Regions::default();
+        let home = (name.clone(), store.clone());
+        regions.stores.lock().unwrap().extend([home]);
         Self {
-            store: Arc::new(Mutex::new(store)),
-            name: "us-east-2".into(),
+            store,
+            name,
+            regions: Arc::new(regions),
+        }
+    }
+
+    /// The account as it is in this region, with a store of its own. One that nobody has asked for before has no address,
+    /// and the clock of the region that it is asked for from.
+    pub fn in_region(&self, name: &RegionName) -> Self {
+        let clock = self.store().clock.clone();
+        let mut stores = self.regions.stores.lock().unwrap();
+        let store = stores.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Mutex::new(Store {
+                clock,
+                ..Store::new()
+            }))
+        });
+        Self {
+            store: store.clone(),
+            name: name.clone(),
+            regions: self.regions.clone(),
         }
     }
 
@@ -91,9 +184,16 @@ impl FakeAccount {
         self.store.lock().unwrap()
     }
 
-    /// Everything that a run may have made and that is still there.
+    /// Everything that a run may have made and that is still there, in all regions.
     pub fn holdings(&self) -> Vec<String> {
-        let store = self.store();
+        let stores = self.regions.stores.lock().unwrap();
+        stores
+            .values()
+            .flat_map(|store| Self::held(&store.lock().unwrap()))
+            .collect()
+    }
+
+    fn held(store: &Store) -> Vec<String> {
         let alive = store
             .instances
             .values()
@@ -115,12 +215,13 @@ impl FakeAccount {
             .chain(store.images.keys().cloned())
             .chain(store.snapshots.keys().cloned())
             .chain(store.parameters.keys().cloned())
+            .chain(store.iam.holdings())
             .chain(bound)
             .collect()
     }
 
     /// Counts the call, and tells what goes wrong with it.
-    fn call(&self, operation: &'static str) -> Result<Option<CloudError>, CloudError> {
+    pub fn call(&self, operation: &'static str) -> Result<Option<CloudError>, CloudError> {
         let mut store = self.store();
         store.calls.push(operation);
         if store.denied.contains(&operation) {
@@ -134,14 +235,39 @@ impl FakeAccount {
         }
     }
 
-    fn id(&self, prefix: &str) -> String {
-        let mut store = self.store();
-        store.next += 1;
-        format!("{prefix}-{}", store.next)
+    pub(super) fn id(&self, prefix: &str) -> String {
+        let number = self.regions.next.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("{prefix}-{number}")
     }
 }
 
-fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
+impl FakeAccount {
+    fn written(
+        &self,
+        name: &str,
+        value: &str,
+        kind: ParameterKind,
+        write: ParameterWrite,
+    ) -> Result<i64, CloudError> {
+        let fault = self.call("PutParameter")?;
+        let mut store = self.store();
+        let version = store.parameters.get(name).map_or(0, |w| w.version) + 1;
+        if version > 1 && write == ParameterWrite::CreateOnly {
+            return Err(error("PutParameter", ErrorKind::Duplicate));
+        }
+        let written = Written {
+            value: value.into(),
+            version,
+            at: store.clock.as_ref().map(|clock| clock.now()),
+            kind,
+        };
+        store.parameters.insert(name.into(), written);
+        drop(store);
+        lost(version, fault)
+    }
+}
+
+pub fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
     CloudError {
         operation,
         resource: None,
@@ -152,7 +278,7 @@ fn error(operation: &'static str, kind: ErrorKind) -> CloudError {
     }
 }
 
-fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
+pub fn lost<T>(value: T, fault: Option<CloudError>) -> Result<T, CloudError> {
     fault.map_or(Ok(value), Err)
 }
 
@@ -164,7 +290,7 @@ fn shown(store: &Store, name: &str, written: &Written) -> Parameter {
         _ => Duration::ZERO,
     };
     Parameter {
-        kind: cloud::ParameterKind::Text,
+        kind: written.kind,
         name: name.into(),
         value: written.value.clone(),
         version: written.version,
@@ -177,12 +303,12 @@ fn fits(tags: &Tags, filters: &[(String, Vec<String>)], named: &[(&str, &str)]) 
         if let Some(tag) = key.strip_prefix("tag:") {
             return tags
                 .get(tag)
-                .is_some_and(|value| values.iter().any(|v| v == value));
+                .is_some_and(|value| values.iter().any(|v| matches(v, value)));
         }
         named
             .iter()
             .find(|(name, _)| name == key)
-            .is_none_or(|(_, value)| values.iter().any(|v| v == value))
+            .is_none_or(|(_, value)| values.iter().any(|v| matches(v, value)))
     })
 }
 
@@ -200,8 +326,12 @@ impl Account for FakeAccount {
         Ok(None)
     }
 
-    fn region(&self, _name: &RegionName) -> Arc<dyn Region> {
+    fn iam(&self) -> Arc<dyn Iam> {
         Arc::new(self.clone())
+    }
+
+    fn region(&self, name: &RegionName) -> Arc<dyn Region> {
+        Arc::new(self.in_region(name))
     }
 }
 
@@ -214,6 +344,8 @@ impl Region for FakeAccount {
     async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>, CloudError> {
         self.call("DescribeImages")?;
         let mut store = self.store();
+        store.searches.push(filter.clone());
+        let now = store.clock.as_ref().map(|clock| clock.now());
         let fails = store.image_fails;
         let found: Vec<String> = store.images.keys().cloned().collect();
         let mut fitting = Vec::new();
@@ -221,7 +353,17 @@ impl Region for FakeAccount {
             let Some(image) = store.images.get_mut(&id) else {
                 continue;
             };
-            let wanted = filter.image_ids.is_empty() || filter.image_ids.contains(&image.image_id);
+            // Another's deprecated image shows only to those who ask for such, or for it by its id.
+            let others = image
+                .owner
+                .as_ref()
+                .is_some_and(|owner| owner.as_str() != "123456789012");
+            let hidden = others && image.deprecated.is_some_and(|at| Some(at) <= now);
+            let wanted = if filter.image_ids.is_empty() {
+                filter.include_deprecated || !hidden
+            } else {
+                filter.image_ids.contains(&image.image_id)
+            };
             if wanted
                 && fits(
                     &image.tags,
@@ -263,30 +405,23 @@ impl Region for FakeAccount {
             Some(InstanceState::Stopped),
             "only a stopped instance is captured"
         );
-        let (id, snapshot) = (
-            ImageId::new(self.id("ami")),
-            SnapshotId::new(self.id("snap")),
-        );
+        let id = ImageId::new(self.id("ami"));
+        let snapshot = self.begin_snapshot(&request.snapshot_tags, "");
         let mut store = self.store();
-        store.snapshots.insert(
-            snapshot.to_string(),
-            Snapshot {
-                volume_gib: 8,
-                snapshot_id: snapshot.clone(),
-                state: SnapshotState::Pending,
-                progress_percent: 50,
-                description: String::new(),
-                started: None,
-                tags: request.snapshot_tags.clone(),
-            },
-        );
+        store.captures.push(request.clone());
+        let root = EbsVolume {
+            device: "/dev/sda1".into(),
+            size_gib: Some(8),
+            snapshot_id: Some(snapshot.clone()),
+            ..EbsVolume::default()
+        };
         let image = Image {
             deprecated: None,
             protected: false,
             public: false,
             boot_mode: None,
             virtualization: "hvm".into(),
-            volumes: Vec::new(),
+            volumes: vec![root],
             image_id: id.clone(),
             name: request.name.clone(),
             description: request.description.clone(),
@@ -306,24 +441,80 @@ impl Region for FakeAccount {
 
     async fn deregister_image(&self, image: &ImageId) -> Result<(), CloudError> {
         let fault = self.call("DeregisterImage")?;
-        self.store().images.remove(image.as_str());
+        let mut store = self.store();
+        let protected = store
+            .images
+            .get(image.as_str())
+            .is_some_and(|i| i.protected);
+        if protected {
+            return Err(error("DeregisterImage", ErrorKind::WrongState));
+        }
+        store.images.remove(image.as_str());
+        drop(store);
         lost((), fault)
+    }
+
+    async fn copy_image(&self, request: &CopyRequest) -> Result<ImageId, CloudError> {
+        self.copied(request)
+    }
+
+    async fn register_image(&self, request: &RegisterRequest) -> Result<ImageId, CloudError> {
+        self.registered(request)
+    }
+
+    async fn image_permissions(&self, image: &ImageId) -> Result<Permissions, CloudError> {
+        self.permissions("DescribeImageAttribute", image.as_str())
     }
 
     async fn change_image_permissions(
         &self,
         image: &ImageId,
-        _grant: Grant,
+        grant: Grant,
         permissions: &Permissions,
     ) -> Result<(), CloudError> {
-        let fault = self.call("ModifyImageAttribute")?;
-        self.store().shared.extend(
-            permissions
-                .accounts
-                .iter()
-                .map(|account| format!("{image} {account}")),
-        );
-        lost((), fault)
+        self.change_permissions("ModifyImageAttribute", image.as_str(), grant, permissions)
+    }
+
+    async fn require_imds_v2(&self, image: &ImageId) -> Result<(), CloudError> {
+        self.imds_v2_required(image)
+    }
+
+    async fn image_last_launched(&self, image: &ImageId) -> Result<Option<Timestamp>, CloudError> {
+        self.last_launched(image)
+    }
+
+    async fn set_image_deprecation(
+        &self,
+        image: &ImageId,
+        at: Option<Timestamp>,
+    ) -> Result<(), CloudError> {
+        let operation = match at {
+            Some(_) => "EnableImageDeprecation",
+            None => "DisableImageDeprecation",
+        };
+        self.change_image(operation, image, |image| image.deprecated = at)
+    }
+
+    async fn set_deregistration_protection(
+        &self,
+        image: &ImageId,
+        protection: DeregistrationProtection,
+    ) -> Result<(), CloudError> {
+        let (operation, protected) = match protection {
+            DeregistrationProtection::On { .. } => ("EnableImageDeregistrationProtection", true),
+            DeregistrationProtection::Off => ("DisableImageDeregistrationProtection", false),
+        };
+        self.change_image(operation, image, |image| image.protected = protected)
+    }
+
+    async fn public_images(&self) -> Result<PublicSharing, CloudError> {
+        self.call("GetImageBlockPublicAccessState")?;
+        Ok(self.store().public_images)
+    }
+
+    async fn launch_template_images(&self) -> Result<Vec<LaunchTemplateImage>, CloudError> {
+        self.call("DescribeLaunchTemplateVersions")?;
+        Ok(self.store().launch_template_images.clone())
     }
 
     async fn snapshots(
@@ -331,13 +522,28 @@ impl Region for FakeAccount {
         filters: &[(String, Vec<String>)],
     ) -> Result<Vec<Snapshot>, CloudError> {
         self.call("DescribeSnapshots")?;
-        Ok(self
-            .store()
-            .snapshots
-            .values()
-            .filter(|s| fits(&s.tags, filters, &[]))
-            .cloned()
-            .collect())
+        let mut found = Vec::new();
+        let volumes = self.store().snapshot_volumes.clone();
+        for (id, snapshot) in &mut self.store().snapshots {
+            let volume = volumes.get(id).map_or("", |volume| volume.as_str());
+            let named = [("snapshot-id", id.as_str()), ("volume-id", volume)];
+            if fits(&snapshot.tags, filters, &named) {
+                found.push(snapshot.clone());
+                // The next look finds it whole.
+                if snapshot.state == SnapshotState::Pending {
+                    snapshot.state = SnapshotState::Completed;
+                    snapshot.progress_percent = 100;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create_snapshots(
+        &self,
+        request: &SnapshotsRequest,
+    ) -> Result<Vec<VolumeSnapshot>, CloudError> {
+        self.snapshots_begun(request)
     }
 
     async fn delete_snapshot(&self, snapshot: &SnapshotId) -> Result<(), CloudError> {
@@ -355,25 +561,52 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
+    async fn snapshot_permissions(&self, snapshot: &SnapshotId) -> Result<Permissions, CloudError> {
+        self.permissions("DescribeSnapshotAttribute", snapshot.as_str())
+    }
+
     async fn change_snapshot_permissions(
         &self,
         snapshot: &SnapshotId,
-        _grant: Grant,
+        grant: Grant,
         permissions: &Permissions,
     ) -> Result<(), CloudError> {
-        let fault = self.call("ModifySnapshotAttribute")?;
-        self.store().shared.extend(
-            permissions
-                .accounts
-                .iter()
-                .map(|account| format!("{snapshot} {account}")),
-        );
-        lost((), fault)
+        let operation = "ModifySnapshotAttribute";
+        self.change_permissions(operation, snapshot.as_str(), grant, permissions)
     }
 
-    async fn volumes(&self, _filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>, CloudError> {
+    async fn public_snapshots(&self) -> Result<PublicSharing, CloudError> {
+        self.call("GetSnapshotBlockPublicAccessState")?;
+        Ok(self.store().public_snapshots)
+    }
+
+    async fn volumes(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>, CloudError> {
         self.call("DescribeVolumes")?;
-        Ok(Vec::new())
+        // Those that are attached, if one asks for an instance's.
+        let wanted = |name: &str| {
+            let filter = filters.iter().find(|(filter, _)| filter == name);
+            filter.map(|(_, values)| values.clone()).unwrap_or_default()
+        };
+        let devices = wanted("attachment.device");
+        let mut found = Vec::new();
+        for id in wanted("attachment.instance-id") {
+            let instance = InstanceId::new(id);
+            let attached = self.volumes_attached(&instance);
+            let asked_for = |(device, _): &(String, VolumeId)| devices.contains(device);
+            found.extend(
+                attached
+                    .into_iter()
+                    .filter(asked_for)
+                    .map(|(_, volume_id)| Volume {
+                        volume_id,
+                        state: "in-use".into(),
+                        attached_to: vec![instance.clone()],
+                        created: None,
+                        tags: Tags::new(),
+                    }),
+            );
+        }
+        Ok(found)
     }
 
     async fn delete_volume(&self, _volume: &VolumeId) -> Result<(), CloudError> {
@@ -381,18 +614,48 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
-    async fn subnets(&self, _filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>, CloudError> {
+    async fn regions(&self) -> Result<Vec<RegionDescription>, CloudError> {
+        self.call("DescribeRegions")?;
+        let described = |(name, opt_in): (&str, OptIn)| RegionDescription {
+            name: name.into(),
+            opt_in,
+        };
+        let regions = [
+            ("ap-east-1", OptIn::NotOptedIn),
+            ("ap-northeast-1", OptIn::NotRequired),
+            ("ap-southeast-1", OptIn::NotRequired),
+            ("eu-central-1", OptIn::NotRequired),
+            ("eu-west-1", OptIn::NotRequired),
+            ("sa-east-1", OptIn::NotRequired),
+            ("us-east-1", OptIn::NotRequired),
+            ("us-east-2", OptIn::NotRequired),
+            ("us-west-1", OptIn::NotRequired),
+            ("us-west-2", OptIn::NotRequired),
+        ];
+        Ok(regions.into_iter().map(described).collect())
+    }
+
+    async fn vpcs(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Vpc>, CloudError> {
+        self.call("DescribeVpcs")?;
+        Ok(self.store().network.vpcs(filters))
+    }
+
+    async fn subnets(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Subnet>, CloudError> {
         self.call("DescribeSubnets")?;
-        Ok(vec![Subnet {
-            free_addresses: 250,
-            ipv6: false,
-            tags: Tags::new(),
-            subnet_id: "subnet-1".into(),
-            vpc_id: "vpc-1".into(),
-            availability_zone: "us-east-2c".into(),
-            default_for_zone: true,
-            maps_public_ip: true,
-        }])
+        Ok(self.store().network.subnets(filters))
+    }
+
+    async fn instance_types(
+        &self,
+        names: &[String],
+    ) -> Result<Vec<InstanceTypeDescription>, CloudError> {
+        self.call("DescribeInstanceTypes")?;
+        Ok(self.store().network.instance_types(names))
+    }
+
+    async fn offerings(&self, instance_types: &[String]) -> Result<Vec<Offering>, CloudError> {
+        self.call("DescribeInstanceTypeOfferings")?;
+        Ok(self.store().network.offerings(instance_types))
     }
 
     async fn security_groups(
@@ -408,7 +671,11 @@ impl Region for FakeAccount {
                 fits(
                     &g.tags,
                     filters,
-                    &[("group-name", &g.name), ("group-id", g.group_id.as_str())],
+                    &[
+                        ("group-name", &g.name),
+                        ("group-id", g.group_id.as_str()),
+                        ("vpc-id", g.vpc_id.as_ref().map_or("", VpcId::as_str)),
+                    ],
                 )
             })
             .cloned()
@@ -440,9 +707,10 @@ impl Region for FakeAccount {
     async fn authorize_ingress(
         &self,
         _group: &SecurityGroupId,
-        _rule: &IngressRule,
+        rule: &IngressRule,
     ) -> Result<(), CloudError> {
         let fault = self.call("AuthorizeSecurityGroupIngress")?;
+        self.store().ingress.push(rule.clone());
         lost((), fault)
     }
 
@@ -605,12 +873,31 @@ impl Region for FakeAccount {
         let fault = self.call("RunInstances")?;
         assert!(request.client_token.len() <= 64 && request.client_token.is_ascii());
         self.store().launches.push(request.clone());
+        if let Some(name) = &request.instance_profile {
+            let iam = &mut self.store().iam;
+            let role = iam.profiles.get(name).map(|kept| kept.role.is_some());
+            let is_unknown = match role {
+                Some(has_role) => !has_role || iam.profiles_show_late > 0,
+                // Others that a test does not make are taken to be there.
+                None => name.starts_with("qib-"),
+            };
+            if is_unknown {
+                iam.profiles_show_late = iam.profiles_show_late.saturating_sub(1);
+                return Err(CloudError {
+                    code: "InvalidParameterValue".into(),
+                    message: format!(
+                        "Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+                    ),
+                    ..error("RunInstances", ErrorKind::InvalidInput)
+                });
+            }
+        }
         let known = self.store().tokens.get(&request.client_token).cloned();
         let id = known.unwrap_or_else(|| self.id("i"));
         let instance = Instance {
             availability_zone: None,
             instance_type: request.instance_type.clone(),
-            ipv6: None,
+            ipv6: request.ipv6.then(|| "2001:db8::5".parse().unwrap()),
             instance_id: InstanceId::new(id.clone()),
             state: InstanceState::Pending,
             state_reason: None,
@@ -680,6 +967,23 @@ impl Region for FakeAccount {
         lost((), fault)
     }
 
+    async fn set_enhanced_networking(
+        &self,
+        instance: &InstanceId,
+        networking: EnhancedNetworking,
+    ) -> Result<(), CloudError> {
+        let fault = self.call("ModifyInstanceAttribute")?;
+        let mut store = self.store();
+        match store.instances.get(instance.as_str()).map(|i| i.state) {
+            None => return Err(error("ModifyInstanceAttribute", ErrorKind::NotFound)),
+            Some(InstanceState::Stopped) => {}
+            Some(_) => return Err(error("ModifyInstanceAttribute", ErrorKind::WrongState)),
+        }
+        store.networking.insert(instance.clone(), networking);
+        drop(store);
+        lost((), fault)
+    }
+
     async fn stop_instance(&self, instance: &InstanceId) -> Result<(), CloudError> {
         let fault = self.call("StopInstances")?;
         if let Some(instance) = self.store().instances.get_mut(instance.as_str()) {
@@ -728,6 +1032,9 @@ impl Region for FakeAccount {
             if let Some(image) = store.images.get_mut(resource) {
                 image.tags = image.tags.clone().merged(tags);
             }
+            if let Some(snapshot) = store.snapshots.get_mut(resource) {
+                snapshot.tags = snapshot.tags.clone().merged(tags);
+            }
             if let Some(instance) = store.instances.get_mut(resource) {
                 instance.tags = instance.tags.clone().merged(tags);
             }
@@ -763,25 +1070,46 @@ impl Region for FakeAccount {
         value: &str,
         write: ParameterWrite,
     ) -> Result<i64, CloudError> {
-        let fault = self.call("PutParameter")?;
-        let mut store = self.store();
-        let version = store.parameters.get(name).map_or(0, |w| w.version) + 1;
-        if version > 1 && write == ParameterWrite::CreateOnly {
-            return Err(error("PutParameter", ErrorKind::Duplicate));
-        }
-        let written = Written {
-            value: value.into(),
-            version,
-            at: store.clock.as_ref().map(|clock| clock.now()),
-        };
-        store.parameters.insert(name.into(), written);
-        drop(store);
-        lost(version, fault)
+        self.written(name, value, ParameterKind::Text, write)
+    }
+
+    async fn put_image_parameter(
+        &self,
+        name: &str,
+        image: &ImageId,
+        write: ParameterWrite,
+    ) -> Result<i64, CloudError> {
+        self.written(name, image.as_str(), ParameterKind::Image, write)
     }
 
     async fn delete_parameter(&self, name: &str) -> Result<(), CloudError> {
         let fault = self.call("DeleteParameter")?;
         self.store().parameters.remove(name);
         lost((), fault)
+    }
+
+    async fn dry_run(&self, call: &DryRun) -> Result<Verdict, CloudError> {
+        self.verdict(call)
+    }
+
+    async fn quota(&self, service: &str, code: &str) -> Result<Option<Quota>, CloudError> {
+        self.call("GetServiceQuota")?;
+        let store = self.store();
+        Ok(store.quotas.get(&(service.into(), code.into())).cloned())
+    }
+
+    async fn kms_key(&self, key: &str) -> Result<Option<KmsKey>, CloudError> {
+        self.call("DescribeKey")?;
+        Ok(self.store().kms_keys.get(key).cloned())
+    }
+
+    async fn kms_grant(&self, key: &str) -> Result<Verdict, CloudError> {
+        self.call("CreateGrant")?;
+        let store = self.store();
+        Ok(if store.ungranted_keys.iter().any(|k| k == key) {
+            Verdict::Denied(String::from("not authorized to perform: kms:CreateGrant"))
+        } else {
+            Verdict::Allowed
+        })
     }
 }

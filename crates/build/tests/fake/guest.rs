@@ -30,6 +30,8 @@ pub struct FakeGuests {
     pub done: Arc<Mutex<Vec<String>>>,
     /// How long each script takes.
     pub works: Option<(Arc<dyn Clock>, Duration)>,
+    /// By which ways it was connected to.
+    pub ways: Mutex<Vec<ssh::Dial>>,
 }
 
 #[async_trait]
@@ -39,6 +41,7 @@ impl GuestAccess for FakeGuests {
         target: &GuestTarget,
         _within: Duration,
     ) -> Result<Box<dyn GuestSession>, OpenError> {
+        self.ways.lock().unwrap().push(target.dial.clone());
         self.done
             .lock()
             .unwrap()
@@ -70,6 +73,10 @@ struct FakeSession {
 impl GuestSession for FakeSession {
     fn host_fingerprint(&self) -> String {
         String::from("SHA256:fake")
+    }
+
+    fn login_key(&self) -> Option<String> {
+        None
     }
 
     fn is_closed(&self) -> bool {
@@ -131,6 +138,36 @@ impl GuestSession for FakeSession {
             content.len()
         ));
         Ok(())
+    }
+
+    async fn download_file(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.done.lock().unwrap().push(format!(
+            "download {from} to {} as {}",
+            to.display(),
+            become_user.unwrap_or("the login user")
+        ));
+        std::fs::write(to, from).map_err(|error| SessionError::Refused(error.to_string()))
+    }
+
+    async fn download_directory(
+        &self,
+        from: &str,
+        to: &Path,
+        become_user: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.download_file(from, &to.join("fetched"), become_user)
+            .await
+    }
+
+    async fn proxy(&self) -> Result<Box<dyn GuestProxy>, SessionError> {
+        Err(SessionError::Refused(String::from(
+            "this guest lends nothing",
+        )))
     }
 
     async fn close(self: Box<Self>) {}

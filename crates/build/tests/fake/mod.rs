@@ -3,7 +3,15 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod account;
+pub mod copies;
 pub mod guest;
+pub mod iam;
+pub mod inquiry;
+pub mod lifecycle;
+pub mod network;
+pub mod permissions;
+pub mod pipelines;
+pub mod scripted;
 pub mod time;
 
 use async_trait::async_trait;

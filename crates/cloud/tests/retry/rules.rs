@@ -195,6 +195,41 @@ fn capture() -> ImageRequest {
     }
 }
 
+fn copy() -> CopyRequest {
+    CopyRequest {
+        client_token: "token".to_owned(),
+        source_region: "us-east-2".into(),
+        source_image: "ami-1".into(),
+        name: "copy".to_owned(),
+        description: String::new(),
+        encrypted: false,
+        kms_key_id: None,
+        image_tags: Tags::new(),
+        snapshot_tags: Tags::new(),
+    }
+}
+
+fn registration() -> RegisterRequest {
+    RegisterRequest {
+        name: "image".to_owned(),
+        description: String::new(),
+        architecture: "x86_64".to_owned(),
+        virtualization: "hvm".to_owned(),
+        root_device: "/dev/sda1".to_owned(),
+        volumes: Vec::new(),
+        boot_mode: None,
+        tpm: None,
+        uefi_data: None,
+        imds_v2: false,
+        ena: None,
+        sriov: false,
+        image_tags: Tags::new(),
+    }
+}
+
+/// How many calls the port has, both kinds of writing a parameter counted.
+const CALLS: usize = 70;
+
 /// Makes every call of the port once.
 async fn every_call(account: &dyn Account) {
     let region = account.region(&"us-east-2".into());
@@ -247,6 +282,68 @@ async fn every_call(account: &dyn Account) {
     let _ = region.put_parameter("/a", "v", new).await;
     let _ = region.put_parameter("/a", "v", over).await;
     let _ = region.delete_parameter("/a").await;
+    every_call_about_images(region.as_ref()).await;
+    every_question(region.as_ref()).await;
+    every_call_of_iam(account.iam().as_ref()).await;
+}
+
+/// The calls that make images otherwise than from an instance, and what is said of images afterwards.
+async fn every_call_about_images(region: &dyn Region) {
+    let image = ImageId::from("ami-1");
+    let snapshots = SnapshotsRequest {
+        instance_id: "i-1".into(),
+        excluded: Vec::new(),
+        description: String::new(),
+        tags: Tags::new(),
+    };
+    let _ = region.copy_image(&copy()).await;
+    let _ = region.register_image(&registration()).await;
+    let _ = region.create_snapshots(&snapshots).await;
+    let _ = region.image_permissions(&image).await;
+    let _ = region.snapshot_permissions(&"snap-1".into()).await;
+    let _ = region.require_imds_v2(&image).await;
+    let _ = region.image_last_launched(&image).await;
+    let _ = region.set_image_deprecation(&image, None).await;
+    let off = DeregistrationProtection::Off;
+    let _ = region.set_deregistration_protection(&image, off).await;
+    let (new, over) = (ParameterWrite::CreateOnly, ParameterWrite::Overwrite);
+    let _ = region.put_image_parameter("/a", &image, new).await;
+    let _ = region.put_image_parameter("/a", &image, over).await;
+    let networking = EnhancedNetworking::default();
+    let _ = region
+        .set_enhanced_networking(&"i-1".into(), networking)
+        .await;
+}
+
+async fn every_question(region: &dyn Region) {
+    let _ = region.public_images().await;
+    let _ = region.public_snapshots().await;
+    let _ = region.launch_template_images().await;
+    let _ = region.regions().await;
+    let _ = region.vpcs(&[]).await;
+    let _ = region.instance_types(&[]).await;
+    let _ = region.offerings(&[]).await;
+    let _ = region.dry_run(&DryRun::CreateTags).await;
+    let _ = region.quota("ec2", "L-1").await;
+    let _ = region.kms_key("alias/a").await;
+    let _ = region.kms_grant("alias/a").await;
+}
+
+async fn every_call_of_iam(iam: &dyn Iam) {
+    let tags = Tags::new();
+    let _ = iam.role("r").await;
+    let _ = iam.roles_below("/qib/").await;
+    let _ = iam.create_instance_role("r", "/qib/", &tags).await;
+    let _ = iam.put_role_policy("r", "p", "{}").await;
+    let _ = iam.delete_role_policy("r", "p").await;
+    let _ = iam.delete_role("r").await;
+    let _ = iam.instance_profile("p").await;
+    let _ = iam.instance_profiles_below("/qib/").await;
+    let _ = iam.create_instance_profile("p", "/qib/", &tags).await;
+    let _ = iam.add_role("p", "r").await;
+    let _ = iam.remove_role("p", "r").await;
+    let _ = iam.delete_instance_profile("p").await;
+    let _ = iam.simulate("arn", &[], &[]).await;
 }
 
 /// Every call of the port, made once on an account that answers all with errors of `kind`: how often each was attempted.
@@ -272,10 +369,15 @@ fn only_what_has_no_token_and_makes_something_is_not_repeated_after_a_lost_reply
         "CreateSecurityGroup",
         "AssociateAddress",
         "PutParameter, new",
+        "PutParameter, new image",
+        "RegisterImage",
+        "CreateSnapshots",
+        "CreateRole",
+        "CreateInstanceProfile",
     ]
     .into();
     let counted = attempts_of_every_call(ErrorKind::Transient);
-    assert_eq!(counted.len(), 34);
+    assert_eq!(counted.len(), CALLS);
     for (call, attempts) in counted {
         let expected = if creating.contains(call) { 1 } else { 5 };
         assert_eq!(attempts, expected, "{call}");
@@ -285,7 +387,7 @@ fn only_what_has_no_token_and_makes_something_is_not_repeated_after_a_lost_reply
 #[test]
 fn every_call_is_repeated_while_throttled_and_once_with_new_credentials() {
     let counted = attempts_of_every_call(ErrorKind::Throttled);
-    assert_eq!(counted.len(), 34);
+    assert_eq!(counted.len(), CALLS);
     for (call, attempts) in counted {
         assert!(attempts > 30, "{call}: {attempts}");
     }

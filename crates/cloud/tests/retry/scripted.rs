@@ -124,6 +124,10 @@ impl Account for Handle {
         self.0.call("credentials", None).await
     }
 
+    fn iam(&self) -> Arc<dyn Iam> {
+        Arc::new(Handle(self.0.clone()))
+    }
+
     fn region(&self, _: &RegionName) -> Arc<dyn Region> {
         Arc::new(Handle(self.0.clone()))
     }
@@ -143,6 +147,40 @@ impl Region for Handle {
     async fn deregister_image(&self, _: &ImageId) -> Result<()> {
         self.0.call("DeregisterImage", ()).await
     }
+    async fn copy_image(&self, _: &CopyRequest) -> Result<ImageId> {
+        self.0.call("CopyImage", "ami-1".into()).await
+    }
+    async fn register_image(&self, _: &RegisterRequest) -> Result<ImageId> {
+        self.0.call("RegisterImage", "ami-1".into()).await
+    }
+    async fn image_permissions(&self, _: &ImageId) -> Result<Permissions> {
+        let nobody = Permissions::default();
+        self.0.call("DescribeImageAttribute, who", nobody).await
+    }
+    async fn require_imds_v2(&self, _: &ImageId) -> Result<()> {
+        self.0.call("ModifyImageAttribute, IMDSv2", ()).await
+    }
+    async fn image_last_launched(&self, _: &ImageId) -> Result<Option<Timestamp>> {
+        self.0.call("DescribeImageAttribute, when", None).await
+    }
+    async fn set_image_deprecation(&self, _: &ImageId, _: Option<Timestamp>) -> Result<()> {
+        self.0.call("EnableImageDeprecation", ()).await
+    }
+    async fn set_deregistration_protection(
+        &self,
+        _: &ImageId,
+        _: DeregistrationProtection,
+    ) -> Result<()> {
+        self.0.call("EnableImageDeregistrationProtection", ()).await
+    }
+    async fn public_images(&self) -> Result<PublicSharing> {
+        let allowed = PublicSharing::Allowed;
+        self.0.call("GetImageBlockPublicAccessState", allowed).await
+    }
+    async fn launch_template_images(&self) -> Result<Vec<LaunchTemplateImage>> {
+        let none = Vec::new();
+        self.0.call("DescribeLaunchTemplateVersions", none).await
+    }
     async fn change_image_permissions(&self, _: &ImageId, _: Grant, _: &Permissions) -> Result<()> {
         self.0.call("ModifyImageAttribute", ()).await
     }
@@ -151,6 +189,19 @@ impl Region for Handle {
     }
     async fn delete_snapshot(&self, _: &SnapshotId) -> Result<()> {
         self.0.call("DeleteSnapshot", ()).await
+    }
+    async fn create_snapshots(&self, _: &SnapshotsRequest) -> Result<Vec<VolumeSnapshot>> {
+        self.0.call("CreateSnapshots", Vec::new()).await
+    }
+    async fn snapshot_permissions(&self, _: &SnapshotId) -> Result<Permissions> {
+        let nobody = Permissions::default();
+        self.0.call("DescribeSnapshotAttribute", nobody).await
+    }
+    async fn public_snapshots(&self) -> Result<PublicSharing> {
+        let allowed = PublicSharing::Allowed;
+        self.0
+            .call("GetSnapshotBlockPublicAccessState", allowed)
+            .await
     }
     async fn change_snapshot_permissions(
         &self,
@@ -165,6 +216,12 @@ impl Region for Handle {
     }
     async fn delete_volume(&self, _: &VolumeId) -> Result<()> {
         self.0.call("DeleteVolume", ()).await
+    }
+    async fn regions(&self) -> Result<Vec<RegionDescription>> {
+        self.0.call("DescribeRegions", Vec::new()).await
+    }
+    async fn vpcs(&self, _: Filters<'_>) -> Result<Vec<Vpc>> {
+        self.0.call("DescribeVpcs", Vec::new()).await
     }
     async fn subnets(&self, _: Filters<'_>) -> Result<Vec<Subnet>> {
         self.0.call("DescribeSubnets", Vec::new()).await
@@ -225,6 +282,17 @@ impl Region for Handle {
         };
         self.0.call("RunInstances", instance).await
     }
+    async fn instance_types(&self, _: &[String]) -> Result<Vec<InstanceTypeDescription>> {
+        self.0.call("DescribeInstanceTypes", Vec::new()).await
+    }
+    async fn offerings(&self, _: &[String]) -> Result<Vec<Offering>> {
+        self.0
+            .call("DescribeInstanceTypeOfferings", Vec::new())
+            .await
+    }
+    async fn set_enhanced_networking(&self, _: &InstanceId, _: EnhancedNetworking) -> Result<()> {
+        self.0.call("ModifyInstanceAttribute, network", ()).await
+    }
     async fn instances(&self, _: &InstanceFilter) -> Result<Vec<Instance>> {
         self.0.call("DescribeInstances", Vec::new()).await
     }
@@ -256,7 +324,93 @@ impl Region for Handle {
         };
         self.0.call(operation, 1).await
     }
+    async fn put_image_parameter(
+        &self,
+        _: &str,
+        _: &ImageId,
+        write: ParameterWrite,
+    ) -> Result<i64> {
+        let operation = match write {
+            ParameterWrite::CreateOnly => "PutParameter, new image",
+            ParameterWrite::Overwrite => "PutParameter, image over",
+        };
+        self.0.call(operation, 1).await
+    }
+    async fn dry_run(&self, _: &DryRun) -> Result<Verdict> {
+        self.0.call("a call with DryRun", Verdict::Allowed).await
+    }
+    async fn quota(&self, _: &str, _: &str) -> Result<Option<Quota>> {
+        self.0.call("GetServiceQuota", None).await
+    }
+    async fn kms_key(&self, _: &str) -> Result<Option<KmsKey>> {
+        self.0.call("DescribeKey", None).await
+    }
+    async fn kms_grant(&self, _: &str) -> Result<Verdict> {
+        self.0.call("CreateGrant", Verdict::Allowed).await
+    }
     async fn delete_parameter(&self, _: &str) -> Result<()> {
         self.0.call("DeleteParameter", ()).await
+    }
+}
+
+fn a_role() -> Role {
+    Role {
+        name: "r".to_owned(),
+        arn: String::new(),
+        created: None,
+        tags: Tags::new(),
+    }
+}
+
+fn a_profile() -> InstanceProfile {
+    InstanceProfile {
+        name: "p".to_owned(),
+        arn: String::new(),
+        roles: Vec::new(),
+        created: None,
+        tags: Tags::new(),
+    }
+}
+
+#[async_trait]
+impl Iam for Handle {
+    async fn role(&self, _: &str) -> Result<Option<Role>> {
+        self.0.call("GetRole", None).await
+    }
+    async fn roles_below(&self, _: &str) -> Result<Vec<Role>> {
+        self.0.call("ListRoles", Vec::new()).await
+    }
+    async fn create_instance_role(&self, _: &str, _: &str, _: &Tags) -> Result<Role> {
+        self.0.call("CreateRole", a_role()).await
+    }
+    async fn put_role_policy(&self, _: &str, _: &str, _: &str) -> Result<()> {
+        self.0.call("PutRolePolicy", ()).await
+    }
+    async fn delete_role_policy(&self, _: &str, _: &str) -> Result<()> {
+        self.0.call("DeleteRolePolicy", ()).await
+    }
+    async fn delete_role(&self, _: &str) -> Result<()> {
+        self.0.call("DeleteRole", ()).await
+    }
+    async fn instance_profile(&self, _: &str) -> Result<Option<InstanceProfile>> {
+        self.0.call("GetInstanceProfile", None).await
+    }
+    async fn instance_profiles_below(&self, _: &str) -> Result<Vec<InstanceProfile>> {
+        self.0.call("ListInstanceProfiles", Vec::new()).await
+    }
+    async fn create_instance_profile(&self, _: &str, _: &str, _: &Tags) -> Result<InstanceProfile> {
+        self.0.call("CreateInstanceProfile", a_profile()).await
+    }
+    async fn add_role(&self, _: &str, _: &str) -> Result<()> {
+        self.0.call("AddRoleToInstanceProfile", ()).await
+    }
+    async fn remove_role(&self, _: &str, _: &str) -> Result<()> {
+        self.0.call("RemoveRoleFromInstanceProfile", ()).await
+    }
+    async fn delete_instance_profile(&self, _: &str) -> Result<()> {
+        self.0.call("DeleteInstanceProfile", ()).await
+    }
+    async fn simulate(&self, _: &str, _: &[String], _: &[String]) -> Result<Vec<Simulated>> {
+        self.0.call("SimulatePrincipalPolicy", Vec::new()).await
     }
 }

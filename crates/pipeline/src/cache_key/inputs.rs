@@ -1,8 +1,12 @@
 //! The parts of a stage that decide its image's content.
 
 use crate::files::{FileKind, Files};
-use crate::model::{Cell, Commands, Provisioner, Run, Upload, UploadSource, Volume};
+use crate::model::{
+    Cell, Commands, Image, InstanceProfile, Launch, Place, Presence, Provisioner, Reboot, Run,
+    Test, Upload, UploadSource, UserData, Volume,
+};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -12,6 +16,11 @@ use std::path::Path;
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// All of its hexadecimal digits.
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Its first eight hexadecimal digits: enough to see a change, too few to recover anything.
     pub fn short(&self) -> String {
         hex::encode(self.0).chars().take(8).collect()
@@ -33,6 +42,8 @@ pub enum InputName {
     InstanceProfile,
     /// The user's own user-data.
     UserData,
+    /// What the image says of itself: architecture, boot mode, networking, encryption.
+    Image,
     /// A provisioner.
     Provisioner {
         /// Its place under `provision`, from 0.
@@ -49,6 +60,7 @@ impl InputName {
             Self::Volumes => "v",
             Self::InstanceProfile => "i",
             Self::UserData => "u",
+            Self::Image => "g",
             Self::Provisioner { .. } => "p",
         }
     }
@@ -60,6 +72,7 @@ impl fmt::Display for InputName {
             Self::Volumes => f.write_str("volumes"),
             Self::InstanceProfile => f.write_str("instance profile"),
             Self::UserData => f.write_str("user-data"),
+            Self::Image => f.write_str("image properties"),
             Self::Provisioner { position, label } => write!(f, "provision[{position}] {label}"),
         }
     }
@@ -79,49 +92,18 @@ pub struct Input {
 pub struct StageInputs(Vec<Input>);
 
 impl StageInputs {
-    /// Hashes a stage's inputs. Reads every file that it uploads.
+    /// Hashes a stage's inputs. Reads every file that it uploads. What `preflight` is still to make counts by its name: the
+    /// key is then not the one that the run will have.
     ///
     /// # Errors
     /// A file that cannot be read, with its path.
     pub fn collect(stage: &Cell, files: &dyn Files) -> io::Result<Self> {
         let mut inputs = Vec::new();
-        let mut volumes = Fields::default();
-        volumes.list("launch", &stage.launch.volumes, volume);
-        volumes.list("image", &stage.image.volumes, volume);
-        inputs.push(Input {
-            name: InputName::Volumes,
-            digest: volumes.digest(),
-        });
-        let mut profile = Fields::default();
-        profile.optional(
-            "name",
-            stage
-                .launch
-                .instance_profile
-                .as_ref()
-                .map(|name| name.as_str()),
-        );
-        inputs.push(Input {
-            name: InputName::InstanceProfile,
-            digest: profile.digest(),
-        });
-        let mut user_data = Fields::default();
-        user_data.optional(
-            "content",
-            stage
-                .launch
-                .user_data
-                .as_ref()
-                .map(|file| file.content.as_slice()),
-        );
-        inputs.push(Input {
-            name: InputName::UserData,
-            digest: user_data.digest(),
-        });
+        inputs.extend(of_launch(stage));
+        inputs.extend(image(&stage.image));
         for (position, provisioner) in stage.provision.iter().enumerate() {
-            let digest = match &provisioner.value {
-                Provisioner::Run(step) => run(step),
-                Provisioner::Upload(step) => upload(step, files)?,
+            let Some(digest) = digest(&provisioner.value, files)? else {
+                continue;
             };
             inputs.push(Input {
                 name: InputName::Provisioner {
@@ -140,19 +122,144 @@ impl StageInputs {
     }
 }
 
+/// What the image says of itself; none where it says nothing, so that the key is then as it was before there was this
+/// input.
+fn image(image: &Image) -> Option<Input> {
+    let mut fields = Fields::default();
+    let bare = fields.0.clone().finalize();
+    fields.optional(
+        "architecture",
+        image.architecture.as_ref().map(|a| a.as_str()),
+    );
+    fields.optional(
+        "boot_mode",
+        image.boot_mode.as_ref().map(|mode| mode.as_str()),
+    );
+    fields.optional("tpm", image.tpm.as_ref().map(|tpm| tpm.as_str()));
+    fields.optional(
+        "uefi_data",
+        image.uefi_data.as_ref().map(|data| data.content.as_slice()),
+    );
+    fields.optional("ena", image.ena.as_ref().map(|on| on.value.to_string()));
+    fields.optional("sriov", image.sriov.value.then_some("simple"));
+    fields.optional("imds", image.imds.map(|_| "v2"));
+    fields.optional("encrypted", image.encrypted.value.then_some("true"));
+    fields.optional(
+        "kms_key_id",
+        image.kms_key_id.as_ref().map(|key| key.as_str()),
+    );
+    (fields.0.clone().finalize() != bare).then(|| Input {
+        name: InputName::Image,
+        digest: fields.digest(),
+    })
+}
+
+/// The digest of a test: of its checks, in their order, and of which of them a rehearsal leaves out. How the test's
+/// instance is launched and reached does not enter, as with the image's.
+///
+/// # Errors
+/// A file that cannot be read, with its path.
+pub fn test_digest(
+    test: &Test,
+    files: &dyn Files,
+    skipped: &BTreeSet<usize>,
+) -> io::Result<Digest> {
+    let mut fields = Fields::default();
+    fields.put("is", "test");
+    for provisioner in &test.provision {
+        match digest(&provisioner.value, files)? {
+            Some(digest) => fields.put("check", digest.0),
+            // What only looks or waits is what a test is made of.
+            None => fields.put("looks", format!("{:?}", provisioner.value)),
+        }
+    }
+    for position in skipped {
+        fields.put("skipped", (*position as u64).to_be_bytes());
+    }
+    Ok(fields.digest())
+}
+
+/// What a provisioner puts into the image; none if the image is the same with and without it.
+fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Option<Digest>> {
+    let absent = provisioner.files().into_iter();
+    let absent = absent.filter(|file| file.presence == Presence::ToBeMade);
+    let mut to_be_made = absent.peekable();
+    Ok(Some(match provisioner {
+        _ if to_be_made.peek().is_some() => {
+            let mut fields = Fields::default();
+            to_be_made.for_each(|file| fields.put("to be made", file.written.as_str()));
+            fields.digest()
+        }
+        Provisioner::Run(step) => run(step),
+        Provisioner::Upload(step) => upload(step, files)?,
+        Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
+        Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
+        Provisioner::Reboot(step) => reboot(step),
+        // They look, wait or fetch.
+        Provisioner::Download(_)
+        | Provisioner::WaitFor(_)
+        | Provisioner::Pause(_)
+        | Provisioner::Breakpoint(_) => return Ok(None),
+    }))
+}
+
+/// What of the launch is in the image: a copy launches nothing, and hashes as if nothing were said.
+fn of_launch(stage: &Cell) -> [Input; 3] {
+    let launch = stage.launch.as_ref();
+    let mut volumes = Fields::default();
+    volumes.list(
+        "launch",
+        launch.map_or(&[], |launch| &launch.volumes),
+        volume,
+    );
+    volumes.list("image", &stage.image.volumes, volume);
+    let mut profile = Fields::default();
+    match launch.and_then(|launch| launch.instance_profile.as_deref()) {
+        Some(InstanceProfile::Named(name)) => profile.put("name", name.as_str()),
+        Some(InstanceProfile::Temporary(policy)) => {
+            profile.put("policy", policy.with_statements(Vec::new()));
+        }
+        None => {}
+    }
+    [
+        Input {
+            name: InputName::Volumes,
+            digest: volumes.digest(),
+        },
+        Input {
+            name: InputName::InstanceProfile,
+            digest: profile.digest(),
+        },
+        Input {
+            name: InputName::UserData,
+            digest: user_data(launch),
+        },
+    ]
+}
+
+fn user_data(launch: Option<&Launch>) -> Digest {
+    let mut fields = Fields::default();
+    match launch.and_then(|launch| launch.user_data.as_ref()) {
+        Some(UserData::File(file)) => fields.put("content", &file.content),
+        Some(UserData::Content(text)) => fields.put("template", text.canonical()),
+        None => {}
+    }
+    fields.digest()
+}
+
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.
 #[derive(Default)]
-struct Fields(Sha256);
+pub(super) struct Fields(Sha256);
 
 impl Fields {
-    fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub(super) fn put(&mut self, name: &str, value: impl AsRef<[u8]>) {
         for part in [name.as_bytes(), value.as_ref()] {
             self.0.update((part.len() as u64).to_be_bytes());
             self.0.update(part);
         }
     }
 
-    fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
         if let Some(value) = value {
             self.put(name, value);
         }
@@ -164,7 +271,7 @@ impl Fields {
         }
     }
 
-    fn digest(self) -> Digest {
+    pub(super) fn digest(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }
@@ -197,6 +304,14 @@ fn volume(volume: &Volume) -> Digest {
         "delete_on_termination",
         volume.delete_on_termination.to_string(),
     );
+    // Later than the others, and put in only where they are said: the keys of older pipelines stay as they were.
+    fields.optional(
+        "snapshot_id",
+        volume.snapshot_id.as_ref().map(|id| id.as_str()),
+    );
+    if volume.is_left_out() {
+        fields.put("no_device", "true");
+    }
     fields.digest()
 }
 
@@ -208,6 +323,14 @@ fn run(run: &Run) -> Digest {
         Commands::Scripts(scripts) => scripts
             .iter()
             .for_each(|script| fields.put("script", &script.content)),
+    }
+    // Commands on the build host may reach into the instance by ways of their own. Neither field is there for what could
+    // be written before there were these keys, so that the keys of older images stay.
+    if run.place == Place::BuildHost {
+        fields.put("place", "build host");
+    }
+    if run.reboots {
+        fields.put("reboots", "true");
     }
     fields.optional("become", run.become_user.as_ref().map(|user| user.as_str()));
     fields.put("errexit", run.errexit.to_string());
@@ -222,6 +345,14 @@ fn run(run: &Run) -> Digest {
         "interpreter",
         run.interpreter.as_ref().map(|program| program.as_str()),
     );
+    fields.digest()
+}
+
+/// What runs at a boot may change the image: a new kernel settles in.
+fn reboot(reboot: &Reboot) -> Digest {
+    let mut fields = Fields::default();
+    fields.put("is", "reboot");
+    fields.optional("command", reboot.command.as_ref().map(|c| c.as_str()));
     fields.digest()
 }
 
@@ -251,7 +382,22 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
     Ok(fields.digest())
 }
 
-fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io::Result<()> {
+/// The hash of all that a folder holds: names, kinds, permissions, contents.
+///
+/// # Errors
+/// A file that cannot be read, with its path.
+pub(crate) fn folder_digest(folder: &Path, files: &dyn Files) -> io::Result<[u8; 32]> {
+    let mut fields = Fields::default();
+    walk(&mut fields, "", folder, files)?;
+    Ok(fields.digest().0)
+}
+
+pub(super) fn walk(
+    fields: &mut Fields,
+    name: &str,
+    folder: &Path,
+    files: &dyn Files,
+) -> io::Result<()> {
     for (child, kind) in named(files.entries(folder), folder)? {
         let name = format!("{name}/{}", child.to_string_lossy());
         entry(fields, &name, &kind, &folder.join(child), files)?;
@@ -260,7 +406,7 @@ fn walk(fields: &mut Fields, name: &str, folder: &Path, files: &dyn Files) -> io
 }
 
 /// Links are not followed: a link's target is its content, and no circle of links can catch us.
-fn entry(
+pub(super) fn entry(
     fields: &mut Fields,
     name: &str,
     kind: &FileKind,
@@ -289,6 +435,6 @@ fn entry(
     Ok(())
 }
 
-fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
+pub(super) fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
     result.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
 }

@@ -3,17 +3,23 @@
 //! | in the key | not in the key |
 //! |---|---|
 //! | the source image's id | how it was found (filter, stage) |
-//! | volumes of launch and image, the instance profile, the user's own user-data | instance type, network, lifetimes, addresses |
-//! | each provisioner with what it runs, as whom and how; content and mode of each uploaded file | `name`, `timeout`, `needs` |
+//! | volumes of launch and image, the instance profile's name or policy, the user's own user-data | instance type, hosting, network, lifetimes, addresses |
+//! | each `run`, with what it runs, as whom, where and how; `reboot`; content and mode of each uploaded file | `name`, `timeout`, `needs`, `retry`, `pause_before` |
+//! | | `download`, `wait_for`, `pause`, `breakpoint`: they change nothing in the image; `on_error`, `preflight` (but the files that it makes, as they are used) |
+//! | the entries that are for the cell | `only` and `except` themselves |
+//! | everything in a playbook's folder, variables by host and group, requirements with their archives | where Ansible is installed |
+//! | the image's architecture, boot mode, TPM, UEFI data, networking, IMDS and encryption | conflicts, copies, deprecation, protection, parameters, the test |
 //! | text of environment variables | values of secret variables (their expression instead) |
 //! | what a rehearsal skipped | connection, names, descriptions, tags, sharing, outputs |
 //!
 //! Run-time expressions enter as they are written: an image does not go stale because a run's id differs.
 
+mod ansible;
 mod inputs;
 mod summary;
 
-pub use inputs::{Digest, Input, InputName, StageInputs};
+pub(crate) use inputs::folder_digest;
+pub use inputs::{Digest, Input, InputName, StageInputs, test_digest};
 pub use summary::{InputSummary, SummaryError};
 
 use crate::model::ImageId;
@@ -58,9 +64,19 @@ pub fn cache_key(inputs: &StageInputs, source: &ImageId, skipped: &BTreeSet<usiz
         field(input.name.kind().as_bytes());
         field(&input.digest.0);
     }
-    for position in skipped {
-        field(b"skipped");
-        field(&(*position as u64).to_be_bytes());
+    // Of an entry that is no input nothing is in the key, not even that others come after it.
+    let provisioners = inputs.iter().filter_map(|input| match &input.name {
+        InputName::Provisioner { position, .. } => Some(position),
+        InputName::Volumes
+        | InputName::InstanceProfile
+        | InputName::UserData
+        | InputName::Image => None,
+    });
+    for (place, position) in provisioners.enumerate() {
+        if skipped.contains(position) {
+            field(b"skipped");
+            field(&(place as u64).to_be_bytes());
+        }
     }
     CacheKey(hex::encode(hash.finalize()))
 }

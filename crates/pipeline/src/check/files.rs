@@ -1,76 +1,207 @@
 //! The files that a pipeline names: found, and where they are part of it, read.
 
 use crate::Span;
-use crate::decode::{Allows, Scope};
+use crate::decode::{Allows, MatrixScope, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, HostKey, LocalFile, LoginKey, Pipeline, Provisioner, Upload, UploadSource,
-    UserDataFile,
+    BastionHostKey, BastionKey, Cell, Commands, Connect, HostKey, InstanceProfile, LocalFile,
+    LoginKey, OutputKind, Pipeline, Policy, PreflightAction, Presence, Provisioner,
+    ProvisionerEntry, StageName, UefiDataFile, Upload, UploadSource, UserData, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
+use crate::told_once::told_once;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// EC2's limit for user-data, as sent. (EC2 User Guide, "Run commands when you launch an EC2 instance with user data
 /// input": 16 KB in raw form, before base64.)
 const MAX_USER_DATA: usize = 16_384;
 
-struct Reader<'a> {
-    files: &'a dyn Files,
-    locate: &'a dyn Fn(&str) -> PathBuf,
-    faults: Vec<Fault>,
+/// EC2's limit for a UEFI variable store. (EC2 API Reference, RegisterImage, `UefiData`: 64000 characters.)
+const MAX_UEFI_DATA: usize = 64_000;
+
+pub(super) struct Reader<'a> {
+    pub(super) files: &'a dyn Files,
+    locate: &'a dyn Fn(u16, &str) -> PathBuf,
+    /// What the entries of `preflight` make.
+    made: Vec<LocalFile>,
+    pub(super) faults: Vec<Fault>,
 }
 
 /// Finds each file that the pipeline names, reads scripts, templates and user-data, and says what is missing.
 pub(crate) fn read_files(
     pipeline: &mut Pipeline,
     files: &dyn Files,
-    locate: &dyn Fn(&str) -> PathBuf,
+    locate: &dyn Fn(u16, &str) -> PathBuf,
     scope: Scope<'_>,
 ) -> Vec<Fault> {
+    // Of what stands outside of the stages nothing is excused for not being there yet.
     let mut reader = Reader {
         files,
         locate,
+        made: Vec::new(),
         faults: Vec::new(),
     };
-    for stage in &mut pipeline.stages.0 {
-        let name = stage.stage.value.as_str().to_owned();
-        reader.stage(
-            stage,
-            Scope {
-                stage: Some(&name),
-                ..scope
-            },
-        );
+    let mut made = Vec::new();
+    for entry in &mut pipeline.preflight {
+        if let PreflightAction::Run { run, creates } = &mut entry.value {
+            // What these entries run is read now, and so has to be there: none can run what an earlier one makes.
+            reader.scripts(&mut run.commands);
+            for file in creates {
+                file.path = locate(file.written.span.file, &file.written);
+                made.push(file.clone());
+            }
+        }
     }
-    reader.faults
+    for output in &mut pipeline.outputs.0 {
+        if let OutputKind::Update {
+            from: Some(from), ..
+        } = &mut output.value.kind
+        {
+            reader.file(from, "file to begin with");
+        }
+    }
+    let mut told = reader.faults;
+    let mut names: BTreeMap<StageName, BTreeSet<String>> = BTreeMap::new();
+    for cell in pipeline.stages.iter() {
+        let known = names.entry(cell.stage.value.clone()).or_default();
+        known.extend(cell.matrix.keys().cloned());
+    }
+    for stage in pipeline
+        .stages
+        .0
+        .chunk_by_mut(|a, b| a.stage.value == b.stage.value)
+    {
+        let mut faults = Vec::new();
+        let mut called = Vec::new();
+        for (at, cell) in stage.iter_mut().enumerate() {
+            let (name, values) = (cell.stage.value.clone(), cell.matrix.clone());
+            let matrix = names.get(&name).map(|names| MatrixScope {
+                values: &values,
+                names,
+            });
+            let mut reader = Reader {
+                files,
+                locate,
+                made: made.clone(),
+                faults: Vec::new(),
+            };
+            reader.cell(
+                cell,
+                Scope {
+                    stage: Some(name.as_str()),
+                    matrix: matrix.as_ref().filter(|_| cell.name.is_some()),
+                    ..scope
+                },
+            );
+            faults.extend(reader.faults.into_iter().map(|fault| (at, fault)));
+            called.push(cell.name.clone().unwrap_or_default());
+        }
+        told.extend(told_once(&called, faults));
+    }
+    told
 }
 
 impl Reader<'_> {
-    fn stage(&mut self, stage: &mut Cell, scope: Scope<'_>) {
-        let recipe = &mut stage.recipe;
-        if let Some(user_data) = &mut recipe.launch.user_data {
-            self.user_data(user_data);
+    fn cell(&mut self, cell: &mut Cell, scope: Scope<'_>) {
+        let recipe = &mut cell.recipe;
+        if let Some(launch) = &mut recipe.launch {
+            if let Some(UserData::File(user_data)) = &mut launch.user_data {
+                self.user_data(user_data);
+            }
+            if let Some(profile) = &mut launch.instance_profile
+                && let InstanceProfile::Temporary(policy) = &mut profile.value
+            {
+                self.policy(policy, scope);
+            }
         }
-        if let LoginKey::File(file) = &mut recipe.connect.key.value {
+        if let Some(connect) = &mut recipe.connect {
+            self.connect(connect);
+        }
+        self.provisioners(&mut recipe.provision, scope);
+        self.provisioners(&mut recipe.on_error, scope);
+        if let Some(data) = &mut recipe.image.uefi_data {
+            self.uefi_data(data);
+        }
+        if let Some(test) = &mut recipe.test {
+            if let Some(connect) = &mut test.connect {
+                self.connect(connect);
+            }
+            self.provisioners(&mut test.provision, scope);
+        }
+    }
+
+    fn connect(&mut self, connect: &mut Connect) {
+        if let LoginKey::File(file) = &mut connect.key.value {
             self.file(file, "private key");
         }
-        if let HostKey::KnownHosts(file) = &mut recipe.connect.host_key.value {
+        if let HostKey::KnownHosts(file) = &mut connect.host_key.value {
             self.file(file, "known_hosts file");
         }
-        for provisioner in &mut recipe.provision {
-            match &mut provisioner.value {
-                Provisioner::Run(run) => {
-                    if let Commands::Scripts(scripts) = &mut run.commands {
-                        for script in scripts {
-                            if self.file(&mut script.file, "script").is_some() {
-                                script.content = self.read(&script.file).unwrap_or_default();
-                            }
-                        }
-                    }
-                }
-                Provisioner::Upload(upload) => self.upload(upload, scope),
+        if let Some(bastion) = &mut connect.bastion {
+            if let BastionKey::File(file) = &mut bastion.value.key.value {
+                self.file(file, "bastion's private key");
             }
+            if let Some(BastionHostKey::KnownHosts(file)) =
+                bastion.value.host_key.as_mut().map(|key| &mut key.value)
+            {
+                self.file(file, "bastion's known_hosts file");
+            }
+        }
+    }
+
+    fn provisioners(&mut self, entries: &mut [ProvisionerEntry], scope: Scope<'_>) {
+        for entry in entries {
+            match &mut entry.value {
+                Provisioner::Run(run) => self.scripts(&mut run.commands),
+                Provisioner::Upload(upload) => self.upload(upload, scope),
+                Provisioner::Ansible(ansible) => self.ansible(ansible),
+                Provisioner::AnsibleLocal(ansible) => self.ansible_local(ansible),
+                Provisioner::Download(_)
+                | Provisioner::Reboot(_)
+                | Provisioner::WaitFor(_)
+                | Provisioner::Pause(_)
+                | Provisioner::Breakpoint(_) => {}
+            }
+        }
+    }
+
+    fn scripts(&mut self, commands: &mut Commands) {
+        if let Commands::Scripts(scripts) = commands {
+            for script in scripts {
+                if self.file(&mut script.file, "script").is_some() {
+                    script.content = self.read(&script.file).unwrap_or_default();
+                }
+            }
+        }
+    }
+
+    fn uefi_data(&mut self, data: &mut UefiDataFile) {
+        if self.file(&mut data.file, "UEFI data file").is_none() {
+            return;
+        }
+        data.content = self.read(&data.file).unwrap_or_default();
+        // An end of line is the editor's, not the data's.
+        while data.content.last().is_some_and(u8::is_ascii_whitespace) {
+            data.content.pop();
+        }
+        let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+        let span = data.file.written.span;
+        if data.content.is_empty() || !data.content.iter().all(is_base64) {
+            self.faults.push(
+                Fault::new(
+                    span,
+                    "the UEFI data file is not base64, as GetInstanceUefiData gives it",
+                )
+                .hint("`aws ec2 get-instance-uefi-data --query UefiData --output text` writes it"),
+            );
+        } else if data.content.len() > MAX_UEFI_DATA {
+            let message = format!(
+                "the UEFI data file has {} bytes; EC2 takes {MAX_UEFI_DATA}",
+                data.content.len()
+            );
+            self.faults.push(Fault::new(span, message));
         }
     }
 
@@ -112,8 +243,54 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads the policy of a temporary instance profile. Everyone who may read IAM reads it, so no secret may be in it.
+    fn policy(&mut self, policy: &mut Policy, scope: Scope<'_>) {
+        let Some(file) = &mut policy.file else { return };
+        if self.file(file, "policy").is_none() {
+            return;
+        }
+        let Some(bytes) = self.read(file) else { return };
+        let (name, here) = (file.path.display().to_string(), policy.span);
+        let fault = |message: String| Fault::new(here, message);
+        let holds = |secret: &str| {
+            let secret = secret.trim();
+            !secret.is_empty()
+                && bytes
+                    .windows(secret.len())
+                    .any(|part| part == secret.as_bytes())
+        };
+        if scope.values.secrets().any(|secret| holds(secret.expose())) {
+            self.faults.push(
+                fault(format!(
+                    "the policy {name} holds the value of a secret variable"
+                ))
+                .hint("whoever may read IAM reads policies"),
+            );
+            return;
+        }
+        let place = "a policy may also be written in place, with expressions: `policy: { Version: \"2012-10-17\", Statement: [] }`";
+        if bytes.windows(3).any(|part| part == b"${{") {
+            let message =
+                format!("the policy {name} holds `${{{{`, and a file of a policy is sent as it is");
+            self.faults.push(fault(message).hint(place));
+            return;
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(document) => policy.document = document,
+            Err(why) => {
+                let message = format!("the policy {name} is no JSON object: {why}");
+                self.faults.push(fault(message).hint(place));
+                return;
+            }
+        }
+        if let Err(why) = policy.check() {
+            let message = format!("in the policy {name}: {why}");
+            self.faults.push(fault(message).hint(Policy::FORM));
+        }
+    }
+
     /// Resolves a file's path and checks that a file is there.
-    fn file(&mut self, file: &mut LocalFile, what: &str) -> Option<()> {
+    pub(super) fn file(&mut self, file: &mut LocalFile, what: &str) -> Option<()> {
         match self.kind(file, what)? {
             FileKind::File { .. } => Some(()),
             FileKind::Folder { .. } => {
@@ -150,10 +327,17 @@ impl Reader<'_> {
         }
     }
 
-    fn kind(&mut self, file: &mut LocalFile, what: &str) -> Option<FileKind> {
-        file.path = (self.locate)(&file.written);
+    pub(super) fn kind(&mut self, file: &mut LocalFile, what: &str) -> Option<FileKind> {
+        file.path = (self.locate)(file.written.span.file, &file.written);
         match self.files.kind(&file.path) {
             Ok(kind) => Some(kind),
+            Err(why)
+                if why.kind() == std::io::ErrorKind::NotFound
+                    && self.made.iter().any(|made| made.covers(&file.path)) =>
+            {
+                file.presence = Presence::ToBeMade;
+                None
+            }
             Err(why) => {
                 let fault = if why.kind() == std::io::ErrorKind::NotFound {
                     Fault::new(
@@ -175,7 +359,7 @@ impl Reader<'_> {
         }
     }
 
-    fn read(&mut self, file: &LocalFile) -> Option<Vec<u8>> {
+    pub(super) fn read(&mut self, file: &LocalFile) -> Option<Vec<u8>> {
         match self.files.read(&file.path) {
             Ok(bytes) => Some(bytes),
             Err(why) => {
@@ -207,6 +391,7 @@ fn template(file: &LocalFile, bytes: Vec<u8>, scope: Scope<'_>) -> Result<Secret
             line,
             column: column + offset,
             width,
+            ..here
         }
     };
     let segments: Vec<Segment> = scope

@@ -49,15 +49,17 @@ pub fn check_image_name(name: &str) -> Result<(), ImageNameError> {
     }
 }
 
+/// Whether EC2 takes the character in an image's name.
+pub(crate) fn is_image_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+        || matches!(
+            c,
+            '(' | ')' | '[' | ']' | ' ' | '.' | '/' | '-' | '\'' | '@' | '_'
+        )
+}
+
 fn characters(text: &str) -> Result<(), ImageNameError> {
-    let allowed = |c: char| {
-        c.is_ascii_alphanumeric()
-            || matches!(
-                c,
-                '(' | ')' | '[' | ']' | ' ' | '.' | '/' | '-' | '\'' | '@' | '_'
-            )
-    };
-    match text.chars().find(|c| !allowed(*c)) {
+    match text.chars().find(|c| !is_image_name_character(*c)) {
         Some(c) => Err(ImageNameError::Character(c)),
         None => Ok(()),
     }
@@ -67,6 +69,7 @@ fn characters(text: &str) -> Result<(), ImageNameError> {
 fn known(template: &Template) -> (String, usize) {
     let facts = RunFacts {
         run_time: Some(jiff::Timestamp::UNIX_EPOCH),
+        source_created: Some(jiff::Timestamp::UNIX_EPOCH),
         ..RunFacts::default()
     };
     let mut text = String::new();

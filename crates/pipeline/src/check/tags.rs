@@ -11,7 +11,8 @@ const MAX_VALUE: usize = 256;
 
 pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for tags in [&stage.tags, &stage.launch.tags, &stage.image.tags] {
+    let launch = stage.launch.as_ref().map(|launch| &launch.tags);
+    for tags in [&stage.tags, &stage.image.tags].into_iter().chain(launch) {
         for (key, value) in tags {
             if let Some(text) = value.as_literal()
                 && text.chars().count() > MAX_VALUE
@@ -22,7 +23,7 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
             }
         }
     }
-    faults.extend(too_many(&stage.tags, &stage.launch.tags));
+    faults.extend(launch.and_then(|launch| too_many(&stage.tags, launch)));
     faults.extend(too_many(&stage.tags, &stage.image.tags));
     faults
 }

@@ -5,13 +5,14 @@ use crate::Span;
 use crate::yaml::{Key, Node, Value};
 use serde::de::value::StringDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     VariantAccess, Visitor,
 };
+use std::marker::PhantomData;
 
 pub(super) struct Items<'n> {
     pub(super) parent: NodeDeserializer<'n>,
-    pub(super) rest: std::slice::Iter<'n, Node>,
+    pub(super) rest: std::vec::IntoIter<&'n Node>,
 }
 
 impl<'n> SeqAccess<'n> for Items<'n> {
@@ -35,8 +36,19 @@ pub(super) struct Entries<'n> {
     pub(super) parent: NodeDeserializer<'n>,
     pub(super) rest: std::slice::Iter<'n, (Key, Node)>,
     pub(super) current: Option<&'n (Key, Node)>,
-    /// Whether the keys are stages' names.
-    pub(super) stages: bool,
+}
+
+/// Reads a key by itself.
+pub(super) fn key<'n, T: Deserialize<'n>>(key: &'n Key) -> Result<T, DecodeError> {
+    in_key(key, PhantomData)
+}
+
+fn in_key<'n, T: DeserializeSeed<'n>>(key: &'n Key, seed: T) -> Result<T::Value, DecodeError> {
+    if key.text.contains("${{") {
+        return Err(DecodeError::at(key.span, "a key cannot hold an expression"));
+    }
+    seed.deserialize(KeyDeserializer { key })
+        .map_err(|error: DecodeError| error.or_at(key.span))
 }
 
 impl<'n> MapAccess<'n> for Entries<'n> {
@@ -46,16 +58,12 @@ impl<'n> MapAccess<'n> for Entries<'n> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, DecodeError> {
-        self.current = self.rest.next();
+        let keys = self.parent.keys;
+        self.current = self.rest.find(|(key, _)| keys.shows(&key.text));
         let Some((key, _)) = self.current else {
             return Ok(None);
         };
-        if key.text.contains("${{") {
-            return Err(DecodeError::at(key.span, "a key cannot hold an expression"));
-        }
-        seed.deserialize(KeyDeserializer { key })
-            .map(Some)
-            .map_err(|error: DecodeError| error.or_at(key.span))
+        in_key(key, seed).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'n>>(
@@ -68,10 +76,7 @@ impl<'n> MapAccess<'n> for Entries<'n> {
                 "a value was asked for before its key",
             ));
         };
-        let mut child = self.parent.child(node);
-        if self.stages {
-            child.scope.stage = Some(&key.text);
-        }
+        let child = self.parent.child(node);
         // Of a key without a value, the key is what there is to point at.
         let at = if matches!(&node.value, Value::Scalar(scalar) if scalar.is_null()) {
             key.span

@@ -1,8 +1,10 @@
 //! How a text's parts travel through serde's data model: as JSON in a string, for a moment and in memory only.
 
 use crate::Span;
-use crate::template::{Part, Secret, Segment, parse};
+use crate::template::{Expression, Filter, Part, Secret, Segment, parse};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A loaded text and its place, as [`crate::template::Template`] receives it.
 pub(crate) struct Carried {
@@ -19,8 +21,15 @@ struct Packed {
 #[derive(Serialize, Deserialize)]
 enum Piece {
     Literal(String),
-    Secret { expression: String, value: String },
-    RunTime(String),
+    Secret {
+        expression: String,
+        value: String,
+    },
+    RunTime {
+        source: String,
+        /// What each of its `map` filters holds, in their order.
+        maps: Vec<BTreeMap<String, String>>,
+    },
 }
 
 impl Carried {
@@ -31,7 +40,10 @@ impl Carried {
                 expression: expression.clone(),
                 value: value.expose().to_owned(),
             },
-            Segment::RunTime(expression) => Piece::RunTime(expression.to_string()),
+            Segment::RunTime(expression) => Piece::RunTime {
+                source: expression.to_string(),
+                maps: expression.filters.iter().filter_map(map_of).collect(),
+            },
         };
         serde_json::to_string(&Packed {
             span: self.span,
@@ -51,10 +63,14 @@ impl Carried {
                     expression,
                     value: Secret::new(value),
                 },
-                Piece::RunTime(source) => match parse(&source).map_err(|_| foreign())?.pop() {
-                    Some(Part::Expression { expression, .. }) => Segment::RunTime(expression),
-                    _ => return Err(foreign()),
-                },
+                Piece::RunTime { source, maps } => {
+                    match parse(&source).map_err(|_| foreign())?.pop() {
+                        Some(Part::Expression { expression, .. }) => {
+                            Segment::RunTime(with_maps(expression, maps))
+                        }
+                        _ => return Err(foreign()),
+                    }
+                }
             });
         }
         Ok(Self {
@@ -62,4 +78,21 @@ impl Carried {
             span: packed.span,
         })
     }
+}
+
+fn map_of(filter: &Filter) -> Option<BTreeMap<String, String>> {
+    match filter {
+        Filter::Map { entries, .. } => Some(entries.as_ref().clone()),
+        _ => None,
+    }
+}
+
+fn with_maps(mut expression: Expression, maps: Vec<BTreeMap<String, String>>) -> Expression {
+    let mut maps = maps.into_iter();
+    for filter in &mut expression.filters {
+        if let Filter::Map { entries, .. } = filter {
+            *entries = Arc::new(maps.next().unwrap_or_default());
+        }
+    }
+    expression
 }

@@ -5,9 +5,15 @@
 
 /// A sequence of the place (as JSON) and the value.
 pub(crate) const LOCATED: &str = "$qib::located";
-/// The stages' map: inside each value `stage.name` is known.
-pub(crate) const STAGES: &str = "$qib::stages";
+/// The outputs' list: what a cell has is known only when its image is there.
+pub(crate) const OUTPUTS: &str = "$qib::outputs";
 /// A template's parts as JSON; secrets are refused.
 pub(crate) const TEMPLATE: &str = "$qib::template";
 /// A template's parts as JSON; secrets are allowed.
 pub(crate) const SECRET_TEMPLATE: &str = "$qib::secret_template";
+/// A list of entries: step sets put in, entries whose `when` is false left out.
+pub(crate) const ENTRIES: &str = "$qib::entries";
+/// As a struct's name, with the keys that may stand beside an entry's kind: those keys, then the rest.
+pub(crate) const ENTRY: &str = "$qib::entry";
+/// A value of any form; its texts come as their parts in JSON, secrets allowed.
+pub(crate) const SECRET_TREE: &str = "$qib::secret_tree";

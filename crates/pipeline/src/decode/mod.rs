@@ -5,12 +5,26 @@
 
 mod access;
 mod carried;
+mod cells;
+mod combinations;
+mod entries;
 mod error;
+mod host;
 pub(crate) mod marker;
+mod mentions;
 mod node;
 mod scope;
+mod step_sets;
+mod tree;
 
 pub(crate) use carried::Carried;
+pub(crate) use cells::cells;
 pub(crate) use error::DecodeError;
+pub use host::GitFacts;
+pub(crate) use host::Host;
+pub(crate) use mentions::mentions;
 pub(crate) use node::NodeDeserializer;
-pub(crate) use scope::{Allows, Scope};
+pub(crate) use scope::{
+    Allows, Expressions, FilePart, MapTables, MatrixScope, ROOM, Scope, StepSetNodes, Surroundings,
+};
+pub(crate) use step_sets::{check_step_sets, step_sets};

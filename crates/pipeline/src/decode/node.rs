@@ -1,9 +1,11 @@
 //! serde's view of a node: texts are interpolated as they are read.
 
 use super::access::{Choice, Entries, Items, WithPlace};
-use super::{Allows, Carried, DecodeError, Scope, marker};
+use super::entries::{EntryParts, Keys};
+use super::{Allows, Carried, DecodeError, FilePart, Scope, marker};
 use crate::template::Segment;
-use crate::yaml::{Node, Scalar, Value};
+use crate::vars::Derived;
+use crate::yaml::{Key, Node, Scalar, Value};
 use serde::de::{self, Deserializer, Visitor};
 
 /// A node, and what is known where it stands.
@@ -11,6 +13,8 @@ use serde::de::{self, Deserializer, Visitor};
 pub(crate) struct NodeDeserializer<'n> {
     pub(crate) node: &'n Node,
     pub(crate) scope: Scope<'n>,
+    /// Which of a map's keys are to be seen.
+    pub(super) keys: Keys,
 }
 
 /// A scalar's text after interpolation, and whether it may be read as a number or a boolean.
@@ -20,11 +24,16 @@ struct Text {
 }
 
 impl<'n> NodeDeserializer<'n> {
-    pub(super) fn child(&self, node: &'n Node) -> Self {
+    pub(crate) const fn new(node: &'n Node, scope: Scope<'n>) -> Self {
         Self {
             node,
-            scope: self.scope,
+            scope,
+            keys: Keys::All,
         }
+    }
+
+    pub(super) fn child(&self, node: &'n Node) -> Self {
+        Self::new(node, self.scope)
     }
 
     fn empty(&self) -> DecodeError {
@@ -32,7 +41,7 @@ impl<'n> NodeDeserializer<'n> {
             .hint("give it one, or leave the key out")
     }
 
-    fn scalar(&self, expected: &dyn de::Expected) -> Result<&'n Scalar, DecodeError> {
+    pub(super) fn scalar(&self, expected: &dyn de::Expected) -> Result<&'n Scalar, DecodeError> {
         let found = match &self.node.value {
             Value::Scalar(scalar) if scalar.is_null() => return Err(self.empty()),
             Value::Scalar(scalar) => return Ok(scalar),
@@ -66,7 +75,40 @@ impl<'n> NodeDeserializer<'n> {
         })
     }
 
-    fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
+    /// The text that stands here, with what is known in it.
+    pub(super) fn string(&self) -> Result<String, DecodeError> {
+        self.text(&"a text").map(|text| text.text)
+    }
+
+    /// The text that stands here, and whether a secret is in it.
+    pub(crate) fn derived(&self) -> Result<Derived, DecodeError> {
+        /// A longer one is data; and variables that double each other would fill the memory.
+        const MAX_DERIVED: usize = 1 << 16;
+        let scalar = self.scalar(&"a text")?;
+        let mut text = String::new();
+        let mut is_secret = false;
+        for segment in self
+            .scope
+            .segments(scalar, self.node.span, Allows::Secrets)?
+        {
+            match segment {
+                Segment::Literal(literal) => text.push_str(&literal),
+                Segment::Secret { value, .. } => {
+                    text.push_str(value.expose());
+                    is_secret = true;
+                }
+                // A text that does not allow them has none.
+                Segment::RunTime(_) => {}
+            }
+        }
+        if text.len() > MAX_DERIVED {
+            let message = format!("this is more than {MAX_DERIVED} bytes with its values put in");
+            return Err(DecodeError::at(self.node.span, message));
+        }
+        Ok(Derived { text, is_secret })
+    }
+
+    pub(super) fn carried(&self, allows: Allows) -> Result<String, DecodeError> {
         let scalar = self.scalar(&"a text")?;
         if scalar.text.is_empty() && allows != Allows::RunTimeAndSecrets {
             return Err(DecodeError::at(self.node.span, "this text is empty")
@@ -109,25 +151,39 @@ impl<'n> NodeDeserializer<'n> {
         }
     }
 
-    fn map<V: Visitor<'n>>(self, visitor: V, stages: bool) -> Result<V::Value, DecodeError> {
+    fn map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
             Value::Map(entries) => {
                 let entries = Entries {
                     parent: self,
                     rest: entries.iter(),
                     current: None,
-                    stages,
                 };
                 visitor
                     .visit_map(entries)
                     .map_err(|error: DecodeError| error.or_at(self.node.span))
             }
-            Value::Sequence(_) => Err(self.mismatch(de::Unexpected::Seq, &visitor)),
-            Value::Scalar(scalar) if scalar.is_null() => Err(self.empty()),
-            Value::Scalar(scalar) => {
-                Err(self.mismatch(de::Unexpected::Str(&scalar.text), &visitor))
-            }
+            _ => Err(self.mismatch_of_map_as(&visitor)),
         }
+    }
+
+    /// What is wrong with a node that should be a map and is none.
+    pub(super) fn mismatch_of_map(&self, expected: &str) -> DecodeError {
+        self.mismatch_of_map_as(&expected)
+    }
+
+    fn mismatch_of_map_as(&self, expected: &dyn de::Expected) -> DecodeError {
+        match &self.node.value {
+            Value::Map(_) => self.mismatch(de::Unexpected::Map, expected),
+            Value::Sequence(_) => self.mismatch(de::Unexpected::Seq, expected),
+            Value::Scalar(scalar) if scalar.is_null() => self.empty(),
+            Value::Scalar(scalar) => self.mismatch(de::Unexpected::Str(&scalar.text), expected),
+        }
+    }
+
+    fn shown(&self, entries: &'n [(Key, Node)]) -> Vec<&'n (Key, Node)> {
+        let seen = entries.iter().filter(|(key, _)| self.keys.shows(&key.text));
+        seen.collect()
     }
 
     fn mismatch(&self, found: de::Unexpected<'_>, expected: &dyn de::Expected) -> DecodeError {
@@ -148,7 +204,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
 
     fn deserialize_any<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.node.value {
-            Value::Map(_) => self.map(visitor, false),
+            Value::Map(_) => self.map(visitor),
             Value::Sequence(_) => self.deserialize_seq(visitor),
             Value::Scalar(_) => {
                 let Text { text, plain } = self.text(&visitor)?;
@@ -193,7 +249,13 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match name {
-            marker::STAGES => self.map(visitor, true),
+            marker::OUTPUTS => {
+                let mut outputs = self;
+                outputs.scope.part = FilePart::Outputs;
+                outputs.deserialize_seq(visitor)
+            }
+            marker::ENTRIES => return self.entries(visitor),
+            marker::SECRET_TREE => self.tree(visitor),
             marker::TEMPLATE => visitor.visit_string(self.carried(Allows::RunTime)?),
             marker::SECRET_TEMPLATE => {
                 visitor.visit_string(self.carried(Allows::RunTimeAndSecrets)?)
@@ -212,7 +274,7 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
             Value::Sequence(items) => {
                 let items = Items {
                     parent: self,
-                    rest: items.iter(),
+                    rest: items.iter().collect::<Vec<_>>().into_iter(),
                 };
                 visitor
                     .visit_seq(items)
@@ -227,21 +289,29 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
     }
 
     fn deserialize_map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        self.map(visitor, false)
+        self.map(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'n>>(
         self,
-        _: &'static str,
-        _: &'static [&'static str],
+        name: &'static str,
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         match &self.node.value {
+            Value::Map(_) if name == marker::ENTRY => visitor.visit_seq(EntryParts {
+                entry: self,
+                beside: fields,
+                given: 0,
+            }),
+            _ if name == marker::ENTRY => {
+                Err(self.mismatch_of_map("an entry: a map whose key says what it is"))
+            }
             Value::Sequence(_) => Err(self.mismatch(de::Unexpected::Seq, &"a map")),
             Value::Scalar(scalar) if !scalar.is_null() => {
                 Err(self.mismatch(de::Unexpected::Str(&scalar.text), &"a map"))
             }
-            _ => self.map(visitor, false),
+            _ => self.map(visitor),
         }
     }
 
@@ -253,12 +323,19 @@ impl<'n> Deserializer<'n> for NodeDeserializer<'n> {
     ) -> Result<V::Value, DecodeError> {
         let words = || variants.join(", ");
         let choice = match &self.node.value {
-            Value::Map(entries) => match entries.as_slice() {
-                [(key, node)] => Choice {
-                    word: key.text.clone(),
-                    span: key.span,
-                    content: Some(self.child(node)),
-                },
+            Value::Map(entries) => match self.shown(entries).as_slice() {
+                [(key, node)]
+                    if matches!(self.keys, Keys::All) || variants.contains(&key.text.as_str()) =>
+                {
+                    Choice {
+                        word: key.text.clone(),
+                        span: key.span,
+                        content: Some(self.child(node)),
+                    }
+                }
+                kinds if matches!(self.keys, Keys::Without(_)) => {
+                    return Err(self.no_single_kind(kinds, variants));
+                }
                 _ => {
                     let message = format!(
                         "expected one word, or a map with one key, out of: {}",

@@ -16,6 +16,8 @@ pub enum Address {
     Public,
     /// Its private address: qib runs inside the network.
     Private,
+    /// Its IPv6 address, which it has with `launch.ipv6: true`.
+    Ipv6,
     /// An Elastic IP, bound to the instance for the time of the build.
     ElasticIp(ElasticIp),
 }
@@ -131,13 +133,14 @@ impl<'de> Deserialize<'de> for Address {
             type Value = Address;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("public, private or { elastic_ip: eipalloc-… }")
+                f.write_str("public, private, ipv6 or { elastic_ip: eipalloc-… }")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Address, E> {
                 match text {
                     "public" => Ok(Address::Public),
                     "private" => Ok(Address::Private),
+                    "ipv6" => Ok(Address::Ipv6),
                     _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
                 }
             }
@@ -163,7 +166,7 @@ impl JsonSchema for Address {
         let elastic_ip = ElasticIp::json_schema(generator);
         json_schema!({
             "default": "public",
-            "anyOf": [{ "type": "string", "enum": ["public", "private"] }, elastic_ip],
+            "anyOf": [{ "type": "string", "enum": ["public", "private", "ipv6"] }, elastic_ip],
         })
     }
 }

@@ -1,6 +1,9 @@
 //! How to reach the instance.
 
-use super::{Address, Fingerprint, HostName, LocalFile, Located, TimeSpan, UserName};
+use super::{
+    Address, Bastion, Fingerprint, HostName, KeyPairName, LocalFile, Located, Proxy, TimeSpan,
+    UserName,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -36,6 +39,25 @@ pub struct Connect {
     /// How the host's key is verified on the first connection.
     #[serde(default)]
     pub host_key: Located<HostKey>,
+    /// An EC2 key pair that is there already, by its name: the instance is launched with it instead of one that qib
+    /// imports. `key` must then be `{ file: … }` or `agent`, and hold its private key.
+    pub key_pair: Option<Located<KeyPairName>>,
+    /// An SSH host through which the instance is reached.
+    pub bastion: Option<Located<Bastion>>,
+    /// A SOCKS5 proxy through which SSH leaves this machine: `socks5://[USER@]HOST:PORT`, or `{ url, password }`. With a
+    /// bastion, the bastion is reached through it.
+    pub proxy: Option<Located<Proxy>>,
+}
+
+impl Connect {
+    /// Whether the instance sees SSH come from somewhere else than this machine.
+    pub fn comes_from_elsewhere(&self) -> Option<&'static str> {
+        match (&self.bastion, &self.proxy) {
+            (Some(_), _) => Some("bastion"),
+            (None, Some(_)) => Some("proxy"),
+            (None, None) => None,
+        }
+    }
 }
 
 /// The key to log in with.

@@ -15,6 +15,19 @@ pub struct LocalFile {
     /// Where it is: relative to the pipeline's folder unless absolute, with `~/` replaced. Empty until
     /// [`crate::load()`] has resolved it.
     pub path: PathBuf,
+    /// Whether it is there.
+    pub presence: Presence,
+}
+
+/// Whether a file that a pipeline names is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Presence {
+    /// It is, and was looked at when the pipeline was loaded.
+    #[default]
+    There,
+    /// It is not: an entry of `preflight` makes it. What it would have given (a script's text) is empty, and must not be
+    /// used before the pipeline has been loaded again.
+    ToBeMade,
 }
 
 impl LocalFile {
@@ -26,6 +39,11 @@ impl LocalFile {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether `path` is this file, or this folder or something in it.
+    pub fn covers(&self, path: &Path) -> bool {
+        path == self.path || (self.is_written_as_folder() && path.starts_with(&self.path))
     }
 }
 
@@ -46,6 +64,7 @@ impl<'de> Deserialize<'de> for LocalFile {
         Ok(Self {
             written: Located::deserialize(deserializer)?,
             path: PathBuf::new(),
+            presence: Presence::There,
         })
     }
 }
@@ -106,4 +125,8 @@ read_file!(
 read_file!(
     /// A file of the user's own user-data, read when the pipeline is loaded.
     UserDataFile
+);
+read_file!(
+    /// A file with an image's UEFI variable store, read when the pipeline is loaded.
+    UefiDataFile
 );

@@ -1,11 +1,13 @@
 //! The instance to build on.
 
+use super::user_data::UserDataChoice;
 use super::{
-    Cidr, InstanceProfileName, InstanceType, Lifetime, Located, SecurityGroupId, Spot, SubnetId,
-    Tags, UserDataFile, Volume, ZoneLetter,
+    CapacityReservation, Cidr, Credits, GroupChoice, InstanceProfile, InstanceType, Lifetime,
+    Located, Metadata, OnShutdown, Placement, Spot, SubnetChoice, Tags, UserData, Volume,
+    VpcChoice,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +19,8 @@ pub struct Launch {
     /// The instance types, the preferred one first; at least one. A later one is taken when EC2 has no capacity for those
     /// before it.
     pub instance_types: Vec<Located<InstanceType>>,
+    /// The VPC that subnets and groups are looked for in; without it the default VPC.
+    pub vpc: Option<Located<VpcChoice>>,
     /// Where in the network the instance may go, the preferred place first; at least one.
     pub subnets: Vec<Located<SubnetChoice>>,
     /// Whether the instance is bought as a spot instance.
@@ -24,21 +28,33 @@ pub struct Launch {
     /// After how long the instance terminates itself.
     pub max_lifetime: Lifetime,
     /// Security groups to use. Without any, qib makes one for the run that lets in SSH from `ssh_from` only.
-    pub security_groups: Vec<Located<SecurityGroupId>>,
+    pub security_groups: Vec<Located<GroupChoice>>,
     /// The instance profile whose role the instance has.
-    pub instance_profile: Option<Located<InstanceProfileName>>,
+    pub instance_profile: Option<Located<InstanceProfile>>,
     /// Block devices of the instance, and of the image unless `image.volumes` says otherwise.
     pub volumes: Vec<Volume>,
     /// Who may reach the instance's SSH port, when qib makes the security group.
     pub ssh_from: SshFrom,
-    /// A file of the user's own user-data.
-    pub user_data: Option<UserDataFile>,
+    /// User-data of the user's own.
+    pub user_data: Option<UserData>,
     /// Whether the instance is EBS-optimised. Without it the instance type decides.
     pub ebs_optimized: Option<bool>,
     /// Whether the instance gets a public address of its own at launch (`AssociatePublicIpAddress`).
     pub public_ip: bool,
+    /// Whether the instance gets an IPv6 address.
+    pub ipv6: bool,
     /// The way out that an instance without a public address has.
     pub egress: Option<Egress>,
+    /// Which capacity reservation the instance uses. Without it EC2's default: any open one that fits.
+    pub capacity_reservation: Option<Located<CapacityReservation>>,
+    /// On which hardware, and beside whom, the instance runs.
+    pub placement: Option<Located<Placement>>,
+    /// What a burstable instance does when its processor credits are spent.
+    pub credits: Option<Located<Credits>>,
+    /// How the instance metadata service answers.
+    pub metadata: Metadata,
+    /// What a shutdown from inside does to the instance.
+    pub on_shutdown: OnShutdown,
     /// Tags for the instance and its volumes, besides the stage's.
     pub tags: Tags,
 }
@@ -55,8 +71,11 @@ pub(crate) struct LaunchFile {
     /// is tried.
     #[schemars(length(min = 1))]
     instance_types: Option<Vec<Located<InstanceType>>>,
-    /// Where in the network the instance goes. Without it: the default subnet of the default VPC, in a zone of EC2's
-    /// choice.
+    /// The VPC in which subnets and groups are looked for. Without it: the default VPC. Exactly one VPC of the region may
+    /// fit a filter.
+    vpc: Option<Located<VpcChoice>>,
+    /// Where in the network the instance goes. Without it: in `vpc` the subnet with the most free addresses; without
+    /// that the default subnet of the default VPC, in the first zone that has the instance type.
     subnet: Option<Located<SubnetChoice>>,
     /// Several subnets of one VPC, the preferred one first. When EC2 has no capacity for an instance type in one, the
     /// next is tried.
@@ -72,26 +91,43 @@ pub(crate) struct LaunchFile {
     max_lifetime: Lifetime,
     /// Security groups to use. Without any, qib makes one for the run that lets in SSH from `ssh_from` only.
     #[serde(default)]
-    security_groups: Vec<Located<SecurityGroupId>>,
-    /// The instance profile whose role the instance has.
-    instance_profile: Option<Located<InstanceProfileName>>,
+    security_groups: Vec<Located<GroupChoice>>,
+    /// The role that the instance has: the name of an instance profile, or a policy of which qib makes a role and a
+    /// profile for the time of the build.
+    instance_profile: Option<Located<InstanceProfile>>,
     /// Block devices of the instance, and of the image unless `image.volumes` says otherwise.
     #[serde(default)]
     volumes: Vec<Volume>,
     /// Who may reach the instance's SSH port, when qib makes the security group.
     #[serde(default)]
     ssh_from: SshFrom,
-    /// A file of your own user-data (a script, cloud-config or MIME multipart), relative to the pipeline's file.
-    /// qib's own parts run before it.
-    user_data: Option<UserDataFile>,
+    /// Your own user-data (a script, cloud-config, MIME multipart or anything else that cloud-init takes): the path of a
+    /// file, relative to the pipeline's file, or `{ content: TEXT }`. qib's own parts run before it.
+    user_data: Option<Located<UserDataChoice>>,
     /// Whether the instance is EBS-optimised. Without it the instance type decides.
     ebs_optimized: Option<bool>,
     /// Whether the instance gets a public address of its own at launch (`AssociatePublicIpAddress`).
     #[serde(default = "yes")]
     public_ip: bool,
+    /// Whether the instance gets an IPv6 address of its subnet's range, which the subnet must have.
+    #[serde(default)]
+    ipv6: bool,
     /// The way out that an instance without a public address has: a NAT, or VPC endpoints. qib cannot see it, and
     /// binding an Elastic IP from user-data needs one.
     egress: Option<Egress>,
+    /// Which capacity reservation the instance uses: `open`, `none`, the id of one, or `{ group: ARN }` of a resource
+    /// group of them. Without it EC2's default, which is `open`. Spot instances use none.
+    capacity_reservation: Option<Located<CapacityReservation>>,
+    /// On which hardware, and beside whom, the instance runs. Without it on EC2's shared hardware.
+    placement: Option<Located<Placement>>,
+    /// What a burstable instance (T types) does when its processor credits are spent. Without it the account's default.
+    credits: Option<Located<Credits>>,
+    /// How the instance metadata service answers.
+    #[serde(default)]
+    metadata: Metadata,
+    /// What a shutdown from inside does to the instance.
+    #[serde(default)]
+    on_shutdown: OnShutdown,
     /// Tags for the instance and its volumes, besides the stage's.
     #[serde(default)]
     tags: Tags,
@@ -112,6 +148,9 @@ impl TryFrom<LaunchFile> for Launch {
             _ => return Err("`launch` has exactly one of `instance_type` and `instance_types`"),
         };
         let subnets = match (file.subnet, file.subnets) {
+            (None, None) if file.vpc.is_some() => {
+                vec![Located::new(SubnetChoice::any(), crate::Span::START)]
+            }
             (None, None) => vec![Located::default()],
             (Some(only), None) => vec![only],
             (None, Some(several)) if several.is_empty() => return Err("`subnets` is empty"),
@@ -120,6 +159,7 @@ impl TryFrom<LaunchFile> for Launch {
         };
         Ok(Self {
             instance_types,
+            vpc: file.vpc,
             subnets,
             spot: file.spot,
             max_lifetime: file.max_lifetime,
@@ -127,10 +167,16 @@ impl TryFrom<LaunchFile> for Launch {
             instance_profile: file.instance_profile,
             volumes: file.volumes,
             ssh_from: file.ssh_from,
-            user_data: file.user_data,
+            user_data: file.user_data.map(UserDataChoice::placed),
             ebs_optimized: file.ebs_optimized,
             public_ip: file.public_ip,
+            ipv6: file.ipv6,
             egress: file.egress,
+            capacity_reservation: file.capacity_reservation,
+            placement: file.placement,
+            credits: file.credits,
+            metadata: file.metadata,
+            on_shutdown: file.on_shutdown,
             tags: file.tags,
         })
     }
@@ -153,89 +199,6 @@ pub enum Egress {
     Nat,
     /// Through VPC endpoints: EC2's API, and no more.
     Endpoint,
-}
-
-/// Where in the network an instance goes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SubnetChoice {
-    /// This subnet.
-    Id(SubnetId),
-    /// The default subnet of the default VPC.
-    DefaultVpc {
-        /// In this zone of the region; without it EC2 chooses.
-        zone: Option<ZoneLetter>,
-    },
-}
-
-impl Default for SubnetChoice {
-    fn default() -> Self {
-        Self::DefaultVpc { zone: None }
-    }
-}
-
-impl fmt::Display for SubnetChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id(id) => id.fmt(f),
-            Self::DefaultVpc { zone: None } => f.write_str("{ default_vpc: true }"),
-            Self::DefaultVpc { zone: Some(zone) } => {
-                write!(f, "{{ default_vpc: true, zone: {zone} }}")
-            }
-        }
-    }
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct DefaultVpcFile {
-    /// Take the default subnet of the default VPC; only `true` has a meaning.
-    default_vpc: bool,
-    /// The zone's letter within the region, for example `c`. Without it EC2 chooses.
-    zone: Option<ZoneLetter>,
-}
-
-impl<'de> Deserialize<'de> for SubnetChoice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SubnetVisitor;
-
-        impl<'de> Visitor<'de> for SubnetVisitor {
-            type Value = SubnetChoice;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a subnet id or { default_vpc: true, zone: LETTER }")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<SubnetChoice, E> {
-                SubnetId::new(text).map(SubnetChoice::Id).map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SubnetChoice, A::Error> {
-                let file = DefaultVpcFile::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                if !file.default_vpc {
-                    return Err(de::Error::custom(
-                        "`default_vpc: false` says no subnet; give a subnet id instead",
-                    ));
-                }
-                Ok(SubnetChoice::DefaultVpc { zone: file.zone })
-            }
-        }
-
-        deserializer.deserialize_any(SubnetVisitor)
-    }
-}
-
-impl JsonSchema for SubnetChoice {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "SubnetChoice".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let id = SubnetId::json_schema(generator);
-        let default_vpc = DefaultVpcFile::json_schema(generator);
-        json_schema!({ "anyOf": [id, default_vpc] })
-    }
 }
 
 /// Who may reach the instance's SSH port.

@@ -1,16 +1,23 @@
 //! Where a stage starts.
 
-use super::{ImageId, Located, Owner, StageName};
+use super::{CellName, ImageId, Located, Owner, ParameterName, PipelineName, StageName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
 
 /// The image a stage starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "SourceFile")]
 pub enum Source {
     /// This very image.
-    ImageId(ImageId),
+    ImageId {
+        /// Its id.
+        id: ImageId,
+        /// Whether it may be deprecated.
+        deprecated: Deprecated,
+    },
     /// The image that a filter finds.
     Filter {
         /// What the image must be.
@@ -19,7 +26,72 @@ pub enum Source {
         pick: Pick,
     },
     /// The image that another stage of this pipeline makes.
-    Stage(Located<StageName>),
+    Stage(StageCell),
+    /// The image whose id an SSM parameter holds.
+    Ssm {
+        /// The parameter.
+        parameter: ParameterName,
+        /// Whether the image may be deprecated.
+        deprecated: Deprecated,
+    },
+    /// The newest complete image that another pipeline has made.
+    Pipeline(PipelineSource),
+}
+
+/// Which cell of another stage to start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageCell {
+    /// The stage.
+    pub stage: Located<StageName>,
+    /// The cell's name. Without it, the one that agrees with this cell in every axis that both have.
+    pub cell: Option<Located<CellName>>,
+}
+
+impl Deref for StageCell {
+    type Target = StageName;
+    fn deref(&self) -> &StageName {
+        &self.stage.value
+    }
+}
+
+impl fmt::Display for StageCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cell {
+            Some(cell) => write!(f, "{}/{cell}", self.stage),
+            None => self.stage.fmt(f),
+        }
+    }
+}
+
+/// Whether a source image may be deprecated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Deprecated {
+    /// It may not.
+    #[default]
+    Refused,
+    /// It may.
+    Taken,
+}
+
+impl Deprecated {
+    const fn of(include: bool) -> Self {
+        if include { Self::Taken } else { Self::Refused }
+    }
+}
+
+/// Another pipeline's image, found by the tags that qib gives it: the newest complete one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineSource {
+    /// The pipeline's name.
+    pub pipeline: PipelineName,
+    /// The stage that made the image; without it any.
+    pub stage: Option<StageName>,
+    /// Further tags that the image carries, key and value.
+    pub tags: BTreeMap<String, String>,
+    /// Whose images are looked among; without any the caller's account's.
+    pub owners: Vec<Owner>,
+    /// Whether the image may be deprecated.
+    pub deprecated: Deprecated,
 }
 
 /// Which image to take when a filter finds several.
@@ -37,17 +109,26 @@ pub enum Pick {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFilter {
-    /// Whose image it is: account ids, `self`, `amazon`, `aws-marketplace`. Anyone can publish an image under any
-    /// name, so this is required.
+    /// Whose image it is, one or several: account ids, `self`, `amazon`, `aws-marketplace`. Anyone can publish an image
+    /// under any name, so this is required.
     pub owners: Vec<Owner>,
-    /// The image's name; `*` stands for any characters and `?` for one.
-    pub name: String,
+    /// The image's name; `*` stands for any characters and `?` for one. Without it, one of `description`, `product_code`
+    /// and `tags` must be there.
+    pub name: Option<String>,
+    /// The image's description; `*` stands for any characters and `?` for one.
+    pub description: Option<String>,
+    /// The product code of an image of the AWS Marketplace.
+    pub product_code: Option<String>,
     /// The processor architecture.
     #[serde(default)]
     pub arch: Architecture,
-    /// Tags that the image carries, key and value.
+    /// Tags that the image carries, key and value; in a value `*` stands for any characters and `?` for one. Only the
+    /// account that tagged an image sees its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// Whether deprecated images count, too.
+    #[serde(default)]
+    pub include_deprecated: bool,
     /// The virtualisation type.
     #[serde(default)]
     pub virtualization: Virtualization,
@@ -115,7 +196,7 @@ impl RootDevice {
     }
 }
 
-/// The image a stage starts from: exactly one of `image_id`, `filter` and `stage`.
+/// The image a stage starts from: exactly one of `image_id`, `filter`, `ssm`, `pipeline` and, alone, `stage`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Source")]
@@ -126,42 +207,83 @@ pub(crate) struct SourceFile {
     filter: Option<ImageFilter>,
     /// Which image to take when the filter finds several (default `newest`).
     pick: Option<Pick>,
-    /// The image that another stage of this pipeline makes; that stage is then built, or found, first.
+    /// The image that another stage of this pipeline makes; that stage is then built, or found, first. Beside
+    /// `pipeline`: the stage of that pipeline.
     stage: Option<Located<StageName>>,
+    /// With `stage`: the cell of it to start from. Without it, the one that agrees with this cell in every axis that both
+    /// have, and in the region.
+    cell: Option<Located<CellName>>,
+    /// The image whose id this SSM parameter holds: one of AWS's, such as
+    /// `/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id`, or your own.
+    ssm: Option<ParameterName>,
+    /// The newest complete image that this other pipeline of qib's has made in the stage's region.
+    pipeline: Option<PipelineName>,
+    /// With `pipeline`: further tags that the image carries, key and value.
+    tags: Option<BTreeMap<String, String>>,
+    /// With `pipeline`: whose images are looked among (default `self`). Only the account that tagged an image sees its
+    /// tags.
+    owners: Option<Vec<Owner>>,
+    /// With `image_id`, `ssm` and `pipeline`: whether the image may be deprecated (default `false`). For `filter`, it
+    /// belongs into that.
+    include_deprecated: Option<bool>,
 }
 
 impl TryFrom<SourceFile> for Source {
     type Error = &'static str;
 
     fn try_from(file: SourceFile) -> Result<Self, Self::Error> {
-        match file {
-            SourceFile {
-                image_id: Some(id),
-                filter: None,
-                pick: None,
-                stage: None,
-            } => Ok(Self::ImageId(id)),
-            SourceFile {
-                image_id: None,
-                filter: Some(filter),
-                pick,
-                stage: None,
-            } => Ok(Self::Filter {
+        let SourceFile {
+            image_id,
+            filter,
+            pick,
+            stage,
+            ssm,
+            pipeline,
+            tags,
+            owners,
+            include_deprecated,
+            cell,
+        } = file;
+        if cell.is_some() && (stage.is_none() || pipeline.is_some()) {
+            return Err("`cell` goes with `stage` only");
+        }
+        if pick.is_some() && filter.is_none() {
+            return Err("`pick` goes with `filter` only");
+        }
+        if pipeline.is_none() && (tags.is_some() || owners.is_some()) {
+            return Err(
+                "`tags` and `owners` go with `pipeline` only; for `filter` they belong into that",
+            );
+        }
+        if include_deprecated.is_some()
+            && (filter.is_some() || (stage.is_some() && pipeline.is_none()))
+        {
+            return Err(
+                "`include_deprecated` goes with `image_id`, `ssm` and `pipeline`; for `filter` it belongs into that",
+            );
+        }
+        let deprecated = Deprecated::of(include_deprecated.unwrap_or(false));
+        match (image_id, filter, ssm, pipeline, stage) {
+            (Some(id), None, None, None, None) => Ok(Self::ImageId { id, deprecated }),
+            (None, Some(filter), None, None, None) => Ok(Self::Filter {
                 filter,
                 pick: pick.unwrap_or_default(),
             }),
-            SourceFile {
-                image_id: None,
-                filter: None,
-                pick: None,
-                stage: Some(name),
-            } => Ok(Self::Stage(name)),
-            SourceFile {
-                pick: Some(_),
-                filter: None,
-                ..
-            } => Err("`pick` goes with `filter` only"),
-            _ => Err("a source is exactly one of `image_id`, `filter` and `stage`"),
+            (None, None, Some(parameter), None, None) => Ok(Self::Ssm {
+                parameter,
+                deprecated,
+            }),
+            (None, None, None, Some(pipeline), stage) => Ok(Self::Pipeline(PipelineSource {
+                pipeline,
+                stage: stage.map(Located::into_value),
+                tags: tags.unwrap_or_default(),
+                owners: owners.unwrap_or_default(),
+                deprecated,
+            })),
+            (None, None, None, None, Some(stage)) => Ok(Self::Stage(StageCell { stage, cell })),
+            _ => Err(
+                "a source is exactly one of `image_id`, `filter`, `stage`, `ssm` and `pipeline`",
+            ),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Stages and their cells: the images to make.
 
+use super::entry::entries;
 use super::{
-    Connect, Image, Launch, Located, Provisioner, Region, Source, StageName, Tags, TimeSpan,
+    BastionHostKey, BastionKey, Connect, HostKey, Image, InstanceProfile, Later, Launch, LocalFile,
+    Located, LoginKey, Matrix, ProvisionerEntry, Region, Source, StageName, Tags, Test, TimeSpan,
+    UserData,
 };
-use crate::decode::marker;
+use crate::template::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Deref;
 
@@ -19,10 +22,22 @@ pub struct Cell {
     pub stage: Located<StageName>,
     /// What tells the cell from the stage's others; none if the stage has no matrix.
     pub name: Option<String>,
-    /// The value of each axis of the matrix; empty if there is none.
+    /// The values of the combination: of the matrix's axes, and those that `include` adds; empty without a matrix.
     pub matrix: BTreeMap<String, String>,
+    /// Which of these names are axes of the stage's matrix.
+    pub axes: BTreeSet<String>,
     /// What the stage says for this combination.
     pub recipe: Recipe,
+}
+
+impl Cell {
+    /// What to call it in messages: the stage's name, and the cell's if it has one.
+    pub fn label(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{}/{name}", self.stage),
+            None => self.stage.to_string(),
+        }
+    }
 }
 
 impl Deref for Cell {
@@ -38,25 +53,84 @@ impl Deref for Cell {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Stage")]
 pub struct Recipe {
+    /// The combinations of values to build the stage for. Without it the stage is built once.
+    pub matrix: Option<Later<Matrix>>,
+    /// The condition on which the stage, or a cell of it, is there at all: `matrix.os != '1204'`.
+    pub when: Option<Later<Condition>>,
     /// The region to build in; without it the pipeline's.
     pub region: Option<Located<Region>>,
     /// The image that the stage starts from.
     pub source: Located<Source>,
-    /// The instance to build on.
-    pub launch: Launch,
+    /// The instance to build on. A stage that neither launches, connects nor provisions copies its source image.
+    pub launch: Option<Launch>,
     /// How to reach the instance.
-    pub connect: Connect,
+    pub connect: Option<Connect>,
     /// What to do to the instance, in this order.
-    #[serde(default)]
-    pub provision: Vec<Located<Provisioner>>,
+    #[serde(default, deserialize_with = "entries")]
+    pub provision: Vec<ProvisionerEntry>,
+    /// What to do after an entry of `provision` has failed, before the instance is removed: to fetch logs, to tell
+    /// somebody. A failure here is a warning. `QIB_ERROR` says what has failed.
+    #[serde(default, deserialize_with = "entries")]
+    pub on_error: Vec<ProvisionerEntry>,
     /// The image to make of it.
     pub image: Image,
+    /// A test that the image must pass before it is kept, copied and shared.
+    pub test: Option<Test>,
     /// Tags for all four resources: instance, volumes, image and snapshots.
     #[serde(default)]
     pub tags: Tags,
     /// Whether an image made earlier from the same inputs may be used instead of a new one.
     #[serde(default)]
     pub cache: Cache,
+}
+
+impl Cell {
+    /// The files of the build host that building the cell uses. In a rehearsal the entries that need what its guests do
+    /// not have are skipped, and use none.
+    pub fn files(&self, rehearsal: bool) -> Vec<&LocalFile> {
+        let mut files = Vec::new();
+        if let Some(launch) = &self.launch {
+            if let Some(UserData::File(user_data)) = &launch.user_data {
+                files.push(&user_data.file);
+            }
+            let profile = launch.instance_profile.as_ref();
+            if let Some(InstanceProfile::Temporary(policy)) = profile.map(|named| &named.value) {
+                files.extend(&policy.file);
+            }
+        }
+        let test = self.test.as_ref();
+        let of_test = test.and_then(|test| test.connect.as_ref());
+        for connect in self.connect.iter().chain(of_test) {
+            if let LoginKey::File(file) = &connect.key.value {
+                files.push(file);
+            }
+            if let HostKey::KnownHosts(file) = &connect.host_key.value {
+                files.push(file);
+            }
+            if let Some(bastion) = &connect.bastion {
+                if let BastionKey::File(file) = &bastion.value.key.value {
+                    files.push(file);
+                }
+                let host_key = bastion.value.host_key.as_ref().map(|key| &key.value);
+                if let Some(BastionHostKey::KnownHosts(file)) = host_key {
+                    files.push(file);
+                }
+            }
+        }
+        files.extend(self.image.uefi_data.as_ref().map(|data| &data.file));
+        let checks = test.into_iter().flat_map(|test| &test.provision);
+        let entries = self.provision.iter().chain(&self.on_error).chain(checks);
+        let used = entries.filter(|entry| !rehearsal || entry.needs.is_empty());
+        files.extend(used.flat_map(|entry| entry.files()));
+        files
+    }
+}
+
+impl Recipe {
+    /// Whether the stage only copies its source: no instance is launched, so there is none to connect to or provision.
+    pub fn is_copy(&self) -> bool {
+        self.launch.is_none() && self.connect.is_none() && self.provision.is_empty()
+    }
 }
 
 /// The cells of all stages: stages in the order of the file, cells in the order of their matrix.
@@ -72,33 +146,8 @@ impl Deref for Stages {
 
 impl<'de> Deserialize<'de> for Stages {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct StagesVisitor;
-
-        impl<'de> Visitor<'de> for StagesVisitor {
-            type Value = Stages;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of stages by name")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Stages, A::Error> {
-                let mut stages = Vec::new();
-                while let Some(name) = map.next_key()? {
-                    stages.push(Cell {
-                        stage: name,
-                        name: None,
-                        matrix: BTreeMap::new(),
-                        recipe: map.next_value()?,
-                    });
-                }
-                if stages.is_empty() {
-                    return Err(de::Error::custom("a pipeline needs at least one stage"));
-                }
-                Ok(Stages(stages))
-            }
-        }
-
-        deserializer.deserialize_newtype_struct(marker::STAGES, StagesVisitor)
+        // The cells are read one by one, when the values of each are known: see `decode::cells`.
+        IgnoredAny::deserialize(deserializer).map(|_| Self(Vec::new()))
     }
 }
 

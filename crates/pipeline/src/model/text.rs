@@ -79,6 +79,32 @@ fn id(text: &str, prefix: &str) -> bool {
     })
 }
 
+/// Whether `text` is an ARN of AWS Organizations of this kind, with one part for each of `prefixes` after it.
+fn organization_arn(text: &str, kind: &str, prefixes: &[&str]) -> bool {
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, "organizations", "", account, path] = fields.as_slice() else {
+        return false;
+    };
+    let mut parts = path.split('/');
+    let account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let plain = |rest: &str| {
+        !rest.is_empty()
+            && rest
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    partition.starts_with("aws")
+        && account
+        && parts.next() == Some(kind)
+        && prefixes.iter().all(|prefix| {
+            parts
+                .next()
+                .and_then(|part| part.strip_prefix(prefix))
+                .is_some_and(plain)
+        })
+        && parts.next().is_none()
+}
+
 fn name(text: &str) -> bool {
     text.len() <= 63
         && word(
@@ -97,6 +123,23 @@ text!(
     /// A stage's name: it stands in tags, lists and logs. At most 63 letters, digits, `-`, `_`, `.`.
     StageName, "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
     "a stage name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
+);
+text!(
+    /// A cell's name: what tells it from the others of its stage. At most 63 letters, digits, `-`, `_`, `.`.
+    CellName, "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+    "a cell's name (a letter or digit, then letters, digits, '-', '_' or '.', at most 63)", name
+);
+text!(
+    /// The name of a map, a profile or a step set.
+    Label, "^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+    "a name (a letter, a digit or '_', then letters, digits, '_', '-' or '.')",
+    |t| word(t, |c| c.is_ascii_alphanumeric() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+);
+text!(
+    /// The name of a matrix's value, as `matrix.NAME` has it.
+    AxisName, "^[A-Za-z_][A-Za-z0-9_-]*$",
+    "a name for `matrix.NAME` (a letter or '_', then letters, digits, '_' or '-')",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 );
 text!(
     /// A variable's name, as `vars.NAME` and `--var NAME=…` have it.
@@ -122,9 +165,62 @@ text!(
     SecurityGroupId, "^sg-[0-9a-z]+$", "a security group id such as sg-0123456789abcdef0", |t| id(t, "sg-")
 );
 text!(
+    /// A VPC's id: `vpc-…`.
+    VpcId, "^vpc-[0-9a-z]+$", "a VPC id such as vpc-0123456789abcdef0", |t| id(t, "vpc-")
+);
+text!(
+    /// An EBS snapshot's id: `snap-…`.
+    SnapshotId, "^snap-[0-9a-z]+$", "a snapshot id such as snap-0123456789abcdef0", |t| id(t, "snap-")
+);
+text!(
+    /// A capacity reservation's id: `cr-…`.
+    CapacityReservationId, "^cr-[0-9a-z]+$", "a capacity reservation's id such as cr-0123456789abcdef0", |t| id(t, "cr-")
+);
+text!(
+    /// A dedicated host's id: `h-…`.
+    HostId, "^h-[0-9a-z]+$", "a dedicated host's id such as h-0123456789abcdef0", |t| id(t, "h-")
+);
+text!(
+    /// The ARN of a resource group: `arn:aws:resource-groups:…:group/NAME`.
+    ResourceGroupArn, "^arn:[a-z-]+:resource-groups:[a-z0-9-]+:[0-9]{12}:group/.+$",
+    "the ARN of a resource group (arn:aws:resource-groups:REGION:ACCOUNT:group/NAME)",
+    |t| {
+        let parts: Vec<&str> = t.splitn(6, ':').collect();
+        matches!(parts.as_slice(), ["arn", partition, "resource-groups", region, account, group]
+            if !partition.is_empty() && !region.is_empty()
+                && account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())
+                && group.strip_prefix("group/").is_some_and(|name| !name.is_empty()))
+    }
+);
+text!(
+    /// The name of a placement group. (EC2 API, CreatePlacementGroup: up to 255 ASCII characters.)
+    PlacementGroupName, "^[ -~]{1,255}$", "a placement group's name (1 to 255 ASCII characters)",
+    |t| (1..=255).contains(&t.len()) && t.bytes().all(|b| (b' '..=b'~').contains(&b))
+);
+text!(
+    /// The name or ARN of an SSM parameter, with `:VERSION` or `:LABEL` behind it if one of these is meant.
+    /// (SSM API, GetParameter, `Name`.)
+    ParameterName, "^[A-Za-z0-9_.:/-]{1,2048}$",
+    "an SSM parameter's name (letters, digits and _ . - / :)",
+    |t| (1..=2_048).contains(&t.len())
+        && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':'))
+);
+text!(
     /// An AWS account: twelve digits. Quote it in YAML, or a leading zero is lost.
     AccountId, "^[0-9]{12}$", "an account id (twelve digits, in quotes)",
     |t| t.len() == 12 && t.bytes().all(|b| b.is_ascii_digit())
+);
+text!(
+    /// An organisation by its ARN. (AWS Organizations, DescribeOrganization, `Arn`.)
+    OrganizationArn, "^arn:aws[a-z-]*:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}$",
+    "an organisation's ARN such as arn:aws:organizations::123456789012:organization/o-exampleorgid",
+    |t| organization_arn(t, "organization", &["o-"])
+);
+text!(
+    /// An organisational unit by its ARN. (AWS Organizations, DescribeOrganizationalUnit, `Arn`.)
+    OrganizationalUnitArn, "^arn:aws[a-z-]*:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[0-9a-z-]+$",
+    "an organisational unit's ARN such as arn:aws:organizations::123456789012:ou/o-exampleorgid/ou-examplerootid-exampleouid",
+    |t| organization_arn(t, "ou", &["o-", "ou-"])
 );
 text!(
     /// Whose images a filter looks among: an account id, or `self`, `amazon`, `aws-marketplace`.
@@ -232,9 +328,58 @@ text!(
     |t| !t.is_empty() && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '_' | '-'))
 );
 text!(
+    /// The name of a variable of Ansible's. (Ansible, "Creating valid variable names".)
+    AnsibleName, "^[A-Za-z_][A-Za-z0-9_]*$", "a name for an Ansible variable (letters, digits, '_'; not a digit first)",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || c == '_')
+);
+text!(
+    /// The name of a group in an Ansible inventory; `all` and `ungrouped` are Ansible's own.
+    GroupName, "^[A-Za-z_][A-Za-z0-9_]*$", "an inventory group's name (letters, digits, '_'; not a digit first; not all or ungrouped)",
+    |t| word(t, |c| c.is_ascii_alphabetic() || c == '_', |c| c.is_ascii_alphanumeric() || c == '_')
+        && !matches!(t, "all" | "ungrouped")
+);
+text!(
+    /// What an Ansible inventory calls a host.
+    HostAlias, "^[A-Za-z0-9_][A-Za-z0-9._-]*$", "a host's name in an inventory (letters, digits, '.', '_', '-'; not all or ungrouped)",
+    |t| word(t, |c| c.is_ascii_alphanumeric() || c == '_', |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && !matches!(t, "all" | "ungrouped")
+);
+impl HostAlias {
+    /// A name that is written in the program.
+    pub(crate) fn fixed(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+}
+text!(
+    /// The name of an EC2 key pair. (EC2 API, CreateKeyPair: at most 255 ASCII characters.)
+    KeyPairName, "^[ -~]{1,255}$", "a key pair's name (1 to 255 ASCII characters)",
+    |t| (1..=255).contains(&t.len()) && t.chars().all(|c| (' '..='~').contains(&c)) && t.trim() == t
+);
+text!(
     /// The name of an IAM instance profile (not its ARN).
     /// (IAM API, CreateInstanceProfile: letters, digits and `+=,.@_-`, at most 128.)
     InstanceProfileName, "^[A-Za-z0-9+=,.@_-]{1,128}$", "an instance profile's name (not its ARN)",
     |t| (1..=128).contains(&t.len())
         && t.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '=' | ',' | '.' | '@' | '_' | '-'))
 );
+text!(
+    /// The name of an HTTP header field. (RFC 9110, section 5.1.)
+    HeaderName, "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "the name of an HTTP header field",
+    |t| !t.is_empty()
+        && t.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+);
+
+/// The schema of a text that is taken as written, so that an editor lets `8`, `4.10` and `true` stand without quotes.
+pub(crate) struct Scalar;
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}

@@ -1,6 +1,6 @@
 //! EBS volumes.
 
-use super::{DeviceName, Gib, KmsKeyId, Located};
+use super::{DeviceName, Gib, KmsKeyId, Located, SnapshotId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +23,21 @@ pub struct Volume {
     pub encrypted: Option<bool>,
     /// The KMS key to encrypt with; needs `encrypted: true`.
     pub kms_key_id: Option<Located<KmsKeyId>>,
+    /// The snapshot that the volume is made of. Without it the source image's of that device, or an empty volume.
+    pub snapshot_id: Option<Located<SnapshotId>>,
+    /// Leaves out a device that the source image (or, under `image.volumes`, the instance) has. It stands alone with
+    /// `device`, and only `true` has a meaning.
+    pub no_device: Option<Located<bool>>,
     /// Whether the volume goes when its instance is terminated.
     #[serde(default = "yes")]
     pub delete_on_termination: bool,
+}
+
+impl Volume {
+    /// Whether the device is left out rather than given a volume.
+    pub fn is_left_out(&self) -> bool {
+        self.no_device.is_some()
+    }
 }
 
 const fn yes() -> bool {

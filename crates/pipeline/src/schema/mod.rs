@@ -111,7 +111,8 @@ fn has_form(object: &Map<String, Value>) -> bool {
         Some(kind) => scalar(kind),
         None => false,
     };
-    let word = |choice: &Value| choice.get("const").is_some() || choice.get("enum").is_some();
+    let word =
+        |choice: &Value| choice.get("const").is_some() || choice.as_object().is_some_and(has_form);
     let words = ["anyOf", "oneOf"]
         .iter()
         .filter_map(|key| object.get(*key))

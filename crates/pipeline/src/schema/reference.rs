@@ -28,8 +28,9 @@ pub fn reference_markdown() -> String {
         let _ = writeln!(text, "| `${{{{ {name} }}}}` | {known} |");
     }
     text.push_str(
-        "\nFilters: `lower`, `upper`, `replace('a', 'b')`, and for `run.time` only `date('%Y-%m-%d-%H%M%S')` (UTC). \
-         `$${{` stands for a literal `${{`.\n",
+        "\nFilters: `lower`, `upper`, `replace('a', 'b')`, `major`, `minor`, `patch`, `map('NAME')`, `sha256`, \
+         `clean_name`; `date('%Y-%m-%d-%H%M%S')` (UTC) for `run.time` and `source.created`; `default('x')` for `env()`, \
+         `source.tags` and `matrix`. See [the language](guide/language.md). `$${{` stands for a literal `${{`.\n",
     );
     for section in page.sections {
         text.push_str(&section);
@@ -101,7 +102,10 @@ impl<'s> Page<'s> {
             } else {
                 format!("{path}.{key}")
             };
-            self.inside(&path, target, &mut inner);
+            // A step set's entries are those of `provision`, which have their sections already.
+            if path != "step_sets" {
+                self.inside(&path, target, &mut inner);
+            }
         }
         self.sections.push(text);
         for (path, schema) in inner {
@@ -151,8 +155,9 @@ impl<'s> Page<'s> {
                 .collect::<Vec<_>>()
                 .join(" or ");
         }
+        // An entry's choices say which of its own keys must be there.
         let choices = choices(schema);
-        if !choices.is_empty() {
+        if !choices.is_empty() && schema.get("properties").is_none() {
             let mut kinds: Vec<String> = Vec::new();
             for choice in choices {
                 let kind = self.kind(choice);

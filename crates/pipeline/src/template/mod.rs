@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! text       = { literal | "$${{" (a literal "${{") | "${{" expression "}}" }
-//! expression = path { "|" filter }
-//! path       = word { "." word }
+//! expression = name { "|" filter }
+//! name       = word { "." word } | function "(" string ")" | "source.tags[" string "]"
 //! filter     = word [ "(" string { "," string } ")" ]
 //! string     = "'" … "'" | '"' … '"'         a quote is doubled to stand inside
 //! ```
@@ -12,11 +12,13 @@
 //!
 //! | known | names | may stand in |
 //! |---|---|---|
-//! | when the file is loaded | `vars.NAME`, `pipeline.name`, `stage.name` | every value |
-//! | when a stage is built | `run.id`, `run.time`, `source.id`, `source.name`, `account.id`, `region`, `cell` | [`Template`] fields |
+//! | when the file is loaded | `vars.NAME`, `matrix.NAME`, `pipeline.name`, `stage.name`, `git.…`, `file()`, `env()`, `hash()` | every value |
+//! | when a stage is built | `run.…`, `source.…`, `account.id`, `region`, `cell` | [`Template`] fields |
 //!
 //! Anything that is not `${{` stays as it is: a shell's `${x}` is the shell's.
 
+mod condition;
+mod cursor;
 mod expression;
 mod facts;
 mod filter;
@@ -24,10 +26,11 @@ mod parse;
 mod secret;
 mod text;
 
+pub use condition::{Comparison, Condition, ConditionError, Operand, parse_condition};
 pub(crate) use expression::FIXED_NAMES_WITH_TIME;
-pub use expression::{Expression, Name};
-pub use facts::{RenderError, RunFacts};
-pub use filter::Filter;
+pub use expression::{Expression, GitFact, Name};
+pub use facts::{ImageFacts, RenderError, RunFacts, SourceTags};
+pub use filter::{Filter, VersionPart};
 pub use parse::{Part, TemplateError, parse};
 pub use secret::Secret;
 pub(crate) use text::Segment;

@@ -1,7 +1,7 @@
 //! Texts that are finished only when a stage is built.
 
 use super::parse::escape;
-use super::{Expression, RenderError, RunFacts, Secret};
+use super::{Expression, Filter, Name, RenderError, RunFacts, Secret};
 use crate::Span;
 use crate::decode::marker;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -68,6 +68,11 @@ impl Template {
         }
     }
 
+    /// The names in it whose values only a run has.
+    pub fn run_time_names(&self) -> impl Iterator<Item = &Name> {
+        run_time_names(&self.segments)
+    }
+
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -94,6 +99,14 @@ impl SecretTemplate {
         }
     }
 
+    /// Takes what a decoder carried over.
+    pub(crate) fn unpack(carried: &str) -> Result<Self, String> {
+        crate::decode::Carried::unpack(carried).map(|carried| Self {
+            segments: carried.segments,
+            span: carried.span,
+        })
+    }
+
     pub(crate) const fn from_segments(segments: Vec<Segment>, span: Span) -> Self {
         Self { segments, span }
     }
@@ -108,6 +121,11 @@ impl SecretTemplate {
         self.segments
             .iter()
             .any(|segment| matches!(segment, Segment::Secret { .. }))
+    }
+
+    /// The names in it whose values only a run has.
+    pub fn run_time_names(&self) -> impl Iterator<Item = &Name> {
+        run_time_names(&self.segments)
     }
 
     /// The text with everything in it that is known. It comes as a [`Secret`] whether or not a secret is in it, so
@@ -128,6 +146,13 @@ impl SecretTemplate {
     pub(crate) fn canonical(&self) -> String {
         canonical(&self.segments)
     }
+}
+
+fn run_time_names(segments: &[Segment]) -> impl Iterator<Item = &Name> {
+    segments.iter().filter_map(|segment| match segment {
+        Segment::RunTime(expression) => Some(&expression.name),
+        Segment::Literal(_) | Segment::Secret { .. } => None,
+    })
 }
 
 fn render(segments: &[Segment], facts: &RunFacts) -> Result<String, RenderError> {
@@ -160,7 +185,15 @@ fn canonical(segments: &[Segment]) -> String {
         match segment {
             Segment::Literal(literal) => text.push_str(&escape(literal)),
             Segment::Secret { expression, .. } => text.push_str(expression),
-            Segment::RunTime(expression) => text.push_str(&expression.to_string()),
+            Segment::RunTime(expression) => {
+                text.push_str(&expression.to_string());
+                // What a map holds decides the text as much as its name does.
+                for filter in &expression.filters {
+                    if let Filter::Map { entries, .. } = filter {
+                        text.push_str(&format!("${{{{ {entries:?} }}}}"));
+                    }
+                }
+            }
         }
     }
     text

@@ -85,7 +85,7 @@ impl VarsFile {
         let path: &Path = &self.path;
         let lossy = String::from_utf8_lossy(&self.bytes).into_owned();
         let one = |fault: Fault| hide_value(fault.in_file(path, &lossy));
-        let (node, text) = yaml::compose(&self.bytes).map_err(|fault| vec![one(fault)])?;
+        let (node, text) = yaml::compose(&self.bytes, 0).map_err(|fault| vec![one(fault)])?;
         let Value::Map(entries) = node.value else {
             return Err(vec![one(Fault::new(
                 node.span,

@@ -12,6 +12,8 @@ pub enum Origin {
     CommandLine,
     /// A `--vars-file`.
     VarsFile(PathBuf),
+    /// A profile chosen with `--use`.
+    Profile(String),
     /// An environment variable.
     Environment(String),
     /// A file that the declaration names.
@@ -20,6 +22,8 @@ pub enum Origin {
     Rehearsal,
     /// The declaration's `default`.
     Default,
+    /// The declaration's `derive`.
+    Derived,
 }
 
 impl fmt::Display for Origin {
@@ -27,10 +31,12 @@ impl fmt::Display for Origin {
         match self {
             Self::CommandLine => f.write_str("--var"),
             Self::VarsFile(path) => write!(f, "{}", path.display()),
+            Self::Profile(name) => write!(f, "the profile {name}"),
             Self::Environment(name) => write!(f, "the environment variable {name}"),
             Self::File(path) => write!(f, "the file {}", path.display()),
             Self::Rehearsal => f.write_str("`rehearsal`"),
             Self::Default => f.write_str("`default`"),
+            Self::Derived => f.write_str("`derive`"),
         }
     }
 }

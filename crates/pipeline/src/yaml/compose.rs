@@ -11,15 +11,28 @@ use std::collections::HashMap;
 /// A pipeline of this size is data, not something that a person wrote.
 const MAX_BYTES: usize = 1 << 20;
 /// Nodes of the tree after aliases are expanded.
-const MAX_NODES: usize = 100_000;
+pub(crate) const MAX_NODES: usize = 100_000;
 /// Maps and lists inside each other.
 const MAX_DEPTH: usize = 64;
 
-/// Reads one YAML document.
+/// Reads one YAML document; `file` is the index that its places carry.
 ///
 /// # Errors
 /// Not UTF-8, not YAML, no document or several, a duplicate key, a key that is no text, a tag, too much of anything.
-pub(crate) fn compose(bytes: &[u8]) -> Result<(Node, &str), Fault> {
+pub(crate) fn compose(bytes: &[u8], file: u16) -> Result<(Node, &str), Fault> {
+    match compose_document(bytes) {
+        Ok((mut node, text)) => {
+            node.put_in_file(file);
+            Ok((node, text))
+        }
+        Err(fault) => Err(Fault {
+            span: fault.span.in_file(file),
+            ..fault
+        }),
+    }
+}
+
+fn compose_document(bytes: &[u8]) -> Result<(Node, &str), Fault> {
     if bytes.len() > MAX_BYTES {
         let message = format!(
             "the file has {} bytes; the most is {MAX_BYTES}",
@@ -307,6 +320,7 @@ fn openings(text: &str, range: &Range) -> Vec<Span> {
     for (at, c) in raw.char_indices() {
         if raw.get(at..).is_some_and(|rest| rest.starts_with("${{")) {
             found.push(Span {
+                file: 0,
                 line,
                 column,
                 width: 3,

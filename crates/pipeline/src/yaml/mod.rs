@@ -4,7 +4,8 @@
 //! of `4.10`, whether a scalar was quoted, and the place of every key.
 
 mod compose;
+pub mod edit;
 mod node;
 
-pub(crate) use compose::compose;
+pub(crate) use compose::{MAX_NODES, compose};
 pub(crate) use node::{Key, Node, Scalar, Value};

@@ -53,6 +53,25 @@ impl Node {
         }
     }
 
+    /// Says of every place in it which file it is in.
+    pub(super) fn put_in_file(&mut self, file: u16) {
+        self.span = self.span.in_file(file);
+        match &mut self.value {
+            Value::Scalar(scalar) => {
+                for opening in &mut scalar.openings {
+                    *opening = opening.in_file(file);
+                }
+            }
+            Value::Sequence(items) => items.iter_mut().for_each(|item| item.put_in_file(file)),
+            Value::Map(entries) => {
+                for (key, node) in entries {
+                    key.span = key.span.in_file(file);
+                    node.put_in_file(file);
+                }
+            }
+        }
+    }
+
     /// How many nodes it has, itself included.
     pub(crate) fn size(&self) -> usize {
         match &self.value {

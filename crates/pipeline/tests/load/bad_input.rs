@@ -35,7 +35,7 @@ pub fn setup() -> Setup {
 }
 
 /// Breaks the good pipeline in one place and gives the answer.
-fn broken(from: &str, to: &str) -> String {
+pub fn broken(from: &str, to: &str) -> String {
     let text = GOOD.replacen(from, to, 1);
     assert_ne!(text, GOOD, "{from:?} is not in the good pipeline");
     setup().refuse(&text)
@@ -48,7 +48,7 @@ fn the_good_pipeline_loads() {
         .map_err(|error| error.to_string())
         .unwrap();
     assert_eq!(
-        loaded.pipeline.stages[0].launch.volumes[0]
+        loaded.pipeline.stages[0].launch.as_ref().unwrap().volumes[0]
             .size_gib
             .as_ref()
             .unwrap()
@@ -62,7 +62,8 @@ fn a_pool_of_addresses_is_named_by_its_tag() {
     let pool = "{ user: ec2-user, address: { elastic_ip: { tag: { Purpose: \"${{ vars.size }}\" } }, bind: api } }";
     let text = GOOD.replace("{ user: ec2-user }", pool);
     let loaded = setup().load(&text).map_err(|e| e.to_string()).unwrap();
-    let Address::ElasticIp(elastic) = &loaded.pipeline.stages[0].connect.address.value else {
+    let connect = loaded.pipeline.stages[0].connect.as_ref().unwrap();
+    let Address::ElasticIp(elastic) = &connect.address.value else {
         panic!("no Elastic IP");
     };
     let tags = [("Purpose".to_owned(), "8".to_owned())].into();
@@ -74,16 +75,18 @@ macro_rules! answers {
         #[test]
         fn $name() {
             insta::with_settings!({ description => $to, omit_expression => true }, {
-                insta::assert_snapshot!(broken($from, $to));
+                insta::assert_snapshot!($crate::bad_input::broken($from, $to));
             });
         }
     )*};
 }
 
+pub(crate) use answers;
+
 answers! {
     unknown_key: "provision:" => "provison:";
     unknown_key_deep: "size_gib" => "size_gb";
-    key_of_a_later_version: "    connect:" => "    matrix: { os: [a, b] }\n    connect:";
+    key_of_a_later_version: "    connect:" => "    disk: { import: x }\n    connect:";
     duplicate_key: "    connect:" => "    launch: {}\n    connect:";
     missing_key: "instance_type: t3.micro" => "public_ip: true";
     wrong_type_number: "\"${{ vars.size }}\"" => "fifty";
@@ -145,6 +148,52 @@ answers! {
     address_pool_without_tag: "{ user: ec2-user }" => "{ user: ec2-user, address: { elastic_ip: { tag: {} }, bind: api } }";
     address_pool_with_another_key: "{ user: ec2-user }" => "{ user: ec2-user, address: { elastic_ip: { tags: { Purpose: builders } }, bind: api } }";
     key_word: "{ user: ec2-user }" => "{ user: ec2-user, key: rsa }";
+    key_pair_without_its_key: "{ user: ec2-user }" => "{ user: ec2-user, key_pair: builders }";
+    key_pair_name: "{ user: ec2-user }" => "{ user: ec2-user, key: agent, key_pair: 'größe' }";
+    bastion_without_host_key: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, key: agent } }";
+    bastion_without_key: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, host_key: accept-first } }";
+    bastion_key_word: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, key: ed25519, host_key: accept-first } }";
+    bastion_key_file: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, key: { file: ~/jump }, host_key: accept-first } }";
+    bastion_host_key_word: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, key: agent, host_key: inject } }";
+    bastion_known_hosts: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, key: agent, host_key: { known_hosts: nowhere } } }";
+    bastion_fingerprint: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, key: agent, host_key: { fingerprint: 'MD5:aa' } } }";
+    bastion_with_a_port_in_its_host: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: 'jump/22', user: me, key: agent, host_key: accept-first } }";
+    bastion_port: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, port: 0, user: me, key: agent, host_key: accept-first } }";
+    bastion_unknown_key: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, key: agent, hostkey: accept-first } }";
+    bastion_that_the_group_keeps_out: "{ user: ec2-user }" => "{ user: ec2-user, bastion: { host: jump.example, user: me, key: agent, host_key: accept-first } }";
+    proxy_scheme: "{ user: ec2-user }" => "{ user: ec2-user, proxy: 'http://proxy.example:3128' }";
+    proxy_without_port: "{ user: ec2-user }" => "{ user: ec2-user, proxy: 'socks5://proxy.example' }";
+    proxy_password_in_its_url: "{ user: ec2-user }" => "{ user: ec2-user, proxy: 'socks5://me:letmein@proxy.example:1080' }";
+    proxy_user_without_password: "instance_type: t3.micro\n      volumes: [{ device: /dev/sda1, size_gib: \"${{ vars.size }}\" }]\n    connect: { user: ec2-user }" => "instance_type: t3.micro\n      ssh_from: anywhere\n      volumes: [{ device: /dev/sda1, size_gib: \"${{ vars.size }}\" }]\n    connect: { user: ec2-user, proxy: 'socks5://me@proxy.example:1080' }";
+    proxy_password_without_user: "instance_type: t3.micro\n      volumes: [{ device: /dev/sda1, size_gib: \"${{ vars.size }}\" }]\n    connect: { user: ec2-user }" => "instance_type: t3.micro\n      ssh_from: anywhere\n      volumes: [{ device: /dev/sda1, size_gib: \"${{ vars.size }}\" }]\n    connect: { user: ec2-user, proxy: { url: 'socks5://proxy.example:1080', password: \"${{ vars.token }}\" } }";
+    proxy_password_in_the_open: "instance_type: t3.micro\n      volumes: [{ device: /dev/sda1, size_gib: \"${{ vars.size }}\" }]\n    connect: { user: ec2-user }" => "instance_type: t3.micro\n      ssh_from: anywhere\n      volumes: [{ device: /dev/sda1, size_gib: \"${{ vars.size }}\" }]\n    connect: { user: ec2-user, proxy: { url: 'socks5://me@proxy.example:1080', password: \"${{ vars.size }}\" } }";
+    proxy_that_the_group_keeps_out: "{ user: ec2-user }" => "{ user: ec2-user, proxy: 'socks5://proxy.example:1080' }";
+    ansible_without_playbook: "- run: { script: scripts/a.sh," => "- ansible: { become: root }\n      - run: { script: scripts/a.sh,";
+    ansible_playbook_missing: "- run: { script: scripts/a.sh," => "- ansible: { playbook: plays/none.yaml }\n      - run: { script: scripts/a.sh,";
+    ansible_playbook_is_a_folder: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files }\n      - run: { script: scripts/a.sh,";
+    ansible_unknown_key: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, vars: { a: b } }\n      - run: { script: scripts/a.sh,";
+    ansible_host_alias: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, host_alias: all }\n      - run: { script: scripts/a.sh,";
+    ansible_group: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, inventory_groups: [web-servers] }\n      - run: { script: scripts/a.sh,";
+    ansible_groups_are_a_list: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, inventory_groups: web }\n      - run: { script: scripts/a.sh,";
+    ansible_host_vars_missing: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, host_vars: vars/ }\n      - run: { script: scripts/a.sh,";
+    ansible_group_vars_is_a_file: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, group_vars: files/two }\n      - run: { script: scripts/a.sh,";
+    ansible_variable_name: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, extra_vars: { a-b: 1 } }\n      - run: { script: scripts/a.sh,";
+    ansible_variable_undeclared: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, extra_vars: { a: [{ b: \"${{ vars.nope }}\" }] } }\n      - run: { script: scripts/a.sh,";
+    ansible_variable_without_value: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, extra_vars: { a: } }\n      - run: { script: scripts/a.sh,";
+    ansible_secret_argument: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, extra_args: [-e, \"token=${{ vars.token }}\"] }\n      - run: { script: scripts/a.sh,";
+    ansible_inventory_argument: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, extra_args: [-i, hosts] }\n      - run: { script: scripts/a.sh,";
+    ansible_arguments_are_a_list: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, extra_args: --check }\n      - run: { script: scripts/a.sh,";
+    ansible_requirements_missing: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, requirements: galaxy.yaml }\n      - run: { script: scripts/a.sh,";
+    ansible_galaxy_arguments_alone: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, galaxy_args: [--offline] }\n      - run: { script: scripts/a.sh,";
+    ansible_become_number: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, become: Root }\n      - run: { script: scripts/a.sh,";
+    ansible_program_with_arguments: "- run: { script: scripts/a.sh," => "- ansible: { playbook: files/one, ansible_playbook: 'ansible-playbook -v' }\n      - run: { script: scripts/a.sh,";
+    ansible_local_playbook_outside_of_its_folder: "- run: { script: scripts/a.sh," => "- ansible_local: { playbook: scripts/a.sh, dir: files }\n      - run: { script: scripts/a.sh,";
+    ansible_local_folder_missing: "- run: { script: scripts/a.sh," => "- ansible_local: { playbook: files/one, dir: plays/ }\n      - run: { script: scripts/a.sh,";
+    ansible_local_inventory_missing: "- run: { script: scripts/a.sh," => "- ansible_local: { playbook: files/one, inventory: hosts }\n      - run: { script: scripts/a.sh,";
+    ansible_local_inventory_and_groups: "- run: { script: scripts/a.sh," => "- ansible_local: { playbook: files/one, inventory: files/two, inventory_groups: [web] }\n      - run: { script: scripts/a.sh,";
+    ansible_local_inventory_and_alias: "- run: { script: scripts/a.sh," => "- ansible_local: { playbook: files/one, inventory: files/two, host_alias: web }\n      - run: { script: scripts/a.sh,";
+    ansible_local_staging: "- run: { script: scripts/a.sh," => "- ansible_local: { playbook: files/one, staging: /var/../tmp }\n      - run: { script: scripts/a.sh,";
+    ansible_local_command: "- run: { script: scripts/a.sh," => "- ansible_local: { playbook: files/one, command: 'sudo ansible-playbook' }\n      - run: { script: scripts/a.sh,";
     duration: "{ user: ec2-user }" => "{ user: ec2-user, timeout: 6 minutes }";
     account: "\"demo-${{ run.id }}\"" => "\"demo-${{ run.id }}\", share: { accounts: [12345] }";
     file_mode: "from: files/, to: files/" => "from: files/one, to: one, mode: '0999'";

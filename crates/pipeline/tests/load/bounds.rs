@@ -1,6 +1,7 @@
 //! Hostile input costs little and never panics.
 
 use crate::bad_input::{GOOD, setup};
+use crate::memory::Memory;
 use pipeline::template::{Part, parse};
 use proptest::prelude::*;
 
@@ -49,7 +50,7 @@ fn anchors_aliases_and_merge_keys_work() {
         .load(&text)
         .map_err(|error| error.to_string())
         .unwrap();
-    let second = &loaded.pipeline.stages[1].connect;
+    let second = &loaded.pipeline.stages[1].connect.as_ref().unwrap();
     assert_eq!((second.user.as_str(), second.pty), ("other", true));
 }
 
@@ -118,6 +119,49 @@ fn bare(parts: &[Part]) -> Vec<String> {
     parts.iter().map(part).collect()
 }
 
+/// A pipeline with something of everything.
+const LANGUAGE: &str = "\
+name: demo
+include: [common.yaml]
+vars: { a: { default: 4.12.3 }, b: { derive: \"${{ vars.a | minor }}\" }, t: { env: TOKEN, secret: true } }
+maps: { m: { a: b, '4.12': x } }
+profiles: { p: { vars: { a: 5.1.0 } } }
+stages:
+  base:
+    matrix: { axes: { os: [a, b], v: [1] }, include: [{ os: a, n: x }], exclude: [{ os: b }], name: \"${{ matrix.os }}-x\" }
+    when: matrix.os in ['a', 'b'] && !(vars.b == 'x')
+    source: { image_id: ami-01 }
+    launch: { instance_type: t3.micro }
+    connect: { user: me }
+    provision: [{ use: s, when: vars.a != '1' }, { run: { inline: \"${{ vars.b | map('m') }} ${{ matrix.n | default('y') }}\" } }]
+    image: { name: \"x-${{ cell }}-${{ source.tags.a | default('z') }}\" }
+  next:
+    source: { stage: base, cell: a-x }
+    launch: { instance_type: t3.micro }
+    connect: { user: me }
+    image: { name: \"y-${{ run.id }}\" }
+";
+
+const COMMON: &str = "\
+vars: { a: { default: hers }, c: { default: x } }
+step_sets:
+  s: [{ use: r }, { run: { script: a.sh, env: { T: \"${{ vars.t }}\" } } }]
+  r: [{ run: { inline: \"${{ matrix.os | upper }}\" }, when: matrix.os == 'a' }]
+";
+
+#[test]
+fn the_pipeline_with_something_of_everything_loads() {
+    let mut setup = setup();
+    setup.files = Memory::default()
+        .with("p/common.yaml", COMMON)
+        .with("p/a.sh", "x");
+    let loaded = setup
+        .load(LANGUAGE)
+        .map_err(|error| error.to_string())
+        .unwrap();
+    assert_eq!(loaded.pipeline.stages.len(), 2);
+}
+
 proptest! {
     #[test]
     fn the_template_parser_never_panics_and_its_errors_point_into_the_text(text in text()) {
@@ -158,6 +202,33 @@ proptest! {
             for problem in error.problems {
                 let place = problem.place.as_ref().expect("a place in the file");
                 prop_assert!(place.span.line as usize <= text.split('\n').count() + 1);
+                prop_assert!(!problem.render().contains("hunter2"));
+            }
+        }
+    }
+
+    #[test]
+    fn loading_never_panics_on_what_the_language_has_with_a_piece_replaced(
+        included in any::<bool>(), at in any::<prop::sample::Index>(), len in 0usize..40,
+        with in prop_oneof![
+            "[a-z:{}\\[\\]'\"&*!|>#%@, \n-]{0,12}",
+            prop::sample::select(vec![
+                "${{", "}}", "matrix.os", "vars.a", "use: s", "when: ", "source.tags['", "| map('m')", "file('x')", "[]", "{}", "é",
+            ]).prop_map(str::to_owned),
+        ]
+    ) {
+        let text = if included { COMMON } else { LANGUAGE };
+        let start = at.index(text.len());
+        let end = (start + len).min(text.len());
+        let broken = format!("{}{with}{}", &text[..start], &text[end..]);
+        let (main, common) = if included { (LANGUAGE, broken.as_str()) } else { (broken.as_str(), COMMON) };
+        let mut setup = setup();
+        setup.files = Memory::default().with("p/common.yaml", common).with("p/a.sh", "x");
+        if let Err(error) = setup.load(main) {
+            for problem in error.problems {
+                let place = problem.place.as_ref().expect("a place in a file");
+                let of = if place.file.ends_with("common.yaml") { common } else { main };
+                prop_assert!(place.span.line as usize <= of.split('\n').count() + 1, "{}", problem.render());
                 prop_assert!(!problem.render().contains("hunter2"));
             }
         }

@@ -34,6 +34,13 @@ fn what_does_not_decide_the_content_does_not_change_the_key() {
              spot: { max_price: '0.12' }\n      max_lifetime: 2h",
         ),
         (
+            "instance_type: t3.micro",
+            "instance_type: t3.micro\n      vpc: vpc-0a\n      subnet: { filter: { zone: c }, pick: first }\n      \
+             security_groups: [{ filter: { name: a } }]\n      ipv6: true\n      capacity_reservation: none\n      \
+             placement: { tenancy: dedicated }\n      credits: standard\n      metadata: { hop_limit: 2 }\n      \
+             on_shutdown: stop",
+        ),
+        (
             "user: ec2-user",
             "user: ec2-user, pty: true, timeout: 1h, key: ecdsa-p256",
         ),
@@ -94,6 +101,35 @@ fn what_decides_the_content_changes_the_key() {
             "instance_type: t3.micro",
             "instance_type: t3.micro\n      instance_profile: builder",
         ),
+        (
+            "instance_type: t3.micro",
+            "instance_type: t3.micro\n      instance_profile: { policy: { Version: 2012-10-17, Statement: { Effect: Allow, Action: 'a:B', Resource: '*' } } }",
+        ),
+        (
+            "instance_type: t3.micro",
+            "instance_type: t3.micro\n      instance_profile: { policy: { Version: 2012-10-17, Statement: { Effect: Deny, Action: 'a:B', Resource: '*' } } }",
+        ),
+        (
+            "instance_type: t3.micro",
+            "instance_type: t3.micro\n      user_data: { content: '#!/bin/sh' }",
+        ),
+        (
+            "instance_type: t3.micro",
+            "instance_type: t3.micro\n      user_data: { content: '#!/bin/bash ${{ run.id }}' }",
+        ),
+        (
+            "{ device: /dev/sda1,",
+            "{ device: /dev/sda1, snapshot_id: snap-0a,",
+        ),
+        (
+            "{ device: /dev/sda1,",
+            "{ device: /dev/sda1, snapshot_id: snap-0b,",
+        ),
+        (
+            "volumes: [{",
+            "volumes: [{ device: /dev/sdb, no_device: true }, {",
+        ),
+        ("volumes: [{", "volumes: [{ device: /dev/sdb }, {"),
     ] {
         let text = GOOD.replace(from, to);
         assert_ne!(text, GOOD, "{from}");
@@ -161,6 +197,7 @@ fn links_in_a_folder_enter_by_their_target_and_a_circle_of_them_is_no_trap() {
             vars_files: Vec::new(),
             env: &|_| Some("hunter2".to_owned()),
             home: None,
+            ..pipeline::LoadOptions::default()
         };
         let loaded = pipeline::load(&path, GOOD.as_bytes(), &options, &pipeline::Disk).unwrap();
         let inputs = StageInputs::collect(&loaded.pipeline.stages[0], &pipeline::Disk).unwrap();

@@ -2,11 +2,11 @@
 
 use crate::memory::{Memory, Setup};
 use pipeline::model::{
-    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputFormat, Pick,
-    Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
+    Address, Bind, Cache, Commands, ElasticIpChoice, LoginKey, Need, OutputContent, OutputKind,
+    Pick, Provisioner, Source, SshFrom, SubnetChoice, TimeSpan, UploadSource, VolumeType,
 };
 use pipeline::template::RunFacts;
-use pipeline::{StageOrder, stage_order};
+use pipeline::{CellOrder, cell_order};
 
 pub const DESIGN: &str = include_str!("design.yaml");
 
@@ -50,20 +50,24 @@ fn the_base_stage_means_what_it_says() {
             pick: Pick::Newest,
         } => {
             assert_eq!(filter.owners[0].as_str(), "309956199498");
-            assert_eq!(filter.name, "RHEL-8.7*HVM-*Hourly*");
+            assert_eq!(filter.name.as_deref(), Some("RHEL-8.7*HVM-*Hourly*"));
         }
         other => panic!("{other:?}"),
     }
-    assert!(
-        matches!(&base.launch.subnets[0].value, SubnetChoice::DefaultVpc { zone: Some(zone) } if zone.as_str() == "c")
+    let (launch, connect) = (
+        base.launch.as_ref().unwrap(),
+        base.connect.as_ref().unwrap(),
     );
-    assert_eq!(base.launch.ssh_from, SshFrom::Caller);
-    assert_eq!(base.launch.volumes[0].kind, Some(VolumeType::Gp3));
-    assert_eq!(base.launch.volumes[0].size_gib.as_ref().unwrap().get(), 50);
-    assert_eq!(base.connect.key.value, LoginKey::EcdsaP256);
-    assert_eq!(base.connect.timeout, Some(TimeSpan::from_secs(360)));
-    assert!(base.connect.pty);
-    match &base.connect.address.value {
+    assert!(
+        matches!(&launch.subnets[0].value, SubnetChoice::DefaultVpc { zone: Some(zone) } if zone.as_str() == "c")
+    );
+    assert_eq!(launch.ssh_from, SshFrom::Caller);
+    assert_eq!(launch.volumes[0].kind, Some(VolumeType::Gp3));
+    assert_eq!(launch.volumes[0].size_gib.as_ref().unwrap().get(), 50);
+    assert_eq!(connect.key.value, LoginKey::EcdsaP256);
+    assert_eq!(connect.timeout, Some(TimeSpan::from_secs(360)));
+    assert!(connect.pty);
+    match &connect.address.value {
         Address::ElasticIp(ip) => {
             assert!(
                 matches!(&ip.choice, ElasticIpChoice::One(id) if id.as_str() == "eipalloc-0local")
@@ -81,7 +85,11 @@ fn the_base_stage_means_what_it_says() {
     match &base.provision[1].value {
         Provisioner::Run(run) => {
             assert_eq!(
-                run.needs.iter().map(|need| need.value).collect::<Vec<_>>(),
+                base.provision[1]
+                    .needs
+                    .iter()
+                    .map(|need| need.value)
+                    .collect::<Vec<_>>(),
                 [Need::Rhel, Need::Internet]
             );
             assert_eq!(run.become_user.as_ref().unwrap().as_str(), "root");
@@ -130,16 +138,19 @@ fn the_second_stage_starts_from_the_first_and_uploads_rendered_text() {
     assert_eq!(secret.mode.unwrap().bits(), 0o600);
     assert!(matches!(&imageset.what, UploadSource::Rendered { text, .. }
         if text.render(&facts()).unwrap().expose() == "version: 4.12.3\nshell: ${HOME} ${{ kept }}\n"));
-    let names: Vec<_> = stage_order(pipeline)
+    let names: Vec<_> = cell_order(pipeline)
         .into_iter()
-        .map(|StageOrder { stage, after }| (stage, after))
+        .map(|CellOrder { cell, after }| (cell.label(), after.map(|cell| cell.label())))
         .collect();
     assert_eq!(
         format!("{names:?}"),
         r#"[("base", None), ("ocp", Some("base"))]"#
     );
-    assert_eq!(pipeline.outputs[0].format, OutputFormat::Json);
-    assert_eq!(pipeline.outputs[0].write.as_literal(), Some("images.json"));
+    let OutputKind::Write { path, content } = &pipeline.outputs[0].kind else {
+        panic!("it writes a file");
+    };
+    assert!(matches!(content, OutputContent::Json));
+    assert_eq!(path.as_literal(), Some("images.json"));
 }
 
 #[test]

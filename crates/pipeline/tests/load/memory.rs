@@ -1,6 +1,8 @@
 //! A disk in memory, and loading from it.
 
-use pipeline::{FileKind, Files, GivenVar, LoadError, LoadOptions, Loaded, VarsFile, load};
+use pipeline::{
+    FileKind, Files, GitFacts, GivenVar, LoadError, LoadOptions, Loaded, VarsFile, load,
+};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
@@ -70,6 +72,8 @@ pub struct Setup {
     pub vars: Vec<&'static str>,
     pub vars_files: Vec<(&'static str, &'static str)>,
     pub env: Vec<(&'static str, &'static str)>,
+    pub profiles: Vec<&'static str>,
+    pub git: Option<GitFacts>,
     pub files: Memory,
 }
 
@@ -99,6 +103,12 @@ impl Setup {
             vars_files: self.vars_files.iter().map(file).collect(),
             env: &env,
             home: Some("/home/me".into()),
+            profiles: self
+                .profiles
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
+            git: &|| self.git.clone(),
         };
         load(Path::new("p/pipeline.yaml"), bytes, &options, &self.files)
     }

@@ -1,5 +1,6 @@
 //! Which account a command works on.
 
+use crate::edge::mfa_prompt::code;
 use clap::Args;
 use cloud::RegionName;
 
@@ -15,6 +16,10 @@ pub struct AccountArgs {
     /// The profile of the AWS configuration files to take credentials from, as AWS_PROFILE does.
     #[arg(long, value_name = "PROFILE", conflicts_with = "local")]
     pub profile: Option<String>,
+    /// The present code of the MFA device that the profile's role wants (`mfa_serial`). Without it, it is asked for on the
+    /// terminal.
+    #[arg(long, value_name = "CODE", conflicts_with = "local", value_parser = code)]
+    pub mfa_code: Option<String>,
 }
 
 /// A region's name.

@@ -1,13 +1,15 @@
 //! `qib plan`.
 
 use super::account::AccountArgs;
+use super::cells::CellArgs;
 use super::variables::VariableArgs;
 use clap::Args;
 use std::path::PathBuf;
 
 /// Shows what `run` would do, and changes nothing.
 ///
-/// Finds source images, names and addresses, and says for each stage whether its image is reused or built, and why.
+/// Finds source images, names and addresses, and says for each cell whether its image is reused or built, and why; and how
+/// many instances would run, and for how long at the most.
 #[derive(Args, Debug)]
 pub struct PlanArgs {
     /// The pipeline's file.
@@ -17,10 +19,12 @@ pub struct PlanArgs {
     pub variables: VariableArgs,
     #[command(flatten)]
     pub account: AccountArgs,
+    #[command(flatten)]
+    pub cells: CellArgs,
     /// Plans as if `run` were given it. Can be given several times.
     #[arg(long, value_name = "STAGE")]
     pub rebuild: Vec<String>,
-    /// Prints one JSON array on stdout: an object for each stage.
+    /// Prints one JSON array on stdout: an object for each cell.
     #[arg(long)]
     pub json: bool,
 }

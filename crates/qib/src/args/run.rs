@@ -1,14 +1,18 @@
 //! `qib run`.
 
 use super::account::AccountArgs;
+use super::cells::CellArgs;
 use super::variables::VariableArgs;
+use build::pause::PausePoint;
 use clap::Args;
 use std::net::Ipv4Addr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Builds the images of a pipeline.
 ///
-/// A stage whose inputs have not changed is not built again: its image is found by tag. Whatever the run creates
+/// A cell whose inputs have not changed is not built again: its image is found by tag. A cell that fails stops those that
+/// start from it and no others; run again, and only what is missing is built. Whatever the run creates
 /// besides the images is removed when it ends, also when it fails or is interrupted.
 #[derive(Args, Debug)]
 pub struct RunArgs {
@@ -19,7 +23,26 @@ pub struct RunArgs {
     pub variables: VariableArgs,
     #[command(flatten)]
     pub account: AccountArgs,
-    /// Keeps the instance of a stage that fails, with its key and security group, and prints the way in.
+    #[command(flatten)]
+    pub cells: CellArgs,
+    /// How many cells build at once, and so how many instances run, at most. Without it: 8.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Lets no other cell begin once one has failed. Those that have begun go on.
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Writes what happens to each cell, with all output, to STAGE--CELL.log in this folder, with times in UTC. Without it:
+    /// in the run's folder; `qib runs show` names it.
+    #[arg(long, value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// Waits for you after this step, as it is named in JSON, or after a provisioner, as provision:NAME, and prints the way
+    /// in. Needs a terminal. Can be given several times.
+    #[arg(long, value_name = "STEP")]
+    pub pause_after: Vec<PausePoint>,
+    /// Asks before each step, one cell at a time. Needs a terminal.
+    #[arg(long, conflicts_with = "jobs")]
+    pub step: bool,
+    /// Keeps the instance of a cell that fails, with its key and security group, and prints the way in.
     #[arg(long)]
     pub keep_on_failure: bool,
     /// Makes debugging easy: waits 30 minutes for SSH unless the pipeline says how long, writes the login key and

@@ -1,6 +1,7 @@
 //! `qib runs`.
 
 use super::resume::ResumeArgs;
+use crate::edge::mfa_prompt::code;
 use build::names::RunId;
 use clap::{Args, Subcommand};
 use pipeline::model::TimeSpan;
@@ -57,6 +58,10 @@ pub struct ExtendArgs {
     /// The profile of the AWS configuration files to take credentials from. Without it: the one that the run was given.
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<String>,
+    /// The present code of the MFA device that the profile's role wants (`mfa_serial`). Without it, it is asked for on the
+    /// terminal.
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    pub mfa_code: Option<String>,
 }
 
 /// A run's id.

@@ -2,6 +2,7 @@
 
 use super::account::{AccountArgs, region};
 use super::runs::run_id;
+use crate::edge::mfa_prompt::code;
 use build::names::RunId;
 use clap::Args;
 use cloud::RegionName;
@@ -33,6 +34,10 @@ pub struct SweepArgs {
     /// The profile of the AWS configuration files to take credentials from, as AWS_PROFILE does.
     #[arg(long, value_name = "PROFILE", conflicts_with = "local")]
     pub profile: Option<String>,
+    /// The present code of the MFA device that the profile's role wants (`mfa_serial`). Without it, it is asked for on the
+    /// terminal.
+    #[arg(long, value_name = "CODE", conflicts_with = "local", value_parser = code)]
+    pub mfa_code: Option<String>,
     /// Prints one JSON array on stdout.
     #[arg(long)]
     pub json: bool,
@@ -52,6 +57,7 @@ impl SweepArgs {
             local: self.local,
             region: self.regions.first().cloned(),
             profile: self.profile.clone(),
+            mfa_code: self.mfa_code.clone(),
         }
     }
 }

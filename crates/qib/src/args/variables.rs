@@ -4,7 +4,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Values for a pipeline's variables.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct VariableArgs {
     /// Gives a variable its value; goes before all files. Can be given several times.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]
@@ -12,6 +12,9 @@ pub struct VariableArgs {
     /// A YAML file with values for variables. Can be given several times; later files go before earlier ones.
     #[arg(long = "vars-file", value_name = "FILE")]
     pub vars_files: Vec<PathBuf>,
+    /// A profile of the pipeline's. Can be given several times; later profiles go before earlier ones.
+    #[arg(long = "use", value_name = "PROFILE")]
+    pub profiles: Vec<String>,
 }
 
 /// `KEY=VALUE`, split at the first `=`. The value may be empty and may hold more of them.

@@ -8,26 +8,34 @@
 //! ```
 
 use super::error::CommandError;
-use super::pipeline_file::{Target, load};
+use super::pipeline_file::{PipelineFile, Target, choose, load};
 use super::place::Place;
 use super::terminal::Terminal;
 use crate::args::account::AccountArgs;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::http::Web;
+use crate::edge::local_commands::ThisHost;
+use crate::edge::operator::TerminalOperator;
 use crate::edge::signals::Signals;
+use crate::render::logs::CellLogs;
 use crate::render::screen::Screen;
-use crate::render::summary::{closing_text, images_table};
+use crate::render::summary::{Closing, cells_table, closing_text, images_table};
 use build::cancel::{Cancelled, Canceller, cancellation};
 use build::event::{Event, Observer};
-use build::journal::{Invocation, JournalWatch};
-use build::names::RunId;
-use build::options::{Debugging, OnFailure, RunOptions};
+use build::host::{Host, Operator};
+use build::journal::{Invocation, JournalWatch, RunDirectory};
+use build::names::{CellName, RunId};
+use build::options::{AfterFailure, CellOptions, Debugging, OnFailure, RunOptions, USUAL_JOBS};
+use build::pause::{Pace, Pauses};
 use build::ports::Ports;
 use build::report::{ExitCode, Report};
+use build::selection::Choice;
 use cloud::Clock;
 use pipeline::Loaded;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is asked for, by whichever command.
@@ -38,6 +46,16 @@ pub struct Asked {
     pub variables: VariableArgs,
     /// Where.
     pub account: AccountArgs,
+    /// Which cells.
+    pub cells: Choice,
+    /// How many at once, if that was said.
+    pub jobs: Option<NonZeroUsize>,
+    /// What one cell's failure means for the others.
+    pub after_failure: AfterFailure,
+    /// Where it is waited for a person.
+    pub pauses: Pauses,
+    /// Where the cells' logs go, if that was said.
+    pub log_dir: Option<PathBuf>,
     /// Stages whose cache is ignored.
     pub rebuild: Vec<String>,
     /// What happens to a failed stage's instance.
@@ -73,6 +91,7 @@ pub async fn conduct(
         &asked.rebuild,
         environment,
     )?;
+    let loaded = Arc::new(loaded);
     let region = loaded
         .pipeline
         .aws
@@ -87,16 +106,41 @@ pub async fn conduct(
     } else {
         None
     };
-    let screen = Arc::new(Screen::new(
-        terminal.progress(asked.json, clock.clone()),
-        json,
-    ));
+    let id = match &start {
+        Start::New => RunId::from_random(rand::random()),
+        Start::Again(run) => run.clone(),
+    };
+    let log_dir = log_dir(&asked, environment, &id)?;
+    let cell_options = CellOptions {
+        choice: asked.cells.clone(),
+        jobs: match asked.pauses.pace {
+            Pace::StepByStep => NonZeroUsize::MIN,
+            Pace::WhereAsked => asked.jobs.unwrap_or(USUAL_JOBS),
+        },
+        after_failure: asked.after_failure,
+        pauses: asked.pauses.clone(),
+    };
     let options = RunOptions {
+        cells: cell_options,
         on_failure: asked.on_failure,
         debugging: asked.debugging.clone(),
-        invocation: invocation(&asked, &loaded)?,
+        invocation: invocation(&asked, &loaded, &log_dir)?,
         ..place.options(&asked.rebuild, environment)
     };
+    let selection = choose(&loaded, &options)?;
+    let order: Vec<CellName> = selection.cells.iter().map(|one| one.name.clone()).collect();
+    if asked.pauses.any() {
+        terminal.ask_at()?;
+    }
+    let forecast = terminal.forecast(&options, loaded.pipeline.name.as_str());
+    let progress = terminal.progress(asked.json, clock.clone(), forecast);
+    let logs = CellLogs::new(log_dir.clone(), clock.clone());
+    let screen = Arc::new(Screen::new(progress, json).with_logs(logs));
+    let (canceller, cancellation) = cancellation();
+    let somebody = asked.pauses.any() || Terminal::has_somebody();
+    let operator = somebody.then(|| {
+        Arc::new(TerminalOperator::new(screen.clone(), canceller.clone())) as Arc<dyn Operator>
+    });
     let journal_watch = environment
         .crash_at
         .map(|point| Arc::new(point) as Arc<dyn JournalWatch>);
@@ -105,40 +149,61 @@ pub async fn conduct(
         clock: clock.clone(),
         guests: Arc::new(build::ssh_access::SshAccess::default()),
         caller_address: place.caller_address,
+        host: Host {
+            commands: Arc::new(ThisHost::new(environment.state_dir.join("scripts"))),
+            http: Arc::new(Web),
+            operator,
+            pipeline: Arc::new(PipelineFile {
+                file: asked.pipeline.clone(),
+                variables: asked.variables.clone(),
+                target: Target::of(asked.account.local),
+                environment: environment.clone(),
+            }),
+        },
         observer: screen.clone(),
         journal_watch,
     };
-    let (canceller, cancellation) = cancellation();
     let signals = Signals::watch().map_err(|error| {
         CommandError::failed(format!("Ctrl-C and SIGTERM cannot be watched: {error}"))
     })?;
 
     let begun = clock.now();
-    let id = match &start {
-        Start::New => RunId::from_random(rand::random()),
-        Start::Again(run) => run.clone(),
-    };
     let watched = Watched {
         run: id.clone(),
         options: options.clone(),
         screen: screen.clone(),
     };
-    let loaded = Arc::new(loaded);
     let report = match start {
         Start::New => {
-            let engine = build::run::run(loaded, id, options, ports, cancellation);
+            let engine = build::run::run(loaded.clone(), id, options, ports, cancellation);
             watched.until_its_end(engine, signals, &canceller).await
         }
         Start::Again(_) => {
-            let engine = build::run::resume(loaded, id, options, ports, cancellation);
+            let engine = build::run::resume(loaded.clone(), id, options, ports, cancellation);
             watched.until_its_end(engine, signals, &canceller).await
         }
     };
     let took = cloud::clock::between(begun, clock.now());
 
-    screen.text(&closing_text(&report, limits, took, terminal.err));
+    let closing = Closing {
+        limits,
+        took,
+        logs: &log_dir,
+    };
+    screen.text(&closing_text(&report, &closing, terminal.err));
     if !asked.json {
-        terminal.result_text(&images_table(&report.images))?;
+        // Without a matrix a cell is as good as its stage.
+        let many = loaded
+            .pipeline
+            .stages
+            .iter()
+            .any(|cell| cell.name.is_some());
+        let table = if many {
+            cells_table(&report, &order, terminal.out)
+        } else {
+            images_table(&report.images)
+        };
+        terminal.result_text(&table)?;
     }
     match screen.result_error() {
         Some(error) if report.exit == ExitCode::Done => Err(CommandError::output(&error)),
@@ -150,8 +215,25 @@ pub async fn conduct(
     }
 }
 
+/// Where the cells' logs go. A folder that was asked for is made at once, so that a wrong one is found before anything is
+/// built.
+fn log_dir(asked: &Asked, environment: &Environment, run: &RunId) -> Result<PathBuf, CommandError> {
+    let Some(folder) = &asked.log_dir else {
+        let directory = RunDirectory::of(&environment.state_dir, run);
+        return Ok(directory.path().join("logs"));
+    };
+    let wrong = |error: std::io::Error| {
+        CommandError::bad_input(format!(
+            "--log-dir {}: the folder cannot be used: {error}",
+            folder.display()
+        ))
+    };
+    std::fs::create_dir_all(folder).map_err(wrong)?;
+    std::path::absolute(folder).map_err(wrong)
+}
+
 /// How the run was asked for, as its journal keeps it: without the values of secrets.
-fn invocation(asked: &Asked, loaded: &Loaded) -> Result<Invocation, CommandError> {
+fn invocation(asked: &Asked, loaded: &Loaded, log_dir: &Path) -> Result<Invocation, CommandError> {
     let folder = std::env::current_dir().map_err(|error| {
         CommandError::bad_input(format!("the current folder cannot be told: {error}"))
     })?;
@@ -172,9 +254,15 @@ fn invocation(asked: &Asked, loaded: &Loaded) -> Result<Invocation, CommandError
             .iter()
             .map(|file| file.display().to_string())
             .collect(),
+        used_profiles: asked.variables.profiles.clone(),
         vars: plain,
         secret_vars: secret.into_iter().map(|(name, _)| name).collect(),
         rebuild: asked.rebuild.clone(),
+        only: asked.cells.only.iter().map(ToString::to_string).collect(),
+        except: asked.cells.except.iter().map(ToString::to_string).collect(),
+        jobs: asked.jobs,
+        fail_fast: asked.after_failure == AfterFailure::NoneBegins,
+        log_dir: Some(log_dir.display().to_string()),
     })
 }
 
@@ -230,7 +318,9 @@ impl Watched {
             status: exit.status().as_str(),
             run: self.run.clone(),
             images: Vec::new(),
+            skipped_preflight: Vec::new(),
             failures: Vec::new(),
+            skipped: Vec::new(),
             kept: Vec::new(),
             ways_in: Vec::new(),
             left_behind,

@@ -4,9 +4,15 @@ use super::error::CommandError;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::git;
+use crate::render::style::Palette;
+use build::host::PipelineSource;
+use build::options::RunOptions;
+use build::pause::PausePoint;
+use build::selection::{Selection, SelectionError};
 use cloud::Clock;
 use pipeline::{Disk, GivenVar, LoadError, LoadOptions, Loaded, VarsFile};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a pipeline is to run, as far as its variables are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +70,10 @@ pub fn try_load(
             })
             .collect(),
         vars_files,
+        profiles: variables.profiles.clone(),
         env: &Environment::variable,
         home: environment.home.clone(),
+        git: &|| git::facts(file.parent().unwrap_or(Path::new(""))),
     };
     Ok(
         pipeline::load(file, &bytes, &options, &Disk).and_then(|loaded| {
@@ -91,12 +99,14 @@ pub fn load(
     environment: &Environment,
 ) -> Result<Loaded, CommandError> {
     let loaded = try_load(file, variables, target, environment)??;
-    let stages: Vec<String> = loaded
+    let mut stages: Vec<String> = loaded
         .pipeline
         .stages
         .iter()
-        .map(|stage| stage.stage.to_string())
+        .map(|cell| cell.stage.to_string())
         .collect();
+    // A stage has several cells, which stand beside each other.
+    stages.dedup();
     match rebuild.iter().find(|name| !stages.contains(name)) {
         Some(unknown) => Err(CommandError::bad_input(format!(
             "--rebuild {unknown}: the pipeline has no such stage"
@@ -106,10 +116,67 @@ pub fn load(
     }
 }
 
+/// The pipeline's file, for when `preflight` has made what it names.
+pub struct PipelineFile {
+    /// The file.
+    pub file: PathBuf,
+    /// Values for its variables.
+    pub variables: VariableArgs,
+    /// Where it is to run.
+    pub target: Target,
+    /// What qib was called with.
+    pub environment: Environment,
+}
+
+impl PipelineSource for PipelineFile {
+    fn read_again(&self) -> Result<Loaded, String> {
+        match try_load(&self.file, &self.variables, self.target, &self.environment) {
+            Ok(loaded) => loaded.map_err(|error| error.to_string()),
+            Err(error) => Err(error.render(Palette::Plain)),
+        }
+    }
+}
+
+/// The cells that `options` choose, once it is known where those are built that say no region of their own.
+///
+/// # Errors
+/// If a pattern fits no cell, a cell cannot start from what it says, or there is no provisioner of a name at which it is to
+/// be waited.
+pub fn choose<'p>(loaded: &'p Loaded, options: &RunOptions) -> Result<Selection<'p>, CommandError> {
+    let choice = &options.cells.choice;
+    let selection = Selection::choose(&loaded.pipeline, &options.region, choice)
+        .map_err(|error| refused(&error))?;
+    let mut names: Vec<String> = selection
+        .cells
+        .iter()
+        .flat_map(|chosen| {
+            let test = chosen.cell.test.iter().flat_map(|test| &test.provision);
+            chosen.cell.provision.iter().chain(test)
+        })
+        .map(|entry| entry.label())
+        .collect();
+    names.sort();
+    names.dedup();
+    for point in &options.cells.pauses.after {
+        if let PausePoint::Provisioner(name) = point
+            && !names.contains(name)
+        {
+            return Err(CommandError::bad_input(format!(
+                "--pause-after {point}: the chosen cells have no such provisioner"
+            ))
+            .hinted(format!("theirs are {}", names.join(", "))));
+        }
+    }
+    Ok(selection)
+}
+
+fn refused(error: &SelectionError) -> CommandError {
+    CommandError::bad_input(error.to_string()).hinted(error.hint())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     fn environment() -> Environment {
         Environment {
@@ -130,6 +197,7 @@ mod tests {
         VariableArgs {
             vars: vars.collect(),
             vars_files: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 

@@ -5,10 +5,11 @@ use crate::args::account::AccountArgs;
 use crate::edge::caller_address::{DEFAULT_SERVICE, EchoService, ThisMachine};
 use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
+use crate::edge::mfa_prompt::TerminalPrompt;
 use crate::render::summary::GuestLimits;
-use aws::{AwsAccount, AwsOptions, StaticCredentials};
+use aws::{AwsAccount, AwsOptions, Mfa, StaticCredentials};
 use build::journal::Invocation;
-use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
+use build::options::{CellOptions, Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::CallerAddress;
 use cloud::retry::Retrying;
 use cloud::{Account, RegionName};
@@ -55,17 +56,23 @@ impl Place {
             .map(|region| region.as_str().to_owned())
             .or_else(|| region.map(str::to_owned));
         if args.local {
+            if args.mfa_code.is_some() {
+                return Err(CommandError::bad_input(
+                    "--mfa-code was given, and the local EC2 asks for none",
+                ));
+            }
             Self::local(region, environment).await
         } else {
             Self::aws(args, region, environment).await
         }
     }
 
-    /// The options of a run here that cleans up and needs no debugging.
+    /// The options of a run of all cells here that cleans up and needs no debugging.
     pub fn options(&self, rebuild: &[String], environment: &Environment) -> RunOptions {
         RunOptions {
             venue: self.venue,
             region: self.region.clone(),
+            cells: CellOptions::default(),
             endpoint: self.endpoint.clone(),
             guest_endpoint: self.guest_endpoint.clone(),
             ssh_port: self.ssh_port,
@@ -91,6 +98,10 @@ impl Place {
         let options = AwsOptions {
             region,
             profile: args.profile.clone(),
+            mfa: Mfa {
+                code: args.mfa_code.clone(),
+                prompt: TerminalPrompt::find(),
+            },
             ..AwsOptions::default()
         };
         let account = AwsAccount::connect(options).await?;

@@ -1,7 +1,7 @@
 //! `qib plan`.
 
 use super::error::CommandError;
-use super::pipeline_file::{Target, load};
+use super::pipeline_file::{Target, choose, load};
 use super::place::Place;
 use super::terminal::Terminal;
 use crate::args::plan::PlanArgs;
@@ -9,8 +9,11 @@ use crate::edge::clock::SystemClock;
 use crate::edge::environment::Environment;
 use crate::render::json::document;
 use crate::render::plan::{identity_line, plan_text};
+use crate::render::wording::until;
 use build::event::{Event, Observer};
+use build::options::{CellOptions, RunOptions};
 use build::ports::Ports;
+use build::selection::Choice;
 use std::sync::Arc;
 
 /// A plan has no events.
@@ -43,21 +46,45 @@ pub async fn plan(
         .as_ref()
         .map(|region| region.value.as_str());
     let place = Place::find(&args.account, region, environment).await?;
-    let options = place.options(&args.rebuild, environment);
+    let account = place.account.clone();
+    let options = RunOptions {
+        cells: CellOptions {
+            choice: Choice {
+                only: args.cells.only,
+                except: args.cells.except,
+            },
+            ..CellOptions::default()
+        },
+        ..place.options(&args.rebuild, environment)
+    };
+    choose(&loaded, &options)?;
     let ports = Ports {
         account: place.account,
         clock: Arc::new(SystemClock),
         guests: Arc::new(build::ssh_access::SshAccess::default()),
         caller_address: place.caller_address,
+        host: build::host::Host::absent(),
         observer: Arc::new(Nobody),
         journal_watch: None,
     };
     let plan = build::plan::plan(&loaded.pipeline, &options, &ports).await?;
+    // After the plan, whose error is the one to show. Who cannot say when the credentials end says nothing.
+    if let Ok(Some(end)) = &account.credentials_expiry().await {
+        terminal.say(&format!("the credentials are good{}", until(end)));
+    }
     if args.json {
         terminal.say(&identity_line(&plan));
         terminal.result(|out| document(out, &plan.rows))?;
     } else {
         terminal.result_text(&plan_text(&plan, terminal.out))?;
     }
-    Ok(0)
+    let blocked: Vec<String> = plan
+        .blocked()
+        .map(|row| format!("{}/{}: {}", row.stage, row.cell, row.reason))
+        .collect();
+    if blocked.is_empty() {
+        Ok(0)
+    } else {
+        Err(CommandError::failed(blocked.join("\n")))
+    }
 }

@@ -12,7 +12,9 @@ use build::journal::{
     RunStatus,
 };
 use build::names::RunId;
-use build::options::{Debugging, OnFailure};
+use build::options::{AfterFailure, Debugging, OnFailure};
+use build::pause::Pauses;
+use build::selection::Choice;
 use cloud::RegionName;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +59,17 @@ pub async fn resume(
             local: invocation.local,
             region: Some(RegionName::new(&opened.region)),
             profile: args.profile.or_else(|| invocation.profile.clone()),
+            mfa_code: args.mfa_code,
         },
+        cells: choice(invocation)?,
+        jobs: args.jobs.or(invocation.jobs),
+        after_failure: if invocation.fail_fast {
+            AfterFailure::NoneBegins
+        } else {
+            AfterFailure::OthersGoOn
+        },
+        log_dir: invocation.log_dir.as_ref().map(PathBuf::from),
+        pauses: Pauses::default(),
         rebuild: invocation.rebuild.clone(),
         on_failure: if args.keep_on_failure {
             OnFailure::Keep
@@ -114,6 +126,23 @@ fn resumable<'s>(
     Ok(opened)
 }
 
+/// The cells that the run was asked for.
+fn choice(invocation: &Invocation) -> Result<Choice, CommandError> {
+    let globs = |texts: &[String]| {
+        let parsed = texts.iter().map(|text| text.parse());
+        parsed.collect::<Result<Vec<_>, String>>()
+    };
+    let choice = globs(&invocation.only).and_then(|only| {
+        let except = globs(&invocation.except)?;
+        Ok(Choice { only, except })
+    });
+    choice.map_err(|error| {
+        CommandError::bad_input(format!(
+            "the run's journal names cells in a way that cannot be read: {error}"
+        ))
+    })
+}
+
 /// The values that the run was given, with those that are given now before them.
 fn variables(
     run: &RunId,
@@ -150,7 +179,13 @@ fn variables(
     for file in given.vars_files {
         vars_files.push(std::path::absolute(&file).unwrap_or(file));
     }
-    Ok(VariableArgs { vars, vars_files })
+    let mut profiles = invocation.used_profiles.clone();
+    profiles.extend(given.profiles);
+    Ok(VariableArgs {
+        vars,
+        vars_files,
+        profiles,
+    })
 }
 
 #[cfg(test)]
@@ -164,6 +199,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             vars_files: Vec::new(),
+            profiles: vec![String::from("now")],
         }
     }
 
@@ -176,16 +212,17 @@ mod tests {
                 (String::from("eip"), String::from("eipalloc-1")),
             ],
             secret_vars: vec![String::from("token")],
+            used_profiles: vec![String::from("then")],
             ..Invocation::default()
         };
         let error = variables(&run, &invocation, given(&[])).unwrap_err();
         let text = error.render(crate::render::style::Palette::Plain);
         assert!(text.contains("--var token="), "{text}");
-        let merged = variables(&run, &invocation, given(&[("token", "t"), ("eip", "new")]))
-            .unwrap()
-            .vars;
+        let merged =
+            variables(&run, &invocation, given(&[("token", "t"), ("eip", "new")])).unwrap();
+        assert_eq!(merged.profiles, ["then", "now"]);
         assert_eq!(
-            merged,
+            merged.vars,
             [("region", "eu-west-1"), ("token", "t"), ("eip", "new")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
         );

@@ -5,7 +5,9 @@ use super::error::CommandError;
 use super::terminal::Terminal;
 use crate::args::run::RunArgs;
 use crate::edge::environment::Environment;
-use build::options::{Debugging, OnFailure};
+use build::options::{AfterFailure, Debugging, OnFailure};
+use build::pause::{Pace, Pauses};
+use build::selection::Choice;
 
 /// Does it and gives the exit code.
 ///
@@ -21,6 +23,25 @@ pub async fn run(
         pipeline: args.pipeline,
         variables: args.variables,
         account: args.account,
+        cells: Choice {
+            only: args.cells.only,
+            except: args.cells.except,
+        },
+        jobs: args.jobs,
+        after_failure: if args.fail_fast {
+            AfterFailure::NoneBegins
+        } else {
+            AfterFailure::OthersGoOn
+        },
+        log_dir: args.log_dir,
+        pauses: Pauses {
+            after: args.pause_after,
+            pace: if args.step {
+                Pace::StepByStep
+            } else {
+                Pace::WhereAsked
+            },
+        },
         rebuild: args.rebuild,
         on_failure: if args.keep_on_failure {
             OnFailure::Keep

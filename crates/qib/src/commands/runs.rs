@@ -77,7 +77,7 @@ async fn lengthen(
         CommandError::bad_input(error.to_string())
             .hinted("`qib runs ls` lists the runs of this machine, and what they keep")
     })?;
-    let place = place_of(&run, &way_in, args.profile.as_ref(), environment).await?;
+    let place = place_of(&run, &way_in, args, environment).await?;
     let region = place.account.region(&place.region);
     let filter = InstanceFilter {
         instance_ids: vec![InstanceId::new(&way_in.instance_id)],
@@ -109,7 +109,7 @@ async fn lengthen(
 async fn place_of(
     run: &RunId,
     way_in: &WayIn,
-    profile: Option<&String>,
+    args: &ExtendArgs,
     environment: &Environment,
 ) -> Result<Place, CommandError> {
     let directory = RunDirectory::of(&environment.state_dir, run);
@@ -119,7 +119,8 @@ async fn place_of(
     let account = AccountArgs {
         local: invocation.local,
         region: Some(RegionName::new(&way_in.region)),
-        profile: profile.cloned().or(invocation.profile),
+        profile: args.profile.clone().or(invocation.profile),
+        mfa_code: args.mfa_code.clone(),
     };
     Place::find(&account, None, environment).await
 }

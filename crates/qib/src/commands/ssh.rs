@@ -46,6 +46,9 @@ fn arguments(way_in: &WayIn, command: &[OsString]) -> Vec<OsString> {
         // The run does not know it: the person is asked.
         None => option(String::from("StrictHostKeyChecking=ask")),
     }
+    if let Some(way) = build::dial::proxy_command(way_in) {
+        option(format!("ProxyCommand={way}"));
+    }
     if way_in.key_file.is_some() {
         option(String::from("IdentitiesOnly=yes"));
     }
@@ -83,6 +86,8 @@ mod tests {
             key_file: Some("/state/my runs/id".into()),
             known_hosts: Some("/state/my runs/known_hosts".into()),
             host_fingerprints: Vec::new(),
+            bastion: None,
+            proxy: None,
         }
     }
 

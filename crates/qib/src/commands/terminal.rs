@@ -3,9 +3,11 @@
 use super::error::CommandError;
 use crate::args::ColorChoice;
 use crate::render::Progress;
-use crate::render::live::LiveBars;
+use crate::render::live::{Forecast, LiveBars};
 use crate::render::plain::PlainLines;
 use crate::render::style::Palette;
+use build::estimate::Durations;
+use build::options::RunOptions;
 use cloud::Clock;
 use indicatif::ProgressDrawTarget;
 use jiff::tz::TimeZone;
@@ -43,12 +45,20 @@ impl Terminal {
         }
     }
 
-    /// What shows a run's progress on stderr: bars on a terminal, lines elsewhere and beside other lines.
-    pub fn progress(&self, json: bool, clock: Arc<dyn Clock>) -> Box<dyn Progress> {
+    /// What shows a run's progress on stderr: bars on a terminal that can be repainted, lines elsewhere and beside other
+    /// lines.
+    pub fn progress(
+        &self,
+        json: bool,
+        clock: Arc<dyn Clock>,
+        forecast: Forecast,
+    ) -> Box<dyn Progress> {
         let json_on_terminal = json && io::stdout().is_terminal();
-        if io::stderr().is_terminal() && self.repainting == Repainting::Allowed && !json_on_terminal
-        {
-            Box::new(LiveBars::new(ProgressDrawTarget::stderr(), clock, self.err))
+        let target = ProgressDrawTarget::stderr();
+        // A terminal that cannot be repainted (TERM is `dumb` or not set) would show neither bars nor lines.
+        if !target.is_hidden() && self.repainting == Repainting::Allowed && !json_on_terminal {
+            let bars = LiveBars::new(target, clock, self.err, forecast, Box::new(rows));
+            Box::new(bars)
         } else {
             Box::new(PlainLines::new(
                 io::stderr(),
@@ -56,6 +66,35 @@ impl Terminal {
                 TimeZone::system(),
                 self.err,
             ))
+        }
+    }
+
+    /// How long things take, from earlier runs.
+    pub fn forecast(&self, options: &RunOptions, pipeline: &str) -> Forecast {
+        Forecast {
+            durations: Durations::read(&options.state_dir),
+            venue: options.venue,
+            pipeline: pipeline.to_owned(),
+        }
+    }
+
+    /// Whether somebody can be asked.
+    pub fn has_somebody() -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Makes sure that somebody can be asked.
+    ///
+    /// # Errors
+    /// If there is no terminal.
+    pub fn ask_at(&self) -> Result<(), CommandError> {
+        if Self::has_somebody() {
+            Ok(())
+        } else {
+            Err(CommandError::bad_input(
+                "--pause-after and --step wait for you, and there is no terminal to ask at",
+            )
+            .hinted("run it on a terminal, with neither input nor stderr redirected"))
         }
     }
 
@@ -91,5 +130,14 @@ impl Terminal {
     /// Says something on stderr. Where that cannot be written there is nobody to tell.
     pub fn say(&self, text: &str) {
         drop(writeln!(io::stderr(), "{text}"));
+    }
+}
+
+/// So many rows the terminal at stderr has, as it is now; none that are known count as few.
+fn rows() -> usize {
+    const FEW: usize = 24;
+    match rustix::termios::tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_row > 0 => usize::from(size.ws_row),
+        Ok(_) | Err(_) => FEW,
     }
 }

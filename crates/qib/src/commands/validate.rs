@@ -48,15 +48,14 @@ impl From<&Problem> for FlatProblem {
 
 impl Verdict {
     fn good(loaded: &Loaded) -> Self {
+        let cells = loaded.pipeline.stages.iter();
+        let mut stages: Vec<String> = cells.map(|cell| cell.stage.to_string()).collect();
+        // A stage's cells stand side by side.
+        stages.dedup();
         Self {
             valid: true,
             pipeline: Some(loaded.pipeline.name.to_string()),
-            stages: loaded
-                .pipeline
-                .stages
-                .iter()
-                .map(|stage| stage.stage.to_string())
-                .collect(),
+            stages,
             problems: Vec::new(),
         }
     }
@@ -99,11 +98,15 @@ pub fn validate(
         }
         .code());
     }
-    let verdict = Verdict::good(&outcome?);
+    let loaded = outcome?;
+    let verdict = Verdict::good(&loaded);
     let stages = verdict.stages.join(", ");
-    terminal.result_text(&format!(
-        "{} is valid; its stages: {stages}",
-        args.pipeline.display()
-    ))?;
+    let mut text = format!("{} is valid; its stages: {stages}", args.pipeline.display());
+    for entry in &loaded.pipeline.preflight {
+        for file in entry.creates() {
+            text.push_str(&format!("\n  {} (made by preflight)", file.written.value));
+        }
+    }
+    terminal.result_text(&text)?;
     Ok(ExitCode::Done.code())
 }

@@ -1,10 +1,9 @@
 //! The address that the internet sees this machine at, for `ssh_from: caller`.
 
+use super::http::fetch;
 use async_trait::async_trait;
+use build::host::HttpRequest;
 use build::ports::CallerAddress;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -47,26 +46,16 @@ impl EchoService {
     }
 
     async fn ask(&self) -> Result<Ipv4Addr, String> {
-        let tls = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|error| {
-                format!("this machine's certificate authorities cannot be read: {error}")
-            })?;
-        let client = Client::builder(TokioExecutor::new())
-            .build::<_, Empty<&'static [u8]>>(tls.https_or_http().enable_http1().build());
-        let uri = self
-            .url
-            .parse()
-            .map_err(|error| format!("it is not a URL: {error}"))?;
-        let answer = client.get(uri).await.map_err(|error| with_causes(&error))?;
-        if !answer.status().is_success() {
-            return Err(format!("it answered {}", answer.status()));
+        let request = HttpRequest {
+            url: self.url.clone(),
+            headers: Vec::new(),
+            within: self.timeout,
+        };
+        let answer = fetch(&request, LONGEST_ANSWER).await?;
+        if !(200..300).contains(&answer.status) {
+            return Err(format!("it answered with status {}", answer.status));
         }
-        let body = Limited::new(answer.into_body(), LONGEST_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| with_causes(error.as_ref()))?;
-        let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
         text.trim().parse().map_err(|_| {
             format!(
                 "it answered {:?}, which is not an IPv4 address",
@@ -79,22 +68,9 @@ impl EchoService {
 #[async_trait]
 impl CallerAddress for EchoService {
     async fn caller_address(&self) -> Result<Ipv4Addr, String> {
-        let answer = tokio::time::timeout(self.timeout, self.ask()).await;
-        let answer =
-            answer.unwrap_or_else(|_| Err(format!("it did not answer within {:?}", self.timeout)));
+        let answer = self.ask().await;
         answer.map_err(|why| format!("{}: {why}", self.url))
     }
-}
-
-/// An error and what caused it: hyper's own message is only "client error (Connect)".
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// The caller of the local EC2: this machine.

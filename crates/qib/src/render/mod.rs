@@ -2,18 +2,22 @@
 //!
 //! ```text
 //!   event ──▶ Screen ─┬─▶ wording ─▶ plain (pipe, CI) or live (terminal) ─▶ stderr
-//!                     └─▶ json, if asked for ────────────────────────────▶ stdout
+//!                     ├─▶ json, if asked for ────────────────────────────▶ stdout
+//!                     └─▶ logs ──────────────────────────────────────────▶ a file for each cell
 //!   report ─▶ summary ─▶ stdout (images), stderr (all else)
 //! ```
 
 pub mod age;
 pub mod control;
+pub mod image_page;
 pub mod images;
 pub mod json;
 pub mod lease;
 pub mod live;
+pub mod logs;
 pub mod plain;
 pub mod plan;
+pub mod removal;
 pub mod runs;
 #[cfg(test)]
 pub mod sample;
@@ -23,6 +27,7 @@ pub mod style;
 pub mod summary;
 pub mod sweep;
 pub mod table;
+pub mod verified;
 pub mod wording;
 
 use build::event::Event;
@@ -36,4 +41,8 @@ pub trait Progress: Send {
     fn event(&mut self, event: &Event) -> Spoken;
     /// Shows text of qib's own, of one line or more, without the last line's end.
     fn text(&mut self, text: &str) -> Spoken;
+    /// Moves nothing on the screen while somebody types there.
+    fn hold(&mut self) {}
+    /// Nobody types any more.
+    fn release(&mut self) {}
 }

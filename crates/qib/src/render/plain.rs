@@ -23,7 +23,7 @@ pub struct PlainLines<W> {
     zone: TimeZone,
     palette: Palette,
     stopwatch: Stopwatch,
-    said_percent: HashMap<CellName, u8>,
+    said_percent: HashMap<(CellName, String), u8>,
 }
 
 impl<W: Write + Send> PlainLines<W> {
@@ -63,11 +63,17 @@ impl<W: Write + Send> PlainLines<W> {
 
     /// Whether an image's progress is worth a line.
     fn is_news(&mut self, event: &Event) -> bool {
-        let Event::ImageProgress { cell, percent } = event else {
+        let Event::ImageProgress {
+            cell,
+            region,
+            percent,
+        } = event
+        else {
             return true;
         };
         let tenths = percent / PERCENT_STEP;
-        self.said_percent.insert(cell.clone(), tenths) != Some(tenths)
+        let image = (cell.clone(), region.clone());
+        self.said_percent.insert(image, tenths) != Some(tenths)
     }
 }
 

@@ -59,7 +59,12 @@ pub fn runs_hint(runs: &[RunRow]) -> Option<String> {
 
 fn sweep_command(run: &RunRow) -> String {
     let local = if run.local { " --local" } else { "" };
-    format!("qib sweep{local} --region {}", run.region)
+    let regions: Vec<String> = run
+        .regions
+        .iter()
+        .map(|region| format!(" --region {region}"))
+        .collect();
+    format!("qib sweep{local}{}", regions.concat())
 }
 
 /// One run in full.
@@ -92,6 +97,12 @@ pub fn run_text(detail: &RunDetail, now: Timestamp, palette: Palette) -> String 
     if let Some(started) = &run.started {
         let ago = age(Some(started), now);
         fact("started", &format!("{} ({ago} ago)", to_seconds(started)));
+    }
+    if run.regions.len() > 1 {
+        fact("regions", &run.regions.join(", "));
+    }
+    if let Some(logs) = &detail.logs {
+        fact("logs", logs);
     }
     for again in &detail.resumed {
         fact("resumed", &to_seconds(again));
@@ -158,6 +169,7 @@ mod tests {
             state,
             started: Some(Timestamp::constant(1_799_990_000, 5).to_string()),
             region: "us-east-2".into(),
+            regions: vec!["us-east-2".into(), "us-west-1".into()],
             account: "123456789012".into(),
             local: false,
             endpoint: None,
@@ -207,6 +219,7 @@ mod tests {
         let detail = RunDetail {
             row: a_run(1, RunState::Dead, &["key-pair key-0aaa"]),
             resumed: vec![Timestamp::constant(1_799_999_000, 0).to_string()],
+            logs: Some("/state/runs/r-01234561/logs".into()),
             effects: vec![
                 effect(1, "import-key-pair", "done", Some("key-0aaa")),
                 EffectRow {

@@ -1,7 +1,7 @@
 //! A run's events, for tests of their rendering.
 
 use async_trait::async_trait;
-use build::event::{Event, OutputStream, Step};
+use build::event::{Event, OutputStream, StartedCell, Step};
 use build::names::{CellName, RunId};
 use build::report::{
     ExitCode, LeftResource, Report, ReportedCopy, ReportedFailure, ReportedImage, WayIn,
@@ -68,13 +68,16 @@ pub fn a_report() -> Report {
                 error: None,
             }],
         }],
+        skipped_preflight: Vec::new(),
         failures: vec![ReportedFailure {
             stage: "ocp".into(),
             cell: "us-east-2".into(),
+            region: "us-east-2".into(),
             step: "provision".into(),
             error: "ocp/us-east-2 failed while provisioning: provisioner `mirror` exited with 3\n    no space left".into(),
             hint: Some("Run again with --keep-on-failure.".into()),
         }],
+        skipped: Vec::new(),
         kept: vec![left("instance", "i-0aaa")],
         ways_in: vec![WayIn {
             instance_id: "i-0aaa".into(),
@@ -85,6 +88,8 @@ pub fn a_report() -> Report {
             key_file: Some("/state/runs/r-1/id".into()),
             known_hosts: Some("/state/runs/r-1/known_hosts".into()),
             host_fingerprints: vec!["SHA256:abc".into()],
+            bastion: None,
+            proxy: None,
         }],
         left_behind: vec![left("security-group", "sg-0bbb")],
         steps: Vec::new(),
@@ -107,8 +112,12 @@ pub fn a_run() -> Vec<Event> {
             pipeline: "ocp".into(),
             account: "000000000000".into(),
             identity: "arn:aws:iam::000000000000:user/local".into(),
+            credentials_end: None,
             region: "us-east-2".into(),
             rehearsal: true,
+            cells: ["base", "ocp"]
+                .map(|stage| StartedCell { cell: cell(stage), region: "us-east-2".into(), needed_by: None })
+                .to_vec(),
         },
         Event::Cached {
             cell: cell("base"),
@@ -125,10 +134,16 @@ pub fn a_run() -> Vec<Event> {
         output(OutputStream::Stderr, "10%\r20%"),
         output(OutputStream::Stdout, ""),
         Event::Warning { cell: ocp(), text: "the clock of the guest is wrong".into() },
-        Event::ImageProgress { cell: ocp(), percent: 11 },
-        Event::ImageProgress { cell: ocp(), percent: 12 },
-        Event::ImageProgress { cell: ocp(), percent: 35 },
+        Event::ImageProgress { cell: ocp(), region: "us-east-2".into(), percent: 11 },
+        Event::ImageProgress { cell: ocp(), region: "us-east-2".into(), percent: 12 },
+        Event::ImageProgress { cell: ocp(), region: "us-east-2".into(), percent: 35 },
         Event::Built { cell: ocp(), image_id: "ami-0fedcba9876543210".into(), name: "OCP-Content".into() },
+        Event::Paused {
+            cell: ocp(),
+            at: "after provisioning".into(),
+            way_in: a_report().ways_in.pop(),
+        },
+        Event::Skipped { cell: cell("top"), reason: "it starts from ocp/us-east-2, of which there is no image".into() },
         Event::Failed {
             cell: ocp(),
             step: Step::Provision,

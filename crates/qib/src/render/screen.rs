@@ -1,6 +1,7 @@
 //! Everything a run shows, in one place: progress on stderr and, if asked for, JSON on stdout.
 
 use super::json::event_line;
+use super::logs::CellLogs;
 use super::{Progress, Spoken};
 use build::event::{Event, Observer};
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ pub struct Screen {
 struct Inner {
     progress: Box<dyn Progress>,
     json: Option<Box<dyn Write + Send>>,
+    logs: Option<CellLogs>,
     state: State,
     failed: Option<io::Error>,
 }
@@ -33,10 +35,28 @@ impl Screen {
             inner: Mutex::new(Inner {
                 progress,
                 json,
+                logs: None,
                 state: State::Speaking,
                 failed: None,
             }),
         }
+    }
+
+    /// The same, and writes what happens to each cell to `logs`.
+    #[must_use]
+    pub fn with_logs(self, logs: CellLogs) -> Self {
+        self.lock().logs = Some(logs);
+        self
+    }
+
+    /// Moves nothing while somebody types.
+    pub fn hold(&self) {
+        self.lock().progress.hold();
+    }
+
+    /// Nobody types any more.
+    pub fn release(&self) {
+        self.lock().progress.release();
     }
 
     /// Shows text of qib's own.
@@ -68,6 +88,11 @@ impl Observer for Screen {
             inner.state = State::Finished;
         }
         give_up_silently(inner.progress.event(event));
+        if let Some(logs) = &mut inner.logs
+            && let Some(trouble) = logs.event(event)
+        {
+            give_up_silently(inner.progress.text(&format!("warning: {trouble}")));
+        }
         if let Some(out) = &mut inner.json
             && let Err(error) = event_line(out.as_mut(), event)
         {

@@ -1,9 +1,12 @@
 //! How a run ended: the images for stdout, all else for stderr.
 
+use super::logs::log_file;
 use super::style::{Palette, Role};
 use super::table::columns;
 use super::wording::seconds;
+use build::names::CellName;
 use build::report::{ExitCode, LeftResource, Report, ReportedImage};
+use std::path::Path;
 use std::time::Duration;
 
 /// Where guests of the local EC2 fall short, said once.
@@ -36,16 +39,91 @@ pub fn images_table(images: &[ReportedImage]) -> String {
     )
 }
 
+/// All cells of a run as a table, stage by stage in this `order`: what each came to, and how long it took.
+pub fn cells_table(report: &Report, order: &[CellName], palette: Palette) -> String {
+    let rows = order.iter().filter_map(|cell| {
+        let of_cell = |stage: &str, name: &str| stage == cell.stage && name == cell.cell;
+        let image = report
+            .images
+            .iter()
+            .find(|one| of_cell(&one.stage, &one.cell));
+        let failure = report
+            .failures
+            .iter()
+            .find(|one| of_cell(&one.stage, &one.cell));
+        let skip = report
+            .skipped
+            .iter()
+            .find(|one| of_cell(&one.stage, &one.cell));
+        let (region, role, result) = match (failure, skip, image) {
+            (Some(failure), ..) => {
+                let result = format!("failed in {}", failure.step);
+                (&failure.region, Role::Error, result)
+            }
+            (None, Some(skip), _) => (&skip.region, Role::Warning, String::from("skipped")),
+            (None, None, Some(image)) if image.cached => {
+                (&image.region, Role::Success, String::from("cached"))
+            }
+            (None, None, Some(image)) => (&image.region, Role::Success, String::from("built")),
+            // It was stopped.
+            (None, None, None) => return None,
+        };
+        let took: f64 = report
+            .steps
+            .iter()
+            .filter(|step| of_cell(&step.stage, &step.cell) && step.provisioner.is_none())
+            .map(|step| step.seconds)
+            .sum();
+        let took = match skip {
+            Some(_) => String::new(),
+            None => seconds(Duration::try_from_secs_f64(took).unwrap_or_default()),
+        };
+        let row = [
+            cell.stage.clone(),
+            cell.cell.clone(),
+            region.clone(),
+            image
+                .map(|image| image.image_id.clone())
+                .unwrap_or_default(),
+            result,
+            took,
+        ];
+        Some((role, row))
+    });
+    let (roles, rows): (Vec<Role>, Vec<[String; 6]>) = rows.unzip();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let header = ["STAGE", "CELL", "REGION", "IMAGE", "RESULT", "TIME"];
+    let table = columns(header, rows);
+    let mut lines = table.lines();
+    let first = lines.next().map(str::to_owned);
+    // Painted when it stands: colour has no width.
+    let painted = lines
+        .zip(roles)
+        .map(|(line, role)| palette.paint(role, line));
+    first
+        .into_iter()
+        .chain(painted)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// What is known of a run besides its report.
+pub struct Closing<'a> {
+    /// Where its guests fell short.
+    pub limits: GuestLimits,
+    /// How long it took.
+    pub took: Duration,
+    /// Where its cells' logs are.
+    pub logs: &'a Path,
+}
+
 /// Everything a person needs to know besides the images.
-pub fn closing_text(
-    report: &Report,
-    limits: GuestLimits,
-    took: Duration,
-    palette: Palette,
-) -> String {
+pub fn closing_text(report: &Report, closing: &Closing<'_>, palette: Palette) -> String {
     let mut text = Vec::new();
     skipped(report, palette, &mut text);
-    if limits == GuestLimits::Rootless {
+    if closing.limits == GuestLimits::Rootless {
         text.push(palette.paint(Role::Warning, "This local EC2 runs without root:"));
         text.push(String::from(
             "  in its guests `become` changes nothing, files have one owner, and chown, other users and package managers do not work.",
@@ -67,18 +145,47 @@ pub fn closing_text(
         text.push(palette.paint(Role::Error, "LEFT BEHIND, and to be removed by hand:"));
         resources(&report.left_behind, &mut text);
     }
-    for failure in &report.failures {
-        let said = format!(
-            "{}/{} failed in step {}",
-            failure.stage, failure.cell, failure.step
-        );
-        text.push(palette.paint(Role::Error, &format!("{said}; the message is above.")));
-    }
-    text.push(ending(report, took, palette));
+    failures(report, closing.logs, palette, &mut text);
+    text.push(ending(report, closing.took, palette));
     text.join("\n")
 }
 
+/// The failures, each with its first line: the whole message may have gone by long ago.
+fn failures(report: &Report, logs: &Path, palette: Palette, text: &mut Vec<String>) {
+    for failure in &report.failures {
+        let first = failure.error.lines().next().unwrap_or_default();
+        text.push(palette.paint(Role::Error, first));
+        let cell = CellName {
+            stage: failure.stage.clone(),
+            cell: failure.cell.clone(),
+        };
+        let log = log_file(logs, &cell);
+        if log.is_file() {
+            text.push(format!("  its log: {}", log.display()));
+        }
+    }
+    if !report.skipped.is_empty() {
+        let number = report.skipped.len();
+        text.push(palette.paint(
+            Role::Warning,
+            &format!("Not built because of this: {number}"),
+        ));
+        for skip in &report.skipped {
+            text.push(format!("  {}/{}: {}", skip.stage, skip.cell, skip.reason));
+        }
+    }
+}
+
 fn skipped(report: &Report, palette: Palette, text: &mut Vec<String>) {
+    if !report.skipped_preflight.is_empty() {
+        text.push(palette.paint(
+            Role::Warning,
+            &format!(
+                "Skipped in this rehearsal, of `preflight`: {}",
+                report.skipped_preflight.join(", ")
+            ),
+        ));
+    }
     let partly: Vec<&ReportedImage> = report
         .images
         .iter()
@@ -138,22 +245,34 @@ fn ending(report: &Report, took: Duration, palette: Palette) -> String {
 mod tests {
     use super::*;
     use crate::render::sample::a_report;
+    use build::report::{ReportedSkip, ReportedStep, StepOutcome};
+
+    fn quick(took: Duration) -> Closing<'static> {
+        Closing {
+            limits: GuestLimits::None,
+            took,
+            logs: Path::new("/nowhere"),
+        }
+    }
 
     #[test]
     fn an_end_with_something_of_everything() {
-        let text = closing_text(
-            &a_report(),
-            GuestLimits::Rootless,
-            Duration::from_secs(83),
-            Palette::Plain,
-        );
+        let logs = tempfile::tempdir().expect("a folder");
+        std::fs::write(logs.path().join("ocp--us-east-2.log"), "").expect("it can be written");
+        let closing = Closing {
+            limits: GuestLimits::Rootless,
+            took: Duration::from_secs(83),
+            logs: logs.path(),
+        };
+        let text = closing_text(&a_report(), &closing, Palette::Plain);
+        let text = text.replace(&logs.path().display().to_string(), "/logs");
         insta::assert_snapshot!(format!("{}\n---\n{text}", images_table(&a_report().images)));
     }
 
     #[test]
     fn what_is_left_is_named_with_the_command_that_removes_it() {
         let report = a_report();
-        let text = closing_text(&report, GuestLimits::None, Duration::ZERO, Palette::Plain);
+        let text = closing_text(&report, &quick(Duration::ZERO), Palette::Plain);
         for left in report.left_behind.iter().chain(&report.kept) {
             assert!(
                 text.contains(&left.id) && text.contains(&left.remove_with),
@@ -169,19 +288,55 @@ mod tests {
             status: "succeeded",
             images: Vec::new(),
             failures: Vec::new(),
+            skipped: Vec::new(),
             kept: Vec::new(),
             ways_in: Vec::new(),
             left_behind: Vec::new(),
             exit: ExitCode::Done,
             ..a_report()
         };
-        let text = closing_text(
-            &report,
-            GuestLimits::None,
-            Duration::from_secs(4),
-            Palette::Plain,
-        );
+        let text = closing_text(&report, &quick(Duration::from_secs(4)), Palette::Plain);
         assert_eq!(text, format!("Run {} succeeded after 4.0 s.", report.run));
         assert_eq!(images_table(&report.images), "");
+    }
+
+    #[test]
+    fn many_cells_as_a_table() {
+        let mut report = a_report();
+        let cell = |stage: &str, cell: &str| CellName {
+            stage: stage.into(),
+            cell: cell.into(),
+        };
+        let order = [
+            cell("base", "us-east-2"),
+            cell("ocp", "us-east-2"),
+            cell("ocp", "us-west-1-1404-hvm"),
+            cell("ocp", "us-west-1-1404-pv"),
+        ];
+        report.images.push(ReportedImage {
+            stage: "ocp".into(),
+            cell: "us-west-1-1404-hvm".into(),
+            region: "us-west-1".into(),
+            cached: false,
+            ..report.images[0].clone()
+        });
+        for (step, seconds) in [("launch", 30.0), ("create-image", 155.0)] {
+            report.steps.push(ReportedStep {
+                stage: "ocp".into(),
+                cell: "us-west-1-1404-hvm".into(),
+                step: step.into(),
+                provisioner: None,
+                seconds,
+                outcome: StepOutcome::Passed,
+                reason: None,
+            });
+        }
+        report.skipped.push(ReportedSkip {
+            stage: "ocp".into(),
+            cell: "us-west-1-1404-pv".into(),
+            region: "us-west-1".into(),
+            reason: "it starts from base/x, of which there is no image".into(),
+        });
+        insta::assert_snapshot!(cells_table(&report, &order, Palette::Plain));
     }
 }

@@ -4,6 +4,8 @@ use super::control::plain_text;
 use super::style::Role;
 use build::event::Event;
 use build::names::CellName;
+use build::report::StepOutcome;
+use cloud::Timestamp;
 use std::time::Duration;
 
 /// What a line is about.
@@ -35,6 +37,11 @@ pub struct Saying {
     pub lines: Vec<String>,
 }
 
+/// When credentials end, to be said after whose they are.
+pub fn until(end: &Timestamp) -> String {
+    format!(" until {}", end.strftime("%Y-%m-%dT%H:%M:%SZ"))
+}
+
 /// What to say about `event`; nothing about one that only bars or the summary show. `took` is how long the step took
 /// that the event ends, where that is known.
 pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
@@ -44,15 +51,32 @@ pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
             pipeline,
             account,
             identity,
+            credentials_end,
             region,
             rehearsal,
+            cells,
         } => {
             let place = if *rehearsal {
                 " in the local EC2 (a rehearsal)"
             } else {
                 ""
             };
-            let text = format!("run {run} in {region}{place}, account {account} as {identity}");
+            let until = credentials_end.as_ref().map(until).unwrap_or_default();
+            let mut regions: Vec<&str> = cells.iter().map(|one| one.region.as_str()).collect();
+            regions.sort_unstable();
+            regions.dedup();
+            let where_to = match regions.as_slice() {
+                [] => region.clone(),
+                [only] => (*only).to_owned(),
+                several => format!("{} regions", several.len()),
+            };
+            let many = match cells.len() {
+                0 | 1 => String::new(),
+                several => format!(", {several} cells"),
+            };
+            let text = format!(
+                "run {run} in {where_to}{place}, account {account} as {identity}{until}{many}"
+            );
             return Some(Saying {
                 subject: Subject::Pipeline(pipeline.clone()),
                 role: Some(Role::Strong),
@@ -88,13 +112,53 @@ pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
             );
             (cell, Some(Role::Warning), text)
         }
+        Event::ProvisionerFinished {
+            cell,
+            provisioner,
+            outcome,
+            reason,
+        } => match outcome {
+            StepOutcome::Passed => (
+                cell,
+                Some(Role::Dim),
+                format!("done provisioner {provisioner}"),
+            ),
+            StepOutcome::Failed => {
+                let why = reason
+                    .as_ref()
+                    .map(|reason| format!(": {reason}"))
+                    .unwrap_or_default();
+                (
+                    cell,
+                    Some(Role::Error),
+                    format!("failed: provisioner {provisioner}{why}"),
+                )
+            }
+            // That it is skipped has been said already.
+            StepOutcome::Skipped => return None,
+        },
         // Set in from qib's own words, so that both can be told apart.
         Event::Output { cell, line, .. } => (cell, None, format!("  {}", plain_text(line))),
-        Event::ImageProgress { cell, percent } => (
+        Event::ImageProgress {
+            cell,
+            region,
+            percent,
+        } => (
             cell,
             Some(Role::Dim),
-            format!("the image is {percent} % done"),
+            format!("the image in {region} is {percent} % done"),
         ),
+        Event::Paused { cell, at, way_in } => {
+            let way_in = way_in.as_ref().map_or_else(
+                || String::from("there is no way in yet"),
+                |way_in| format!("the way in: {}", build::way_in::describe(way_in)),
+            );
+            let text = format!("waits for you {at}\n{way_in}");
+            (cell, Some(Role::Strong), text)
+        }
+        Event::Skipped { cell, reason } => {
+            (cell, Some(Role::Warning), format!("skipped: {reason}"))
+        }
         Event::Cached {
             cell,
             image_id,
@@ -157,6 +221,23 @@ mod tests {
             stage: "base".into(),
             cell: "us-east-2".into(),
         }
+    }
+
+    #[test]
+    fn the_start_says_whose_the_credentials_are_and_until_when() {
+        let started = |credentials_end| Event::Started {
+            run: build::names::RunId::from_random(7),
+            pipeline: "ocp".into(),
+            account: "123456789012".into(),
+            identity: "arn:b".into(),
+            credentials_end,
+            region: "us-east-2".into(),
+            rehearsal: false,
+        };
+        let end = "2026-03-01T10:20:30.5Z".parse().ok();
+        let said = |event| saying(&event, None).unwrap().lines.remove(0);
+        assert!(said(started(end)).ends_with("as arn:b until 2026-03-01T10:20:30Z"));
+        assert!(said(started(None)).ends_with("as arn:b"));
     }
 
     #[test]

@@ -24,6 +24,12 @@ const KEY_EXCHANGE: &[kex::Name] = &[
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
 ];
 
+/// What the proxy's own server adds in their place.
+const SERVER_FLAGS: &[kex::Name] = &[
+    kex::EXTENSION_SUPPORT_AS_SERVER,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+];
+
 /// AES-GCM first: with the processor's AES instructions it is several times as fast as ChaCha20.
 const CIPHERS: &[cipher::Name] = &[
     cipher::AES_128_GCM,
@@ -53,5 +59,22 @@ pub fn preferred(host_keys: Vec<Algorithm>) -> Preferred {
         cipher: Cow::Borrowed(CIPHERS),
         mac: Cow::Borrowed(MACS),
         compression: Cow::Borrowed(COMPRESSION),
+    }
+}
+
+/// The same for a server that has host keys of these kinds.
+pub fn preferred_by_server(host_keys: Vec<Algorithm>) -> Preferred {
+    let client_flags = [
+        kex::EXTENSION_SUPPORT_AS_CLIENT,
+        kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+    ];
+    let kex = KEY_EXCHANGE
+        .iter()
+        .filter(|name| !client_flags.contains(name))
+        .chain(SERVER_FLAGS)
+        .copied();
+    Preferred {
+        kex: Cow::Owned(kex.collect()),
+        ..preferred(host_keys)
     }
 }

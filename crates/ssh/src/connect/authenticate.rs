@@ -9,13 +9,15 @@ use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey};
 use std::path::Path;
 use tokio::net::UnixStream;
 
+/// Gives the public key that was accepted, in OpenSSH's format if it has one.
 pub async fn authenticate(
     handle: &mut Handle<Client>,
     options: &ConnectOptions,
     observed: &Observed,
-) -> Result<(), ConnectError> {
+) -> Result<Option<String>, ConnectError> {
     match &options.identity {
         Identity::Key(key) => {
+            let public = key.public_openssh();
             let key = PrivateKeyWithHashAlg::new(key.private(), None);
             let result = handle
                 .authenticate_publickey(&options.user, key)
@@ -27,7 +29,8 @@ pub async fn authenticate(
                 observed,
                 &result,
                 options.identity.to_string(),
-            )
+            )?;
+            Ok(Some(public))
         }
         Identity::Agent { socket } => with_agent(handle, options, observed, socket).await,
     }
@@ -38,7 +41,7 @@ async fn with_agent(
     options: &ConnectOptions,
     observed: &Observed,
     socket: &Path,
-) -> Result<(), ConnectError> {
+) -> Result<Option<String>, ConnectError> {
     let mut agent = connect_agent(socket)
         .await
         .map_err(|detail| agent_error(socket, detail))?;
@@ -66,11 +69,12 @@ async fn with_agent(
         } else {
             None
         };
+        let public = key.to_openssh().ok();
         match handle
             .authenticate_publickey_with(&options.user, key, hash, &mut agent)
             .await
         {
-            Ok(AuthResult::Success) => return Ok(()),
+            Ok(AuthResult::Success) => return Ok(public),
             Ok(AuthResult::Failure { .. }) if handle.is_closed() => break,
             Ok(AuthResult::Failure { .. }) => {}
             // The user may have declined this key, or it needs a card that is not there: the next may do.

@@ -1,9 +1,9 @@
 //! Does an SSH server answer? Asked while an instance boots, before its key is worth trying.
 
 use super::{ConnectError, Destination, Phase};
+use crate::dial::{Dial, DialError};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
 /// Most that is read while waiting for the banner, in bytes. RFC 4253, 4.2 allows other lines before it.
 const MOST_READ: u64 = 16 * 1024;
@@ -11,9 +11,11 @@ const MOST_READ: u64 = 16 * 1024;
 /// Connects and reads the host's version line, such as `SSH-2.0-OpenSSH_9.2p1`, without sending anything.
 ///
 /// # Errors
-/// [`ConnectError::Unreachable`], [`ConnectError::Timeout`], [`ConnectError::NotSsh`]; none of them is final.
+/// [`ConnectError::Unreachable`], [`ConnectError::Timeout`], [`ConnectError::NotSsh`]; only a bastion or a proxy that
+/// refuses is final.
 pub async fn probe_banner(
     destination: &Destination,
+    dial: &Dial,
     timeout: Duration,
 ) -> Result<String, ConnectError> {
     let late = |phase| ConnectError::Timeout {
@@ -22,15 +24,17 @@ pub async fn probe_banner(
         within: timeout,
     };
     let deadline = tokio::time::Instant::now() + timeout;
-    let connecting = TcpStream::connect((destination.host.as_str(), destination.port));
-    let stream = tokio::time::timeout_at(deadline, connecting)
-        .await
-        .map_err(|_| late(Phase::Connect))?
-        .map_err(|source| ConnectError::Unreachable {
-            destination: destination.clone(),
-            source,
-        })?;
-    tokio::time::timeout_at(deadline, read_banner(stream))
+    let dialled = match dial.reach(destination, deadline).await {
+        Ok(dialled) => dialled,
+        Err(DialError::Late) => return Err(late(Phase::Connect)),
+        Err(source) => {
+            return Err(ConnectError::Unreachable {
+                destination: destination.clone(),
+                source,
+            });
+        }
+    };
+    tokio::time::timeout_at(deadline, read_banner(dialled.stream))
         .await
         .map_err(|_| late(Phase::Handshake))?
         .map_err(|detail| ConnectError::NotSsh {
@@ -39,7 +43,7 @@ pub async fn probe_banner(
         })
 }
 
-async fn read_banner(stream: TcpStream) -> Result<String, String> {
+async fn read_banner(stream: impl AsyncRead + Unpin) -> Result<String, String> {
     let mut reader = BufReader::new(stream).take(MOST_READ);
     let mut line = Vec::new();
     let mut last = String::new();

@@ -1,6 +1,7 @@
 //! Why there is no connection.
 
 use super::Destination;
+use crate::dial::DialError;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -33,8 +34,8 @@ pub enum ConnectError {
     Unreachable {
         /// Where.
         destination: Destination,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says, or what stands in the way.
+        source: DialError,
     },
     /// It took too long.
     #[error("{destination} did not finish {phase} within {:.1} s", within.as_secs_f64())]
@@ -126,16 +127,16 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether trying again cannot help: the host's key is wrong or unknown, no algorithm is shared, or the local agent
-    /// is not usable. A refusal is not final: cloud-init may not have written the key yet.
+    /// Whether trying again cannot help: the host's key is wrong or unknown, no algorithm is shared, the local agent is
+    /// not usable, or a bastion or proxy on the way refuses. A refusal is not final: cloud-init may not have written the key yet.
     pub fn is_final(&self) -> bool {
         match self {
             ConnectError::HostKeyMismatch { .. }
             | ConnectError::HostKeyUnknown { .. }
             | ConnectError::NoCommonAlgorithm { .. }
             | ConnectError::Agent { .. } => true,
-            ConnectError::Unreachable { .. }
-            | ConnectError::Timeout { .. }
+            ConnectError::Unreachable { source, .. } => source.is_final(),
+            ConnectError::Timeout { .. }
             | ConnectError::NotSsh { .. }
             | ConnectError::AuthenticationRefused { .. }
             | ConnectError::Protocol { .. } => false,

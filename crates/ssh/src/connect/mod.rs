@@ -9,7 +9,7 @@
 //!                     Timeout, Protocol
 //! ```
 
-mod algorithms;
+pub(crate) mod algorithms;
 mod authenticate;
 mod banner;
 mod error;
@@ -21,6 +21,7 @@ pub use authenticate::agent_public_keys;
 pub use banner::probe_banner;
 pub use error::{ConnectError, Phase};
 
+use crate::dial::Dial;
 use crate::host_key::HostKeyRule;
 use crate::keys::KeyPair;
 use handler::{Client, Observed};
@@ -76,6 +77,8 @@ impl fmt::Display for Identity {
 pub struct ConnectOptions {
     /// Where to.
     pub destination: Destination,
+    /// By which way.
+    pub dial: Dial,
     /// The user to log in as.
     pub user: String,
     /// How to prove who one is.
@@ -100,6 +103,9 @@ pub struct Connection {
     pub(crate) observed: Observed,
     destination: Destination,
     host_key_fingerprint: String,
+    login_key: Option<String>,
+    /// The connection to the bastion that carries this one.
+    _carrier: Option<Arc<Connection>>,
 }
 
 impl Connection {
@@ -117,6 +123,11 @@ impl Connection {
         &self.host_key_fingerprint
     }
 
+    /// The public key that was logged in with, as a line of `authorized_keys`.
+    pub fn login_key(&self) -> Option<&str> {
+        self.login_key.as_deref()
+    }
+
     /// Where this connection leads.
     pub fn destination(&self) -> &Destination {
         &self.destination
@@ -128,7 +139,7 @@ impl Connection {
     }
 
     /// Ends the connection. Commands that still run in it are reported as lost.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         let goodbye = self
             .handle
             .disconnect(russh::Disconnect::ByApplication, "done", "en")

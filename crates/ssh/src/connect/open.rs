@@ -4,12 +4,12 @@ use super::authenticate::authenticate;
 use super::handler::{Client, Observed, SessionError};
 use super::stall::StallGuard;
 use super::{ConnectError, ConnectOptions, Connection, KEEPALIVES_UNANSWERED, Phase, algorithms};
+use crate::dial::{DialError, Dialled};
 use crate::host_key::Check;
 use russh::AlgorithmKind;
 use russh::client::{Config, Handle};
 use russh::keys::Algorithm;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How much the host may send in one channel before it must wait for us, in bytes. At 80 ms this allows 50 MB/s.
@@ -62,18 +62,17 @@ async fn attempt(
         phase,
         within: options.handshake_timeout,
     };
-    let unreachable = |source| ConnectError::Unreachable {
-        destination: destination.clone(),
-        source,
-    };
 
-    let connecting = TcpStream::connect((destination.host.as_str(), destination.port));
-    let stream = tokio::time::timeout_at(deadline, connecting)
-        .await
-        .map_err(|_| late(Phase::Connect))?
-        .map_err(unreachable)?;
-    // Commands are small packets that wait for an answer: Nagle's algorithm would hold each back for a round trip.
-    stream.set_nodelay(true).map_err(unreachable)?;
+    let Dialled { stream, carrier } = match options.dial.reach(destination, deadline).await {
+        Ok(dialled) => dialled,
+        Err(DialError::Late) => return Err(late(Phase::Connect)),
+        Err(source) => {
+            return Err(ConnectError::Unreachable {
+                destination: destination.clone(),
+                source,
+            });
+        }
+    };
     let stream = StallGuard::new(stream, options.keepalive * (KEEPALIVES_UNANSWERED + 1));
 
     let observed = Observed::default();
@@ -84,9 +83,10 @@ async fn attempt(
         .map_err(|_| late(Phase::Handshake))?
         .map_err(|error| handshake_error(options, check, error))?;
 
-    tokio::time::timeout_at(deadline, authenticate(&mut handle, options, &observed))
-        .await
-        .map_err(|_| late(Phase::Authenticate))??;
+    let login_key =
+        tokio::time::timeout_at(deadline, authenticate(&mut handle, options, &observed))
+            .await
+            .map_err(|_| late(Phase::Authenticate))??;
 
     let host_key_fingerprint =
         observed
@@ -102,6 +102,8 @@ async fn attempt(
         observed,
         destination: destination.clone(),
         host_key_fingerprint,
+        login_key,
+        _carrier: carrier,
     })
 }
 

@@ -79,6 +79,16 @@ pub enum Become {
     User(UserName),
 }
 
+impl Become {
+    /// The login shell's command that has a POSIX shell run `program` as this user.
+    pub(crate) fn run_shell(&self, program: &str) -> String {
+        through_posix_shell(&as_user(
+            self,
+            &format!("/bin/sh -c {}", shell_quote(program)),
+        ))
+    }
+}
+
 /// Whether a script ends at the first command that fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Errexit {
@@ -115,6 +125,11 @@ impl ScriptId {
     /// A random one.
     pub fn random() -> ScriptId {
         ScriptId(format!("{:032x}", rand::random::<u128>()))
+    }
+
+    /// Its text: letters, digits and `-`.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -217,10 +232,7 @@ impl PreparedScript {
 
     /// The login shell's command that runs a receiving program (see [`crate::transfer`]) as the right user.
     pub(crate) fn receive(&self, program: &str) -> String {
-        through_posix_shell(&as_user(
-            &self.stage_as,
-            &format!("/bin/sh -c {}", shell_quote(program)),
-        ))
+        self.stage_as.run_shell(program)
     }
 }
 

@@ -90,7 +90,7 @@ impl Interpreter {
     }
 
     /// Program and argument, as words.
-    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+    pub fn words(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.program.as_str()).chain(self.argument.as_deref())
     }
 }

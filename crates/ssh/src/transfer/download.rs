@@ -5,14 +5,15 @@ use super::{RemotePath, UploadError, Uploaded, remote_shell};
 use crate::connect::Connection;
 use crate::exec::{Collected, Execution, OutputSink, Stream};
 use crate::lines::LineSplitter;
-use crate::quote::{shell_quote, through_posix_shell};
+use crate::quote::shell_quote;
+use crate::script::Become;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt;
 
 impl Connection {
     /// Fetches a file to `local`, checked by SHA-256 and put in place when it is complete, readable by its owner only. It
-    /// is never held in memory.
+    /// is never held in memory. It is read with the rights of `reader`.
     ///
     /// # Errors
     /// See [`UploadError`]. Nothing is left at `local` then, and what was there stays.
@@ -20,11 +21,12 @@ impl Connection {
         &self,
         remote: &RemotePath,
         local: &Path,
+        reader: &Become,
     ) -> Result<Uploaded, UploadError> {
         let mut part = local.as_os_str().to_owned();
         part.push(format!(".qib-{}.part", unique_suffix()));
         let part = Part(Some(PathBuf::from(part)));
-        let downloaded = fetch(self, remote, part.path()).await?;
+        let downloaded = fetch(self, remote, part.path(), reader).await?;
         part.put_in_place(local)?;
         Ok(downloaded)
     }
@@ -34,6 +36,7 @@ async fn fetch(
     connection: &Connection,
     remote: &RemotePath,
     part: &Path,
+    reader: &Become,
 ) -> Result<Uploaded, UploadError> {
     let run = |source| UploadError::Run {
         remote: remote.clone(),
@@ -54,7 +57,8 @@ async fn fetch(
         "{require}; f={}; cat <\"$f\" && sha256sum <\"$f\" >&2",
         shell_quote(remote.as_str())
     );
-    let mut execution = Execution::start(connection, &through_posix_shell(&program), None)
+    let command = reader.run_shell(&program);
+    let mut execution = Execution::start(connection, &command, None)
         .await
         .map_err(run)?;
     execution.end_input().await;

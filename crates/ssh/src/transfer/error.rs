@@ -40,6 +40,16 @@ pub enum UploadError {
         /// Which one.
         path: PathBuf,
     },
+    /// What the host sent is not taken: it would not stay in the folder that was named, or it is not what was listed.
+    #[error("{remote} as {destination} sent it is not taken: {detail}")]
+    NotTaken {
+        /// From where.
+        destination: Destination,
+        /// Which folder.
+        remote: RemotePath,
+        /// Which entry, and why.
+        detail: String,
+    },
     /// The host lacks a program that is needed.
     #[error(
         "{destination} has no `{tool}`, which is needed to transfer {remote}; install it there (sha256sum is in coreutils)"

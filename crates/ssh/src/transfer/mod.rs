@@ -6,11 +6,13 @@
 mod bytes;
 mod directory;
 mod download;
+mod download_directory;
 mod error;
 mod file;
 mod path;
 mod remote_shell;
 mod source;
+mod unpack;
 
 pub(crate) use bytes::{PutBytes, put};
 pub use error::UploadError;

@@ -85,6 +85,23 @@ pub fn receive_directory(remote: &RemotePath, manifest: &str, mode: &str) -> Str
     .join("; ")
 }
 
+/// Shell text that sends a folder's content: a line of `sha256sum` for each file, an empty line, and a compressed tar
+/// stream.
+pub fn send_directory(remote: &RemotePath) -> String {
+    let require = require(&["find", "sha256sum", "tar", "gzip"]);
+    [
+        require.as_str(),
+        &format!("cd {} || exit 1", shell_quote(remote.as_str())),
+        "find . -type f -exec sha256sum {} + || exit 1",
+        "echo",
+        // A pipeline ends as its last command does; what tar ends with comes by another way.
+        "exec 3>&1",
+        "ended=$( { { tar -cf - . 3>&- 4>&-; echo $? >&4; } | gzip -1 >&3 3>&- 4>&-; } 4>&1 ) || exit 1",
+        "[ \"$ended\" = 0 ]",
+    ]
+    .join("; ")
+}
+
 /// Turns the ending of one of these programs into a result.
 pub fn conclude(
     connection: &Connection,

@@ -2,7 +2,8 @@
 
 use crate::server::{CHATTY, PATIENCE, Server, Setup, public, write_private};
 use ssh::{
-    ConnectError, Connection, HostKeyRule, Identity, KeyAlgorithm, KeyPair, Phase, probe_banner,
+    ConnectError, Connection, Dial, HostKeyRule, Identity, KeyAlgorithm, KeyPair, Phase,
+    probe_banner,
 };
 use std::process::Command;
 use std::sync::Arc;
@@ -208,7 +209,7 @@ async fn a_key_that_the_host_does_not_know_is_refused_but_not_for_good() {
 #[tokio::test]
 async fn the_banner_tells_that_a_server_is_there() {
     let server = Server::start().await;
-    let banner = probe_banner(&server.destination(), PATIENCE)
+    let banner = probe_banner(&server.destination(), &Dial::Direct, PATIENCE)
         .await
         .expect("sshd answers");
     assert!(banner.starts_with("SSH-2.0-OpenSSH"), "{banner}");
@@ -227,7 +228,7 @@ async fn what_is_not_ssh_is_named() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         }
     });
-    let error = probe_banner(&destination, PATIENCE)
+    let error = probe_banner(&destination, &Dial::Direct, PATIENCE)
         .await
         .expect_err("not SSH");
     assert!(matches!(error, ConnectError::NotSsh { .. }), "{error}");
@@ -267,7 +268,7 @@ async fn silence_ends_in_time_and_says_where() {
         }
     });
     let short = Duration::from_millis(200);
-    let error = probe_banner(&destination, short)
+    let error = probe_banner(&destination, &Dial::Direct, short)
         .await
         .expect_err("nobody speaks");
     assert!(
@@ -309,7 +310,7 @@ async fn a_closed_port_is_unreachable() {
         host: "127.0.0.1".into(),
         port,
     };
-    let error = probe_banner(&destination, PATIENCE)
+    let error = probe_banner(&destination, &Dial::Direct, PATIENCE)
         .await
         .expect_err("nobody listens");
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");

@@ -12,6 +12,8 @@ mod commands;
 mod connecting;
 mod fips;
 mod lost;
+mod proxy;
 mod scripts;
 mod server;
 mod transfers;
+mod ways;

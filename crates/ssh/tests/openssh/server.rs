@@ -1,7 +1,7 @@
 //! An OpenSSH server that belongs to one test.
 
 use ssh::{
-    ConnectOptions, Connection, Destination, HostKeyRule, Identity, KeyAlgorithm, KeyPair,
+    ConnectOptions, Connection, Destination, Dial, HostKeyRule, Identity, KeyAlgorithm, KeyPair,
     PublicHostKey, probe_banner,
 };
 use std::collections::BTreeMap;
@@ -74,7 +74,19 @@ impl Server {
         .await
     }
 
+    /// A server on this port; none if it is taken.
+    pub async fn on_port(port: u16) -> Option<Server> {
+        Server::try_with(Setup::default(), Some(port)).await
+    }
+
     pub async fn with(setup: Setup) -> Server {
+        match Server::try_with(setup, None).await {
+            Some(server) => server,
+            None => panic!("no free port for sshd"),
+        }
+    }
+
+    async fn try_with(setup: Setup, wanted: Option<u16>) -> Option<Server> {
         let sshd = find_sshd();
         let mut folder = tempfile::Builder::new()
             .prefix("qib-sshd-")
@@ -102,7 +114,7 @@ impl Server {
         }
         // Another program may take the free port between our asking and sshd's, so a few are tried.
         for _ in 0..5 {
-            let port = free_port();
+            let port = wanted.unwrap_or_else(free_port);
             let config = folder.path().join("sshd_config");
             fs::write(
                 &config,
@@ -126,7 +138,7 @@ impl Server {
                 login_key: login_key.clone(),
             };
             if server.answers().await {
-                return server;
+                return Some(server);
             }
             let log = server.log();
             assert!(
@@ -139,7 +151,7 @@ impl Server {
                 tempfile::tempdir().expect("a temporary folder"),
             );
         }
-        panic!("no free port for sshd");
+        None
     }
 
     async fn answers(&mut self) -> bool {
@@ -153,7 +165,7 @@ impl Server {
             {
                 return false;
             }
-            if probe_banner(&self.destination(), Duration::from_secs(5))
+            if probe_banner(&self.destination(), &Dial::Direct, Duration::from_secs(5))
                 .await
                 .is_ok()
             {
@@ -178,6 +190,7 @@ impl Server {
     pub fn options(&self) -> ConnectOptions {
         ConnectOptions {
             destination: self.destination(),
+            dial: Dial::Direct,
             user: user(),
             identity: Identity::Key(self.login_key.clone()),
             host_key: self.pinned(),
@@ -297,7 +310,7 @@ fn find_sshd() -> PathBuf {
     )
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .expect("a port")
         .local_addr()
@@ -315,7 +328,8 @@ fn config_text(folder: &Path, port: u16, host_keys: usize, more: &str) -> String
     text.push_str(&format!(
         "\nListenAddress 127.0.0.1:{port}\nAuthorizedKeysFile {folder}/authorized_keys\nPidFile none\n\
          PermitRootLogin prohibit-password\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
-         KbdInteractiveAuthentication no\nMaxStartups 100\nLogLevel VERBOSE\nPrintLastLog no\nUseDNS no\n"
+         KbdInteractiveAuthentication no\nMaxStartups 100\nLogLevel VERBOSE\nPrintLastLog no\nUseDNS no\n\
+         Subsystem sftp internal-sftp\n"
     ));
     text
 }

@@ -2,7 +2,7 @@
 
 use crate::server::{Server, Setup};
 use sha2::{Digest, Sha256};
-use ssh::{FileMode, FileUpload, RemotePath, UploadError};
+use ssh::{Become, FileMode, FileUpload, RemotePath, UploadError};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -200,7 +200,7 @@ async fn a_host_without_sha256sum_is_told_so() {
             .await
             .expect_err("no sha256sum"),
         connection
-            .download_file(&target, &bare.path("y"))
+            .download_file(&target, &bare.path("y"), &Become::LoginUser)
             .await
             .expect_err("no sha256sum"),
     ];
@@ -251,7 +251,7 @@ async fn a_large_file_arrives_whole_without_being_held_in_memory() {
     let back = server.path("back");
     let started = Instant::now();
     let downloaded = connection
-        .download_file(&remote(&target), &back)
+        .download_file(&remote(&target), &back, &Become::LoginUser)
         .await
         .expect("it comes back");
     let down = started.elapsed();
@@ -453,11 +453,124 @@ async fn a_download_that_fails_leaves_what_was_there() {
     let local = server.path("local");
     fs::write(&local, "old").expect("a file");
     let error = connection
-        .download_file(&remote(&server.path("none")), &local)
+        .download_file(&remote(&server.path("none")), &local, &Become::LoginUser)
         .await
         .expect_err("no such file");
     assert!(matches!(&error, UploadError::Remote { .. }), "{error}");
     assert!(error.to_string().contains("none"), "{error}");
     assert_eq!(fs::read_to_string(&local).expect("it is there"), "old");
     assert!(leftovers(server.folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_comes_back_with_its_links_and_strange_names() {
+    let server = Server::start().await;
+    let connection = server.connect().await;
+    let there = server.path("there");
+    fs::create_dir_all(there.join("deep/er")).expect("a folder");
+    fs::create_dir(there.join("empty")).expect("a folder");
+    let big: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(there.join("deep/big"), &big).expect("a file");
+    fs::write(there.join("deep/er/new\nline \\ 'quote'"), "odd").expect("a file");
+    fs::write(there.join("-dash"), "").expect("a file");
+    set_mode(&there.join("-dash"), 0o4755);
+    set_time(&there.join("deep/big"), 1_234_567_890);
+    symlink("../deep/big", there.join("empty/link")).expect("a link");
+    fs::hard_link(there.join("deep/big"), there.join("same")).expect("a link");
+    let here = server.path("here");
+    fs::create_dir(&here).expect("a folder");
+    fs::write(here.join("stays"), "mine").expect("a file");
+    fs::write(here.join("-dash"), "old").expect("a file");
+
+    let fetched = connection
+        .download_directory(&remote(&there), &here, &Become::LoginUser)
+        .await
+        .expect("it comes");
+    assert_eq!((fetched.files, fetched.bytes), (4, 24_000_003));
+    assert_eq!(fs::read(here.join("deep/big")).expect("a file"), big);
+    assert_eq!(fs::read(here.join("same")).expect("a file"), big);
+    assert_eq!(
+        fs::read(here.join("deep/er/new\nline \\ 'quote'")).expect("a file"),
+        b"odd"
+    );
+    assert_eq!(fs::read(here.join("-dash")).expect("a file"), b"");
+    assert_eq!(mode(&here.join("-dash")), 0o700);
+    assert_eq!(
+        fs::metadata(here.join("deep/big")).expect("a file").mtime(),
+        1_234_567_890
+    );
+    assert_eq!(
+        fs::read_link(here.join("empty/link")).expect("a link"),
+        Path::new("../deep/big")
+    );
+    assert_eq!(fs::read(here.join("stays")).expect("a file"), b"mine");
+    assert!(leftovers(&here).is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_with_a_link_that_points_out_or_a_pipe_is_not_taken() {
+    let server = Server::start().await;
+    let connection = server.connect().await;
+    for (name, make) in [
+        (
+            "out",
+            Box::new(|path: &Path| symlink("/etc/passwd", path.join("l")).expect("a link"))
+                as Box<dyn Fn(&Path)>,
+        ),
+        (
+            "pipe",
+            Box::new(|path: &Path| {
+                let made = Command::new("mkfifo").arg(path.join("p")).status();
+                assert!(made.expect("mkfifo runs").success());
+            }),
+        ),
+    ] {
+        let there = server.path(name);
+        fs::create_dir(&there).expect("a folder");
+        // More than what is on its way before anybody looks: the refusal must end the transfer, not wait for it.
+        fs::write(there.join("z"), vec![7; 8_000_000]).expect("a file");
+        make(&there);
+        let here = server.path(&format!("{name}-here"));
+        fs::create_dir(&here).expect("a folder");
+        let error = connection
+            .download_directory(&remote(&there), &here, &Become::LoginUser)
+            .await
+            .expect_err("it is refused");
+        assert!(matches!(error, UploadError::NotTaken { .. }), "{error}");
+        assert_eq!(fs::read_dir(&here).expect("the folder").count(), 0);
+        // The connection is as good as before.
+        let again = connection
+            .download_file(
+                &remote(&there.join("z")),
+                &here.join("z"),
+                &Become::LoginUser,
+            )
+            .await
+            .expect("it comes");
+        assert_eq!(again.bytes, 8_000_000);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_fetched_is_said_in_the_hosts_own_words() {
+    let server = Server::start().await;
+    let connection = server.connect().await;
+    let here = server.path("here");
+    fs::create_dir(&here).expect("a folder");
+    let error = connection
+        .download_directory(&remote(&server.path("none")), &here, &Become::LoginUser)
+        .await
+        .expect_err("there is none");
+    assert!(
+        matches!(&error, UploadError::Remote { detail, .. } if detail.contains("none")),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(&here).expect("the folder").count(), 0);
+    // A user that sudo cannot become.
+    let nobody = Become::User("no-such-user".parse().expect("a name"));
+    let error = connection
+        .download_directory(&remote(&here), &here, &nobody)
+        .await
+        .expect_err("there is no such user");
+    assert!(matches!(error, UploadError::Remote { .. }), "{error}");
 }

@@ -11,7 +11,7 @@ use build::cancel::{Cancelled, cancellation};
 use build::event::{Event, Observer};
 use build::journal::{Invocation, JournalWatch, RunDirectory};
 use build::names::RunId;
-use build::options::{Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
+use build::options::{CellOptions, Debugging, GuestEndpoint, OnFailure, RunOptions, Venue};
 use build::ports::{CallerAddress, Ports};
 use build::report::Report;
 use cloud::retry::Retrying;
@@ -115,6 +115,7 @@ fn load(file: &str) -> Arc<Loaded> {
         vars_files: Vec::new(),
         env: &environment,
         home: None,
+        ..LoadOptions::default()
     };
     let loaded = pipeline::load(&file, &bytes, &options, &Disk);
     Arc::new(loaded.unwrap_or_else(|error| panic!("{error:?}")))
@@ -243,6 +244,7 @@ pub fn ports(
             secret: SECRET.to_owned(),
         }),
         caller_address: Arc::new(Caller),
+        host: build::host::Host::absent(),
         observer,
         journal_watch,
     }
@@ -253,6 +255,7 @@ pub fn options(world: &World, host: &str) -> RunOptions {
     RunOptions {
         venue: Venue::Aws,
         region: "us-east-2".into(),
+        cells: CellOptions::default(),
         endpoint: None,
         guest_endpoint: GuestEndpoint::Regional,
         ssh_port: 22,

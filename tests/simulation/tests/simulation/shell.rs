@@ -125,6 +125,10 @@ impl GuestSession for Session {
         "SHA256:simulated".to_owned()
     }
 
+    fn login_key(&self) -> Option<String> {
+        None
+    }
+
     fn is_closed(&self) -> bool {
         self.broken.load(std::sync::atomic::Ordering::Relaxed)
             || self.machines.running(&self.id).is_none()
@@ -179,6 +183,25 @@ impl GuestSession for Session {
 
     async fn upload_bytes(&self, _: &[u8], _: &str, _: u32) -> Result<(), SessionError> {
         self.pass(Duration::from_secs(1)).await
+    }
+
+    async fn download_file(&self, _: &str, _: &Path, _: Option<&str>) -> Result<(), SessionError> {
+        self.pass(Duration::from_secs(1)).await
+    }
+
+    async fn download_directory(
+        &self,
+        _: &str,
+        _: &Path,
+        _: Option<&str>,
+    ) -> Result<(), SessionError> {
+        self.pass(Duration::from_secs(1)).await
+    }
+
+    async fn proxy(&self) -> Result<Box<dyn GuestProxy>, SessionError> {
+        Err(SessionError::Refused(String::from(
+            "this guest lends nothing",
+        )))
     }
 
     async fn close(self: Box<Self>) {}

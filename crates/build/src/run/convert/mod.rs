@@ -1,34 +1,31 @@
 //! From the pipeline's model to what the steps need: run-time expressions filled in, types of the port.
 
+mod ansible;
 mod connect;
 mod image;
 mod launch;
-mod provision;
+pub(crate) mod provision;
+mod test;
 mod volumes;
+
+pub(in crate::run) use image::encrypt_at_launch;
 
 use crate::failure::StepError;
 use crate::names::CellName;
-use crate::options::RunOptions;
-use crate::spec::CellSpec;
+use crate::options::Venue;
+use crate::selection::ChosenCell;
+use crate::spec::{CellSpec, PublicationSpec};
 use crate::steps::{CellContext, RunContext};
 use cloud::{CallerIdentity, Image, RegionName, Tags, Timestamp};
 use pipeline::model::{self, Cell};
-use pipeline::template::{RunFacts, SecretTemplate, Template};
+use pipeline::template::{RunFacts, SecretTemplate, SourceTags, Template};
 
 /// What stands for a run's id in a plan, where there is no run yet.
-const PLANNED_RUN: &str = "r-00000000";
+pub(crate) const PLANNED_RUN: &str = "r-00000000";
 /// What stands for the source's id and name in a plan while it has to be built first.
 const PLANNED_SOURCE: &str = "(built first)";
 
-/// The name of a stage's only cell.
-pub(crate) fn cell_name(stage: &Cell, region: &RegionName) -> CellName {
-    CellName {
-        stage: stage.stage.to_string(),
-        cell: region.to_string(),
-    }
-}
-
-/// What run-time expressions of a stage may refer to.
+/// What run-time expressions of a cell may refer to.
 pub(crate) fn facts_for(
     context: &CellContext,
     identity: &CallerIdentity,
@@ -39,29 +36,44 @@ pub(crate) fn facts_for(
         run_time: Some(context.run().started),
         source_id: Some(source.image_id.to_string()),
         source_name: Some(source.name.clone()),
+        source_created: source.created,
+        source_owner: source.owner.as_ref().map(ToString::to_string),
+        source_tags: SourceTags::Known(source.tags.0.clone()),
         account_id: Some(identity.account.to_string()),
         region: Some(context.region().name().to_string()),
         cell: Some(context.cell().cell.clone()),
+        image: None,
     }
 }
 
-/// The same for a plan: the run has no id yet, and the source may not be there yet.
-pub(crate) fn plan_facts(
-    now: Timestamp,
+/// The same before the cell is begun: the source may not be there yet.
+pub(crate) fn planned_facts(
+    run: &str,
+    started: Timestamp,
     identity: &CallerIdentity,
-    options: &RunOptions,
-    stage: &Cell,
+    chosen: &ChosenCell<'_>,
     source: Option<&Image>,
 ) -> RunFacts {
     let planned = || String::from(PLANNED_SOURCE);
     RunFacts {
-        run_id: Some(String::from(PLANNED_RUN)),
-        run_time: Some(now),
+        run_id: Some(run.to_owned()),
+        run_time: Some(started),
         source_id: Some(source.map_or_else(planned, |image| image.image_id.to_string())),
         source_name: Some(source.map_or_else(planned, |image| image.name.clone())),
+        // An image that is built first is created by then, and owned by whoever builds it.
+        source_created: source.map_or(Some(started), |image| image.created),
+        source_owner: source.map_or_else(
+            || Some(identity.account.to_string()),
+            |image| image.owner.as_ref().map(ToString::to_string),
+        ),
+        source_tags: source.map_or_else(
+            || SourceTags::Planned(planned()),
+            |image| SourceTags::Known(image.tags.0.clone()),
+        ),
         account_id: Some(identity.account.to_string()),
-        region: Some(options.region.to_string()),
-        cell: Some(cell_name(stage, &options.region).cell),
+        region: Some(chosen.region.to_string()),
+        cell: Some(chosen.name.cell.clone()),
+        image: None,
     }
 }
 
@@ -112,33 +124,65 @@ fn rendered_tags(tags: &model::Tags, field: &str, facts: &RunFacts) -> Result<Ta
         .collect()
 }
 
-/// The cell that `context` builds, from its stage.
+/// What the steps need to know of the cell that `context` builds.
 pub(in crate::run) fn cell_spec(
     context: &CellContext,
-    stage: &Cell,
+    cell: &Cell,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
-    cell_spec_for(context.cell(), context.region().name(), stage, facts)
+    let venue = context.run().options.venue;
+    cell_spec_for(context.cell(), context.region().name(), cell, venue, facts)
 }
 
-/// A cell from its stage.
-pub(crate) fn cell_spec_for(
-    cell: &CellName,
+/// What it takes to copy the source of a cell that does nothing else.
+pub(crate) fn copy_spec_for(
+    name: &CellName,
     region: &RegionName,
-    stage: &Cell,
+    cell: &Cell,
+    facts: &RunFacts,
+) -> Result<PublicationSpec, StepError> {
+    Ok(PublicationSpec {
+        cell: name.clone(),
+        region: region.clone(),
+        image: image::image(&cell.image, facts)?,
+        test: None,
+        tags: rendered_tags(&cell.tags, "tags", facts)?,
+    })
+}
+
+/// What the steps need to know of a cell that builds.
+///
+/// # Errors
+/// Also if the stage has no `launch`: such a one is copied.
+pub(crate) fn cell_spec_for(
+    name: &CellName,
+    region: &RegionName,
+    cell: &Cell,
+    venue: Venue,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
+    let (Some(launch), Some(connect)) = (&cell.launch, &cell.connect) else {
+        return Err(StepError::Unlaunched {
+            stage: cell.stage.to_string(),
+        });
+    };
+    let launch = launch::launch(launch, facts)?;
+    let connect = connect::connect(connect, facts)?;
+    let test = cell
+        .test
+        .as_ref()
+        .map(|test| test::test(test, &launch, &connect, venue, facts))
+        .transpose()?;
     Ok(CellSpec {
-        cell: cell.clone(),
+        cell: name.clone(),
         region: region.clone(),
-        launch: launch::launch(&stage.launch, facts)?,
-        connect: connect::connect(&stage.connect),
-        provision: stage
-            .provision
-            .iter()
-            .map(|entry| provision::provisioner(&entry.value, facts))
-            .collect::<Result<_, _>>()?,
-        image: image::image(&stage.image, facts)?,
-        tags: rendered_tags(&stage.tags, "tags", facts)?,
+        launch,
+        connect,
+        test,
+        build_name: cell.name.clone().unwrap_or_else(|| cell.stage.to_string()),
+        provision: provision::entries(&cell.provision, facts)?,
+        on_error: provision::entries(&cell.on_error, facts)?,
+        image: image::image(&cell.image, facts)?,
+        tags: rendered_tags(&cell.tags, "tags", facts)?,
     })
 }

@@ -1,0 +1,338 @@
+//! One cell: its source, the cache, the build.
+
+use super::aftermath::{after_failure, forget_keys};
+use super::convert::{cell_spec, encrypt_at_launch, facts_for};
+use super::copy::find_or_copy;
+use super::publication::{Found, begun_as, clear, publish};
+use crate::event::{Event, Step};
+use crate::failure::{CellFailure, StepError};
+use crate::lease::image_folder;
+use crate::names::tag;
+use crate::plan::cache::{
+    CacheDecision, CacheState, Identified, Patience, decide, identify, look_up,
+};
+use crate::plan::source::find_source;
+use crate::report::{ReportedImage, WayIn};
+use crate::resumption::{Point, Resumption, resumption};
+use crate::selection::ChosenCell;
+use crate::spec::CellSpec;
+use crate::steps::lease::{HeldLease, queue};
+use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
+use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Tags};
+use pipeline::model::{Cache, Cell};
+use std::sync::Arc;
+
+/// What a cell came to.
+pub(super) enum CellOutcome {
+    /// There is an image.
+    Done {
+        /// The image.
+        image: Box<Image>,
+        /// As it is reported.
+        reported: ReportedImage,
+    },
+    /// There is none, or it could not be shared.
+    Failed {
+        /// Why.
+        failure: CellFailure,
+        /// An image that is complete in spite of the failure.
+        delivered: Option<ReportedImage>,
+        /// The way into what was kept.
+        way_in: Option<WayIn>,
+    },
+}
+
+/// Finds or builds the image of `chosen`. `source` is the image of the cell that it starts from, if it does.
+pub(super) async fn run_cell(
+    run: Arc<RunContext>,
+    chosen: &ChosenCell<'_>,
+    source: Option<Image>,
+    identity: &CallerIdentity,
+) -> CellOutcome {
+    let region = run.ports.account.region(&chosen.region);
+    let context = CellContext::new(run, chosen.name.clone(), region);
+    let progress = Progress::default();
+    let found = if chosen.cell.is_copy() {
+        find_or_copy(&context, chosen.cell, source, identity, &progress).await
+    } else {
+        find_or_build(&context, chosen.cell, source, identity, &progress).await
+    };
+    match found {
+        Ok((image, reported)) => match forget_keys(&context) {
+            Ok(()) => CellOutcome::Done {
+                image: Box::new(image),
+                reported,
+            },
+            Err(error) => CellOutcome::Failed {
+                failure: CellFailure::new(context.cell().clone(), Step::CleanUp, error),
+                delivered: Some(reported),
+                way_in: None,
+            },
+        },
+        Err(failure) => after_failure(&context, chosen.cell, failure, &progress).await,
+    }
+}
+
+/// The image that the cell starts from: `known` if that is the image of another cell.
+pub(super) async fn resolved_source(
+    context: &CellContext,
+    cell: &Cell,
+    known: Option<Image>,
+) -> Result<Image, StepError> {
+    let source = match (known, &cell.source.value) {
+        (Some(image), _) => image,
+        (None, wanted) => {
+            let now = context.clock().now();
+            context
+                .race(find_source(context.region(), wanted, now))
+                .await??
+        }
+    };
+    context.note(format!(
+        "source image {} ({})",
+        source.image_id, source.name
+    ));
+    Ok(source)
+}
+
+async fn find_or_build(
+    context: &CellContext,
+    cell: &Cell,
+    source: Option<Image>,
+    identity: &CallerIdentity,
+    progress: &Progress,
+) -> Result<(Image, ReportedImage), CellFailure> {
+    let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
+    context.begin(Step::Resolve).await?;
+    let source = resolved_source(context, cell, source).await.map_err(fail)?;
+    let facts = facts_for(context, identity, &source);
+    let mut spec = cell_spec(context, cell, &facts).map_err(fail)?;
+    encrypt_at_launch(&mut spec, &source);
+    if let Some(image) = delivered_before(context).await.map_err(fail)? {
+        context.note(format!(
+            "image {} was finished by an earlier process of this run",
+            image.image_id
+        ));
+        context.finish(Step::Resolve);
+        let found = Found::earlier(image, false);
+        return publish(context, cell, &spec.publication(), found, progress).await;
+    }
+    let options = &context.run().options;
+    let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
+    let from = Ingredients {
+        source: &source,
+        inputs: identified.key.as_str(),
+    };
+    spec.image.cache_tags = identified.tags.clone();
+    if let Some(built) = go_on(context, cell, &mut spec, from, &identified, progress).await? {
+        return Ok(built);
+    }
+    let look = || {
+        decide(
+            context.region(),
+            context.clock(),
+            &context.pollers().images,
+            cell,
+            context.cell(),
+            &source,
+            options,
+            Patience::with(&spec.image, spec.test.as_ref()),
+        )
+    };
+    let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
+    let lease = match &decision {
+        CacheDecision::Build { .. } => building_lease(context, cell, &identified.tags)
+            .await
+            .map_err(fail)?,
+        CacheDecision::Reuse { .. } => None,
+    };
+    if lease.is_some() {
+        // Whoever was before us in the line may have built it.
+        decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
+    }
+    let reason = match decision {
+        CacheDecision::Reuse { image, reason } => {
+            let image = *image;
+            context.finish(Step::Resolve);
+            context.run().tell(Event::Cached {
+                cell: context.cell().clone(),
+                image_id: image.image_id.to_string(),
+                name: image.name.clone(),
+                reason,
+            });
+            give_back(context, lease.as_ref()).await?;
+            let found = Found::earlier(image, true);
+            return publish(context, cell, &spec.publication(), found, progress).await;
+        }
+        CacheDecision::Build { reason } => reason,
+    };
+    context.note(reason);
+    let mut publication = spec.publication();
+    if let Some(instead) = clear(context, cell, &mut publication, progress).await? {
+        give_back(context, lease.as_ref()).await?;
+        return Ok(instead);
+    }
+    spec.image = publication.image;
+    context.finish(Step::Resolve);
+    build(context, cell, &spec, from, Point::Guest, lease, progress).await
+}
+
+async fn build(
+    context: &CellContext,
+    cell: &Cell,
+    spec: &CellSpec,
+    from: Ingredients<'_>,
+    point: Point,
+    lease: Option<HeldLease>,
+    progress: &Progress,
+) -> Result<(Image, ReportedImage), CellFailure> {
+    let built = steps::build_cell(context, spec, from, point, progress).await?;
+    // Others may use it from here on, while it is still being copied.
+    give_back(context, lease.as_ref()).await?;
+    let found = Found {
+        image: built.image,
+        cached: false,
+        skipped: built.skipped,
+    };
+    let (image, reported) = publish(context, cell, &spec.publication(), found, progress).await?;
+    context
+        .end()
+        .await
+        .map_err(|error| CellFailure::new(context.cell().clone(), Step::Terminate, error))?;
+    context.run().tell(Event::Built {
+        cell: context.cell().clone(),
+        image_id: image.image_id.to_string(),
+        name: image.name.clone(),
+    });
+    Ok((image, reported))
+}
+
+/// Goes on where an earlier process of the run had come to. None if there is nothing to go on with: then what stood has
+/// been removed.
+async fn go_on(
+    context: &CellContext,
+    cell: &Cell,
+    spec: &mut CellSpec,
+    from: Ingredients<'_>,
+    identified: &Identified,
+    progress: &Progress,
+) -> Result<Option<(Image, ReportedImage)>, CellFailure> {
+    let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
+    let state = context.effects().state();
+    let why = match resumption(&state, context.cell(), &recipe(spec), from.inputs) {
+        Resumption::Fresh => return Ok(None),
+        Resumption::StartOver { why } => why,
+        Resumption::GoOn(point) => {
+            let lease = building_lease(context, cell, &identified.tags)
+                .await
+                .map_err(fail)?;
+            let options = &context.run().options;
+            let looked = look_up(
+                context.region(),
+                context.clock(),
+                cell,
+                context.cell(),
+                identified,
+                options,
+            )
+            .await
+            .map_err(fail)?;
+            if let CacheState::Hit(image) = looked {
+                give_back(context, lease.as_ref()).await?;
+                format!("{} has been made by another run meanwhile", image.image_id)
+            } else {
+                context.note(point.describe());
+                match begun_as(context) {
+                    // Another image may have the name: what was decided about it stands.
+                    Some(name) => {
+                        spec.image.transitional_name =
+                            Some(name).filter(|name| *name != spec.image.name);
+                    }
+                    None => {
+                        let mut publication = spec.publication();
+                        if let Some(instead) =
+                            clear(context, cell, &mut publication, progress).await?
+                        {
+                            give_back(context, lease.as_ref()).await?;
+                            return Ok(Some(instead));
+                        }
+                        spec.image = publication.image;
+                    }
+                }
+                context.finish(Step::Resolve);
+                match build(context, cell, spec, from, point, lease, progress).await {
+                    Err(failure) if matches!(*failure.error, StepError::CannotGoOn { .. }) => {
+                        failure.error.to_string()
+                    }
+                    done => return done.map(Some),
+                }
+            }
+        }
+    };
+    context.note(format!(
+        "what an earlier process of this run had begun is thrown away: {why}"
+    ));
+    context.drop_leases().await;
+    let left = context.effects().unmake_all(Some(context.cell())).await;
+    if let Some(resource) = left.first() {
+        let why = format!(
+            "{} {} could not be removed: {}",
+            resource.kind, resource.id, resource.reason
+        );
+        return Err(fail(StepError::CannotGoOn { why }));
+    }
+    forget_keys(context).map_err(fail)?;
+    Ok(None)
+}
+
+/// The cell's image, if an earlier process of the run finished it.
+pub(super) async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
+    let here = context.region().name();
+    let Some((id, _)) = context.effects().delivered(context.cell(), here) else {
+        return Ok(None);
+    };
+    let filter = cloud::ImageFilter {
+        owners: vec!["self".into()],
+        filters: crate::undo::own("image-id", &id, context.run_id()),
+        ..cloud::ImageFilter::default()
+    };
+    let found = context.region().images(&filter).await?.into_iter().next();
+    Ok(found.filter(|image| image.state == ImageState::Available))
+}
+
+/// Two runs that need the same image build it once: the second waits for the first, and takes over if the first dies or
+/// fails. Without the right to use SSM parameters both build.
+pub(super) async fn building_lease(
+    context: &CellContext,
+    cell: &Cell,
+    tags: &Tags,
+) -> Result<Option<HeldLease>, StepError> {
+    let forced =
+        cell.cache == Cache::Off || context.run().options.rebuild.contains(cell.stage.as_str());
+    let Some(key) = tags.get(tag::CACHE_KEY).filter(|_| !forced) else {
+        return Ok(None);
+    };
+    match queue(context, &image_folder(key), "the same image").await {
+        Ok(held) => Ok(Some(held)),
+        Err(StepError::Cloud(error)) if error.kind == ErrorKind::AccessDenied => {
+            context.warn(format!(
+                "whether another run builds the same image is not known: {error}"
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) async fn give_back(
+    context: &CellContext,
+    lease: Option<&HeldLease>,
+) -> Result<(), CellFailure> {
+    match lease {
+        Some(lease) => {
+            let given = lease.give_back(context).await;
+            given.map_err(|error| CellFailure::new(context.cell().clone(), Step::CleanUp, error))
+        }
+        None => Ok(()),
+    }
+}
