@@ -308,11 +308,12 @@ fn logs_go_where_they_are_asked_for() {
 
 /// Runs a program on a terminal of its own, types what it is told to when it is asked, and prints all that was said.
 const ON_A_TERMINAL: &str = r#"
-import os, pty, select, sys
+import os, pty, sys, termios
 answers = sys.argv[2].split(",")
 pid, terminal = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[3], sys.argv[3:])
+termios.tcsetwinsize(terminal, (50, 200))
 said, asked = b"", 0
 while True:
     try:
@@ -331,10 +332,21 @@ print("ASKED", asked)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
+/// A terminal that can be repainted, and one that cannot.
+const BARS: &str = "TERM=xterm-256color";
+const NO_BARS: &str = "TERM=dumb";
+
 /// `qib run` on a terminal.
-fn on_a_terminal(ec2: &LocalEc2, file: &Path, answers: &str, more: &[&str]) -> Ended {
+fn on_a_terminal(ec2: &LocalEc2, term: &str, file: &Path, answers: &str, more: &[&str]) -> Ended {
     let qib: PathBuf = ec2.path("bin/qib");
-    let mut args = vec![answers, qib.to_str().expect("a path"), "run", "--local"];
+    let mut args = vec![
+        answers,
+        "env",
+        term,
+        qib.to_str().expect("a path"),
+        "run",
+        "--local",
+    ];
     args.extend(more);
     args.push(file.to_str().expect("a path"));
     ec2.python_with(ON_A_TERMINAL, &args)
@@ -348,19 +360,19 @@ fn on_a_terminal_it_is_waited_for_a_person() {
     let refused = ec2.qib(args(&file, &pause)).exits(2);
     refused.says("no terminal").says("--pause-after");
 
-    let ended = on_a_terminal(&ec2, &file, "enter", &pause).exits(0);
+    let ended = on_a_terminal(&ec2, BARS, &file, "enter", &pause).exits(0);
     assert!(ended.stdout.contains("ASKED 2"), "{ended}");
     assert!(ended.stdout.contains("the way in: ssh -i"), "{ended}");
     there_are(&ec2, [1, 1], &ended);
 
     let pause = ["--only", "*-b", "--pause-after", "launch"];
-    for (answer, code) in [("interrupt", 130), ("abort", 130)] {
-        let ended = on_a_terminal(&ec2, &file, answer, &pause).exits(code);
+    for (term, answer) in [(BARS, "interrupt"), (BARS, "abort"), (NO_BARS, "interrupt")] {
+        let ended = on_a_terminal(&ec2, term, &file, answer, &pause).exits(130);
         there_are(&ec2, [1, 1], &ended);
     }
 
     let step = ["--only", "us-east-2-c", "--step"];
-    let ended = on_a_terminal(&ec2, &file, "enter", &step).exits(0);
+    let ended = on_a_terminal(&ec2, NO_BARS, &file, "enter", &step).exits(0);
     for step in ["before launching the instance", "before creating the image"] {
         assert!(ended.stdout.contains(step), "{step:?}{ended}");
     }

@@ -21,7 +21,7 @@ use crate::journal::{
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
 use crate::undo::{self, Undone};
-use cloud::{Account, Clock, CloudError, ErrorKind, Region, RegionName};
+use cloud::{Account, Clock, CloudError, ErrorKind, ImageId, Region, RegionName};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -323,20 +323,49 @@ impl Effects {
         self.journal.state()
     }
 
-    /// The image of `cell` that is part of the result: its id and name.
-    pub fn delivered(&self, cell: &CellName) -> Option<(String, String)> {
+    /// The image of `cell` in `region` that is part of the result: its id and name. Of several the latest: one that
+    /// another took the place of came before it.
+    pub fn delivered(&self, cell: &CellName, region: &RegionName) -> Option<(String, String)> {
         let state = self.journal.state();
         state
             .delivered()
             .into_iter()
             .rev()
-            .find_map(|entry| match (&entry.effect, &entry.state) {
-                (
-                    Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. },
-                    EffectState::Delivered(Outcome::Image { id }),
-                ) if entry.cell == *cell => Some((id.to_string(), name.clone())),
+            .filter(|entry| entry.cell == *cell && entry.effect.region() == region)
+            .find_map(|entry| match (entry.effect.makes_image(), &entry.state) {
+                (Some(name), EffectState::Delivered(Outcome::Image { id })) => {
+                    Some((id.to_string(), name.to_owned()))
+                }
                 _ => None,
             })
+    }
+
+    /// Declares the image `id` to be part of the result, and the snapshots that it was registered from, if the run made it.
+    pub fn deliver_image(&self, region: &RegionName, id: &ImageId) -> Result<(), JournalError> {
+        let state = self.journal.state();
+        let made = state.effects().find(|(_, entry)| {
+            entry.effect.region() == region
+                && matches!(&entry.state, EffectState::Done(Outcome::Image { id: made }) if made == id)
+        });
+        let Some((number, entry)) = made else {
+            return Ok(());
+        };
+        let cell = entry.cell.clone();
+        if let Effect::RegisterImage { instance, .. } = &entry.effect {
+            for (number, snapshots) in state.effects() {
+                let of_image = matches!(
+                    &snapshots.effect,
+                    Effect::CreateSnapshots { instance: of, .. } if of == instance
+                );
+                if of_image
+                    && snapshots.cell == cell
+                    && matches!(snapshots.state, EffectState::Done(_))
+                {
+                    self.deliver(number)?;
+                }
+            }
+        }
+        self.deliver(number)
     }
 
     /// Notes that the run was taken up again.

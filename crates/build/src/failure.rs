@@ -70,11 +70,18 @@ pub enum StepError {
     SeveralVpcs { subnets: String },
     #[error("the VPC {vpc} has no default security group that the instance could be moved to")]
     NoDefaultGroup { vpc: String },
-    #[error("the image name `{name}` is taken in {region} by {image}")]
+    #[error("the image name `{name}` is taken {}", .taken.join(" and "))]
     NameTaken {
+        name: String,
+        /// Where, and by which image.
+        taken: Vec<String>,
+    },
+    #[error("the image {image} ({name}) in {region} cannot be replaced: {why}")]
+    NotReplaceable {
         name: String,
         region: String,
         image: String,
+        why: String,
     },
     #[error("{other} is to have the same image name in {region}: `{name}`")]
     SameName {
@@ -82,6 +89,24 @@ pub enum StepError {
         region: String,
         other: String,
     },
+    #[error("the parameter {name} in {region} is not this stage's: {why}")]
+    ParameterHeld {
+        name: String,
+        region: String,
+        why: String,
+    },
+    #[error(
+        "SSM took {image} for the parameter {name} in {region}, and after {waited:?} it still holds {holds}"
+    )]
+    ParameterNotTaken {
+        name: String,
+        region: String,
+        image: String,
+        holds: String,
+        waited: Duration,
+    },
+    #[error("the account lets no {what} be shared with everyone in {region}")]
+    PublicSharingBlocked { what: &'static str, region: String },
     #[error("`{field}` cannot be filled in: {reason}")]
     Template { field: String, reason: String },
     #[error("the caller's own address is not known: {reason}")]
@@ -179,6 +204,14 @@ pub enum StepError {
         last_lines: Vec<String>,
     },
 
+    #[error("no EBS volume of instance {instance} was found that an image could be made of")]
+    NoVolumes { instance: String },
+    #[error("snapshot {snapshot} of {volume} failed: {reason}")]
+    SnapshotFailed {
+        snapshot: String,
+        volume: String,
+        reason: String,
+    },
     #[error("image {image} ({name}) failed: {reason}")]
     ImageFailed {
         image: String,
@@ -192,8 +225,24 @@ pub enum StepError {
         waited: Duration,
         detail: String,
     },
-    #[error("the image {image} is complete, but sharing it failed: {reason}")]
-    NotShared { image: String, reason: String },
+    #[error("image {image} failed its test while {doing}: {error}")]
+    Test {
+        image: String,
+        doing: &'static str,
+        error: Box<StepError>,
+    },
+    #[error("the checks did not end within {waited:?}, which is test.timeout")]
+    TestTooLong { waited: Duration },
+    #[error("what was left of an earlier try of the test could not be removed: {why}")]
+    TestLeftOver { why: String },
+    #[error("the image {image} is complete, but not all that was to become of it was done: {}", .reasons.join("; "))]
+    NotPublished {
+        image: String,
+        /// In which region what failed, and why.
+        reasons: Vec<String>,
+        /// What to do about the first.
+        hint: Option<String>,
+    },
     #[error("the output {path} cannot be written: {reason}")]
     Output { path: String, reason: String },
 }
@@ -250,11 +299,24 @@ impl StepError {
                 "Take the subnets of other VPCs out of launch.subnets: the instance's security group belongs to one VPC."
             }
             Self::NameTaken { .. } => {
-                "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or deregister the old image."
+                "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or say `image.on_conflict: replace` or `skip`."
             }
             Self::SameName { .. } => {
                 "Put `${{ cell }}` into image.name, or the axes by which the cells differ."
             }
+            Self::NotReplaceable { .. } => {
+                "Deregister it by hand, or say `on_conflict: { replace: { force: true } }` if it may go all the same."
+            }
+            Self::ParameterHeld { .. } => {
+                "Say `overwrite: true` for the parameter if it may be overwritten, or give it another name."
+            }
+            Self::ParameterNotTaken { .. } => {
+                "SSM checks an image's id after the call: the caller needs ec2:DescribeImages, and the image must be there."
+            }
+            Self::PublicSharingBlocked { .. } => {
+                "See `aws ec2 get-image-block-public-access-state` and `get-snapshot-block-public-access-state`; an administrator can lift them."
+            }
+            Self::Test { error, .. } => return error.hint(),
             Self::CallerAddress { .. } => {
                 "Say where SSH may come from: `launch.ssh_from: [203.0.113.7/32]`."
             }
@@ -295,8 +357,12 @@ impl StepError {
             Self::NotMade { .. } => {
                 "It names them in `creates`; make sure that its commands write them there, relative to the pipeline's file."
             }
-            Self::NotShared { .. } => {
-                "Run again: the image is found by its cache key and only shared."
+            Self::NotPublished { hint, .. } => {
+                let again = "Run again: the image is found by its cache key, and only what is missing is done.";
+                return Some(match hint {
+                    Some(hint) => format!("{hint} {again}"),
+                    None => again.to_owned(),
+                });
             }
             Self::InstanceGone { .. } => {
                 "The instance was ended from outside, or ended itself; the EC2 console's state reason and CloudTrail say by whom."
@@ -309,6 +375,7 @@ impl StepError {
     /// Lines that show what happened: a provisioner's last output, a console's end.
     pub fn evidence(&self) -> &[String] {
         match self {
+            Self::Test { error, .. } => error.evidence(),
             Self::AddressNotBound { log, .. } => log,
             Self::SshNeverCameUp { console, .. } => console,
             Self::Provisioner { last_lines, .. } | Self::Scrub { last_lines, .. } => last_lines,

@@ -29,6 +29,7 @@ pub mod pause;
 pub mod plan;
 pub mod ports;
 pub mod precheck;
+pub mod publication;
 pub mod report;
 pub mod resumption;
 pub mod run;

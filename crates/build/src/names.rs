@@ -60,6 +60,26 @@ pub struct CellName {
     pub cell: String,
 }
 
+/// What stands behind a cell's name for the test of its image.
+const TEST_SUFFIX: &str = "+test";
+
+impl CellName {
+    /// The name under which the cell's image is tested: the test's instance, key and group are told from the build's by it,
+    /// in the journal, in tags and in messages.
+    #[must_use]
+    pub fn test(&self) -> Self {
+        Self {
+            stage: self.stage.clone(),
+            cell: format!("{}{TEST_SUFFIX}", self.cell),
+        }
+    }
+
+    /// Whether it is the test of a cell's image.
+    pub fn is_test(&self) -> bool {
+        self.cell.ends_with(TEST_SUFFIX)
+    }
+}
+
 impl fmt::Display for CellName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.stage, self.cell)
@@ -91,6 +111,16 @@ pub mod tag {
     pub const SOURCE_IMAGE: &str = "qib:source-image";
     /// On an image, set last: it is whole and may be used.
     pub const COMPLETE: &str = "qib:complete";
+    /// On an image: the digest of the checks that it has passed.
+    pub const TESTED: &str = "qib:tested";
+    /// On a copy: the image that it was first made as, in the build's region.
+    pub const COPY_OF: &str = "qib:copy-of";
+    /// On an image that has not its own name yet: the name that it is to have.
+    pub const FINAL_NAME: &str = "qib:final-name";
+    /// On an image: the one that it replaced under its name.
+    pub const REPLACES: &str = "qib:replaces";
+    /// On a snapshot: the replaced image that it belonged to.
+    pub const RETIRED: &str = "qib:retired";
     /// On an image of a rehearsal that skipped provisioners: which, as a list of names.
     pub const PARTLY_REHEARSED: &str = "qib:partly-rehearsed";
     /// On an instance that stays for a person to look at: why.

@@ -11,7 +11,7 @@ use cloud::{RegionName, Timestamp};
 use pipeline::model::{
     Address, Bind, Cell, ElasticIpChoice, EnvName, HostKey, Located, LoginKey, OutputKind, UserData,
 };
-use pipeline::template::{RunFacts, SecretTemplate};
+use pipeline::template::{RunFacts, SecretTemplate, SourceTags};
 use pipeline::yaml_edit::set_values;
 use pipeline::{Loaded, Problem, check_image_name};
 use ssh::{KeyAlgorithm, KeyPair};
@@ -32,8 +32,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
     for cell in loaded.pipeline.stages.iter() {
         problems.extend(name_problem(loaded, cell, now));
         problems.extend(user_data_problem(loaded, cell, now));
-        let entries = cell.provision.iter().chain(&cell.on_error);
-        let environments = entries.filter_map(|entry| entry.environment());
+        let environments = cell.all_entries().filter_map(|entry| entry.environment());
         problems.extend(environment_problems(loaded, environments));
     }
     problems.extend(update_problems(loaded));
@@ -187,6 +186,10 @@ fn facts_with_source(now: Timestamp) -> RunFacts {
     RunFacts {
         source_id: Some(String::from("ami-00000000000000000")),
         source_name: Some("n".repeat(128)),
+        source_created: Some(now),
+        source_owner: Some(String::from("000000000000")),
+        // EC2 allows a tag's value 256 characters.
+        source_tags: SourceTags::Planned("v".repeat(256)),
         ..facts_without_source(now)
     }
 }

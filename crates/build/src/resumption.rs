@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   nothing stands ─────────────────────────────────────────────▶ Fresh
-//!   an image stands ────────────────────────────────────────────▶ GoOn(Captured)      it is waited for
+//!   an image stands, and its instance ──────────────────────────▶ GoOn(Captured)      it is waited for
+//!   an image stands, and its instance was given up ─────────────▶ GoOn(Imaged)        it is tested and marked
 //!   an instance stands, launched otherwise than now ────────────▶ StartOver
 //!       no provisioner had begun ───────────────────────────────▶ GoOn(Guest)         it is used
 //!       provisioners had begun, and not ended ──────────────────▶ StartOver           it is thrown away
@@ -46,8 +47,13 @@ pub enum Point {
         /// The provisioners that a rehearsal skipped.
         skipped: Vec<String>,
     },
-    /// CreateImage was called.
+    /// CreateImage was called, or CreateSnapshots.
     Captured {
+        /// The provisioners that a rehearsal skipped.
+        skipped: Vec<String>,
+    },
+    /// The image is there, and its instance was given up: what is left is its test and the mark.
+    Imaged {
         /// The provisioners that a rehearsal skipped.
         skipped: Vec<String>,
     },
@@ -61,6 +67,7 @@ impl Point {
             Self::Provisioned { .. } => "goes on: all provisioners had run",
             Self::Scrubbed { .. } => "goes on: the guest was ready to be captured",
             Self::Captured { .. } => "goes on: the image was being made",
+            Self::Imaged { .. } => "goes on: the image had been made",
         }
     }
 }
@@ -84,11 +91,7 @@ pub fn resumption(state: &JournalState, cell: &CellName, recipe: &str, inputs: &
         return Resumption::Fresh;
     }
     let Some(launch) = find(|effect| matches!(effect, Effect::LaunchInstance { .. })) else {
-        // An image whose instance is gone cannot come to be before the instance is given up: it is not counted on.
-        return match find(|effect| matches!(effect, Effect::CreateImage { .. })) {
-            Some(_) => start_over("its image stands without its instance"),
-            None => Resumption::GoOn(Point::Guest),
-        };
+        return without_instance(state, cell, inputs, find);
     };
     let Effect::LaunchInstance {
         recipe: launched_by,
@@ -106,8 +109,42 @@ pub fn resumption(state: &JournalState, cell: &CellName, recipe: &str, inputs: &
         // Its id is not known, so nothing can have been done in it.
         return Resumption::GoOn(Point::Guest);
     };
-    let captured = find(|effect| matches!(effect, Effect::CreateImage { .. })).is_some();
+    let captured = find(is_capture).is_some();
     in_instance(state, cell, id, inputs, captured)
+}
+
+fn is_capture(effect: &Effect) -> bool {
+    effect.captures().is_some() || matches!(effect, Effect::CreateSnapshots { .. })
+}
+
+/// The same for a cell whose instance is gone, or was never there. An instance is given up once its image is available, so
+/// that an image without one is as good as any; what is made of it otherwise is seen when it is waited for.
+fn without_instance<'e>(
+    state: &JournalState,
+    cell: &CellName,
+    inputs: &str,
+    find: impl Fn(fn(&Effect) -> bool) -> Option<&'e EffectEntry>,
+) -> Resumption {
+    let Some(image) = find(|effect| effect.captures().is_some()) else {
+        return match find(|effect| matches!(effect, Effect::CreateSnapshots { .. })) {
+            Some(_) => start_over("its snapshots stand without its instance"),
+            None => Resumption::GoOn(Point::Guest),
+        };
+    };
+    let (Effect::CreateImage { instance, .. } | Effect::RegisterImage { instance, .. }, Some(_)) =
+        (&image.effect, image.state.outcome())
+    else {
+        return start_over("its image stands without its instance");
+    };
+    match in_instance(state, cell, instance, inputs, true) {
+        Resumption::GoOn(Point::Captured { skipped }) => {
+            Resumption::GoOn(Point::Imaged { skipped })
+        }
+        Resumption::GoOn(_) | Resumption::Fresh => {
+            start_over("its image stands without its instance")
+        }
+        over => over,
+    }
 }
 
 /// The same for a cell whose instance is `instance`.
@@ -206,6 +243,7 @@ mod tests {
             region: "us-east-2".into(),
             name: "n".into(),
             instance: "i-1".into(),
+            test: None,
         }
     }
 
@@ -295,6 +333,32 @@ mod tests {
         effects.push((capture(), None));
         let captured = Point::Captured { skipped };
         assert_eq!(of(&journal(effects)), Resumption::GoOn(captured));
+    }
+
+    #[test]
+    fn an_image_is_gone_on_with_although_its_instance_was_given_up() {
+        let whole = |image: Option<Outcome>| {
+            let mut state = journal(vec![
+                (launch(), Some(in_instance_one())),
+                (provision("key"), Some(provisioned())),
+                (scrub(), Some(Outcome::Done)),
+                (capture(), image),
+            ]);
+            let number = EffectNumber(1);
+            state.apply(&Record::Undone { number }).unwrap();
+            state
+        };
+        let made = Outcome::Image { id: "ami-2".into() };
+        let state = whole(Some(made));
+        let skipped = skipped();
+        assert_eq!(of(&state), Resumption::GoOn(Point::Imaged { skipped }));
+        // Made from other inputs than those of now.
+        assert!(matches!(
+            resumption(&state, &cell(), "as now", "other"),
+            Resumption::StartOver { .. }
+        ));
+        // Whether it ever was made is not known, and nothing is left that it could be made of.
+        assert!(matches!(of(&whole(None)), Resumption::StartOver { .. }));
     }
 
     #[test]

@@ -297,12 +297,17 @@ fn subject(effect: &Effect) -> String {
         | Effect::CreateSecurityGroup { name, .. }
         | Effect::CreateRole { name, .. }
         | Effect::CreateInstanceProfile { name, .. }
-        | Effect::CreateImage { name, .. } => name.clone(),
+        | Effect::CreateImage { name, .. }
+        | Effect::RegisterImage { name, .. } => name.clone(),
         Effect::PutRolePolicy { role, .. } => role.clone(),
         Effect::AddRole { profile, role, .. } => format!("{role} to {profile}"),
         Effect::CopyImage {
-            name, source_image, ..
-        } => format!("{name} of {source_image}"),
+            name,
+            source_region,
+            source_image,
+            ..
+        } => format!("{name} of {source_image} in {source_region}"),
+        Effect::WriteParameter { name, image, .. } => format!("{name} = {image}"),
         Effect::AuthorizeIngress { group, from, .. } => format!("{group} from {}", from.join(", ")),
         Effect::LaunchInstance { source_image, .. } => format!("from {source_image}"),
         Effect::BindAddress {
@@ -314,8 +319,22 @@ fn subject(effect: &Effect) -> String {
         | Effect::Scrub { instance, .. }
         | Effect::StopInstance { instance, .. }
         | Effect::ReplaceGroups { instance, .. }
+        | Effect::SetNetworking { instance, .. }
+        | Effect::CreateSnapshots { instance, .. }
         | Effect::MarkKept { instance, .. } => instance.to_string(),
-        Effect::MarkComplete { image, .. } => image.to_string(),
+        Effect::MarkComplete { image, .. }
+        | Effect::RequireImdsV2 { image, .. }
+        | Effect::TestImage { image, .. }
+        | Effect::ProtectImage { image, .. }
+        | Effect::MarkImageKept { image, .. } => image.to_string(),
+        Effect::RetireImage { image, name, .. } => format!("{image} ({name})"),
+        Effect::DeleteSnapshots {
+            image, snapshots, ..
+        } => {
+            let snapshots: Vec<&str> = snapshots.iter().map(cloud::SnapshotId::as_str).collect();
+            format!("{} of {image}", snapshots.join(", "))
+        }
+        Effect::DeprecateImage { image, at, .. } => format!("{image} at {at}"),
         Effect::ShareImage {
             image, accounts, ..
         } => format!("{image} with {}", accounts.join(", ")),
@@ -337,6 +356,7 @@ fn state(state: &EffectState) -> &'static str {
 fn id(outcome: &Outcome) -> Option<String> {
     Some(match outcome {
         Outcome::Done | Outcome::Provisioned { .. } => return None,
+        Outcome::Parameter { version } => format!("version {version}"),
         Outcome::KeyPair { id } => id.to_string(),
         Outcome::SecurityGroup { id } => id.to_string(),
         Outcome::Instance { id } => id.to_string(),

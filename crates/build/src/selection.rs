@@ -119,7 +119,10 @@ pub fn name_of(cell: &Cell, default: &RegionName) -> CellName {
 
 /// The regions that the image of `cell` will be in, its own first. An image's name must be free in all of them.
 pub fn image_regions(cell: &Cell, default: &RegionName) -> Vec<RegionName> {
-    vec![region_of(cell, default)]
+    let copies = cell.image.copy_to.iter();
+    std::iter::once(region_of(cell, default))
+        .chain(copies.map(|copy| RegionName::new(copy.region.as_str())))
+        .collect()
 }
 
 impl<'p> Selection<'p> {
@@ -171,7 +174,10 @@ impl<'p> Selection<'p> {
 
     /// The regions that the cells are built in.
     pub fn regions(&self) -> BTreeSet<RegionName> {
-        self.cells.iter().map(|cell| cell.region.clone()).collect()
+        self.cells
+            .iter()
+            .flat_map(|cell| image_regions(cell.cell, &cell.region))
+            .collect()
     }
 }
 

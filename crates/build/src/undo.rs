@@ -3,6 +3,7 @@
 //! Where the outcome is not known, because the reply was lost or the process died, it is looked up by what the effect
 //! carries: a client token, or a name that is unique to the run and has the run's tag.
 
+mod parameter;
 mod roles;
 
 pub(crate) use roles::{
@@ -51,10 +52,22 @@ pub async fn undo(
     effect: &Effect,
     state: &EffectState,
 ) -> Result<Undone, CloudError> {
-    if let Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. } = effect {
+    if let Some(name) = effect.makes_image() {
         return undo_image(region, clock, run, cell, name, state).await;
     }
     match effect {
+        // Those of an image that is not to be go with it; these are of one that never was registered.
+        Effect::CreateSnapshots { .. } => {
+            retried(clock, || delete_snapshots(region, run, cell)).await?;
+        }
+        Effect::WriteParameter {
+            name,
+            image,
+            before,
+            ..
+        } => {
+            parameter::put_back(region, name, image, before.as_ref(), state).await?;
+        }
         Effect::CreateRole { name, .. } => {
             let mut find = async || own_role(iam, name, run).await;
             if looked_for(clock, &mut find).await?.is_some() {
@@ -174,13 +187,24 @@ async fn remove(
         | Effect::Provision { .. }
         | Effect::Scrub { .. }
         | Effect::StopInstance { .. }
-        // Undone apart, for they may turn out to be complete.
+        // Undone apart, for they may turn out to be complete, or another's by now.
         | Effect::CreateImage { .. }
+        | Effect::RegisterImage { .. }
         | Effect::CopyImage { .. }
+        | Effect::CreateSnapshots { .. }
+        | Effect::WriteParameter { .. }
         | Effect::ReplaceGroups { .. }
+        | Effect::SetNetworking { .. }
+        | Effect::RequireImdsV2 { .. }
+        | Effect::TestImage { .. }
         | Effect::MarkComplete { .. }
+        | Effect::RetireImage { .. }
+        | Effect::DeleteSnapshots { .. }
+        | Effect::DeprecateImage { .. }
+        | Effect::ProtectImage { .. }
         | Effect::ShareImage { .. }
-        | Effect::MarkKept { .. } => Ok(()),
+        | Effect::MarkKept { .. }
+        | Effect::MarkImageKept { .. } => Ok(()),
     }
 }
 
@@ -413,15 +437,38 @@ pub fn left_resource(
                 &commands,
             );
         }
-        (Effect::CreateImage { .. } | Effect::CopyImage { .. }, Some(Outcome::Image { id })) => (
+        (_, Some(Outcome::Image { id })) => (
             "image",
             id.to_string(),
             format!("ec2 deregister-image --delete-associated-snapshots --image-id {id}"),
         ),
-        (Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. }, _) => (
+        (
+            Effect::CreateImage { name, .. }
+            | Effect::RegisterImage { name, .. }
+            | Effect::CopyImage { name, .. },
+            _,
+        ) => (
             "image",
             name.clone(),
             format!("ec2 describe-images --owners self --filters 'Name=name,Values={name}'"),
+        ),
+        (Effect::CreateSnapshots { instance, .. }, _) => (
+            "snapshot",
+            format!("of {instance}"),
+            format!(
+                "ec2 describe-snapshots --owner-ids self --filters 'Name=description,Values=*{instance}*'"
+            ),
+        ),
+        (Effect::WriteParameter { name, before, .. }, _) => (
+            "parameter",
+            name.clone(),
+            match before {
+                Some(before) => format!(
+                    "ssm put-parameter --overwrite --name {name} --value {}",
+                    before.value
+                ),
+                None => format!("ssm delete-parameter --name {name}"),
+            },
         ),
         (Effect::BindAddress { .. }, Some(Outcome::Association { id })) => (
             "address-binding",

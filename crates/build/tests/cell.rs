@@ -18,7 +18,9 @@ use build::ports::Ports;
 use build::resumption::Point;
 use build::spec::*;
 use build::steps::{self, BuiltImage, CellContext, Ingredients, Progress, RunContext};
-use cloud::{Clock, Image, ImageState, LaunchRequest, Placement, TagSpecification, Tags};
+use cloud::{
+    Clock, Image, ImageState, LaunchRequest, Permissions, Placement, TagSpecification, Tags,
+};
 use fake::account::{FakeAccount, Fault};
 use fake::guest::{Behaviour, FakeGuests};
 use fake::{Home, Recorder, VirtualClock};
@@ -181,12 +183,24 @@ fn spec(address: AddressSpec) -> CellSpec {
             tags: Tags::new(),
             volumes: Vec::new(),
             left_out_devices: Vec::new(),
-            share_accounts: vec!["111122223333".into()],
-            share_snapshots: true,
+            share: shared_with("111122223333"),
             wait: Duration::from_secs(600),
             cache_tags: Tags::new().with("qib:cache-key", "k"),
+            ..ImageSpec::default()
         },
+        test: None,
         tags: Tags::new().with("Purpose", "base"),
+    }
+}
+
+fn shared_with(account: &str) -> ShareSpec {
+    let permissions = Permissions {
+        accounts: [account.into()].into(),
+        ..Permissions::default()
+    };
+    ShareSpec {
+        image: permissions.clone(),
+        snapshots: permissions,
     }
 }
 
@@ -258,6 +272,18 @@ impl Stage {
         };
         let progress = Progress::default();
         let result = steps::build_cell(&self.context, spec, from, Point::Guest, &progress).await;
+        let result = match result {
+            Ok(built) => {
+                let published =
+                    steps::publish(&self.context, &spec.publication(), &built.image, &progress)
+                        .await;
+                published.and_then(|published| match published.failure {
+                    None => Ok(built),
+                    Some(failure) => Err(failure),
+                })
+            }
+            Err(failure) => Err(failure),
+        };
         match result {
             Ok(built) => Ok(built),
             Err(failure) => {
@@ -357,10 +383,7 @@ async fn a_refusal_of_any_call_leaves_nothing() {
         let holdings = stage.account.holdings();
         match (operation, result) {
             // The image is complete by then: it stays, and only sharing it failed.
-            (
-                "ModifyImageAttribute" | "ModifySnapshotAttribute",
-                Err(StepError::NotShared { .. }),
-            ) => {
+            (_, Err(StepError::NotPublished { .. })) => {
                 assert_eq!(holdings.len(), 2, "{holdings:?}");
             }
             // A diagnosis, a courtesy or a removal that is tried again: the build goes on.
@@ -648,4 +671,112 @@ async fn a_stage_that_may_outlast_its_instance_is_told() {
     };
     assert!(told(Duration::from_secs(3959)).await);
     assert!(!told(Duration::from_secs(3960)).await);
+}
+
+/// A private key of the user's in a file.
+fn key_file(stage: &Stage) -> std::path::PathBuf {
+    let path = stage._state.path().join("builders");
+    let key = ssh::KeyPair::generate(ssh::KeyAlgorithm::Ed25519);
+    std::fs::write(&path, key.private_openssh().expose()).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn an_existing_key_pair_is_launched_with_and_never_made_nor_removed() {
+    let stage = stage(Behaviour::default());
+    let pair = cloud::KeyPairDescription {
+        key_pair_id: "key-builders".into(),
+        name: "builders".into(),
+        tags: Tags::new(),
+    };
+    stage
+        .account
+        .store()
+        .key_pairs
+        .insert("key-builders".into(), pair);
+    let mut spec = spec(AddressSpec::Public);
+    spec.connect.key = KeySpec::File(key_file(&stage));
+    spec.connect.key_pair = Some("builders".into());
+    stage.build(&spec).await.unwrap();
+    let store = stage.account.store();
+    assert_eq!(store.launches[0].key_name.as_deref(), Some("builders"));
+    for call in ["ImportKeyPair", "DeleteKeyPair"] {
+        assert!(!store.calls.contains(&call), "{call}: {:?}", store.calls);
+    }
+    assert!(store.key_pairs.contains_key("key-builders"));
+    let told = user_data_text(&store.launches[0].user_data);
+    assert!(
+        !told.contains("ssh_authorized_keys"),
+        "EC2 hands the key over: {told}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_pair_that_is_not_there_is_told_before_the_group_is_made() {
+    let stage = stage(Behaviour::default());
+    let mut spec = spec(AddressSpec::Public);
+    spec.connect.key = KeySpec::File(key_file(&stage));
+    spec.connect.key_pair = Some("builders".into());
+    let error = stage.build(&spec).await.unwrap_err().to_string();
+    assert!(
+        error.contains("builders") && error.contains("us-east-2"),
+        "{error}"
+    );
+    let store = stage.account.store();
+    assert!(
+        !store.calls.contains(&"CreateSecurityGroup"),
+        "{:?}",
+        store.calls
+    );
+    assert!(store.launches.is_empty());
+}
+
+#[tokio::test]
+async fn a_bastion_and_a_proxy_are_the_way_to_the_guest_and_are_remembered() {
+    let stage = stage(Behaviour::default());
+    let mut spec = spec(AddressSpec::Private);
+    spec.connect.bastion = Some(BastionSpec {
+        host: "jump.example".into(),
+        port: 2200,
+        user: "me".into(),
+        key: BastionKeySpec::File(key_file(&stage)),
+        host_key: BastionHostKeySpec::Fingerprint("SHA256:abc".into()),
+    });
+    spec.connect.proxy = Some(ssh::SocksProxy {
+        destination: ssh::Destination {
+            host: "proxy.example".into(),
+            port: 1080,
+        },
+        login: Some(ssh::SocksLogin {
+            user: "me".into(),
+            password: ssh::Secret::new("s3cret-value"),
+        }),
+    });
+    stage.build(&spec).await.unwrap();
+    let ways = stage.guests.ways.lock().unwrap();
+    let ssh::Dial::Jump(jump) = &ways[0] else {
+        panic!("{ways:?}")
+    };
+    assert_eq!(jump.destination().to_string(), "jump.example:2200");
+    let shown = format!("{ways:?}");
+    assert!(
+        shown.contains("proxy.example") && shown.contains("SHA256:abc"),
+        "{shown}"
+    );
+    assert!(!shown.contains("s3cret-value"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_bastions_key_that_cannot_be_read_ends_the_cell() {
+    let stage = stage(Behaviour::default());
+    let mut spec = spec(AddressSpec::Private);
+    spec.connect.bastion = Some(BastionSpec {
+        host: "jump.example".into(),
+        port: 22,
+        user: "me".into(),
+        key: BastionKeySpec::Agent,
+        host_key: BastionHostKeySpec::AcceptFirst,
+    });
+    let error = stage.build(&spec).await.unwrap_err().to_string();
+    assert!(error.contains("SSH_AUTH_SOCK"), "{error}");
 }

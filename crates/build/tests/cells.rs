@@ -216,7 +216,7 @@ fn matrix(regions: &[&str], stages: &[&str]) -> Loaded {
     // Cells of one region must differ in what is done, or they are one image.
     let provision = |_: &str| {
         String::from(
-            "[{ run: { name: 'install-${{ matrix.region }}-${{ matrix.os }}-${{ matrix.virt }}', inline: 'echo ${{ matrix.virt }}' } }]",
+            "[{ run: { name: 'install-${{ cell }}', inline: 'echo ${{ matrix.virt }}' } }]",
         )
     };
     matrix_of(regions, stages, provision)
@@ -352,7 +352,7 @@ fn what_starts_from_a_failed_cell_is_skipped_and_says_so() {
     // Only one cell of the base breaks.
     let breaking = matrix_of(&["eu-west-1"], &["base", "middle", "top"], |stage| {
         format!(
-            "[{{ run: {{ name: 'install-{stage}-${{{{ matrix.region }}}}-${{{{ matrix.os }}}}-${{{{ matrix.virt }}}}', inline: 'echo ${{{{ matrix.virt }}}}' }} }}]"
+            "[{{ run: {{ name: 'install-{stage}-${{{{ cell }}}}', inline: 'echo ${{{{ matrix.virt }}}}' }} }}]"
         )
     });
     let world = World::new(&["install-base-eu-west-1-1204-pv"]);

@@ -180,8 +180,13 @@ fn what_a_filter_does_not_find_or_tell_apart_is_said_before_anything_is_made() {
         assert!(refusal.starts_with("resolve: "), "{refusal}");
         assert!(refusal.contains(told), "{launch}: {refusal}");
         assert!(!refusal.ends_with("no hint"), "{refusal}");
-        let planned = site.plan(&text).map(|_| ()).unwrap_err().to_string();
-        assert!(planned.contains(told), "the plan says otherwise: {planned}");
+        let plan = site.plan(&text).unwrap();
+        assert_eq!(plan.rows[0].action, "blocked");
+        assert!(
+            plan.rows[0].reason.contains(told),
+            "the plan says otherwise: {}",
+            plan.rows[0].reason
+        );
     }
 }
 
@@ -513,4 +518,29 @@ fn a_plan_names_places_as_the_pipeline_does() {
         plan.rows[0].warnings
     );
     assert!(!site.account.store().calls.contains(&"RunInstances"));
+}
+
+#[test]
+fn what_every_cell_of_a_stage_has_is_told_once_and_with_the_cells_own_name() {
+    let problems = |name: &str| {
+        let text = format!(
+            "name: p\nstages:\n  base:\n    matrix: {{ axes: {{ os: [a, {0}] }} }}\n    \
+             source: {{ image_id: ami-1source }}\n    launch: {{ {TYPE} }}\n    connect: {{ user: me }}\n    \
+             image: {{ name: \"{name}\" }}\n",
+            "b".repeat(60)
+        );
+        let loaded = fake::pipelines::load(&text);
+        let mut problems = build::precheck::problems(&loaded, cloud::Timestamp::UNIX_EPOCH);
+        // That both cells want one name is another problem.
+        problems.retain(|problem| problem.message.contains("EC2 refuses"));
+        problems
+    };
+    let fixed = format!("{}${{{{ run.id }}}}${{{{ run.id }}}}", "x".repeat(120));
+    assert_eq!(problems(&fixed).len(), 1);
+    // Too long in one cell only, by its name.
+    let by_cell = format!("{}${{{{ cell }}}}", "x".repeat(80));
+    let found = problems(&by_cell);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].message.contains(&"b".repeat(60)), "{found:?}");
+    assert!(problems("${{ cell }}-${{ run.id }}").is_empty());
 }

@@ -454,6 +454,7 @@ fn begin(state_dir: &Path, account: &str) -> Journal {
         region: region(),
         name: "image ami-1".into(),
         instance: "i-1".into(),
+        test: None,
     };
     journal.intend(&cell(), unknown, at).unwrap();
     journal

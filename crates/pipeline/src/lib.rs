@@ -26,7 +26,7 @@ mod told_once;
 mod vars;
 mod yaml;
 
-pub use check::{ImageNameError, check_image_name};
+pub use check::{ImageNameError, ParameterNameError, check_image_name, check_parameter_name};
 pub use decode::GitFacts;
 pub use files::{Disk, FileKind, Files};
 pub use load::{LoadOptions, Loaded, load};

@@ -40,6 +40,11 @@ impl RunDirectory {
         Ok(path)
     }
 
+    /// Whether `cell` has a folder.
+    pub fn has_cell(&self, cell: &CellName) -> bool {
+        self.0.join(&cell.stage).join(&cell.cell).is_dir()
+    }
+
     /// Whether somebody on this host holds the run's journal. A journal that cannot be asked counts as held: what may
     /// be alive is not touched.
     pub fn lock_state(&self) -> JournalLock {

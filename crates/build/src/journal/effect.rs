@@ -2,7 +2,8 @@
 
 use super::record::EffectNumber;
 use cloud::{
-    AllocationId, AssociationId, ImageId, InstanceId, KeyPairId, RegionName, SecurityGroupId, VpcId,
+    AllocationId, AssociationId, ImageId, InstanceId, KeyPairId, RegionName, SecurityGroupId,
+    SnapshotId, Timestamp, VpcId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -100,13 +101,44 @@ pub enum Effect {
         instance: InstanceId,
         groups: Vec<SecurityGroupId>,
     },
-    /// CreateImage.
+    /// ModifyInstanceAttribute on the stopped instance: ENA and the Intel VF interface; goes with the instance.
+    SetNetworking {
+        region: RegionName,
+        instance: InstanceId,
+    },
+    /// CreateSnapshots of the stopped instance's volumes, for RegisterImage.
+    CreateSnapshots {
+        region: RegionName,
+        instance: InstanceId,
+    },
+    /// CreateImage. `test` is the digest of the checks that the image has to pass before it counts, if there are any.
     CreateImage {
         region: RegionName,
         name: String,
         instance: InstanceId,
+        #[serde(default)]
+        test: Option<String>,
     },
-    /// CopyImage into `region`.
+    /// RegisterImage, of snapshots of `instance`.
+    RegisterImage {
+        region: RegionName,
+        name: String,
+        instance: InstanceId,
+        #[serde(default)]
+        test: Option<String>,
+    },
+    /// ModifyImageAttribute: instances of the image speak IMDSv2 only; goes with the image.
+    RequireImdsV2 { region: RegionName, image: ImageId },
+    /// The checks, in an instance that was booted from the image; goes with that instance.
+    TestImage {
+        region: RegionName,
+        image: ImageId,
+        test: String,
+    },
+    /// CreateTags on the finished image; goes with the image.
+    MarkComplete { region: RegionName, image: ImageId },
+    /// CopyImage into `region`. The token is new whenever a parameter changes, also the time in a tag, so that it does not
+    /// tell one copy from another.
     CopyImage {
         region: RegionName,
         name: String,
@@ -114,19 +146,64 @@ pub enum Effect {
         source_image: ImageId,
         client_token: String,
     },
-    /// CreateTags on the finished image; goes with the image.
-    MarkComplete { region: RegionName, image: ImageId },
-    /// ModifyImageAttribute and ModifySnapshotAttribute; goes with the image.
+    /// DeregisterImage of an image that another takes the place of, protection taken off first. Its snapshots are tagged,
+    /// and stay for now.
+    RetireImage {
+        region: RegionName,
+        image: ImageId,
+        name: String,
+    },
+    /// DeleteSnapshot of all that belonged to a retired image.
+    DeleteSnapshots {
+        region: RegionName,
+        image: ImageId,
+        snapshots: Vec<SnapshotId>,
+    },
+    /// EnableImageDeprecation; goes with the image.
+    DeprecateImage {
+        region: RegionName,
+        image: ImageId,
+        at: Timestamp,
+    },
+    /// EnableImageDeregistrationProtection; goes with the image.
+    ProtectImage {
+        region: RegionName,
+        image: ImageId,
+        cooldown: bool,
+    },
+    /// ModifyImageAttribute and ModifySnapshotAttribute; goes with the image. `accounts` are all who it is shared with,
+    /// organisations by ARN and everyone as `all`.
     ShareImage {
         region: RegionName,
         image: ImageId,
         accounts: Vec<String>,
+    },
+    /// PutParameter of an image's id. `before` is what the parameter held, to be put back if not all parameters of the
+    /// region can be written.
+    WriteParameter {
+        region: RegionName,
+        name: String,
+        image: ImageId,
+        before: Option<ParameterBefore>,
     },
     /// CreateTags on an instance that stays for a person; goes with the instance.
     MarkKept {
         region: RegionName,
         instance: InstanceId,
     },
+    /// CreateTags on an image that failed its test and stays for a person; goes with the image.
+    MarkImageKept { region: RegionName, image: ImageId },
+}
+
+/// What a parameter held before it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterBefore {
+    /// Its value.
+    pub value: String,
+    /// Its version.
+    pub version: i64,
+    /// Whether it was of data type `aws:ec2:image`.
+    pub image: bool,
 }
 
 impl Effect {
@@ -141,8 +218,11 @@ impl Effect {
             | Self::CreateInstanceProfile { .. }
             | Self::LaunchInstance { .. }
             | Self::BindAddress { .. }
+            | Self::CreateSnapshots { .. }
+            | Self::CreateImage { .. }
+            | Self::RegisterImage { .. }
             | Self::CopyImage { .. }
-            | Self::CreateImage { .. } => true,
+            | Self::WriteParameter { .. } => true,
             Self::PutRolePolicy { .. }
             | Self::AddRole { .. }
             | Self::AuthorizeIngress { .. }
@@ -150,9 +230,41 @@ impl Effect {
             | Self::Scrub { .. }
             | Self::StopInstance { .. }
             | Self::ReplaceGroups { .. }
+            | Self::SetNetworking { .. }
+            | Self::RequireImdsV2 { .. }
+            | Self::TestImage { .. }
             | Self::MarkComplete { .. }
+            | Self::RetireImage { .. }
+            | Self::DeleteSnapshots { .. }
+            | Self::DeprecateImage { .. }
+            | Self::ProtectImage { .. }
             | Self::ShareImage { .. }
-            | Self::MarkKept { .. } => false,
+            | Self::MarkKept { .. }
+            | Self::MarkImageKept { .. } => false,
+        }
+    }
+
+    /// The image that it makes of the cell's instance, by its name; none if it makes none so.
+    pub fn captures(&self) -> Option<&str> {
+        match self {
+            Self::CreateImage { name, .. } | Self::RegisterImage { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The image that it makes, by its name; none if it makes none.
+    pub fn makes_image(&self) -> Option<&str> {
+        match self {
+            Self::CopyImage { name, .. } => Some(name),
+            other => other.captures(),
+        }
+    }
+
+    /// The checks that the image which it makes has to pass before it counts.
+    pub fn test(&self) -> Option<&str> {
+        match self {
+            Self::CreateImage { test, .. } | Self::RegisterImage { test, .. } => test.as_deref(),
+            _ => None,
         }
     }
 
@@ -178,6 +290,28 @@ impl Effect {
                     && source_image == earlier_source
                     && recipe == earlier_recipe
             }
+            // The token has the time in it, in a tag. That the name is the run's own, the tags say.
+            (
+                Self::CopyImage {
+                    region,
+                    name,
+                    source_region,
+                    source_image,
+                    ..
+                },
+                Self::CopyImage {
+                    region: earlier_region,
+                    name: earlier_name,
+                    source_region: earlier_source_region,
+                    source_image: earlier_source,
+                    ..
+                },
+            ) => {
+                region == earlier_region
+                    && name == earlier_name
+                    && source_region == earlier_source_region
+                    && source_image == earlier_source
+            }
             _ => self == earlier,
         }
     }
@@ -200,10 +334,21 @@ impl Effect {
             | Self::Scrub { region, .. }
             | Self::StopInstance { region, .. }
             | Self::ReplaceGroups { region, .. }
+            | Self::SetNetworking { region, .. }
+            | Self::CreateSnapshots { region, .. }
             | Self::CreateImage { region, .. }
+            | Self::RegisterImage { region, .. }
+            | Self::RequireImdsV2 { region, .. }
+            | Self::TestImage { region, .. }
             | Self::MarkComplete { region, .. }
+            | Self::RetireImage { region, .. }
+            | Self::DeleteSnapshots { region, .. }
+            | Self::DeprecateImage { region, .. }
+            | Self::ProtectImage { region, .. }
             | Self::ShareImage { region, .. }
-            | Self::MarkKept { region, .. } => region,
+            | Self::WriteParameter { region, .. }
+            | Self::MarkKept { region, .. }
+            | Self::MarkImageKept { region, .. } => region,
         }
     }
 }
@@ -225,6 +370,8 @@ pub enum Outcome {
     Association { id: AssociationId },
     /// An image.
     Image { id: ImageId },
+    /// A parameter, as of this version.
+    Parameter { version: i64 },
     /// A guest in which all provisioners have run, but for those that a rehearsal skips.
     Provisioned { skipped: Vec<String> },
 }
@@ -244,6 +391,23 @@ impl Recorded for () {
 
     fn recorded(outcome: &Outcome) -> Option<Self> {
         (*outcome == Outcome::Done).then_some(())
+    }
+}
+
+/// The version that a write gave a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParameterVersion(pub i64);
+
+impl Recorded for ParameterVersion {
+    fn outcome(&self) -> Outcome {
+        Outcome::Parameter { version: self.0 }
+    }
+
+    fn recorded(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Parameter { version } => Some(Self(*version)),
+            _ => None,
+        }
     }
 }
 

@@ -26,7 +26,7 @@ mod state;
 mod watch;
 
 pub use directory::{JournalLock, RunDirectory};
-pub use effect::{AddressBinder, Effect, Outcome, Recorded};
+pub use effect::{AddressBinder, Effect, Outcome, ParameterBefore, ParameterVersion, Recorded};
 pub use error::JournalError;
 pub use file::{Journal, Opening};
 pub use reader::JournalReader;

@@ -121,12 +121,10 @@ mod tests {
                 description: String::new(),
                 tags: Tags::new(),
                 volumes: Vec::new(),
-                left_out_devices: Vec::new(),
-                share_accounts: Vec::new(),
-                share_snapshots: false,
                 wait: MINUTE * 60,
-                cache_tags: Tags::new(),
+                ..ImageSpec::default()
             },
+            test: None,
             tags: Tags::new(),
         }
     }

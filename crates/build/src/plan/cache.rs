@@ -4,6 +4,7 @@ use crate::failure::StepError;
 use crate::images::state_word;
 use crate::names::{CellName, tag};
 use crate::options::{RunOptions, Venue};
+use crate::spec::{ImageSpec, TestSpec};
 use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
 use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
@@ -222,7 +223,28 @@ pub(super) async fn own_images(
     Ok(images)
 }
 
-/// Looks the cell up, and waits for an image that is being made, for as long as `wait`.
+/// How long an image that another run is making is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until it is available.
+    available: Duration,
+    /// From then until its run marks it as complete: as long as its test, if it has one.
+    complete: Duration,
+}
+
+impl Patience {
+    /// For an image like this one.
+    pub fn with(image: &ImageSpec, test: Option<&TestSpec>) -> Self {
+        Self {
+            available: image.wait,
+            complete: test.map_or(COMPLETE_WITHIN, |test| {
+                COMPLETE_WITHIN + test.launch.max_lifetime
+            }),
+        }
+    }
+}
+
+/// Looks the cell up, and waits for an image that is being made.
 pub async fn decide(
     region: &dyn Region,
     clock: &dyn Clock,
@@ -231,7 +253,7 @@ pub async fn decide(
     name: &CellName,
     source: &Image,
     options: &RunOptions,
-    wait: Duration,
+    patience: Patience,
 ) -> Result<CacheDecision, StepError> {
     let identified = identify(cell, &source.image_id, options.venue)?;
     let state = look_up(region, clock, cell, name, &identified, options).await?;
@@ -246,7 +268,7 @@ pub async fn decide(
                 image: Box::new(image),
             })
         }
-        CacheState::Pending(image) => wait_for_other(clock, images, image, wait).await,
+        CacheState::Pending(image) => wait_for_other(clock, images, image, patience).await,
         CacheState::Miss(reason) => Ok(CacheDecision::Build {
             reason: format!("builds: {reason}"),
         }),
@@ -258,10 +280,10 @@ async fn wait_for_other(
     clock: &dyn Clock,
     images: &ImagePoller,
     image: Image,
-    wait: Duration,
+    patience: Patience,
 ) -> Result<CacheDecision, StepError> {
     let by = image.tags.get(tag::RUN).unwrap_or("another run").to_owned();
-    let until = deadline(clock, wait);
+    let until = deadline(clock, patience.available);
     let mut available_since = None;
     let waited = images
         .wait(&image.image_id, until, |seen| match seen {
@@ -270,7 +292,7 @@ async fn wait_for_other(
                     return Verdict::Done(seen.clone());
                 }
                 let since = *available_since.get_or_insert(clock.now());
-                if cloud::clock::between(since, clock.now()) >= COMPLETE_WITHIN {
+                if cloud::clock::between(since, clock.now()) >= patience.complete {
                     return Verdict::Impossible(String::from(
                         "its run never marked it as complete",
                     ));

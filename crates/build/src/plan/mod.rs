@@ -9,6 +9,7 @@
 pub mod cache;
 mod made_files;
 pub mod names;
+mod publication;
 pub mod regions;
 mod row;
 pub mod source;
@@ -21,7 +22,7 @@ use crate::options::RunOptions;
 use crate::ports::Ports;
 use crate::run::PLANNED_RUN;
 use crate::selection::{Selection, image_regions};
-use crate::spec::{AddressChoice, LaunchSpec};
+use crate::spec::{AddressChoice, LaunchSpec, OnConflict};
 use crate::steps::members;
 use crate::steps::site::{self, Looked, same_question};
 use cloud::{Account, Address, RegionName};
@@ -101,6 +102,7 @@ pub async fn plan(
     let named = name_problems(account, &selection, &surveyed, options, &mut rows);
     let placed = Network::look(account, &surveyed);
     let ((), network) = futures::join!(named, placed);
+    publication::parameters(account, &surveyed, &mut rows).await;
     for (row, seen) in rows.iter_mut().zip(&surveyed) {
         network.fill(row, seen);
     }
@@ -157,13 +159,18 @@ async fn name_problems(
             ));
         });
     }
+    let on_conflict = |cell: &crate::names::CellName| {
+        surveyed
+            .iter()
+            .flatten()
+            .find(|seen| seen.work.cell() == cell)
+            .map_or(OnConflict::Fail, |seen| seen.work.publishes().1.on_conflict)
+    };
     for taken in taken(account, &targets).await {
+        let warning = publication::warning(&taken, on_conflict(&taken.target.cell));
         of(rows, &taken.target.cell, &|row| {
             row.name_taken_by = Some(taken.by.image_id.to_string());
-            row.warnings.push(format!(
-                "the name `{}` is taken in {} by {}",
-                taken.target.name, taken.target.region, taken.by.image_id
-            ));
+            row.warnings.push(warning.clone());
         });
     }
 }

@@ -65,8 +65,14 @@ pub struct PlanRow {
     pub skipped: Vec<String>,
     /// Regions that the image is copied to.
     pub copies: Vec<String>,
-    /// Accounts that the image is shared with.
+    /// Who the image is shared with: accounts, organisations by ARN, `all`.
     pub share: Vec<String>,
+    /// Whether the image has to pass a test.
+    pub tested: bool,
+    /// The SSM parameters that would name the image.
+    pub parameters: Vec<String>,
+    /// What they hold now and would hold then: `us-east-2 /images/base: ami-1 → (new image)`.
+    pub parameter_changes: Vec<String>,
 }
 
 impl PlanRow {
@@ -137,6 +143,7 @@ impl PlanRow {
         self.purchase = purchase.to_owned();
         self.spot_max_price = spot_max_price;
         self.max_lifetime = TimeSpan::from_secs(spec.launch.max_lifetime.as_secs()).to_string();
+        self.tested = spec.test.is_some();
         self.warnings.extend(lifetime::warnings(spec));
         self.skipped = match options.venue {
             Venue::Aws => Vec::new(),
@@ -151,10 +158,11 @@ impl PlanRow {
 
     fn describe_image(&mut self, image: &ImageSpec) {
         self.image_name.clone_from(&image.name);
-        self.share = image
-            .share_accounts
+        self.share = crate::steps::words(&image.share.image);
+        self.parameters = image
+            .parameters
             .iter()
-            .map(ToString::to_string)
+            .map(|parameter| parameter.name.clone())
             .collect();
     }
 
@@ -187,8 +195,12 @@ impl PlanRow {
         if let Some(spec) = seen.work.build().filter(|_| seen.makes()) {
             // The instance that is captured. Candidates that are tried and not to be had are no instances.
             self.instances = 1;
-            self.instance_hours =
-                f64::from(self.instances) * spec.launch.max_lifetime.as_secs_f64() / 3600.0;
+            let mut lifetimes = spec.launch.max_lifetime;
+            if let Some(test) = &spec.test {
+                self.instances += 1;
+                lifetimes += test.launch.max_lifetime;
+            }
+            self.instance_hours = lifetimes.as_secs_f64() / 3600.0;
         }
     }
 

@@ -10,11 +10,12 @@ use super::cache::{
 use super::made_files::to_be_made;
 use super::source::{find_source, launchable};
 use crate::failure::StepError;
+use crate::names::CellName;
 use crate::names::tag;
 use crate::options::RunOptions;
 use crate::run::{cell_spec_for, copy_spec_for, planned_facts};
 use crate::selection::{ChosenCell, Selection};
-use crate::spec::{CellSpec, CopySpec};
+use crate::spec::{CellSpec, ImageSpec, PublicationSpec};
 use cloud::{
     Account, CallerIdentity, CloudError, Image, ImageFilter, ImageId, Region, RegionName, Timestamp,
 };
@@ -63,7 +64,7 @@ pub enum Work {
     /// An instance, which is captured.
     Build(Box<CellSpec>),
     /// A copy of the source image, and nothing else.
-    Copy(Box<CopySpec>),
+    Copy(Box<PublicationSpec>),
 }
 
 impl Work {
@@ -72,6 +73,22 @@ impl Work {
         match self {
             Self::Build(spec) => Some(spec),
             Self::Copy(_) => None,
+        }
+    }
+
+    /// Whose it is.
+    pub fn cell(&self) -> &CellName {
+        match self {
+            Self::Build(spec) => &spec.cell,
+            Self::Copy(spec) => &spec.cell,
+        }
+    }
+
+    /// Where the image is made, and what becomes of it.
+    pub fn publishes(&self) -> (&RegionName, &ImageSpec) {
+        match self {
+            Self::Build(spec) => (&spec.region, &spec.image),
+            Self::Copy(spec) => (&spec.region, &spec.image),
         }
     }
 }
@@ -184,7 +201,8 @@ impl Survey<'_> {
             let spec = copy_spec_for(&cell.name, &cell.region, cell.cell, &facts)?;
             Work::Copy(Box::new(spec))
         } else {
-            let spec = cell_spec_for(&cell.name, &cell.region, cell.cell, &facts)?;
+            let venue = self.options.venue;
+            let spec = cell_spec_for(&cell.name, &cell.region, cell.cell, venue, &facts)?;
             Work::Build(Box::new(spec))
         };
         // What decides the image's content is known once `preflight` has made it.

@@ -3,13 +3,13 @@
 use super::cell::CellOutcome;
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::journal::{Effect, EffectState, Outcome};
+use crate::journal::{Effect, EffectNumber, EffectState, Outcome};
 use crate::names::tag;
 use crate::options::OnFailure;
 use crate::report::{ReportedImage, WayIn};
 use crate::steps::{CellContext, Progress};
 use crate::way_in;
-use cloud::Tags;
+use cloud::{InstanceId, Tags};
 use pipeline::model::Cell;
 use std::collections::BTreeMap;
 
@@ -20,11 +20,13 @@ pub(super) async fn after_failure(
     failure: CellFailure,
     progress: &Progress,
 ) -> CellOutcome {
-    let delivered = delivered_image(context, cell);
+    let delivered = progress
+        .reported()
+        .or_else(|| delivered_image(context, cell));
     let cancelled = matches!(*failure.error, StepError::Cancelled(_));
     let mut way_in = None;
     if context.run().options.on_failure == OnFailure::Keep && !cancelled {
-        way_in = keep(context, progress).await;
+        way_in = keep(context, &failure, progress).await;
     }
     context.run().tell(Event::StepStarted {
         cell: context.cell().clone(),
@@ -32,7 +34,11 @@ pub(super) async fn after_failure(
     });
     // Renewing what is given back would claim it again.
     context.drop_leases().await;
-    let left = context.effects().unmake_all(Some(context.cell())).await;
+    // What stands in the image's test first: it was made last.
+    let test = context.of_test();
+    test.drop_leases().await;
+    let mut left = context.effects().unmake_all(Some(test.cell())).await;
+    left.extend(context.effects().unmake_all(Some(context.cell())).await);
     if way_in.is_none()
         && let Err(error) = forget_keys(context)
     {
@@ -57,7 +63,7 @@ pub(super) async fn after_failure(
 fn delivered_image(context: &CellContext, cell: &Cell) -> Option<ReportedImage> {
     context
         .effects()
-        .delivered(context.cell())
+        .delivered(context.cell(), context.region().name())
         .map(|(id, name)| ReportedImage {
             stage: context.cell().stage.clone(),
             cell: context.cell().cell.clone(),
@@ -74,8 +80,28 @@ fn delivered_image(context: &CellContext, cell: &Cell) -> Option<ReportedImage> 
         })
 }
 
-/// Leaves the instance, its key and its group, with its address if it has one, and marks the instance as kept.
-async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
+/// Leaves the instance, its key and its group, with its address if it has one, and marks the instance as kept. Of an image
+/// that failed its test the image stays as well; it never counts as complete.
+async fn keep(context: &CellContext, failure: &CellFailure, progress: &Progress) -> Option<WayIn> {
+    let test = context.of_test();
+    // One of the two is there: the build's goes before the test begins.
+    let instance = match keep_instance(&test).await {
+        Some(instance) => Some(instance),
+        None => keep_instance(context).await,
+    };
+    if matches!(*failure.error, StepError::Test { .. }) {
+        keep_image(context).await;
+    }
+    let instance = instance?;
+    let way_in = progress.way_in();
+    match &way_in {
+        Some(way_in) => context.note(format!("kept: {}", way_in::describe(way_in))),
+        None => context.note(format!("kept: {instance}, which there was no way into yet")),
+    }
+    way_in
+}
+
+async fn keep_instance(context: &CellContext) -> Option<InstanceId> {
     let state = context.effects().state();
     let mut instance = None;
     let mut numbers = Vec::new();
@@ -106,8 +132,44 @@ async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
         region: context.region().name().clone(),
         instance: instance.clone(),
     };
+    mark_kept(context, effect, instance.as_str()).await;
+    keep_all(context, numbers);
+    Some(instance)
+}
+
+/// Leaves the image, and the snapshots that it was registered from.
+async fn keep_image(context: &CellContext) {
+    let state = context.effects().state();
+    let mut numbers = Vec::new();
+    for (number, entry) in state.outstanding() {
+        if entry.cell != *context.cell() {
+            continue;
+        }
+        match (&entry.effect, &entry.state) {
+            (
+                Effect::CreateImage { .. } | Effect::RegisterImage { .. },
+                EffectState::Done(Outcome::Image { id }),
+            ) => {
+                let effect = Effect::MarkImageKept {
+                    region: context.region().name().clone(),
+                    image: id.clone(),
+                };
+                mark_kept(context, effect, id.as_str()).await;
+                context.note(format!(
+                    "kept: image {id}, which failed its test and is never found by a run"
+                ));
+                numbers.push(number);
+            }
+            (Effect::CreateSnapshots { .. }, EffectState::Done(_)) => numbers.push(number),
+            _ => {}
+        }
+    }
+    keep_all(context, numbers);
+}
+
+async fn mark_kept(context: &CellContext, effect: Effect, id: &str) {
     let tags = Tags::new().with(tag::KEPT, "keep-on-failure");
-    let resources = [instance.to_string()];
+    let resources = [id.to_owned()];
     if let Err(error) = context
         .effects()
         .set(context.cell(), effect, async || {
@@ -115,25 +177,26 @@ async fn keep(context: &CellContext, progress: &Progress) -> Option<WayIn> {
         })
         .await
     {
-        context.warn(format!(
-            "{instance} is kept but could not be tagged so: {error}"
-        ));
+        context.warn(format!("{id} is kept but could not be tagged so: {error}"));
     }
+}
+
+fn keep_all(context: &CellContext, numbers: Vec<EffectNumber>) {
     for number in numbers {
         if let Err(error) = context.effects().keep(number) {
             context.warn(error.to_string());
         }
     }
-    let way_in = progress.way_in();
-    match &way_in {
-        Some(way_in) => context.note(format!("kept: {}", way_in::describe(way_in))),
-        None => context.note(format!("kept: {instance}, which there was no way into yet")),
-    }
-    way_in
 }
 
 /// Removes private keys and ways in that lead nowhere any more.
 pub(super) fn forget_keys(context: &CellContext) -> Result<(), StepError> {
-    let folder = context.run().directory.cell(context.cell())?;
-    way_in::forget(&folder).map_err(StepError::from)
+    let directory = &context.run().directory;
+    let folder = directory.cell(context.cell())?;
+    way_in::forget(&folder)?;
+    let test = context.cell().test();
+    if directory.has_cell(&test) {
+        way_in::forget(&directory.cell(&test)?)?;
+    }
+    Ok(())
 }

@@ -1,13 +1,16 @@
 //! One cell: its source, the cache, the build.
 
 use super::aftermath::{after_failure, forget_keys};
-use super::convert::{cell_spec, facts_for};
+use super::convert::{cell_spec, encrypt_at_launch, facts_for};
 use super::copy::find_or_copy;
+use super::publication::{Found, begun_as, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::lease::image_folder;
 use crate::names::tag;
-use crate::plan::cache::{CacheDecision, CacheState, Identified, decide, identify, look_up};
+use crate::plan::cache::{
+    CacheDecision, CacheState, Identified, Patience, decide, identify, look_up,
+};
 use crate::plan::source::find_source;
 use crate::report::{ReportedImage, WayIn};
 use crate::resumption::{Point, Resumption, resumption};
@@ -50,7 +53,7 @@ pub(super) async fn run_cell(
     let context = CellContext::new(run, chosen.name.clone(), region);
     let progress = Progress::default();
     let found = if chosen.cell.is_copy() {
-        find_or_copy(&context, chosen.cell, source, identity).await
+        find_or_copy(&context, chosen.cell, source, identity, &progress).await
     } else {
         find_or_build(&context, chosen.cell, source, identity, &progress).await
     };
@@ -103,16 +106,16 @@ async fn find_or_build(
     context.begin(Step::Resolve).await?;
     let source = resolved_source(context, cell, source).await.map_err(fail)?;
     let facts = facts_for(context, identity, &source);
-    let spec = cell_spec(context, cell, &facts).map_err(fail)?;
+    let mut spec = cell_spec(context, cell, &facts).map_err(fail)?;
+    encrypt_at_launch(&mut spec, &source);
     if let Some(image) = delivered_before(context).await.map_err(fail)? {
         context.note(format!(
             "image {} was finished by an earlier process of this run",
             image.image_id
         ));
         context.finish(Step::Resolve);
-        steps::share_cached(context, &image, &spec.image).await?;
-        let reported = reported(context, cell, &image, false, skipped_of(&image));
-        return Ok((image, reported));
+        let found = Found::earlier(image, false);
+        return publish(context, cell, &spec.publication(), found, progress).await;
     }
     let options = &context.run().options;
     let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
@@ -120,9 +123,8 @@ async fn find_or_build(
         source: &source,
         inputs: identified.key.as_str(),
     };
-    let mut spec = spec;
     spec.image.cache_tags = identified.tags.clone();
-    if let Some(built) = go_on(context, cell, &spec, from, &identified, progress).await? {
+    if let Some(built) = go_on(context, cell, &mut spec, from, &identified, progress).await? {
         return Ok(built);
     }
     let look = || {
@@ -134,7 +136,7 @@ async fn find_or_build(
             context.cell(),
             &source,
             options,
-            spec.image.wait,
+            Patience::with(&spec.image, spec.test.as_ref()),
         )
     };
     let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
@@ -159,16 +161,18 @@ async fn find_or_build(
                 reason,
             });
             give_back(context, lease.as_ref()).await?;
-            steps::share_cached(context, &image, &spec.image).await?;
-            let reported = reported(context, cell, &image, true, skipped_of(&image));
-            return Ok((image, reported));
+            let found = Found::earlier(image, true);
+            return publish(context, cell, &spec.publication(), found, progress).await;
         }
         CacheDecision::Build { reason } => reason,
     };
     context.note(reason);
-    refuse_taken_name(context, &spec.image.name)
-        .await
-        .map_err(fail)?;
+    let mut publication = spec.publication();
+    if let Some(instead) = clear(context, cell, &mut publication, progress).await? {
+        give_back(context, lease.as_ref()).await?;
+        return Ok(instead);
+    }
+    spec.image = publication.image;
     context.finish(Step::Resolve);
     build(context, cell, &spec, from, Point::Guest, lease, progress).await
 }
@@ -183,18 +187,24 @@ async fn build(
     progress: &Progress,
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let built = steps::build_cell(context, spec, from, point, progress).await?;
+    // Others may use it from here on, while it is still being copied.
     give_back(context, lease.as_ref()).await?;
+    let found = Found {
+        image: built.image,
+        cached: false,
+        skipped: built.skipped,
+    };
+    let (image, reported) = publish(context, cell, &spec.publication(), found, progress).await?;
     context
         .end()
         .await
         .map_err(|error| CellFailure::new(context.cell().clone(), Step::Terminate, error))?;
     context.run().tell(Event::Built {
         cell: context.cell().clone(),
-        image_id: built.image.image_id.to_string(),
-        name: built.image.name.clone(),
+        image_id: image.image_id.to_string(),
+        name: image.name.clone(),
     });
-    let reported = reported(context, cell, &built.image, false, built.skipped);
-    Ok((built.image, reported))
+    Ok((image, reported))
 }
 
 /// Goes on where an earlier process of the run had come to. None if there is nothing to go on with: then what stood has
@@ -202,7 +212,7 @@ async fn build(
 async fn go_on(
     context: &CellContext,
     cell: &Cell,
-    spec: &CellSpec,
+    spec: &mut CellSpec,
     from: Ingredients<'_>,
     identified: &Identified,
     progress: &Progress,
@@ -232,6 +242,23 @@ async fn go_on(
                 format!("{} has been made by another run meanwhile", image.image_id)
             } else {
                 context.note(point.describe());
+                match begun_as(context) {
+                    // Another image may have the name: what was decided about it stands.
+                    Some(name) => {
+                        spec.image.transitional_name =
+                            Some(name).filter(|name| *name != spec.image.name);
+                    }
+                    None => {
+                        let mut publication = spec.publication();
+                        if let Some(instead) =
+                            clear(context, cell, &mut publication, progress).await?
+                        {
+                            give_back(context, lease.as_ref()).await?;
+                            return Ok(Some(instead));
+                        }
+                        spec.image = publication.image;
+                    }
+                }
                 context.finish(Step::Resolve);
                 match build(context, cell, spec, from, point, lease, progress).await {
                     Err(failure) if matches!(*failure.error, StepError::CannotGoOn { .. }) => {
@@ -260,7 +287,8 @@ async fn go_on(
 
 /// The cell's image, if an earlier process of the run finished it.
 pub(super) async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
-    let Some((id, _)) = context.effects().delivered(context.cell()) else {
+    let here = context.region().name();
+    let Some((id, _)) = context.effects().delivered(context.cell(), here) else {
         return Ok(None);
     };
     let filter = cloud::ImageFilter {
@@ -270,38 +298,6 @@ pub(super) async fn delivered_before(context: &CellContext) -> Result<Option<Ima
     };
     let found = context.region().images(&filter).await?.into_iter().next();
     Ok(found.filter(|image| image.state == ImageState::Available))
-}
-
-/// The provisioners that were skipped when the image was made.
-pub(super) fn skipped_of(image: &Image) -> Vec<String> {
-    image
-        .tags
-        .get(tag::PARTLY_REHEARSED)
-        .map(|names| names.split(", ").map(str::to_owned).collect())
-        .unwrap_or_default()
-}
-
-pub(super) fn reported(
-    context: &CellContext,
-    cell: &Cell,
-    image: &Image,
-    cached: bool,
-    skipped: Vec<String>,
-) -> ReportedImage {
-    ReportedImage {
-        stage: context.cell().stage.clone(),
-        cell: context.cell().cell.clone(),
-        region: context.region().name().to_string(),
-        image_id: image.image_id.to_string(),
-        name: image.name.clone(),
-        cached,
-        skipped,
-        matrix: cell.matrix.clone(),
-        source_image: image.tags.get(tag::SOURCE_IMAGE).map(str::to_owned),
-        snapshots: image.snapshots.iter().map(ToString::to_string).collect(),
-        tags: image.tags.0.clone(),
-        copies: Vec::new(),
-    }
 }
 
 /// Two runs that need the same image build it once: the second waits for the first, and takes over if the first dies or
@@ -338,22 +334,5 @@ pub(super) async fn give_back(
             given.map_err(|error| CellFailure::new(context.cell().clone(), Step::CleanUp, error))
         }
         None => Ok(()),
-    }
-}
-
-/// A name that is taken fails CreateImage after the whole build: better to know before anything is launched.
-pub(super) async fn refuse_taken_name(context: &CellContext, name: &str) -> Result<(), StepError> {
-    let filter = cloud::ImageFilter {
-        owners: vec!["self".into()],
-        filters: vec![("name".to_owned(), vec![name.to_owned()])],
-        ..cloud::ImageFilter::default()
-    };
-    match context.region().images(&filter).await?.into_iter().next() {
-        None => Ok(()),
-        Some(image) => Err(StepError::NameTaken {
-            name: name.to_owned(),
-            region: context.region().name().to_string(),
-            image: image.image_id.to_string(),
-        }),
     }
 }

@@ -9,9 +9,10 @@ use crate::names::tag;
 use crate::plan::names::{Target, clashes, taken};
 use crate::plan::survey::Survey;
 use crate::plan::targets;
-use crate::selection::Selection;
+use crate::selection::{ChosenCell, Selection};
 use crate::steps::RunContext;
 use cloud::CallerIdentity;
+use pipeline::model::OnConflict;
 use std::sync::Arc;
 
 /// What the run comes to if names are taken, or wanted twice: the cells that want them fail, and nothing is launched. None
@@ -62,10 +63,17 @@ pub(super) async fn find(
         if one.by.tags.get(tag::RUN) == Some(context.effects.run().as_str()) {
             continue;
         }
+        // Whether it stays or is replaced is the cell's affair, before it launches anything.
+        let fails = |chosen: &&ChosenCell<'_>| {
+            chosen.name == one.target.cell
+                && chosen.cell.image.on_conflict.value == OnConflict::Fail
+        };
+        if !selection.cells.iter().any(|chosen| fails(&chosen)) {
+            continue;
+        }
         let error = StepError::NameTaken {
             name: one.target.name.clone(),
-            region: one.target.region.to_string(),
-            image: one.by.image_id.to_string(),
+            taken: vec![format!("in {} by {}", one.target.region, one.by.image_id)],
         };
         refusals.push((one.target, error));
     }

@@ -1,16 +1,14 @@
 //! A cell that only copies its source: found in the cache like any other, else copied.
 
-use super::cell::{
-    building_lease, delivered_before, give_back, refuse_taken_name, reported, resolved_source,
-    skipped_of,
-};
+use super::cell::{building_lease, delivered_before, give_back, resolved_source};
 use super::convert::{copy_spec_for, facts_for};
+use super::publication::{Found, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::plan::cache::{CacheDecision, decide, identify};
+use crate::plan::cache::{CacheDecision, Patience, decide, identify};
 use crate::report::ReportedImage;
-use crate::spec::CopySpec;
-use crate::steps::{self, CellContext, Ingredients};
+use crate::spec::PublicationSpec;
+use crate::steps::{self, CellContext, Ingredients, Progress};
 use cloud::{CallerIdentity, Image};
 use pipeline::model::Cell;
 
@@ -20,12 +18,13 @@ pub(super) async fn find_or_copy(
     cell: &Cell,
     source: Option<Image>,
     identity: &CallerIdentity,
+    progress: &Progress,
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let fail = |error: StepError| CellFailure::new(context.cell().clone(), Step::Resolve, error);
     context.begin(Step::Resolve).await?;
     let source = resolved_source(context, cell, source).await.map_err(fail)?;
     let facts = facts_for(context, identity, &source);
-    let mut spec: CopySpec =
+    let mut spec: PublicationSpec =
         copy_spec_for(context.cell(), context.region().name(), cell, &facts).map_err(fail)?;
     if let Some(image) = delivered_before(context).await.map_err(fail)? {
         context.note(format!(
@@ -33,9 +32,8 @@ pub(super) async fn find_or_copy(
             image.image_id
         ));
         context.finish(Step::Resolve);
-        steps::share_cached(context, &image, &spec.image).await?;
-        let reported = reported(context, cell, &image, false, skipped_of(&image));
-        return Ok((image, reported));
+        let found = Found::earlier(image, false);
+        return publish(context, cell, &spec, found, progress).await;
     }
     let options = &context.run().options;
     let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
@@ -49,7 +47,7 @@ pub(super) async fn find_or_copy(
             context.cell(),
             &source,
             options,
-            spec.image.wait,
+            Patience::with(&spec.image, None),
         )
     };
     let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
@@ -74,9 +72,8 @@ pub(super) async fn find_or_copy(
                 reason,
             });
             give_back(context, lease.as_ref()).await?;
-            steps::share_cached(context, &image, &spec.image).await?;
-            let reported = reported(context, cell, &image, true, skipped_of(&image));
-            Ok((image, reported))
+            let found = Found::earlier(image, true);
+            publish(context, cell, &spec, found, progress).await
         }
         CacheDecision::Build { reason } => {
             context.note(reason);
@@ -84,26 +81,32 @@ pub(super) async fn find_or_copy(
                 matches!(effect, crate::journal::Effect::CopyImage { .. })
             };
             // A copy that an earlier process of this run began has the name already.
-            if context.standing(standing).is_empty() {
-                refuse_taken_name(context, &spec.image.name)
-                    .await
-                    .map_err(fail)?;
+            if context.standing(standing).is_empty()
+                && let Some(instead) = clear(context, cell, &mut spec, progress).await?
+            {
+                give_back(context, lease.as_ref()).await?;
+                return Ok(instead);
             }
             context.finish(Step::Resolve);
             let from = Ingredients {
                 source: &source,
                 inputs: identified.key.as_str(),
             };
-            let built = steps::copy_cell(context, &spec, from).await?;
+            let built = steps::copy_cell(context, &spec, from, progress).await?;
             give_back(context, lease.as_ref()).await?;
+            let found = Found {
+                image: built.image,
+                cached: false,
+                skipped: built.skipped,
+            };
+            let (image, reported) = publish(context, cell, &spec, found, progress).await?;
             context.end().await.map_err(fail)?;
             context.run().tell(Event::Built {
                 cell: context.cell().clone(),
-                image_id: built.image.image_id.to_string(),
-                name: built.image.name.clone(),
+                image_id: image.image_id.to_string(),
+                name: image.name.clone(),
             });
-            let reported = reported(context, cell, &built.image, false, built.skipped);
-            Ok((built.image, reported))
+            Ok((image, reported))
         }
     }
 }

@@ -17,6 +17,7 @@ mod credentials;
 mod leases;
 mod outputs;
 mod preflight;
+mod publication;
 mod recovery;
 mod schedule;
 mod tools;

@@ -10,14 +10,15 @@
 //! ```
 //!
 //! An image that CreateImage was called for is as good as any: its guest had been provisioned and scrubbed, and what it
-//! was made from stands in its tags from birth. Only the mark lacks.
+//! was made from stands in its tags from birth. Only the mark lacks. So does a copy of a complete image. One that has to
+//! pass a test first is finished only if it had passed; else it goes with the rest.
 
 use crate::effects::Effects;
 use crate::event::Event;
 use crate::failure::StepError;
 use crate::journal::{
-    Effect, EffectNumber, Journal, JournalError, JournalLock, JournalReader, JournalState,
-    Recorded, RunDirectory, RunStatus,
+    Effect, EffectEntry, EffectNumber, Journal, JournalError, JournalLock, JournalReader,
+    JournalState, ParameterVersion, Recorded, RunDirectory, RunStatus,
 };
 use crate::lease::{RENEW_EVERY, run_lease};
 use crate::names::{CellName, RunId, tag};
@@ -103,6 +104,9 @@ fn is_ours(
 /// Marks the images of dead runs that are available, so that this run finds them.
 pub(super) async fn finish_available_images(context: &RunContext, dead: &[DeadRun]) {
     for run in dead {
+        if let Err(error) = run.keep_parameters().await {
+            tell(context, run.run.as_str(), error.to_string());
+        }
         for (number, image) in run.images(context).await {
             if image.state == ImageState::Available
                 && let Err(error) = run.complete(number, &image.image_id).await
@@ -209,16 +213,16 @@ impl DeadRun {
         }
     }
 
-    /// The images that the run had begun to make and that are there.
+    /// The images that the run had begun to make, or to copy, and that are there and good: one that has to pass a test
+    /// first is, once it has passed.
     async fn images(&self, context: &RunContext) -> Vec<(EffectNumber, Image)> {
         let state = self.effects.state();
         let mut images = Vec::new();
         for (number, entry) in state.outstanding() {
-            let (Effect::CreateImage { region, name, .. } | Effect::CopyImage { region, name, .. }) =
-                &entry.effect
-            else {
+            let Some(name) = entry.effect.makes_image() else {
                 continue;
             };
+            let region = entry.effect.region();
             let filters = match entry.state.outcome().and_then(ImageId::recorded) {
                 Some(id) => own("image-id", id.as_str(), &self.run),
                 None => own("name", name, &self.run),
@@ -229,11 +233,50 @@ impl DeadRun {
                 ..ImageFilter::default()
             };
             match context.ports.account.region(region).images(&filter).await {
-                Ok(found) => images.extend(found.into_iter().map(|image| (number, image))),
+                Ok(found) => images.extend(
+                    found
+                        .into_iter()
+                        .filter(|image| passed(&state, entry, &image.image_id))
+                        .map(|image| (number, image)),
+                ),
                 Err(error) => tell(context, self.run.as_str(), error.to_string()),
             }
         }
         images
+    }
+
+    /// Lets parameters that name an image of the run stay so: the image is complete, for they are written after that, and
+    /// this run, which looks at them too, writes those that lack. To put the old value back would be to work against it.
+    async fn keep_parameters(&self) -> Result<(), StepError> {
+        let state = self.effects.state();
+        for (number, entry) in state.outstanding() {
+            let Effect::WriteParameter {
+                region,
+                name,
+                image,
+                ..
+            } = &entry.effect
+            else {
+                continue;
+            };
+            let held = self.effects.region(region).parameter(name).await?;
+            let Some(held) = held.filter(|held| held.value == image.as_str()) else {
+                // It never was written, or another has written it since: there is nothing to put back. What this run
+                // writes is not to be taken for it.
+                if entry.state.outcome().is_none() {
+                    let why = String::from("looked for, and not there");
+                    self.effects.refused(number, why)?;
+                }
+                continue;
+            };
+            if entry.state.outcome().is_none() {
+                let version = ParameterVersion(held.version);
+                self.effects
+                    .settle(number, &Ok(version), ParameterVersion::outcome)?;
+            }
+            self.effects.deliver(number)?;
+        }
+        Ok(())
     }
 
     /// Waits until the image is available, or is seen never to be. Errs if this run is to stop.
@@ -275,7 +318,10 @@ impl DeadRun {
             region: entry.effect.region().clone(),
             image: image.clone(),
         };
-        let tags = Tags::new().with(tag::COMPLETE, "true");
+        let mut tags = Tags::new().with(tag::COMPLETE, "true");
+        if let Some(test) = entry.effect.test() {
+            tags.set(tag::TESTED, test);
+        }
         let resources = [image.to_string()];
         self.effects
             .set(&entry.cell, effect, async || {
@@ -286,9 +332,23 @@ impl DeadRun {
             self.effects
                 .settle(number, &Ok(image.clone()), ImageId::outcome)?;
         }
-        self.effects.deliver(number)?;
+        self.effects.deliver_image(entry.effect.region(), image)?;
         Ok(())
     }
+}
+
+/// Whether the image has passed the test that it has to, if it has to.
+fn passed(state: &JournalState, entry: &EffectEntry, image: &ImageId) -> bool {
+    let Some(test) = entry.effect.test() else {
+        return true;
+    };
+    state.effects().any(|(_, done)| {
+        done.state.outcome().is_some()
+            && matches!(
+                &done.effect,
+                Effect::TestImage { image: of, test: with, .. } if of == image && with == test
+            )
+    })
 }
 
 fn tell(context: &RunContext, run: &str, text: String) {

@@ -5,12 +5,14 @@ mod connect;
 mod image;
 mod launch;
 mod provision;
+mod test;
 
 pub use ansible::*;
 pub use connect::*;
 pub use image::*;
 pub use launch::*;
 pub use provision::*;
+pub use test::*;
 
 use crate::names::CellName;
 use cloud::{RegionName, Tags};
@@ -34,19 +36,37 @@ pub struct CellSpec {
     pub on_error: Vec<ProvisionerSpec>,
     /// What is made of it.
     pub image: ImageSpec,
+    /// What the image must pass before it counts.
+    pub test: Option<TestSpec>,
     /// Tags of the instance, its volumes, the image and its snapshots.
     pub tags: Tags,
 }
 
-/// Everything that the steps of a cell that only copies its source need to know.
+/// What becomes of a cell's image, however the cell came to it: all that a cell which only copies its source needs to
+/// know.
 #[derive(Clone, Debug)]
-pub struct CopySpec {
+pub struct PublicationSpec {
     /// The cell.
     pub cell: CellName,
-    /// Where the copy is made.
+    /// Where its image is made.
     pub region: RegionName,
-    /// What the copy is called and carries.
+    /// What the image is called and carries, and where else it goes.
     pub image: ImageSpec,
+    /// The test that it must pass first.
+    pub test: Option<TestSpec>,
     /// Tags of the image and its snapshots.
     pub tags: Tags,
+}
+
+impl CellSpec {
+    /// What becomes of the cell's image.
+    pub fn publication(&self) -> PublicationSpec {
+        PublicationSpec {
+            cell: self.cell.clone(),
+            region: self.region.clone(),
+            image: self.image.clone(),
+            test: self.test.clone(),
+            tags: self.tags.clone(),
+        }
+    }
 }

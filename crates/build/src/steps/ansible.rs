@@ -3,12 +3,26 @@
 use super::connect::GuestLink;
 use super::context::CellContext;
 use super::launch::Launched;
+use super::provision::limit::{Halt, Limit};
 use crate::ansible::{AnsibleError, PlaybookEnd, PrivateFolder, from_here, inside};
 use crate::failure::StepError;
 use crate::guest::{GuestSession, Output, SessionError};
 use crate::host::LocalError;
 use crate::spec::{AnsibleLocalSpec, AnsibleSpec};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long removing a playbook's folder from the guest may take.
+const REMOVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// On what terms a playbook runs inside a guest.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// Whether it gets a terminal.
+    pub pty: bool,
+    /// Until when it may go on.
+    pub limit: Limit,
+}
 
 /// Why a playbook was not carried out.
 pub(super) enum Failure {
@@ -16,6 +30,8 @@ pub(super) enum Failure {
     How(String),
     /// The connection to the guest was lost.
     Lost(SessionError),
+    /// The run is to stop, or the entry's time is over.
+    Halt(Halt),
     /// For a reason that is not the playbook's.
     Step(Box<StepError>),
 }
@@ -74,31 +90,31 @@ pub(super) async fn from_here(
     Ok(removed?)
 }
 
-/// Runs a playbook inside the guest. Its folder there is removed afterwards, also after a failure: it may hold secrets, so
-/// no image is made while it is there.
+/// Runs a playbook inside the guest. Its folder there is removed afterwards, also after a failure or when its time is over:
+/// it may hold secrets, so no image is made while it is there.
 pub(super) async fn inside(
     context: &CellContext,
     spec: &AnsibleLocalSpec,
     link: &mut GuestLink,
     launched: &Launched,
-    pty: bool,
+    terms: Terms,
     output: &mut dyn Output,
 ) -> Result<(), Failure> {
     let staging = inside::Staging::unguessable(spec);
     let session = link.ready(context, launched).await?;
-    let work = inside::run(spec, &staging, session, pty, output);
-    let ran = context.race(work).await?;
-    let removed = match link.ready(context, launched).await {
-        Ok(session) => context
-            .race(inside::remove(&staging, session))
-            .await?
-            .map_err(Failure::from),
-        Err(error) => Err(error.into()),
+    let work = inside::run(spec, &staging, session, terms.pty, output);
+    let ended = match terms.limit.race(context, work).await {
+        Ok(Ok(end)) => complain(&end, &spec.playbook, None),
+        Ok(Err(error)) => Err(error.into()),
+        // The instance is about to be terminated, with all that is in it.
+        Err(halt @ Halt::Cancelled(_)) => return Err(Failure::Halt(halt)),
+        Err(halt @ Halt::OutOfTime(_)) => Err(Failure::Halt(halt)),
     };
-    let ended = match ran {
-        Ok(end) => complain(&end, &spec.playbook, None),
-        Err(error) => Err(error.into()),
-    };
+    let removing = remove(context, &staging, link, launched);
+    let removed = Limit::begin(context, Some(REMOVED_WITHIN))
+        .race(context, removing)
+        .await
+        .unwrap_or_else(|halt| Err(Failure::Halt(halt)));
     match (ended, removed) {
         (Ok(()), removed) => removed,
         (Err(failure), Ok(())) => Err(failure),
@@ -111,6 +127,16 @@ pub(super) async fn inside(
             Err(failure)
         }
     }
+}
+
+async fn remove(
+    context: &CellContext,
+    staging: &inside::Staging,
+    link: &mut GuestLink,
+    launched: &Launched,
+) -> Result<(), Failure> {
+    let session = link.ready(context, launched).await?;
+    Ok(inside::remove(staging, session).await?)
 }
 
 fn complain(end: &PlaybookEnd, playbook: &Path, trouble: Option<&str>) -> Result<(), Failure> {

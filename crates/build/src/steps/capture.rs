@@ -4,14 +4,14 @@
 use super::access::{Access, KeyPairOwner};
 use super::connect::{GuestLink, LastLines};
 use super::context::CellContext;
-use super::group::default_group;
 use super::launch::{Launched, gone, wait_failed};
 use super::progress;
+use crate::effects::Made;
 use crate::failure::StepError;
 use crate::guest::{CommandEnd, GuestCommand, Script};
-use crate::journal::{Effect, EffectNumber, Outcome};
+use crate::journal::{Effect, Outcome, Recorded};
 use crate::names::tag;
-use crate::spec::{CellSpec, ImageSpec};
+use crate::spec::CellSpec;
 use cloud::wait::{Verdict, WaitError};
 use cloud::*;
 use std::time::Duration;
@@ -101,26 +101,12 @@ pub(super) async fn stop(context: &CellContext, launched: &Launched) -> Result<(
             .await?;
         wait_stopped(context, id).await?;
     }
-    let own = context.standing(|effect| matches!(effect, Effect::CreateSecurityGroup { .. }));
-    if let (false, Some(vpc)) = (own.is_empty(), &launched.instance.vpc_id) {
-        // A group cannot go while an instance is in it, so the instance leaves it first: this way termination, which
-        // takes EC2 up to minutes, is off the path.
-        let replacement = vec![default_group(region, vpc).await?];
-        let effect = Effect::ReplaceGroups {
-            region: region.name().clone(),
-            instance: id.clone(),
-            groups: replacement.clone(),
-        };
-        context
-            .effects()
-            .set(context.cell(), effect, async || {
-                region.set_instance_groups(id, &replacement).await
-            })
-            .await?;
-        for number in own {
-            context.effects().unmake(number).await?;
-        }
-    }
+    super::group::leave(context, launched).await?;
+    drop_key_pair(context).await
+}
+
+/// Removes the key pair, which nothing needs any more.
+pub(super) async fn drop_key_pair(context: &CellContext) -> Result<(), StepError> {
     for number in context.standing(|effect| matches!(effect, Effect::ImportKeyPair { .. })) {
         context.effects().unmake(number).await?;
     }
@@ -146,11 +132,9 @@ async fn wait_stopped(context: &CellContext, id: &InstanceId) -> Result<(), Step
         .map_err(|error| wait_failed(error, id, "stopped", STOPPED_WITHIN))
 }
 
-/// The image, and its effect in the journal.
+/// The image, available.
 #[derive(Clone, Debug)]
 pub(super) struct Captured {
-    /// Its effect in the journal.
-    pub effect: EffectNumber,
     /// The image.
     pub image: Image,
 }
@@ -163,37 +147,135 @@ pub(super) async fn create_image(
     launched: &Launched,
     skipped: &[String],
 ) -> Result<Captured, StepError> {
-    let mut tags = spec
+    set_networking(context, spec, launched).await?;
+    let tags = tags(context, spec, source, skipped);
+    let made = if spec.image.properties.are_registered() {
+        super::register::register(context, spec, source, launched, tags).await?
+    } else {
+        capture(context, spec, launched, tags).await?
+    };
+    context.note(format!("image {} ({})", made.value, spec.image.made_as()));
+    available(context, spec, made).await
+}
+
+/// The image that an earlier process of the run made of an instance that is gone by now, once it is available.
+pub(super) async fn made_before(
+    context: &CellContext,
+    spec: &CellSpec,
+) -> Result<Captured, StepError> {
+    let state = context.effects().state();
+    let numbers = context.standing(|effect| effect.captures().is_some());
+    let known = numbers.into_iter().find_map(|number| {
+        let id = ImageId::recorded(state.effect(number)?.state.outcome()?)?;
+        Some(Made { number, value: id })
+    });
+    let Some(made) = known else {
+        return Err(StepError::CannotGoOn {
+            why: String::from("its image is not known, and its instance is gone"),
+        });
+    };
+    match available(context, spec, made).await {
+        // Nothing is left that it could be made of once more.
+        Err(StepError::ImageFailed { reason, .. }) => Err(StepError::CannotGoOn { why: reason }),
+        other => other,
+    }
+}
+
+async fn available(
+    context: &CellContext,
+    spec: &CellSpec,
+    made: Made<ImageId>,
+) -> Result<Captured, StepError> {
+    let name = spec.image.made_as();
+    let image = image_available(context, &made.value, name, spec.image.wait).await?;
+    if spec.image.properties.imds_v2 && !spec.image.properties.are_registered() {
+        super::publish::require_imds_v2(context, &made.value).await?;
+    }
+    Ok(Captured { image })
+}
+
+/// Enhanced networking is the instance's, and its image takes it over.
+async fn set_networking(
+    context: &CellContext,
+    spec: &CellSpec,
+    launched: &Launched,
+) -> Result<(), StepError> {
+    let networking = EnhancedNetworking {
+        ena: spec.image.properties.ena,
+        sriov: spec.image.properties.sriov,
+    };
+    // RegisterImage says it itself.
+    if networking == EnhancedNetworking::default() || spec.image.properties.are_registered() {
+        return Ok(());
+    }
+    let id = &launched.instance.instance_id;
+    let effect = Effect::SetNetworking {
+        region: context.region().name().clone(),
+        instance: id.clone(),
+    };
+    context
+        .effects()
+        .set(context.cell(), effect, async || {
+            context
+                .region()
+                .set_enhanced_networking(id, networking)
+                .await
+        })
+        .await?;
+    Ok(())
+}
+
+/// The tags of an image and of each snapshot, given in the calls that make them.
+pub(super) struct ImageTags {
+    pub image: Tags,
+    pub snapshot: Tags,
+}
+
+fn tags(context: &CellContext, spec: &CellSpec, source: &Image, skipped: &[String]) -> ImageTags {
+    let snapshot = spec
         .tags
         .clone()
         .merged(&spec.image.tags)
         .merged(&context.own_tags());
-    let snapshot_tags = tags.clone();
-    tags = tags
+    let mut image = snapshot
+        .clone()
         .merged(&spec.image.cache_tags)
         .with(tag::SOURCE_IMAGE, source.image_id.as_str());
     if !skipped.is_empty() {
-        tags.set(tag::PARTLY_REHEARSED, shortened(&skipped.join(", ")));
+        image.set(tag::PARTLY_REHEARSED, shortened(&skipped.join(", ")));
     }
+    if spec.image.transitional_name.is_some() {
+        image.set(tag::FINAL_NAME, spec.image.name.as_str());
+    }
+    ImageTags { image, snapshot }
+}
+
+async fn capture(
+    context: &CellContext,
+    spec: &CellSpec,
+    launched: &Launched,
+    tags: ImageTags,
+) -> Result<Made<ImageId>, StepError> {
     let request = ImageRequest {
         instance_id: launched.instance.instance_id.clone(),
         capture: match launched.instance.purchase {
             Purchase::OnDemand => Capture::Stopped,
             Purchase::Spot => Capture::Rebooting,
         },
-        name: spec.image.name.clone(),
+        name: spec.image.made_as().to_owned(),
         description: spec.image.description.clone(),
         volumes: spec.image.volumes.clone(),
         left_out_devices: spec.image.left_out_devices.clone(),
-        image_tags: tags,
-        snapshot_tags,
+        image_tags: tags.image,
+        snapshot_tags: tags.snapshot,
     };
     let effect = Effect::CreateImage {
         region: spec.region.clone(),
-        name: spec.image.name.clone(),
+        name: request.name.clone(),
         instance: launched.instance.instance_id.clone(),
+        test: spec.test.as_ref().map(|test| test.digest.clone()),
     };
-    let made = context
+    context
         .effects()
         .make(
             &spec.cell,
@@ -201,13 +283,7 @@ pub(super) async fn create_image(
             async || create(context, &request).await,
             async || find_own(context, &request.name).await,
         )
-        .await?;
-    context.note(format!("image {} ({})", made.value, spec.image.name));
-    let image = wait_available(context, &spec.image, &made.value).await?;
-    Ok(Captured {
-        effect: made.number,
-        image,
-    })
+        .await
 }
 
 /// Creates the image. One of that name that carries the run's tag is the one of a lost reply.
@@ -221,7 +297,10 @@ async fn create(context: &CellContext, request: &ImageRequest) -> Result<ImageId
 }
 
 /// The run's own image of that name.
-async fn find_own(context: &CellContext, name: &str) -> Result<Option<ImageId>, CloudError> {
+pub(super) async fn find_own(
+    context: &CellContext,
+    name: &str,
+) -> Result<Option<ImageId>, CloudError> {
     let filter = ImageFilter {
         owners: vec!["self".into()],
         filters: crate::undo::own("name", name, context.run_id()),
@@ -231,14 +310,15 @@ async fn find_own(context: &CellContext, name: &str) -> Result<Option<ImageId>, 
     Ok(ours.map(|image| image.image_id))
 }
 
-/// Waits until an image that is being made is available, and tells how far it is.
-pub(super) async fn wait_available(
+/// Waits until an image of the cell is available in the context's region, and tells how far it is.
+pub(super) async fn image_available(
     context: &CellContext,
-    spec: &ImageSpec,
     id: &ImageId,
+    name: &str,
+    within: Duration,
 ) -> Result<Image, StepError> {
-    let name = spec.name.clone();
-    let deadline = context.deadline(spec.wait);
+    let name = name.to_owned();
+    let deadline = context.deadline(within);
     let available = context
         .pollers()
         .images
@@ -268,8 +348,8 @@ pub(super) async fn wait_available(
         WaitError::Cloud(error) => error.about(id).into(),
         WaitError::Deadline { .. } => StepError::ImageSlow {
             image: id.to_string(),
-            name: spec.name.clone(),
-            waited: spec.wait,
+            name: name.clone(),
+            waited: within,
             detail: error.to_string(),
         },
     })

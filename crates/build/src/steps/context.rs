@@ -15,7 +15,7 @@ use crate::options::RunOptions;
 use crate::ports::Ports;
 use crate::timing::StepLog;
 use crate::way_in;
-use cloud::{Clock, CloudError, InstanceId, Region, Tags, Timestamp};
+use cloud::{Clock, CloudError, InstanceId, Region, RegionName, Tags, Timestamp};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -154,6 +154,32 @@ impl CellContext {
         Self {
             life: Arc::new(Life::of(max_lifetime)),
             ..self.clone()
+        }
+    }
+
+    /// The same cell in another region, to which its image is copied.
+    pub fn in_region(&self, region: &RegionName) -> Self {
+        let region = self.effects().region(region);
+        Self {
+            pollers: self.run.pollers.of(&region),
+            region,
+            ..self.clone()
+        }
+    }
+
+    /// The test of the cell's image, as far as the journal knows it.
+    pub fn of_test(&self) -> Self {
+        Self {
+            cell: self.cell.test(),
+            ..self.clone()
+        }
+    }
+
+    /// The test of the cell's image, whose instance lives for `max_lifetime`.
+    pub fn for_test(&self, max_lifetime: Duration) -> Self {
+        Self {
+            cell: self.cell.test(),
+            ..self.living_for(max_lifetime)
         }
     }
 

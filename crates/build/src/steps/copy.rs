@@ -10,47 +10,35 @@
 //! with a billing product code, an image whose snapshots are not shared) EC2 refuses, and says so.
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/CopyingAMIs.html>
 
-use super::capture::{Captured, wait_available};
+use super::capture::image_available;
 use super::context::CellContext;
-use super::{BuiltImage, Ingredients, publish};
+use super::{BuiltImage, Ingredients, Progress, publish};
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::journal::Effect;
 use crate::names::tag;
-use crate::spec::CopySpec;
+use crate::spec::{Encryption, PublicationSpec};
 use cloud::{CloudError, CopyRequest, Image, ImageFilter, ImageId, RegionName};
 use sha2::{Digest, Sha256};
 
-/// Copies the source: to a complete, shared image. On failure the journal knows what is there.
+/// Copies the source: to a complete image. On failure the journal knows what is there.
 pub async fn copy_cell(
     context: &CellContext,
-    spec: &CopySpec,
+    spec: &PublicationSpec,
     from: Ingredients<'_>,
+    progress: &Progress,
 ) -> Result<BuiltImage, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     context.begin(Step::CopyImage).await?;
     let request = request(context, spec, &spec.region, from.source);
-    let captured = copy(context, spec, &request)
+    let copied = copy(context, spec, &request)
         .await
         .map_err(fail(Step::CopyImage))?;
     context.finish(Step::CopyImage);
-
-    context.begin(Step::Complete).await?;
-    publish::complete(context, &captured)
-        .await
-        .map_err(fail(Step::Complete))?;
-    context.finish(Step::Complete);
-
-    if !spec.image.share_accounts.is_empty() {
-        context.begin(Step::Share).await?;
-        publish::share(context, &captured.image, &spec.image)
-            .await
-            .map_err(fail(Step::Share))?;
-        context.finish(Step::Share);
-    }
+    let image = publish::complete(context, spec, &copied, progress).await?;
     Ok(BuiltImage {
-        image: captured.image,
+        image,
         skipped: Vec::new(),
     })
 }
@@ -58,7 +46,7 @@ pub async fn copy_cell(
 /// What CopyImage is asked for: the cell's image, made of `source`, which is in `source_region`.
 fn request(
     context: &CellContext,
-    spec: &CopySpec,
+    spec: &PublicationSpec,
     source_region: &RegionName,
     source: &Image,
 ) -> CopyRequest {
@@ -71,10 +59,13 @@ fn request(
         client_token: String::new(),
         source_region: source_region.clone(),
         source_image: source.image_id.clone(),
-        name: spec.image.name.clone(),
+        name: spec.image.made_as().to_owned(),
         description: spec.image.description.clone(),
-        encrypted: false,
-        kms_key_id: None,
+        encrypted: matches!(spec.image.encryption, Encryption::With(_)),
+        kms_key_id: match &spec.image.encryption {
+            Encryption::With(key) => key.clone(),
+            Encryption::AsSource => None,
+        },
         snapshot_tags: tags.clone(),
         image_tags: tags
             .merged(&spec.image.cache_tags)
@@ -104,9 +95,9 @@ fn client_token(context: &CellContext, request: &CopyRequest) -> String {
 /// Copies, and waits until the copy is available.
 async fn copy(
     context: &CellContext,
-    spec: &CopySpec,
+    spec: &PublicationSpec,
     request: &CopyRequest,
-) -> Result<Captured, StepError> {
+) -> Result<Image, StepError> {
     let effect = Effect::CopyImage {
         region: spec.region.clone(),
         name: request.name.clone(),
@@ -133,11 +124,7 @@ async fn copy(
         "image {} ({}), a copy of {}",
         made.value, request.name, request.source_image
     ));
-    let image = wait_available(context, &spec.image, &made.value).await?;
-    Ok(Captured {
-        effect: made.number,
-        image,
-    })
+    image_available(context, &made.value, &request.name, spec.image.wait).await
 }
 
 /// The run's own image of that name.

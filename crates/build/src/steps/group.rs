@@ -1,6 +1,7 @@
 //! Who may reach the instance.
 
 use super::context::CellContext;
+use super::launch::Launched;
 use super::site::Site;
 use crate::failure::StepError;
 use crate::journal::Effect;
@@ -121,11 +122,37 @@ async fn find_own(
     Ok(ours.map(|group| group.group_id))
 }
 
-/// The VPC's default group, to which the stopped instance is moved so that its own can go.
-pub(super) async fn default_group(
-    region: &dyn Region,
-    vpc: &VpcId,
-) -> Result<SecurityGroupId, StepError> {
+/// Moves the instance to the VPC's default group, and removes the cell's own.
+///
+/// A group cannot go while an instance is in it, so the instance leaves it first: this way termination, which takes EC2 up
+/// to minutes, is off the path.
+pub(super) async fn leave(context: &CellContext, launched: &Launched) -> Result<(), StepError> {
+    let region = context.region();
+    let id = &launched.instance.instance_id;
+    let own = context.standing(|effect| matches!(effect, Effect::CreateSecurityGroup { .. }));
+    let (false, Some(vpc)) = (own.is_empty(), &launched.instance.vpc_id) else {
+        return Ok(());
+    };
+    let replacement = vec![default_group(region, vpc).await?];
+    let effect = Effect::ReplaceGroups {
+        region: region.name().clone(),
+        instance: id.clone(),
+        groups: replacement.clone(),
+    };
+    context
+        .effects()
+        .set(context.cell(), effect, async || {
+            region.set_instance_groups(id, &replacement).await
+        })
+        .await?;
+    for number in own {
+        context.effects().unmake(number).await?;
+    }
+    Ok(())
+}
+
+/// The VPC's default group, to which the instance is moved so that its own can go.
+async fn default_group(region: &dyn Region, vpc: &VpcId) -> Result<SecurityGroupId, StepError> {
     let filters = vec![
         ("vpc-id".to_owned(), vec![vpc.to_string()]),
         ("group-name".to_owned(), vec!["default".to_owned()]),

@@ -3,7 +3,9 @@
 //! ```text
 //!  look around ─▶ lease address ─▶ key pair ─▶ group ─▶ role ─▶ launch ─▶ bind address ─▶ connect ─▶ provision ─▶ scrub
 //!                                                                                                                  │
-//!  share ◀─ terminate ◀─ complete ◀─ create image ◀─ group and key gone ◀─ stop ◀─ free address
+//!                  complete ◀─ test ◀─ create image ◀─ group and key gone ◀─ stop ◀─ free address
+//!                     │
+//!                     └─▶ copies ─▶ name ─▶ deprecation, protection ─▶ share ─▶ parameters        (`publish`)
 //! ```
 //!
 //! A step announces each of its effects to the journal. Whatever happens, the journal knows what has to be undone; the
@@ -15,6 +17,7 @@ mod address;
 mod address_queue;
 mod adopt;
 mod ansible;
+pub mod before_launch;
 pub mod candidates;
 mod capture;
 mod connect;
@@ -29,7 +32,9 @@ mod profile;
 mod progress;
 pub(crate) mod provision;
 mod publish;
+mod register;
 pub mod site;
+mod test_image;
 pub(crate) mod user_data_parts;
 
 pub(crate) use address_queue::members;
@@ -39,12 +44,14 @@ pub use copy::copy_cell;
 pub(crate) use launch::recipe;
 pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
 pub(crate) use profile::{PATH as IAM_PATH, POLICY};
+pub use publish::{Published, publish};
+pub(crate) use publish::{parameters_of, words};
 
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::journal::Effect;
 use crate::lifetime;
-use crate::report::WayIn;
+use crate::report::{ReportedImage, WayIn};
 use crate::resumption::Point;
 use crate::spec::{AddressSpec, CellSpec, ProfileSpec};
 use cloud::Image;
@@ -57,6 +64,7 @@ use std::sync::Mutex;
 #[derive(Debug, Default)]
 pub struct Progress {
     way_in: Mutex<Option<WayIn>>,
+    reported: Mutex<Option<ReportedImage>>,
 }
 
 impl Progress {
@@ -66,6 +74,22 @@ impl Progress {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone()
+    }
+
+    /// The complete image and what became of it, if not all that was to be done about it could be.
+    pub fn reported(&self) -> Option<ReportedImage> {
+        self.reported
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Keeps what became of the image for the report of a cell that failed.
+    pub(crate) fn set_reported(&self, reported: ReportedImage) {
+        *self
+            .reported
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(reported);
     }
 
     fn set_way_in(&self, way_in: WayIn) {
@@ -85,7 +109,8 @@ pub struct Ingredients<'a> {
     pub inputs: &'a str,
 }
 
-/// Builds a cell: from `point` to a complete, shared image. On failure the journal knows what is there.
+/// Builds a cell: from `point` to a complete image. On failure the journal knows what is there. What becomes of the image
+/// is [`publish()`]'s.
 pub async fn build_cell(
     context: &CellContext,
     spec: &CellSpec,
@@ -97,36 +122,56 @@ pub async fn build_cell(
     for warning in lifetime::warnings(spec) {
         context.warn(warning);
     }
+    let fail =
+        |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
     let (launched, skipped) = match point {
         Point::Guest | Point::Provisioned { .. } => {
-            prepare_guest(context, spec, from, point, progress).await?
+            let (launched, skipped) = prepare_guest(context, spec, from, point, progress).await?;
+            (Some(launched), skipped)
         }
         Point::Scrubbed { skipped } | Point::Captured { skipped } => {
             let launched = adopt::captured_instance(context)
                 .await
-                .map_err(|error| CellFailure::new(spec.cell.clone(), Step::Launch, error))?;
-            (launched, skipped)
+                .map_err(fail(Step::Launch))?;
+            (Some(launched), skipped)
+        }
+        Point::Imaged { skipped } => (None, skipped),
+    };
+    let image = match launched {
+        Some(launched) => capture_guest(context, spec, from, &launched, &skipped, progress).await?,
+        None => {
+            context.begin(Step::CreateImage).await?;
+            let captured = capture::made_before(context, spec)
+                .await
+                .map_err(fail(Step::CreateImage))?;
+            context.finish(Step::CreateImage);
+            publish::complete(context, &spec.publication(), &captured.image, progress).await?
         }
     };
-    let image = capture_guest(context, spec, from, &launched, &skipped).await?;
     Ok(BuiltImage { image, skipped })
 }
 
-/// From nothing to a guest that is ready to be captured. Gives the instance, and the provisioners that were skipped.
-async fn prepare_guest(
+/// An instance that one has got into.
+struct Reached {
+    launched: Launched,
+    link: connect::GuestLink,
+    access: access::Access,
+}
+
+/// From nothing, or from an instance that an earlier process launched, to a way into it.
+async fn reach_guest(
     context: &CellContext,
     spec: &CellSpec,
-    from: Ingredients<'_>,
-    point: Point,
+    source: &Image,
     progress: &Progress,
-) -> Result<(Launched, Vec<String>), CellFailure> {
+) -> Result<Reached, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
-    let site = match point {
-        Point::Guest if context.standing(is_launch).is_empty() => {
-            Some(look_around(context, spec, from.source).await?)
-        }
-        _ => None,
+    // What is in the way of the launch is better known before anything is made for it.
+    let site = if context.standing(is_launch).is_empty() {
+        Some(look_around(context, spec, source).await?)
+    } else {
+        None
     };
     let elastic = match &spec.connect.address {
         AddressSpec::Elastic {
@@ -168,9 +213,9 @@ async fn prepare_guest(
         None => {
             let site = match site {
                 Some(site) => site,
-                None => look_around(context, spec, from.source).await?,
+                None => look_around(context, spec, source).await?,
             };
-            launch_guest(context, spec, from.source, &site, &access, elastic.as_ref()).await?
+            launch_guest(context, spec, source, &site, &access, elastic.as_ref()).await?
         }
     };
 
@@ -183,7 +228,7 @@ async fn prepare_guest(
     }
 
     context.begin(Step::Connect).await?;
-    let mut link = connect::connect(
+    let link = connect::connect(
         context,
         spec,
         &access,
@@ -194,10 +239,31 @@ async fn prepare_guest(
     .await
     .map_err(fail(Step::Connect))?;
     context.finish(Step::Connect);
+    Ok(Reached {
+        launched,
+        link,
+        access,
+    })
+}
 
+/// From nothing to a guest that is ready to be captured. Gives the instance, and the provisioners that were skipped.
+async fn prepare_guest(
+    context: &CellContext,
+    spec: &CellSpec,
+    from: Ingredients<'_>,
+    point: Point,
+    progress: &Progress,
+) -> Result<(Launched, Vec<String>), CellFailure> {
+    let fail =
+        |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
+    let Reached {
+        launched,
+        mut link,
+        access,
+    } = reach_guest(context, spec, from.source, progress).await?;
     let skipped = match point {
         Point::Provisioned { skipped } => skipped,
-        Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } => {
+        Point::Guest | Point::Scrubbed { .. } | Point::Captured { .. } | Point::Imaged { .. } => {
             context.begin(Step::Provision).await?;
             let skipped =
                 provision::provision(context, spec, &mut link, &launched, progress, from.inputs)
@@ -286,14 +352,15 @@ async fn launch_guest(
     Ok(launched)
 }
 
-/// From a guest that is ready to be captured to a complete, shared image. What else stands of the cell is found in the
-/// journal, so that it makes no difference which process made it.
+/// From a guest that is ready to be captured to a complete image. What else stands of the cell is found in the journal, so
+/// that it makes no difference which process made it.
 async fn capture_guest(
     context: &CellContext,
     spec: &CellSpec,
     from: Ingredients<'_>,
     launched: &Launched,
     skipped: &[String],
+    progress: &Progress,
 ) -> Result<Image, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(spec.cell.clone(), step, error);
@@ -321,13 +388,17 @@ async fn capture_guest(
         .map_err(fail(Step::CreateImage))?;
     context.finish(Step::CreateImage);
 
-    context.begin(Step::Complete).await?;
-    publish::complete(context, &captured)
-        .await
-        .map_err(fail(Step::Complete))?;
-    context.finish(Step::Complete);
-
-    // Nothing more is needed of the instance, and it costs money: it goes before sharing, which can wait.
+    // Nothing more is needed of the instance, and it costs money. An image that needs no test is complete first, so that
+    // not even a termination that fails can cost it.
+    if spec.test.is_some() {
+        context.begin(Step::Terminate).await?;
+        if let Err(error) = context.effects().unmake(launched.effect).await {
+            context.warn(format!("the instance could not be terminated yet: {error}"));
+        }
+        context.finish(Step::Terminate);
+        return publish::complete(context, &spec.publication(), &captured.image, progress).await;
+    }
+    let image = publish::complete(context, &spec.publication(), &captured.image, progress).await?;
     context.begin(Step::Terminate).await?;
     context
         .effects()
@@ -338,32 +409,7 @@ async fn capture_guest(
         .await
         .map_err(fail(Step::Terminate))?;
     context.finish(Step::Terminate);
-
-    if !spec.image.share_accounts.is_empty() {
-        context.begin(Step::Share).await?;
-        publish::share(context, &captured.image, &spec.image)
-            .await
-            .map_err(fail(Step::Share))?;
-        context.finish(Step::Share);
-    }
-    Ok(captured.image)
-}
-
-/// Shares an image that was found rather than built, so that a cache hit has the same effect as a build.
-pub async fn share_cached(
-    context: &CellContext,
-    image: &Image,
-    spec: &crate::spec::ImageSpec,
-) -> Result<(), CellFailure> {
-    if spec.share_accounts.is_empty() {
-        return Ok(());
-    }
-    context.begin(Step::Share).await?;
-    publish::share(context, image, spec)
-        .await
-        .map_err(|error| CellFailure::new(context.cell().clone(), Step::Share, error))?;
-    context.finish(Step::Share);
-    Ok(())
+    Ok(image)
 }
 
 /// A complete image.

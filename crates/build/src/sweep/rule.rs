@@ -5,6 +5,7 @@
 //!   its run lives, or may live ──────────────────▶ stays
 //!   an image with qib:complete, its snapshots ───▶ stay
 //!   a kept instance, with all of its cell ───────▶ stays, until asked for or past qib:expires
+//!   a kept image, with its snapshots ────────────▶ stays, likewise
 //!   in use by what is not qib's ─────────────────▶ stays
 //!   all else ────────────────────────────────────▶ goes
 //! ```
@@ -317,13 +318,18 @@ impl<'a> Account<'a> {
 
     /// Why `instance` is kept and stays, if so.
     fn reason_to_keep_for_a_person(&self, instance: &Instance) -> Option<String> {
-        if instance.state.is_ending()
-            || instance.tags.get(tag::KEPT).is_none()
-            || self.facts.kept == KeptToo::Yes
-        {
+        if instance.state.is_ending() {
             return None;
         }
-        match lifetime::expires(&instance.tags) {
+        self.reason_to_keep(&instance.tags)
+    }
+
+    /// Why what has these tags is kept and stays, if so.
+    fn reason_to_keep(&self, tags: &Tags) -> Option<String> {
+        if tags.get(tag::KEPT).is_none() || self.facts.kept == KeptToo::Yes {
+            return None;
+        }
+        match lifetime::expires(tags) {
             Some(end) if end <= self.facts.now => None,
             Some(end) => Some(format!(
                 "kept for a person, until {}; --kept takes it too",
@@ -453,12 +459,15 @@ impl<'a> Account<'a> {
                 },
                 Some(origin) => {
                     let is_complete = image.tags.get(tag::COMPLETE).is_some();
-                    let verdict = if is_complete {
-                        Verdict::Keep {
+                    let kept = self.reason_to_keep(&image.tags);
+                    let verdict = match (self.judge_of_run(&origin.run), &kept) {
+                        _ if is_complete => Verdict::Keep {
                             reason: String::from("a complete image"),
-                        }
-                    } else {
-                        self.judge_of_run(&origin.run)
+                        },
+                        (Verdict::Remove { .. }, Some(reason)) => Verdict::Keep {
+                            reason: reason.clone(),
+                        },
+                        (verdict, _) => verdict,
                     };
                     let thing = Thing::Image(image.image_id.clone());
                     add(
@@ -467,10 +476,10 @@ impl<'a> Account<'a> {
                         origin,
                         image.created,
                         verdict.clone(),
-                        if is_complete {
-                            Standing::Result
-                        } else {
-                            Standing::Aid
+                        match (is_complete, &verdict, kept) {
+                            (true, _, _) => Standing::Result,
+                            (false, Verdict::Keep { .. }, Some(_)) => Standing::Kept,
+                            (false, _, _) => Standing::Aid,
                         },
                     );
                     verdict

@@ -168,9 +168,12 @@ fn is_among(entry: &EffectEntry, things: &Things) -> bool {
         (_, Some(Outcome::Image { id })) => Thing::Image(id.clone()),
         (_, Some(Outcome::KeyPair { id })) => Thing::KeyPair(id.clone()),
         (_, Some(Outcome::SecurityGroup { id })) => Thing::SecurityGroup(id.clone()),
-        (Effect::CreateImage { name, .. } | Effect::CopyImage { name, .. }, None) => {
-            return things.has_named("image", name);
-        }
+        (
+            Effect::CreateImage { name, .. }
+            | Effect::RegisterImage { name, .. }
+            | Effect::CopyImage { name, .. },
+            None,
+        ) => return things.has_named("image", name),
         (Effect::CreateRole { name, .. }, _) => Thing::Role(name.clone()),
         (Effect::CreateInstanceProfile { name, .. }, _) => Thing::InstanceProfile(name.clone()),
         (Effect::ImportKeyPair { name, .. }, None) => return things.has_named("key-pair", name),

@@ -30,6 +30,8 @@ pub struct FakeGuests {
     pub done: Arc<Mutex<Vec<String>>>,
     /// How long each script takes.
     pub works: Option<(Arc<dyn Clock>, Duration)>,
+    /// By which ways it was connected to.
+    pub ways: Mutex<Vec<ssh::Dial>>,
 }
 
 #[async_trait]
@@ -39,6 +41,7 @@ impl GuestAccess for FakeGuests {
         target: &GuestTarget,
         _within: Duration,
     ) -> Result<Box<dyn GuestSession>, OpenError> {
+        self.ways.lock().unwrap().push(target.dial.clone());
         self.done
             .lock()
             .unwrap()

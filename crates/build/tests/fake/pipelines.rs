@@ -12,7 +12,7 @@ use build::options::*;
 use build::plan::Plan;
 use build::ports::Ports;
 use build::report::Report;
-use cloud::{Image, ImageState, Tags};
+use cloud::{EbsVolume, Image, ImageState, Tags};
 use pipeline::{LoadOptions, Loaded};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -27,7 +27,10 @@ pub fn image(id: &str) -> Image {
         public: false,
         boot_mode: None,
         virtualization: "hvm".into(),
-        volumes: Vec::new(),
+        volumes: vec![EbsVolume {
+            device: "/dev/sda1".into(),
+            ..EbsVolume::default()
+        }],
         image_id: id.into(),
         name: format!("name of {id}"),
         description: String::new(),

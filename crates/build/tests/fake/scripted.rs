@@ -181,9 +181,7 @@ impl GuestSession for Session {
     }
 
     async fn proxy(&self) -> Result<Box<dyn build::guest::GuestProxy>, SessionError> {
-        Err(SessionError::Refused(String::from(
-            "this guest lends nothing",
-        )))
+        Ok(Box::new(Lent))
     }
 
     fn host_fingerprint(&self) -> String {
@@ -332,6 +330,31 @@ impl Operator for Scripted {
             None | Some(Ends::Exit(0)) => Answer::GoOn,
             Some(_) => Answer::Abort,
         }
+    }
+}
+
+/// The way to the guest for local commands, which ask nothing of it.
+struct Lent;
+
+impl build::guest::GuestProxy for Lent {
+    fn port(&self) -> u16 {
+        4242
+    }
+
+    fn user(&self) -> String {
+        String::from("ec2-user")
+    }
+
+    fn private_key(&self) -> ssh::Secret {
+        ssh::Secret::new("a key")
+    }
+
+    fn known_hosts_line(&self) -> String {
+        String::from("[127.0.0.1]:4242 a key")
+    }
+
+    fn last_trouble(&self) -> Option<String> {
+        Some(String::from("connection refused"))
     }
 }
 

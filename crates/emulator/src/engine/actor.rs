@@ -290,6 +290,7 @@ impl Actor {
                 .to_owned(),
             default_user: instance.default_user.clone(),
             private_ip: instance.interface.private_ip,
+            ipv6: instance.interface.ipv6.clone(),
             endpoint: self.engine.served.endpoint,
             agent: instance.agent,
         })

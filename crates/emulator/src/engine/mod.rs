@@ -15,8 +15,8 @@ mod interruption;
 mod layers;
 mod lifetime;
 mod request;
-mod settings;
 pub mod request_log;
+mod settings;
 mod store;
 mod throttle;
 

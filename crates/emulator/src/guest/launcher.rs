@@ -284,7 +284,7 @@ fn prepare(
 ) -> Result<mounts::Console, String> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|e| e.to_string())?;
-    let listeners = network::set_up(spec.private_ip, spec.endpoint)
+    let listeners = network::set_up(spec.private_ip, &spec.ipv6, spec.endpoint)
         .map_err(|e| format!("cannot set up the guest's network: {e}"))?;
     rustix::system::sethostname(spec.hostname.as_bytes())
         .map_err(|e| format!("cannot set the host name: {e}"))?;

@@ -1,7 +1,7 @@
 //! A guest's network namespace: loopback only, with the addresses that EC2's network would give.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use super::sys;
 
@@ -23,8 +23,13 @@ pub struct Listeners {
 ///
 /// # Errors
 /// If the namespace is not the caller's to change, or an address is taken.
-pub fn set_up(private_ip: Ipv4Addr, endpoint: SocketAddr) -> io::Result<Listeners> {
+pub fn set_up(
+    private_ip: Ipv4Addr,
+    ipv6: &[Ipv6Addr],
+    endpoint: SocketAddr,
+) -> io::Result<Listeners> {
     sys::set_up_loopback(&[IMDS_ADDRESS, private_ip])?;
+    sys::add_ipv6_to_loopback(ipv6)?;
     Ok(Listeners {
         imds: TcpListener::bind(IMDS)?,
         endpoint: TcpListener::bind(endpoint)?,

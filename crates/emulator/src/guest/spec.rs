@@ -1,6 +1,6 @@
 //! What a guest is made of, as told by whoever starts it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ pub struct GuestSpec {
     pub default_user: String,
     /// The address EC2 would give in the subnet. On the guest's loopback device.
     pub private_ip: Ipv4Addr,
+    /// The IPv6 addresses EC2 would give in the subnet. On the guest's loopback device.
+    pub ipv6: Vec<Ipv6Addr>,
     /// The EC2 endpoint's address outside; the guest gets a listener on the same address inside.
     pub endpoint: SocketAddr,
     /// What stands in for cloud-init.

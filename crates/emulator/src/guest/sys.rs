@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -162,6 +162,46 @@ pub fn set_up_loopback(addresses: &[Ipv4Addr]) -> io::Result<()> {
     interface_flags_up(&socket, "lo")?;
     for (number, address) in addresses.iter().enumerate() {
         interface_address(&socket, &format!("lo:{}", number + 1), *address)?;
+    }
+    Ok(())
+}
+
+/// The kernel's `struct in6_ifreq` (`linux/ipv6.h`), which `libc` does not have everywhere.
+#[repr(C)]
+struct Ipv6Request {
+    address: libc::in6_addr,
+    prefix: u32,
+    interface: libc::c_int,
+}
+
+/// Gives the loopback device IPv6 addresses.
+///
+/// # Errors
+/// As `ioctl`'s; `EAFNOSUPPORT` where the kernel has no IPv6.
+pub fn add_ipv6_to_loopback(addresses: &[Ipv6Addr]) -> io::Result<()> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET6,
+        rustix::net::SocketType::DGRAM,
+        None,
+    )?;
+    // SAFETY: the argument is a text that ends in a zero.
+    let interface = unsafe { libc::if_nametoindex(c"lo".as_ptr()) };
+    let interface = libc::c_int::try_from(interface).map_err(io::Error::other)?;
+    for address in addresses {
+        let mut request = Ipv6Request {
+            address: libc::in6_addr {
+                s6_addr: address.octets(),
+            },
+            prefix: 128,
+            interface,
+        };
+        // SAFETY: on a socket of IPv6 the call reads one `in6_ifreq`, which `Ipv6Request` has the layout of.
+        check(unsafe {
+            libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFADDR as _, &raw mut request)
+        })?;
     }
     Ok(())
 }

@@ -37,9 +37,9 @@ const SUBJECTS: [(&str, Subject); 3] = [
 
 /// The paths, for callers on the host.
 pub(super) fn for_host(router: Router<Arc<Engine>>) -> Router<Arc<Engine>> {
-    SUBJECTS
-        .into_iter()
-        .fold(router, |r, (path, subject)| r.route(path, answered(subject)))
+    SUBJECTS.into_iter().fold(router, |r, (path, subject)| {
+        r.route(path, answered(subject))
+    })
 }
 
 /// The paths, for guests: there are none.
@@ -51,10 +51,11 @@ pub(super) fn for_guests(router: Router<Arc<Engine>>) -> Router<Arc<Engine>> {
 }
 
 fn answered(subject: Subject) -> MethodRouter<Arc<Engine>> {
-    let handler = move |State(engine): State<Arc<Engine>>,
-                        method: Method,
-                        headers: HeaderMap,
-                        body: Bytes| handle(subject, engine, method, headers, body);
+    let handler =
+        move |State(engine): State<Arc<Engine>>,
+              method: Method,
+              headers: HeaderMap,
+              body: Bytes| handle(subject, engine, method, headers, body);
     get(handler).put(handler).delete(handler)
 }
 

@@ -65,6 +65,7 @@ impl World {
             hostname: "before-boot".to_owned(),
             default_user: "ec2-user".to_owned(),
             private_ip: Ipv4Addr::new(172, 31, 7, 9),
+            ipv6: Vec::new(),
             endpoint: SocketAddr::from(([127, 0, 0, 1], 45_000)),
             agent: BootAgent::BuiltIn,
         }

@@ -1,6 +1,7 @@
 //! A local EC2 in the test's own process, with guests that are only remembered, and a client that signs.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod cli;
 mod guests;
 mod signing;
 pub mod wire;
@@ -134,6 +135,67 @@ impl LocalEc2 {
         )
     }
 
+    /// Sends an IAM action.
+    pub fn iam(&self, action: &str, parameters: &[(&str, &str)]) -> Answer {
+        self.query("iam", "2010-05-08", action, parameters)
+    }
+
+    /// Sends an STS action with parameters.
+    pub fn sts_with(&self, action: &str, parameters: &[(&str, &str)]) -> Answer {
+        self.query("sts", "2011-06-15", action, parameters)
+    }
+
+    fn query(
+        &self,
+        service: &str,
+        version: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Answer {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", action)
+            .append_pair("Version", version)
+            .extend_pairs(parameters);
+        let kind = "application/x-www-form-urlencoded";
+        self.send(service, kind, None, form.finish())
+    }
+
+    /// Sends a KMS action.
+    pub fn kms(&self, action: &str, body: &serde_json::Value) -> Answer {
+        let target = format!("TrentService.{action}");
+        let kind = "application/x-amz-json-1.1";
+        self.send("kms", kind, Some(&target), body.to_string())
+    }
+
+    /// Sends an action of Service Quotas.
+    pub fn quotas(&self, action: &str, body: &serde_json::Value) -> Answer {
+        let target = format!("ServiceQuotasV20190624.{action}");
+        let kind = "application/x-amz-json-1.1";
+        self.send("servicequotas", kind, Some(&target), body.to_string())
+    }
+
+    /// The same account's user in another account, by its role.
+    pub fn in_account(&self, account: &str) -> Self {
+        let role = format!("arn:aws:iam::{account}:role/administrator");
+        let parameters = [("RoleArn", role.as_str()), ("RoleSessionName", "other")];
+        self.as_caller(session(&self.sts_with("AssumeRole", &parameters).ok()))
+    }
+
+    /// The newest public image by owner and name.
+    pub fn public_image(&self, owner: &str, name: &str) -> String {
+        let parameters = [
+            ("Owner.1", owner),
+            ("Filter.1.Name", "name"),
+            ("Filter.1.Value.1", name),
+        ];
+        let found = self.ec2("DescribeImages", &parameters).ok();
+        let newest = found
+            .images()
+            .into_iter()
+            .max_by_key(|i| i.text("creationDate"));
+        newest.unwrap_or_else(|| panic!("no image {name}")).id
+    }
+
     pub fn send(
         &self,
         service: &str,
@@ -254,7 +316,44 @@ impl LocalEc2 {
     }
 }
 
+/// An image of an answer.
+#[derive(Debug)]
+pub struct ShownImage {
+    pub id: String,
+    shown: Answer,
+}
+
+impl ShownImage {
+    /// The first text at a path of it.
+    pub fn text(&self, path: &str) -> Option<String> {
+        self.shown.text(path)
+    }
+}
+
 impl Answer {
+    /// Each image of DescribeImages by itself.
+    pub fn images(&self) -> Vec<ShownImage> {
+        let of = |rest: &str| {
+            let (id, rest) = rest.split_once('<').unwrap();
+            let shown = Answer {
+                status: 200,
+                body: format!("<{rest}"),
+            };
+            ShownImage {
+                id: id.to_owned(),
+                shown,
+            }
+        };
+        self.body.split("<imageId>").skip(1).map(of).collect()
+    }
+
+    /// The answer as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        serde_json::from_str(&self.body).unwrap()
+    }
+
     /// The answer, which must be a success.
     #[track_caller]
     pub fn ok(self) -> Self {
@@ -297,17 +396,32 @@ impl Answer {
     }
 }
 
+/// The credentials that an answer of STS holds.
+pub fn session(answer: &Answer) -> Credentials {
+    let text = |name: &str| answer.text(name).unwrap();
+    Credentials {
+        access_key: text("AccessKeyId"),
+        secret: text("SecretAccessKey"),
+        token: Some(text("SessionToken")),
+    }
+}
+
 /// A profile whose role may bind addresses.
 pub const PROFILE: &str = "ec2-instance-profile-for-quay-image-builder";
 
 /// A guest's own credentials, as its metadata service gives them.
 pub fn credentials_of(ec2: &LocalEc2, id: &str) -> Credentials {
+    credentials_of_role(ec2, id, PROFILE)
+}
+
+/// The same of any role.
+pub fn credentials_of_role(ec2: &LocalEc2, id: &str, role: &str) -> Credentials {
     let token = ec2.guests.imds_token(id);
     let header = [("X-aws-ec2-metadata-token", token.as_str())];
     let (status, body) = ec2.guests.imds(
         id,
         "GET",
-        &format!("/latest/meta-data/iam/security-credentials/{PROFILE}"),
+        &format!("/latest/meta-data/iam/security-credentials/{role}"),
         &header,
     );
     assert_eq!(status, 200);

@@ -39,9 +39,15 @@ impl Served {
 
     /// Asks the endpoint for faults.
     pub async fn control(&self, method: &str, secret: &str, text: &str) -> Saw {
+        self.control_at("/_local/faults", method, secret, text)
+            .await
+    }
+
+    /// Asks another endpoint of the local EC2's own.
+    pub async fn control_at(&self, path: &str, method: &str, secret: &str, text: &str) -> Saw {
         let length = text.len();
         let request = format!(
-            "{method} /_local/faults HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {secret}\r\nContent-Length: {length}\r\n\r\n{text}"
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {secret}\r\nContent-Length: {length}\r\n\r\n{text}"
         );
         exchange(self.at, request, Duration::from_secs(30)).await
     }

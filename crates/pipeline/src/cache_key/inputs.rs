@@ -2,10 +2,11 @@
 
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, InstanceProfile, Launch, Place, Presence, Provisioner, Reboot, Run, Upload,
-    UploadSource, UserData, Volume,
+    Cell, Commands, Image, InstanceProfile, Launch, Place, Presence, Provisioner, Reboot, Run,
+    Test, Upload, UploadSource, UserData, Volume,
 };
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -15,6 +16,11 @@ use std::path::Path;
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// All of its hexadecimal digits.
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Its first eight hexadecimal digits: enough to see a change, too few to recover anything.
     pub fn short(&self) -> String {
         hex::encode(self.0).chars().take(8).collect()
@@ -36,6 +42,8 @@ pub enum InputName {
     InstanceProfile,
     /// The user's own user-data.
     UserData,
+    /// What the image says of itself: architecture, boot mode, networking, encryption.
+    Image,
     /// A provisioner.
     Provisioner {
         /// Its place under `provision`, from 0.
@@ -52,6 +60,7 @@ impl InputName {
             Self::Volumes => "v",
             Self::InstanceProfile => "i",
             Self::UserData => "u",
+            Self::Image => "g",
             Self::Provisioner { .. } => "p",
         }
     }
@@ -63,6 +72,7 @@ impl fmt::Display for InputName {
             Self::Volumes => f.write_str("volumes"),
             Self::InstanceProfile => f.write_str("instance profile"),
             Self::UserData => f.write_str("user-data"),
+            Self::Image => f.write_str("image properties"),
             Self::Provisioner { position, label } => write!(f, "provision[{position}] {label}"),
         }
     }
@@ -90,26 +100,10 @@ impl StageInputs {
     pub fn collect(stage: &Cell, files: &dyn Files) -> io::Result<Self> {
         let mut inputs = Vec::new();
         inputs.extend(of_launch(stage));
+        inputs.extend(image(&stage.image));
         for (position, provisioner) in stage.provision.iter().enumerate() {
-            let absent = provisioner.files().into_iter();
-            let absent = absent.filter(|file| file.presence == Presence::ToBeMade);
-            let mut to_be_made = absent.peekable();
-            let digest = match &provisioner.value {
-                _ if to_be_made.peek().is_some() => {
-                    let mut fields = Fields::default();
-                    to_be_made.for_each(|file| fields.put("to be made", file.written.as_str()));
-                    fields.digest()
-                }
-                Provisioner::Run(step) => run(step),
-                Provisioner::Upload(step) => upload(step, files)?,
-                Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
-                Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
-                Provisioner::Reboot(step) => reboot(step),
-                // They look, wait or fetch: the image is the same with and without them.
-                Provisioner::Download(_)
-                | Provisioner::WaitFor(_)
-                | Provisioner::Pause(_)
-                | Provisioner::Breakpoint(_) => continue,
+            let Some(digest) = digest(&provisioner.value, files)? else {
+                continue;
             };
             inputs.push(Input {
                 name: InputName::Provisioner {
@@ -170,6 +164,86 @@ fn user_data(launch: Option<&Launch>) -> Digest {
         None => {}
     }
     fields.digest()
+}
+
+/// What the image says of itself; none where it says nothing, so that the key is then as it was before there was this
+/// input.
+fn image(image: &Image) -> Option<Input> {
+    let mut fields = Fields::default();
+    let bare = fields.0.clone().finalize();
+    fields.optional(
+        "architecture",
+        image.architecture.as_ref().map(|a| a.as_str()),
+    );
+    fields.optional(
+        "boot_mode",
+        image.boot_mode.as_ref().map(|mode| mode.as_str()),
+    );
+    fields.optional("tpm", image.tpm.as_ref().map(|tpm| tpm.as_str()));
+    fields.optional(
+        "uefi_data",
+        image.uefi_data.as_ref().map(|data| data.content.as_slice()),
+    );
+    fields.optional("ena", image.ena.as_ref().map(|on| on.value.to_string()));
+    fields.optional("sriov", image.sriov.value.then_some("simple"));
+    fields.optional("imds", image.imds.map(|_| "v2"));
+    fields.optional("encrypted", image.encrypted.value.then_some("true"));
+    fields.optional(
+        "kms_key_id",
+        image.kms_key_id.as_ref().map(|key| key.as_str()),
+    );
+    (fields.0.clone().finalize() != bare).then(|| Input {
+        name: InputName::Image,
+        digest: fields.digest(),
+    })
+}
+
+/// The digest of a test: of its checks, in their order, and of which of them a rehearsal leaves out. How the test's
+/// instance is launched and reached does not enter, as with the image's.
+///
+/// # Errors
+/// A file that cannot be read, with its path.
+pub fn test_digest(
+    test: &Test,
+    files: &dyn Files,
+    skipped: &BTreeSet<usize>,
+) -> io::Result<Digest> {
+    let mut fields = Fields::default();
+    fields.put("is", "test");
+    for provisioner in &test.provision {
+        if let Some(digest) = digest(&provisioner.value, files)? {
+            fields.put("check", digest.0);
+        }
+    }
+    for position in skipped {
+        fields.put("skipped", (*position as u64).to_be_bytes());
+    }
+    Ok(fields.digest())
+}
+
+/// The digest of a provisioner; none of one that looks, waits or fetches: the image is the same with and without it.
+/// One whose files `preflight` is still to make has their names for its content.
+fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Option<Digest>> {
+    let used = provisioner.files().into_iter();
+    let mut to_be_made = used
+        .filter(|file| file.presence == Presence::ToBeMade)
+        .peekable();
+    Ok(Some(match provisioner {
+        _ if to_be_made.peek().is_some() => {
+            let mut fields = Fields::default();
+            to_be_made.for_each(|file| fields.put("to be made", file.written.as_str()));
+            fields.digest()
+        }
+        Provisioner::Run(step) => run(step),
+        Provisioner::Upload(step) => upload(step, files)?,
+        Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
+        Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
+        Provisioner::Reboot(step) => reboot(step),
+        Provisioner::Download(_)
+        | Provisioner::WaitFor(_)
+        | Provisioner::Pause(_)
+        | Provisioner::Breakpoint(_) => return Ok(None),
+    }))
 }
 
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.

@@ -8,6 +8,7 @@
 //! | | `download`, `wait_for`, `pause`, `breakpoint`: they change nothing in the image; `on_error`, `preflight` (but the files that it makes, as they are used) |
 //! | the entries that are for the cell | `only` and `except` themselves |
 //! | everything in a playbook's folder, variables by host and group, requirements with their archives | where Ansible is installed |
+//! | the image's architecture, boot mode, TPM, UEFI data, networking, IMDS and encryption | conflicts, copies, deprecation, protection, parameters, the test |
 //! | text of environment variables | values of secret variables (their expression instead) |
 //! | what a rehearsal skipped | connection, names, descriptions, tags, sharing, outputs |
 //!
@@ -18,7 +19,7 @@ mod inputs;
 mod summary;
 
 pub(crate) use inputs::folder_digest;
-pub use inputs::{Digest, Input, InputName, StageInputs};
+pub use inputs::{Digest, Input, InputName, StageInputs, test_digest};
 pub use summary::{InputSummary, SummaryError};
 
 use crate::model::ImageId;
@@ -66,7 +67,10 @@ pub fn cache_key(inputs: &StageInputs, source: &ImageId, skipped: &BTreeSet<usiz
     // Of an entry that is no input nothing is in the key, not even that others come after it.
     let provisioners = inputs.iter().filter_map(|input| match &input.name {
         InputName::Provisioner { position, .. } => Some(position),
-        InputName::Volumes | InputName::InstanceProfile | InputName::UserData => None,
+        InputName::Volumes
+        | InputName::InstanceProfile
+        | InputName::UserData
+        | InputName::Image => None,
     });
     for (place, position) in provisioners.enumerate() {
         if skipped.contains(position) {

@@ -4,7 +4,7 @@
 //! v1 s=ami-0abc… v=1a2b3c4d i=… u=… p=11111111.22222222.33333333
 //! ```
 //!
-//! `s` is the source image, each other letter an [`InputName`] with its digest's first eight digits; `p` lists the
+//! `g=…` follows `u` where the image says something of itself. `s` is the source image, each other letter an [`InputName`] with its digest's first eight digits; `p` lists the
 //! provisioners in their order. Only letters, digits, spaces and `= . -` are used, which every AWS service allows in a
 //! tag. A value has at most 256 characters: what does not fit goes on in the next tag (`qib:inputs`, `qib:inputs-2` …),
 //! and the values joined are the text again.
@@ -24,6 +24,8 @@ pub struct InputSummary {
     volumes: String,
     profile: String,
     user_data: String,
+    /// Empty where the image says nothing of itself.
+    image: String,
     provisioners: Vec<String>,
 }
 
@@ -47,6 +49,7 @@ impl InputSummary {
             volumes: String::new(),
             profile: String::new(),
             user_data: String::new(),
+            image: String::new(),
             provisioners: Vec::new(),
         };
         for input in inputs.iter() {
@@ -55,6 +58,7 @@ impl InputSummary {
                 InputName::Volumes => summary.volumes = short,
                 InputName::InstanceProfile => summary.profile = short,
                 InputName::UserData => summary.user_data = short,
+                InputName::Image => summary.image = short,
                 InputName::Provisioner { .. } => summary.provisioners.push(short),
             }
         }
@@ -87,7 +91,7 @@ impl InputSummary {
     }
 
     fn parse(text: &str) -> Result<Self, SummaryError> {
-        let mut words = text.split(' ');
+        let mut words = text.split(' ').peekable();
         if words.next() != Some("v1") {
             return Err(SummaryError);
         }
@@ -100,7 +104,14 @@ impl InputSummary {
         };
         let (source, volumes, profile, user_data) =
             (field("s")?, field("v")?, field("i")?, field("u")?);
-        let list = field("p")?;
+        let image = match words.next_if(|word| word.starts_with("g=")) {
+            Some(word) => word.trim_start_matches("g=").to_owned(),
+            None => String::new(),
+        };
+        let list = words
+            .next()
+            .and_then(|word| word.strip_prefix("p="))
+            .ok_or(SummaryError)?;
         let provisioners = list
             .split('.')
             .filter(|digest| !digest.is_empty())
@@ -111,6 +122,7 @@ impl InputSummary {
             volumes,
             profile,
             user_data,
+            image,
             provisioners,
         })
     }
@@ -129,6 +141,7 @@ impl InputSummary {
             (InputName::Volumes, &old.volumes, &new.volumes),
             (InputName::InstanceProfile, &old.profile, &new.profile),
             (InputName::UserData, &old.user_data, &new.user_data),
+            (InputName::Image, &old.image, &new.image),
         ];
         changes.extend(
             parts
@@ -190,7 +203,10 @@ fn provisioner_changes(old: &[String], inputs: &StageInputs) -> Vec<String> {
 fn place_of(inputs: &StageInputs, nth: usize) -> usize {
     let places = inputs.iter().filter_map(|input| match &input.name {
         InputName::Provisioner { position, .. } => Some(*position),
-        InputName::Volumes | InputName::InstanceProfile | InputName::UserData => None,
+        InputName::Volumes
+        | InputName::InstanceProfile
+        | InputName::UserData
+        | InputName::Image => None,
     });
     let places: Vec<usize> = places.collect();
     match places.get(nth) {
@@ -214,12 +230,13 @@ impl fmt::Display for InputSummary {
             volumes,
             profile,
             user_data,
+            image,
             provisioners,
         } = self;
-        write!(
-            f,
-            "v1 s={source} v={volumes} i={profile} u={user_data} p={}",
-            provisioners.join(".")
-        )
+        write!(f, "v1 s={source} v={volumes} i={profile} u={user_data} ")?;
+        if !image.is_empty() {
+            write!(f, "g={image} ")?;
+        }
+        write!(f, "p={}", provisioners.join("."))
     }
 }

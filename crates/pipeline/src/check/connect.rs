@@ -2,9 +2,26 @@
 
 use crate::Span;
 use crate::model::Located;
-use crate::model::{Address, Bind, Cell, HostKey, LoginKey, SshFrom, WaitCloudInit};
+use crate::model::{Address, Bind, Cell, Connect, HostKey, LoginKey, SshFrom, WaitCloudInit};
 use crate::problem::Fault;
 use crate::template::RunFacts;
+
+pub(super) fn check(stage: &Cell) -> Vec<Fault> {
+    let (Some(launch), Some(connect)) = (&stage.launch, &stage.connect) else {
+        return Vec::new();
+    };
+    let profile = launch.instance_profile.is_some();
+    let mut faults = check_one(stage, connect, profile);
+    if let Some(test) = &stage.test {
+        let connect = test.connect.as_ref().unwrap_or(connect);
+        let has_profile = profile || test.launch.instance_profile.is_some();
+        // What the stage says has been checked with it.
+        if test.connect.is_some() {
+            faults.extend(check_one(stage, connect, has_profile));
+        }
+    }
+    faults
+}
 
 /// Where a key stands; of one that is left out, the stage's name is what there is to point at.
 fn place<T>(key: &Located<T>, stage: &Cell) -> Span {
@@ -15,9 +32,9 @@ fn place<T>(key: &Located<T>, stage: &Cell) -> Span {
     }
 }
 
-pub(super) fn check(stage: &Cell) -> Vec<Fault> {
+fn check_one(stage: &Cell, connect: &Connect, has_profile: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let (Some(launch), Some(connect)) = (&stage.launch, &stage.connect) else {
+    let Some(launch) = &stage.launch else {
         return faults;
     };
     let (address, host_key) = (
@@ -26,7 +43,7 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     );
     match &connect.address.value {
         Address::ElasticIp(ip) if ip.bind == Bind::UserData => {
-            if launch.instance_profile.is_none() {
+            if !has_profile {
                 let message = "binding the Elastic IP from user-data needs `launch.instance_profile`: \
                                the instance itself calls AssociateAddress";
                 faults.push(

@@ -4,9 +4,9 @@ use crate::Span;
 use crate::decode::{Allows, MatrixScope, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    BastionHostKey, BastionKey, Cell, Commands, HostKey, InstanceProfile, LocalFile, LoginKey,
-    OutputKind, Pipeline, Policy, PreflightAction, Presence, Provisioner, StageName, Upload,
-    UploadSource, UserData, UserDataFile,
+    BastionHostKey, BastionKey, Cell, Commands, Connect, HostKey, InstanceProfile, LocalFile,
+    LoginKey, OutputKind, Pipeline, Policy, PreflightAction, Presence, Provisioner,
+    ProvisionerEntry, StageName, UefiDataFile, Upload, UploadSource, UserData, UserDataFile,
 };
 use crate::problem::Fault;
 use crate::template::{SecretTemplate, Segment};
@@ -17,6 +17,9 @@ use std::path::PathBuf;
 /// EC2's limit for user-data, as sent. (EC2 User Guide, "Run commands when you launch an EC2 instance with user data
 /// input": 16 KB in raw form, before base64.)
 const MAX_USER_DATA: usize = 16_384;
+
+/// EC2's limit for a UEFI variable store. (EC2 API Reference, RegisterImage, `UefiData`: 64000 characters.)
+const MAX_UEFI_DATA: usize = 64_000;
 
 pub(super) struct Reader<'a> {
     pub(super) files: &'a dyn Files,
@@ -114,24 +117,42 @@ impl Reader<'_> {
             }
         }
         if let Some(connect) = &mut recipe.connect {
-            if let LoginKey::File(file) = &mut connect.key.value {
-                self.file(file, "private key");
+            self.connect(connect);
+        }
+        self.provisioners(&mut recipe.provision, scope);
+        self.provisioners(&mut recipe.on_error, scope);
+        if let Some(data) = &mut recipe.image.uefi_data {
+            self.uefi_data(data);
+        }
+        if let Some(test) = &mut recipe.test {
+            if let Some(connect) = &mut test.connect {
+                self.connect(connect);
             }
-            if let HostKey::KnownHosts(file) = &mut connect.host_key.value {
-                self.file(file, "known_hosts file");
+            self.provisioners(&mut test.provision, scope);
+        }
+    }
+
+    fn connect(&mut self, connect: &mut Connect) {
+        if let LoginKey::File(file) = &mut connect.key.value {
+            self.file(file, "private key");
+        }
+        if let HostKey::KnownHosts(file) = &mut connect.host_key.value {
+            self.file(file, "known_hosts file");
+        }
+        if let Some(bastion) = &mut connect.bastion {
+            if let BastionKey::File(file) = &mut bastion.value.key.value {
+                self.file(file, "bastion's private key");
             }
-            if let Some(bastion) = &mut connect.bastion {
-                if let BastionKey::File(file) = &mut bastion.value.key.value {
-                    self.file(file, "bastion's private key");
-                }
-                if let Some(BastionHostKey::KnownHosts(file)) =
-                    bastion.value.host_key.as_mut().map(|key| &mut key.value)
-                {
-                    self.file(file, "bastion's known_hosts file");
-                }
+            if let Some(BastionHostKey::KnownHosts(file)) =
+                bastion.value.host_key.as_mut().map(|key| &mut key.value)
+            {
+                self.file(file, "bastion's known_hosts file");
             }
         }
-        for entry in recipe.provision.iter_mut().chain(&mut recipe.on_error) {
+    }
+
+    fn provisioners(&mut self, entries: &mut [ProvisionerEntry], scope: Scope<'_>) {
+        for entry in entries {
             match &mut entry.value {
                 Provisioner::Run(run) => self.scripts(&mut run.commands),
                 Provisioner::Upload(upload) => self.upload(upload, scope),
@@ -153,6 +174,34 @@ impl Reader<'_> {
                     script.content = self.read(&script.file).unwrap_or_default();
                 }
             }
+        }
+    }
+
+    fn uefi_data(&mut self, data: &mut UefiDataFile) {
+        if self.file(&mut data.file, "UEFI data file").is_none() {
+            return;
+        }
+        data.content = self.read(&data.file).unwrap_or_default();
+        // An end of line is the editor's, not the data's.
+        while data.content.last().is_some_and(u8::is_ascii_whitespace) {
+            data.content.pop();
+        }
+        let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+        let span = data.file.written.span;
+        if data.content.is_empty() || !data.content.iter().all(is_base64) {
+            self.faults.push(
+                Fault::new(
+                    span,
+                    "the UEFI data file is not base64, as GetInstanceUefiData gives it",
+                )
+                .hint("`aws ec2 get-instance-uefi-data --query UefiData --output text` writes it"),
+            );
+        } else if data.content.len() > MAX_UEFI_DATA {
+            let message = format!(
+                "the UEFI data file has {} bytes; EC2 takes {MAX_UEFI_DATA}",
+                data.content.len()
+            );
+            self.faults.push(Fault::new(span, message));
         }
     }
 

@@ -7,7 +7,9 @@ mod files;
 mod image_name;
 mod launch;
 mod outputs;
+mod parameters;
 mod provision;
+mod publish;
 mod sources;
 mod stages;
 mod tags;
@@ -17,6 +19,7 @@ pub(crate) use cells::choose_entries;
 pub(crate) use files::read_files;
 pub(crate) use image_name::is_image_name_character;
 pub use image_name::{ImageNameError, check_image_name};
+pub use parameters::{ParameterNameError, check_parameter_name};
 
 use crate::model::{Cell, Pipeline, StageName};
 use crate::problem::Fault;
@@ -27,6 +30,7 @@ pub(crate) fn check(pipeline: &Pipeline, left_out: &[StageName]) -> Vec<Fault> {
     let mut faults = stages::circles(pipeline);
     faults.extend(outputs::check(pipeline));
     faults.extend(provision::preflight(pipeline));
+    faults.extend(parameters::written_once(pipeline));
     faults.extend(of_each_cell(&pipeline.stages, |cell| {
         let mut faults = stages::details(cell);
         faults.extend(stages::source(pipeline, left_out, cell));
@@ -41,6 +45,7 @@ pub(crate) fn check(pipeline: &Pipeline, left_out: &[StageName]) -> Vec<Fault> {
         }
         faults.extend(volumes::check(&cell.image.volumes));
         faults.extend(image_name::check(&cell.image));
+        faults.extend(publish::check(pipeline, cell));
         faults.extend(tags::check(cell));
         faults
     }));

@@ -173,8 +173,6 @@ fn circle<'p>(pipeline: &'p Pipeline, cell: &'p Cell) -> Option<Vec<&'p Cell>> {
 /// What the types of one stage's values cannot say.
 pub(super) fn details(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let accounts = &stage.image.share.accounts;
-    repeated(accounts, "account", &mut faults);
     if let Some(launch) = &stage.launch {
         repeated_as(
             &launch.security_groups,

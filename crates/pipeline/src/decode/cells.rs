@@ -153,7 +153,12 @@ fn cell(
         let axes = matrix.axes.0.iter().map(|axis| axis.name.to_string());
         axes.collect()
     });
-    let recipe = Recipe::deserialize(here).map_err(|why| why.or_at(node.span).into_fault())?;
+    let of_cell = Scope {
+        cell: name.as_deref(),
+        ..scope
+    };
+    let recipe = Recipe::deserialize(NodeDeserializer::new(node, of_cell))
+        .map_err(|why| why.or_at(node.span).into_fault())?;
     Ok(Some(Cell {
         stage: stage.clone(),
         name,

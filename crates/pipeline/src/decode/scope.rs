@@ -67,6 +67,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) pipeline: Option<&'a str>,
     pub(crate) stage: Option<&'a str>,
     pub(crate) matrix: Option<&'a MatrixScope<'a>>,
+    /// The cell's name, where its matrix gives it one. Elsewhere it is the region's, which a run knows.
+    pub(crate) cell: Option<&'a str>,
     pub(crate) expressions: Expressions,
     pub(crate) part: FilePart,
 }
@@ -193,7 +195,8 @@ impl Scope<'_> {
         }
         let of_cell = self.part == FilePart::Outputs
             && matches!(expression.name, Name::Matrix(_) | Name::StageName);
-        if expression.name.is_run_time() || of_cell {
+        let known = expression.name == Name::Cell && self.cell.is_some();
+        if (expression.name.is_run_time() && !known) || of_cell {
             return if allows.run_time() {
                 Ok(Segment::RunTime(expression.clone()))
             } else {
@@ -301,6 +304,7 @@ impl Scope<'_> {
                 Some(name) => Ok(open(name.to_owned())),
                 None => Err(Fault::new(at, "stage.name is known only inside a stage")),
             },
+            Name::Cell if let Some(name) = self.cell => Ok(open(name.to_owned())),
             Name::Git(fact) => self.around.host.git(*fact, at).map(open),
             Name::File(path) => self.around.host.text(path, at).map(open),
             Name::Hash(path) => self.around.host.hash(path, at).map(open),

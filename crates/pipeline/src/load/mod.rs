@@ -213,6 +213,7 @@ fn bare(around: Surroundings<'_>) -> Scope<'_> {
         pipeline: None,
         stage: None,
         matrix: None,
+        cell: None,
         expressions: Expressions::Refused(
             "a variable's declaration cannot use expressions",
             "`derive` can: it stands instead of `default`",

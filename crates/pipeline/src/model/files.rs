@@ -126,3 +126,7 @@ read_file!(
     /// A file of the user's own user-data, read when the pipeline is loaded.
     UserDataFile
 );
+read_file!(
+    /// A file with an image's UEFI variable store, read when the pipeline is loaded.
+    UefiDataFile
+);

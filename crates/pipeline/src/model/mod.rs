@@ -7,6 +7,7 @@ mod address;
 mod ansible;
 mod bastion;
 mod connect;
+mod copies;
 mod download;
 mod entry;
 mod extra_vars;
@@ -29,11 +30,13 @@ mod preflight;
 mod provision;
 mod provisioner;
 mod proxy;
+mod publish;
 mod reboot;
 mod shared;
 mod source;
 mod spot;
 mod stage;
+mod test;
 mod text;
 mod user_data;
 mod variables;
@@ -45,14 +48,15 @@ pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use ansible::{Ansible, AnsibleLocal, GalaxyArchive, Requirements};
 pub use bastion::{Bastion, BastionHostKey, BastionKey};
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
+pub use copies::CopyTarget;
 pub use download::Download;
 pub use extra_vars::{ExtraValue, ExtraVars};
-pub use files::{LocalFile, Presence, ScriptFile, UserDataFile};
+pub use files::{LocalFile, Presence, ScriptFile, UefiDataFile, UserDataFile};
 pub use glob::Glob;
 pub use hosting::{
     CapacityReservation, Credits, HopLimit, Metadata, OnShutdown, Placement, Tenancy,
 };
-pub use image::{Image, Share};
+pub use image::{BootMode, Image, ImageKind, Imds, Tpm};
 pub use instance_profile::{InstanceProfile, Policy, binding_statement};
 pub use json_path::JsonPath;
 pub use later::Later;
@@ -72,6 +76,7 @@ pub use preflight::{PreflightAction, PreflightEntry};
 pub use provision::{Commands, Need, Place, Provisioner, Run, Upload, UploadSource};
 pub use provisioner::{CellChoice, ProvisionerEntry, Retry};
 pub use proxy::{Proxy, ProxyUrl};
+pub use publish::{ImageParameter, OnConflict, ParameterRegions, Protection, Share};
 pub use reboot::Reboot;
 pub use shared::{Maps, Profile, Profiles, StepSets};
 pub use source::{
@@ -80,13 +85,15 @@ pub use source::{
 };
 pub use spot::{FallBack, Spot, SpotOptions};
 pub use stage::{Cache, Cell, Recipe, Stages};
+pub use test::{Test, TestLaunch};
 pub(crate) use text::Scalar;
 pub use text::{
     AccountId, AllocationId, AnsibleName, AxisName, CapacityReservationId, CellName, DeviceName,
     DollarsPerHour, EnvName, Fingerprint, GroupName, HeaderName, HostAlias, HostId, HostName,
-    ImageId, InstanceProfileName, InstanceType, KeyPairName, KmsKeyId, Label, Owner, ParameterName,
-    PipelineName, PlacementGroupName, Region, ResourceGroupArn, SecurityGroupId, SnapshotId,
-    StageName, SubnetId, TagKey, UserName, VarName, VpcId, ZoneLetter,
+    ImageId, InstanceProfileName, InstanceType, KeyPairName, KmsKeyId, Label, OrganizationArn,
+    OrganizationalUnitArn, Owner, ParameterName, PipelineName, PlacementGroupName, Region,
+    ResourceGroupArn, SecurityGroupId, SnapshotId, StageName, SubnetId, TagKey, UserName, VarName,
+    VpcId, ZoneLetter,
 };
 pub use user_data::UserData;
 pub use variables::{Variable, Variables};

@@ -3,7 +3,7 @@
 use super::entry::entries;
 use super::{
     BastionHostKey, BastionKey, Connect, HostKey, Image, InstanceProfile, Later, Launch, LocalFile,
-    Located, LoginKey, Matrix, ProvisionerEntry, Region, Source, StageName, Tags, TimeSpan,
+    Located, LoginKey, Matrix, ProvisionerEntry, Region, Source, StageName, Tags, Test, TimeSpan,
     UserData,
 };
 use crate::template::Condition;
@@ -31,6 +31,12 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Every entry of the cell: those of `provision`, of `on_error` and of its test.
+    pub fn all_entries(&self) -> impl Iterator<Item = &ProvisionerEntry> {
+        let checks = self.test.iter().flat_map(|test| &test.provision);
+        self.provision.iter().chain(&self.on_error).chain(checks)
+    }
+
     /// What to call it in messages: the stage's name, and the cell's if it has one.
     pub fn label(&self) -> String {
         match &self.name {
@@ -74,6 +80,8 @@ pub struct Recipe {
     pub on_error: Vec<ProvisionerEntry>,
     /// The image to make of it.
     pub image: Image,
+    /// A test that the image must pass before it is kept, copied and shared.
+    pub test: Option<Test>,
     /// Tags for all four resources: instance, volumes, image and snapshots.
     #[serde(default)]
     pub tags: Tags,
@@ -96,7 +104,9 @@ impl Cell {
                 files.extend(&policy.file);
             }
         }
-        if let Some(connect) = &self.connect {
+        let test = self.test.as_ref();
+        let tests_connect = test.and_then(|test| test.connect.as_ref());
+        for connect in [self.connect.as_ref(), tests_connect].into_iter().flatten() {
             if let LoginKey::File(file) = &connect.key.value {
                 files.push(file);
             }
@@ -113,8 +123,10 @@ impl Cell {
                 }
             }
         }
-        let entries = self.provision.iter().chain(&self.on_error);
-        let used = entries.filter(|entry| !rehearsal || entry.needs.is_empty());
+        files.extend(self.image.uefi_data.iter().map(|data| &data.file));
+        let used = self
+            .all_entries()
+            .filter(|entry| !rehearsal || entry.needs.is_empty());
         files.extend(used.flat_map(|entry| entry.files()));
         files
     }

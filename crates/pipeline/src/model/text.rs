@@ -79,6 +79,32 @@ fn id(text: &str, prefix: &str) -> bool {
     })
 }
 
+/// Whether `text` is an ARN of AWS Organizations of this kind, with one part for each of `prefixes` after it.
+fn organization_arn(text: &str, kind: &str, prefixes: &[&str]) -> bool {
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, "organizations", "", account, path] = fields.as_slice() else {
+        return false;
+    };
+    let mut parts = path.split('/');
+    let account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let plain = |rest: &str| {
+        !rest.is_empty()
+            && rest
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    partition.starts_with("aws")
+        && account
+        && parts.next() == Some(kind)
+        && prefixes.iter().all(|prefix| {
+            parts
+                .next()
+                .and_then(|part| part.strip_prefix(prefix))
+                .is_some_and(plain)
+        })
+        && parts.next().is_none()
+}
+
 fn name(text: &str) -> bool {
     text.len() <= 63
         && word(
@@ -183,6 +209,18 @@ text!(
     /// An AWS account: twelve digits. Quote it in YAML, or a leading zero is lost.
     AccountId, "^[0-9]{12}$", "an account id (twelve digits, in quotes)",
     |t| t.len() == 12 && t.bytes().all(|b| b.is_ascii_digit())
+);
+text!(
+    /// An organisation by its ARN. (AWS Organizations, DescribeOrganization, `Arn`.)
+    OrganizationArn, "^arn:aws[a-z-]*:organizations::[0-9]{12}:organization/o-[a-z0-9]{10,32}$",
+    "an organisation's ARN such as arn:aws:organizations::123456789012:organization/o-exampleorgid",
+    |t| organization_arn(t, "organization", &["o-"])
+);
+text!(
+    /// An organisational unit by its ARN. (AWS Organizations, DescribeOrganizationalUnit, `Arn`.)
+    OrganizationalUnitArn, "^arn:aws[a-z-]*:organizations::[0-9]{12}:ou/o-[a-z0-9]{10,32}/ou-[0-9a-z-]+$",
+    "an organisational unit's ARN such as arn:aws:organizations::123456789012:ou/o-exampleorgid/ou-examplerootid-exampleouid",
+    |t| organization_arn(t, "ou", &["o-", "ou-"])
 );
 text!(
     /// Whose images a filter looks among: an account id, or `self`, `amazon`, `aws-marketplace`.

@@ -167,7 +167,10 @@ pub(crate) const FIXED_NAMES_WITH_TIME: [(&str, &str); 25] = [
     ),
     ("account.id", "in a run: the account that it builds in"),
     ("region", "in a run: the region that the cell builds in"),
-    ("cell", "in a run: the cell's name"),
+    (
+        "cell",
+        "the cell's name: when the file is loaded where a `matrix` gives it one, else in a run",
+    ),
     ("image.id", "in `outputs`: the id of the image"),
     ("image.name", "in `outputs`: the image's name"),
     (

@@ -14,5 +14,6 @@ mod matrix;
 mod memory;
 mod outputs;
 mod provision;
+mod publish;
 mod sources;
 mod variables;

@@ -164,6 +164,27 @@ fn each_cell_has_its_own_values_everywhere_in_the_stage() {
     );
 }
 
+/// Else two cells that differ in nothing but what they print would have one key, and one image.
+#[test]
+fn a_cells_name_is_known_when_the_file_is_loaded_and_decides_the_key() {
+    let text = with_matrix("axes: { os: [a, b] }").replace(
+        "    image:",
+        "    provision: [{ run: { name: 'at ${{ cell }}', inline: 'echo ${{ cell }}' } }]\n    image:",
+    );
+    let cells = cells(&text);
+    let label = |cell: &Cell| cell.provision[0].value.label();
+    assert_eq!(
+        (label(&cells[0]), label(&cells[1])),
+        ("at a".into(), "at b".into())
+    );
+    let key = |cell: &Cell| {
+        let inputs = pipeline::cache_key::StageInputs::collect(cell, &pipeline::Disk).unwrap();
+        let source = pipeline::model::ImageId::new("ami-0123456789abcdef0").unwrap();
+        pipeline::cache_key::cache_key(&inputs, &source, &BTreeSet::new())
+    };
+    assert_ne!(key(&cells[0]), key(&cells[1]));
+}
+
 #[test]
 fn a_condition_leaves_cells_out() {
     let text = with_matrix("axes: { os: [a, b, c] }").replace(

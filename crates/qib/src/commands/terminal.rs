@@ -45,7 +45,8 @@ impl Terminal {
         }
     }
 
-    /// What shows a run's progress on stderr: bars on a terminal, lines elsewhere and beside other lines.
+    /// What shows a run's progress on stderr: bars on a terminal that can be repainted, lines elsewhere and beside other
+    /// lines.
     pub fn progress(
         &self,
         json: bool,
@@ -53,9 +54,9 @@ impl Terminal {
         forecast: Forecast,
     ) -> Box<dyn Progress> {
         let json_on_terminal = json && io::stdout().is_terminal();
-        if io::stderr().is_terminal() && self.repainting == Repainting::Allowed && !json_on_terminal
-        {
-            let target = ProgressDrawTarget::stderr();
+        let target = ProgressDrawTarget::stderr();
+        // A terminal that cannot be repainted (TERM is `dumb` or not set) would show neither bars nor lines.
+        if !target.is_hidden() && self.repainting == Repainting::Allowed && !json_on_terminal {
             let bars = LiveBars::new(target, clock, self.err, forecast, Box::new(rows));
             Box::new(bars)
         } else {

@@ -414,6 +414,7 @@ mod tests {
             pipeline: "ocp".into(),
             account: "000000000000".into(),
             identity: "arn:aws:iam::000000000000:user/local".into(),
+            credentials_end: None,
             region: "us-east-2".into(),
             rehearsal: false,
             cells: names

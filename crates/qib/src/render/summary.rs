@@ -78,22 +78,35 @@ pub fn cells_table(report: &Report, order: &[CellName], palette: Palette) -> Str
             Some(_) => String::new(),
             None => seconds(Duration::try_from_secs_f64(took).unwrap_or_default()),
         };
-        Some([
+        let row = [
             cell.stage.clone(),
             cell.cell.clone(),
             region.clone(),
             image
                 .map(|image| image.image_id.clone())
                 .unwrap_or_default(),
-            palette.paint(role, &result),
+            result,
             took,
-        ])
+        ];
+        Some((role, row))
     });
-    let rows: Vec<[String; 6]> = rows.collect();
+    let (roles, rows): (Vec<Role>, Vec<[String; 6]>) = rows.unzip();
     if rows.is_empty() {
         return String::new();
     }
-    columns(["STAGE", "CELL", "REGION", "IMAGE", "RESULT", "TIME"], rows)
+    let header = ["STAGE", "CELL", "REGION", "IMAGE", "RESULT", "TIME"];
+    let table = columns(header, rows);
+    let mut lines = table.lines();
+    let first = lines.next().map(str::to_owned);
+    // Painted when it stands: colour has no width.
+    let painted = lines
+        .zip(roles)
+        .map(|(line, role)| palette.paint(role, line));
+    first
+        .into_iter()
+        .chain(painted)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What is known of a run besides its report.

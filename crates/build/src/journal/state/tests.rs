@@ -57,7 +57,8 @@ fn effects() -> impl Strategy<Value = Effect> {
         Just(Effect::CreateImage {
             region: region(),
             name: "n".into(),
-            instance: "i-1".into()
+            instance: "i-1".into(),
+            test: None,
         }),
     ]
 }
@@ -175,6 +176,7 @@ fn what_is_delivered_or_kept_is_not_undone_by_a_failure() {
         region: region(),
         name: "n".into(),
         instance: "i-1".into(),
+        test: None,
     };
     let number = EffectNumber(1);
     state

@@ -5,12 +5,16 @@ mod connect;
 mod image;
 mod launch;
 pub(crate) mod provision;
+mod test;
 mod volumes;
+
+pub(in crate::run) use image::encrypt_at_launch;
 
 use crate::failure::StepError;
 use crate::names::CellName;
+use crate::options::Venue;
 use crate::selection::ChosenCell;
-use crate::spec::{CellSpec, CopySpec};
+use crate::spec::{CellSpec, PublicationSpec};
 use crate::steps::{CellContext, RunContext};
 use cloud::{CallerIdentity, Image, RegionName, Tags, Timestamp};
 use pipeline::model::{self, Cell};
@@ -126,7 +130,8 @@ pub(in crate::run) fn cell_spec(
     cell: &Cell,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
-    cell_spec_for(context.cell(), context.region().name(), cell, facts)
+    let venue = context.run().options.venue;
+    cell_spec_for(context.cell(), context.region().name(), cell, venue, facts)
 }
 
 /// What it takes to copy the source of a cell that does nothing else.
@@ -135,11 +140,12 @@ pub(crate) fn copy_spec_for(
     region: &RegionName,
     cell: &Cell,
     facts: &RunFacts,
-) -> Result<CopySpec, StepError> {
-    Ok(CopySpec {
+) -> Result<PublicationSpec, StepError> {
+    Ok(PublicationSpec {
         cell: name.clone(),
         region: region.clone(),
         image: image::image(&cell.image, facts)?,
+        test: None,
         tags: rendered_tags(&cell.tags, "tags", facts)?,
     })
 }
@@ -152,6 +158,7 @@ pub(crate) fn cell_spec_for(
     name: &CellName,
     region: &RegionName,
     cell: &Cell,
+    venue: Venue,
     facts: &RunFacts,
 ) -> Result<CellSpec, StepError> {
     let (Some(launch), Some(connect)) = (&cell.launch, &cell.connect) else {
@@ -159,12 +166,21 @@ pub(crate) fn cell_spec_for(
             stage: cell.stage.to_string(),
         });
     };
+    let launch = launch::launch(launch, facts)?;
+    let connect = connect::connect(connect, facts)?;
+    let build_name = cell.name.clone().unwrap_or_else(|| cell.stage.to_string());
+    let test = cell
+        .test
+        .as_ref()
+        .map(|test| test::test(test, &launch, &connect, &build_name, venue, facts))
+        .transpose()?;
     Ok(CellSpec {
         cell: name.clone(),
         region: region.clone(),
-        launch: launch::launch(launch, facts)?,
-        connect: connect::connect(connect, facts)?,
-        build_name: cell.name.clone().unwrap_or_else(|| cell.stage.to_string()),
+        launch,
+        connect,
+        test,
+        build_name,
         provision: provision::entries(&cell.provision, facts)?,
         on_error: provision::entries(&cell.on_error, facts)?,
         image: image::image(&cell.image, facts)?,

@@ -6,7 +6,7 @@ use super::{Doing, session_failed, watch};
 use crate::failure::StepError;
 use crate::guest::GuestSession;
 use crate::spec::{AnsibleLocalSpec, AnsibleSpec};
-use crate::steps::ansible::{self, Failure};
+use crate::steps::ansible::{self, Failure, Terms};
 use crate::steps::connect::GuestLink;
 
 /// Runs a playbook on this machine.
@@ -30,11 +30,15 @@ pub(super) async fn run_ansible_local(
     link: &mut GuestLink,
     spec: &AnsibleLocalSpec,
 ) -> Result<(), StepError> {
-    let (context, pty) = (doing.context, doing.spec.connect.pty);
+    let context = doing.context;
     let mut output = Live::new(context, doing.name);
-    let playbook = ansible::inside(context, spec, link, doing.launched, pty, &mut output);
+    let terms = Terms {
+        pty: doing.spec.connect.pty,
+        limit: doing.limit,
+    };
+    let playbook = ansible::inside(context, spec, link, doing.launched, terms, &mut output);
     let ended = tokio::select! {
-        ended = doing.limit.race(context, playbook) => ended,
+        ended = playbook => Ok(ended),
         gone = watch(context, doing.launched) => return Err(gone),
     };
     conclude(doing, ended, output).await
@@ -49,7 +53,9 @@ async fn conclude(
     output.finish();
     let how = match ended {
         Ok(Ok(())) => return Ok(()),
-        Err(halt) => return Err(halt.of(doing.name, output.into_last_lines())),
+        Err(halt) | Ok(Err(Failure::Halt(halt))) => {
+            return Err(halt.of(doing.name, output.into_last_lines()));
+        }
         Ok(Err(Failure::Step(error))) => return Err(*error),
         Ok(Err(Failure::Lost(error))) => {
             let ran = format!("provisioner `{}` ran", doing.name);

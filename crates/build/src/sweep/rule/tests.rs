@@ -578,3 +578,69 @@ fn a_journal_is_settled_if_its_run_died_or_what_it_kept_is_gone() {
         [(&living, false), (&died, true), (&outlived, true)]
     );
 }
+
+/// An image that failed its test and was kept for a person stays with its snapshots until its time has come, or it is
+/// asked for; and it never counts as a result.
+#[test]
+fn a_kept_image_stays_until_its_time() {
+    let tags = Tags::new()
+        .with(tag::RUN, run(0).as_str())
+        .with(tag::KEPT, "keep-on-failure")
+        .with(tag::EXPIRES, lifetime::tag_value(at(NOW + 60)));
+    let account = AnAccount {
+        lives: vec![Life::NoSign; 4],
+        instances: Vec::new(),
+        images: Vec::new(),
+        volumes: Vec::new(),
+        snapshots: Vec::new(),
+        pairs: Vec::new(),
+        groups: Vec::new(),
+        kept: KeptToo::No,
+    };
+    let mut observed = account.observed();
+    observed.images = vec![Image {
+        image_id: "ami-1".into(),
+        name: "golden".into(),
+        description: String::new(),
+        state: ImageState::Available,
+        state_reason: None,
+        created: None,
+        owner: None,
+        architecture: "x86_64".into(),
+        root_device: None,
+        snapshots: vec!["snap-1".into()],
+        tags: tags.clone(),
+        deprecated: None,
+        protected: false,
+        public: false,
+        boot_mode: None,
+        virtualization: "hvm".into(),
+        volumes: Vec::new(),
+    }];
+    observed.snapshots = vec![Snapshot {
+        snapshot_id: "snap-1".into(),
+        state: SnapshotState::Completed,
+        progress_percent: 100,
+        description: String::new(),
+        volume_gib: 8,
+        started: None,
+        tags,
+    }];
+    let judged = |now: i64, kept: KeptToo| {
+        let facts = SweepFacts {
+            now: at(now),
+            only: None,
+            kept,
+            lock: &|_| JournalLock::Absent,
+        };
+        let all = judge(std::slice::from_ref(&observed), &[], &facts);
+        let image = all
+            .iter()
+            .find(|one| one.finding.thing.kind() == "image")
+            .map(|one| one.standing);
+        (going(&all).len(), image)
+    };
+    assert_eq!(judged(NOW, KeptToo::No), (0, Some(Standing::Kept)));
+    assert_eq!(judged(NOW, KeptToo::Yes), (2, Some(Standing::Aid)));
+    assert_eq!(judged(NOW + 61, KeptToo::No), (2, Some(Standing::Aid)));
+}

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-reservations.html>
 
 use super::Action;
+use super::client_token::ClientToken;
 use super::filter::Filters;
 use super::page::{Page, write_token};
 use super::params::Scope;
@@ -31,6 +32,7 @@ pub(crate) struct CreateCapacityReservation {
     count: u32,
     targeted: bool,
     tags: TagSpecs,
+    token: Option<ClientToken>,
 }
 
 impl Action for CreateCapacityReservation {
@@ -65,11 +67,23 @@ impl Action for CreateCapacityReservation {
             count,
             targeted: p.word("InstanceMatchCriteria", &["open", "targeted"])? == Some("targeted"),
             tags: TagSpecs::parse_list(p, "TagSpecifications", &["capacity-reservation"])?,
+            token: ClientToken::parse(p)?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let now = cx.now;
+        let mut x = Xml::new();
+        if let Some(token) = &self.token
+            && let Some(made) = token.made_before(cx, "CreateCapacityReservation")?
+        {
+            let region = &*cx.region();
+            let mut reservations = region.reservations.values();
+            if let Some(made) = reservations.find(|r| r.id.as_str() == made) {
+                x.node("capacityReservation", |x| write(x, region, made));
+            }
+            return Ok(x);
+        }
         let region = cx.region();
         let known = self.zone.strip_prefix(&region.name);
         if !known.is_some_and(|l| ["a", "b", "c"].contains(&l))
@@ -94,11 +108,12 @@ impl Action for CreateCapacityReservation {
             created: now,
             tags: self.tags.of("capacity-reservation"),
         };
-        let mut x = Xml::new();
         x.node("capacityReservation", |x| write(x, region, &reservation));
-        region
-            .reservations
-            .insert(reservation.id.clone(), reservation);
+        let id = reservation.id.clone();
+        region.reservations.insert(id.clone(), reservation);
+        if let Some(token) = self.token {
+            token.remember(cx, "CreateCapacityReservation", id.as_str());
+        }
         Ok(x)
     }
 }

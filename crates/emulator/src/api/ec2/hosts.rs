@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/dedicated-hosts-overview.html>
 
 use super::Action;
+use super::client_token::ClientToken;
 use super::filter::Filters;
 use super::page::{Page, write_token};
 use super::params::Scope;
@@ -30,6 +31,7 @@ pub(crate) struct AllocateHosts {
     count: u32,
     auto_placement: bool,
     tags: TagSpecs,
+    token: Option<ClientToken>,
 }
 
 impl Action for AllocateHosts {
@@ -56,11 +58,19 @@ impl Action for AllocateHosts {
             count: p.number("Quantity")?.unwrap_or(1),
             auto_placement: p.word("AutoPlacement", &["on", "off"])? == Some("on"),
             tags: TagSpecs::parse(p, &["dedicated-host"])?,
+            token: ClientToken::parse(p)?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let now = cx.now;
+        let mut x = Xml::new();
+        if let Some(token) = &self.token
+            && let Some(made) = token.made_before(cx, "AllocateHosts")?
+        {
+            x.texts("hostIdSet", made.split(' '));
+            return Ok(x);
+        }
         let region = cx.region();
         let letter = self.zone.strip_prefix(&region.name);
         if !letter.is_some_and(|l| ["a", "b", "c"].contains(&l)) {
@@ -82,8 +92,11 @@ impl Action for AllocateHosts {
             ids.push(host.id.clone());
             region.hosts.insert(host.id.clone(), host);
         }
-        let mut x = Xml::new();
-        x.texts("hostIdSet", ids);
+        x.texts("hostIdSet", &ids);
+        if let Some(token) = self.token {
+            let ids: Vec<&str> = ids.iter().map(HostId::as_str).collect();
+            token.remember(cx, "AllocateHosts", &ids.join(" "));
+        }
         Ok(x)
     }
 }

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-launch-templates.html>
 
 use super::Action;
+use super::client_token::ClientToken;
 use super::filter::Filters;
 use super::page::{Page, write_token};
 use super::params::Scope;
@@ -150,6 +151,7 @@ pub(crate) struct CreateLaunchTemplate {
     description: Option<String>,
     data: TemplateData,
     tags: TagSpecs,
+    token: Option<ClientToken>,
 }
 
 impl Action for CreateLaunchTemplate {
@@ -167,11 +169,22 @@ impl Action for CreateLaunchTemplate {
             description: description(p)?,
             data: data(p)?,
             tags: TagSpecs::parse(p, &["launch-template"])?,
+            token: ClientToken::parse(p)?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let (now, by) = (cx.now, cx.caller.arn());
+        let mut x = Xml::new();
+        if let Some(token) = &self.token
+            && let Some(made) = token.made_before(cx, "CreateLaunchTemplate")?
+        {
+            let mut templates = cx.region().launch_templates.values();
+            if let Some(template) = templates.find(|t| t.id.as_str() == made) {
+                x.node("launchTemplate", |x| write_template(x, template));
+            }
+            return Ok(x);
+        }
         let templates = &mut cx.region().launch_templates;
         if templates.values().any(|t| t.name == self.name) {
             return Err(ApiError::new(
@@ -194,9 +207,12 @@ impl Action for CreateLaunchTemplate {
             versions: BTreeMap::from([(1, version)]),
             tags: self.tags.of("launch-template"),
         };
-        let mut x = Xml::new();
         x.node("launchTemplate", |x| write_template(x, &template));
-        templates.insert(template.id.clone(), template);
+        let id = template.id.clone();
+        templates.insert(id.clone(), template);
+        if let Some(token) = self.token {
+            token.remember(cx, "CreateLaunchTemplate", id.as_str());
+        }
         Ok(x)
     }
 }
@@ -206,6 +222,7 @@ pub(crate) struct CreateLaunchTemplateVersion {
     named: Named,
     description: Option<String>,
     data: TemplateData,
+    token: Option<ClientToken>,
 }
 
 impl Action for CreateLaunchTemplateVersion {
@@ -214,16 +231,30 @@ impl Action for CreateLaunchTemplateVersion {
             named: Named::required(p)?,
             description: description(p)?,
             data: data(p)?,
+            token: ClientToken::parse(p)?,
         })
     }
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         let (now, created_by) = (cx.now, cx.caller.arn());
+        const ACTION: &str = "CreateLaunchTemplateVersion";
+        let token = self.token.as_ref();
+        let made = token.map(|t| t.made_before(cx, ACTION)).transpose()?;
+        let made: Option<u64> = made.flatten().and_then(|number| number.parse().ok());
         let region = cx.region();
         let id = self.named.find(region)?;
         let mut x = Xml::new();
+        let mut number = 0;
         if let Some(template) = region.launch_templates.get_mut(&id) {
-            let number = template.latest() + 1;
+            if let Some((number, version)) =
+                made.and_then(|n| Some((n, template.versions.get(&n)?)))
+            {
+                x.node("launchTemplateVersion", |x| {
+                    write_version(x, template, number, version)
+                });
+                return Ok(x);
+            }
+            number = template.latest() + 1;
             let version = TemplateVersion {
                 description: self.description,
                 created: now,
@@ -234,6 +265,9 @@ impl Action for CreateLaunchTemplateVersion {
             x.node("launchTemplateVersion", |x| {
                 write_version(x, template, number, &version)
             });
+        }
+        if let Some(token) = self.token {
+            token.remember(cx, ACTION, &number.to_string());
         }
         Ok(x)
     }

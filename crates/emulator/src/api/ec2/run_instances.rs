@@ -204,9 +204,9 @@ fn layers(cx: &Cx<'_>, image: &Image) -> Vec<LayerId> {
 /// An image of whichever account remembers that it was launched from.
 fn note_launch(cx: &mut Cx<'_>, image: &Image) {
     let (now, name) = (cx.now, cx.region);
-    let owned = cx.account.region_of(&image.owner, name);
-    if let Some(image) = owned.images.get_mut(&image.id) {
-        image.last_launched = Some(now);
+    let regions = cx.account.regions.values_mut().filter(|r| r.name == name);
+    for kept in regions.filter_map(|r| r.images.get_mut(&image.id)) {
+        kept.last_launched = Some(now);
     }
 }
 

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html>
 
 use super::filter::Filters;
+use super::launch_options::check_metadata_tags;
 use super::page::{Page, write_token};
 use super::params::Scope;
 use super::tag_specs::parse_tags;
@@ -74,7 +75,16 @@ impl Action for CreateTags {
 
     fn run(self, cx: &mut Cx<'_>) -> Result<Xml, ApiError> {
         for id in &self.resources {
-            tags_of(cx, id)?.set_all(&self.tags)?;
+            let shown_inside = cx
+                .region()
+                .instances
+                .values()
+                .any(|i| i.id.as_str() == id && i.metadata.tags);
+            let tags = tags_of(cx, id)?;
+            tags.set_all(&self.tags)?;
+            if shown_inside {
+                check_metadata_tags(tags)?;
+            }
         }
         Ok(done())
     }
