@@ -122,50 +122,6 @@ impl StageInputs {
     }
 }
 
-/// What of the launch is in the image: a copy launches nothing, and hashes as if nothing were said.
-fn of_launch(stage: &Cell) -> [Input; 3] {
-    let launch = stage.launch.as_ref();
-    let mut volumes = Fields::default();
-    volumes.list(
-        "launch",
-        launch.map_or(&[], |launch| &launch.volumes),
-        volume,
-    );
-    volumes.list("image", &stage.image.volumes, volume);
-    let mut profile = Fields::default();
-    match launch.and_then(|launch| launch.instance_profile.as_deref()) {
-        Some(InstanceProfile::Named(name)) => profile.put("name", name.as_str()),
-        Some(InstanceProfile::Temporary(policy)) => {
-            profile.put("policy", policy.with_statements(Vec::new()));
-        }
-        None => {}
-    }
-    [
-        Input {
-            name: InputName::Volumes,
-            digest: volumes.digest(),
-        },
-        Input {
-            name: InputName::InstanceProfile,
-            digest: profile.digest(),
-        },
-        Input {
-            name: InputName::UserData,
-            digest: user_data(launch),
-        },
-    ]
-}
-
-fn user_data(launch: Option<&Launch>) -> Digest {
-    let mut fields = Fields::default();
-    match launch.and_then(|launch| launch.user_data.as_ref()) {
-        Some(UserData::File(file)) => fields.put("content", &file.content),
-        Some(UserData::Content(text)) => fields.put("template", text.canonical()),
-        None => {}
-    }
-    fields.digest()
-}
-
 /// What the image says of itself; none where it says nothing, so that the key is then as it was before there was this
 /// input.
 fn image(image: &Image) -> Option<Input> {
@@ -211,8 +167,10 @@ pub fn test_digest(
     let mut fields = Fields::default();
     fields.put("is", "test");
     for provisioner in &test.provision {
-        if let Some(digest) = digest(&provisioner.value, files)? {
-            fields.put("check", digest.0);
+        match digest(&provisioner.value, files)? {
+            Some(digest) => fields.put("check", digest.0),
+            // What only looks or waits is what a test is made of.
+            None => fields.put("looks", format!("{:?}", provisioner.value)),
         }
     }
     for position in skipped {
@@ -239,11 +197,56 @@ fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Option<Dig
         Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
         Provisioner::AnsibleLocal(step) => super::ansible::ansible_local(step, files)?,
         Provisioner::Reboot(step) => reboot(step),
+        // They look, wait or fetch.
         Provisioner::Download(_)
         | Provisioner::WaitFor(_)
         | Provisioner::Pause(_)
         | Provisioner::Breakpoint(_) => return Ok(None),
     }))
+}
+
+/// What of the launch is in the image: a copy launches nothing, and hashes as if nothing were said.
+fn of_launch(stage: &Cell) -> [Input; 3] {
+    let launch = stage.launch.as_ref();
+    let mut volumes = Fields::default();
+    volumes.list(
+        "launch",
+        launch.map_or(&[], |launch| &launch.volumes),
+        volume,
+    );
+    volumes.list("image", &stage.image.volumes, volume);
+    let mut profile = Fields::default();
+    match launch.and_then(|launch| launch.instance_profile.as_deref()) {
+        Some(InstanceProfile::Named(name)) => profile.put("name", name.as_str()),
+        Some(InstanceProfile::Temporary(policy)) => {
+            profile.put("policy", policy.with_statements(Vec::new()));
+        }
+        None => {}
+    }
+    [
+        Input {
+            name: InputName::Volumes,
+            digest: volumes.digest(),
+        },
+        Input {
+            name: InputName::InstanceProfile,
+            digest: profile.digest(),
+        },
+        Input {
+            name: InputName::UserData,
+            digest: user_data(launch),
+        },
+    ]
+}
+
+fn user_data(launch: Option<&Launch>) -> Digest {
+    let mut fields = Fields::default();
+    match launch.and_then(|launch| launch.user_data.as_ref()) {
+        Some(UserData::File(file)) => fields.put("content", &file.content),
+        Some(UserData::Content(text)) => fields.put("template", text.canonical()),
+        None => {}
+    }
+    fields.digest()
 }
 
 /// A hash over named fields, each with its length, so that no two lists of fields give the same bytes.

@@ -2,7 +2,9 @@
 
 use crate::Span;
 use crate::model::Located;
-use crate::model::{Address, Bind, Cell, Connect, HostKey, LoginKey, SshFrom, WaitCloudInit};
+use crate::model::{
+    Address, Bind, Cell, Connect, HostKey, Launch, LoginKey, SshFrom, WaitCloudInit,
+};
 use crate::problem::Fault;
 use crate::template::RunFacts;
 
@@ -11,14 +13,13 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
         return Vec::new();
     };
     let profile = launch.instance_profile.is_some();
-    let mut faults = check_one(stage, connect, profile);
-    if let Some(test) = &stage.test {
-        let connect = test.connect.as_ref().unwrap_or(connect);
-        let has_profile = profile || test.launch.instance_profile.is_some();
+    let mut faults = check_one(stage, launch, connect, profile);
+    if let Some(test) = &stage.test
         // What the stage says has been checked with it.
-        if test.connect.is_some() {
-            faults.extend(check_one(stage, connect, has_profile));
-        }
+        && let Some(connect) = &test.connect
+    {
+        let profile = profile || test.launch.instance_profile.is_some();
+        faults.extend(check_one(stage, launch, connect, profile));
     }
     faults
 }
@@ -32,11 +33,8 @@ fn place<T>(key: &Located<T>, stage: &Cell) -> Span {
     }
 }
 
-fn check_one(stage: &Cell, connect: &Connect, has_profile: bool) -> Vec<Fault> {
+fn check_one(stage: &Cell, launch: &Launch, connect: &Connect, has_profile: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let Some(launch) = &stage.launch else {
-        return faults;
-    };
     let (address, host_key) = (
         place(&connect.address, stage),
         place(&connect.host_key, stage),
@@ -92,7 +90,7 @@ fn check_one(stage: &Cell, connect: &Connect, has_profile: bool) -> Vec<Fault> {
                 .hint("leave one of the two out"),
         );
     }
-    faults.extend(ways(stage));
+    faults.extend(ways(stage, launch, connect));
     if connect.host_key.value == HostKey::Inject && connect.wait_cloud_init == WaitCloudInit::Never
     {
         let message = "`host_key: inject` needs cloud-init to have run, and `wait_cloud_init: false` does not wait for it";
@@ -105,11 +103,8 @@ fn check_one(stage: &Cell, connect: &Connect, has_profile: bool) -> Vec<Fault> {
 }
 
 /// Bastion, proxy and key pair.
-fn ways(stage: &Cell) -> Vec<Fault> {
+fn ways(stage: &Cell, launch: &Launch, connect: &Connect) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let (Some(launch), Some(connect)) = (&stage.launch, &stage.connect) else {
-        return faults;
-    };
     if let Some(bastion) = &connect.bastion
         && bastion.host_key.is_none()
     {

@@ -2,7 +2,7 @@
 
 use crate::model::{Image, ImageParameter, Pipeline};
 use crate::problem::Fault;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// SSM takes names of at most 1011 characters, ARN included. The ARN's beginning takes some of them.
@@ -90,6 +90,7 @@ pub(super) fn check(image: &Image) -> Vec<Fault> {
 /// No two cells write the same parameter of the same region: which one wins would be chance.
 pub(super) fn written_once(pipeline: &Pipeline) -> Vec<Fault> {
     let mut faults = Vec::new();
+    let mut told = BTreeSet::new();
     let mut writers: BTreeMap<(String, Option<String>), &ImageParameter> = BTreeMap::new();
     for cell in pipeline.stages.iter() {
         let home = cell.region.as_ref().or(pipeline.aws.region.as_ref());
@@ -99,13 +100,23 @@ pub(super) fn written_once(pipeline: &Pipeline) -> Vec<Fault> {
                 continue;
             };
             let key = (name.to_owned(), home.clone());
-            if let Some(first) = writers.insert(key, parameter) {
-                let message = format!("two images are written into the parameter {name}");
-                faults.push(Fault::new(parameter.name.span(), message).hint(format!(
-                    "it first stands in line {}; give each cell a parameter of its own",
-                    first.name.span().line
-                )));
+            let Some(first) = writers.insert(key, parameter) else {
+                continue;
+            };
+            let (here, there) = (parameter.name.span(), first.name.span());
+            if !told.insert(here) {
+                continue;
             }
+            let hint = if here == there {
+                String::from("put the values by which the cells differ into it: ${{ matrix.NAME }}")
+            } else {
+                format!(
+                    "it first stands in line {}; give each image a parameter of its own",
+                    there.line
+                )
+            };
+            let message = format!("two images are written into the parameter {name}");
+            faults.push(Fault::new(here, message).hint(hint));
         }
     }
     faults

@@ -4,7 +4,7 @@ use super::parameters;
 use crate::Span;
 use crate::model::{
     Architecture, BootMode, Cell, Image, ImageKind, Located, OnConflict, Pipeline, Protection,
-    Region, Spot,
+    Region, Spot, Volume,
 };
 use crate::problem::Fault;
 use std::collections::BTreeSet;
@@ -54,13 +54,26 @@ fn registration(cell: &Cell) -> Vec<Fault> {
                 .hint("add `boot_mode: uefi`; the guest must be able to boot so"),
         );
     }
-    if let Some(data) = &image.uefi_data {
-        if !matches!(boot_mode, Some(BootMode::Uefi | BootMode::UefiPreferred)) {
-            faults.push(Fault::new(
-                data.file.written.span,
-                "`uefi_data` needs `boot_mode: uefi` or `uefi-preferred`",
-            ));
-        }
+    if let Some(data) = &image.uefi_data
+        && !matches!(boot_mode, Some(BootMode::Uefi | BootMode::UefiPreferred))
+    {
+        faults.push(Fault::new(
+            data.file.written.span,
+            "`uefi_data` needs `boot_mode: uefi` or `uefi-preferred`",
+        ));
+    }
+    // RegisterImage, BlockDeviceMapping: a volume that is made from a snapshot is encrypted as that is.
+    if image.is_registered() {
+        let encrypted = image
+            .volumes
+            .iter()
+            .filter(|volume| volume.encrypted.is_some());
+        faults.extend(encrypted.map(|volume| {
+            let message = "an image with `architecture`, `boot_mode`, `tpm` or `uefi_data` is registered from snapshots, \
+                           which are encrypted as the instance's volumes are";
+            Fault::new(volume.device.span, message)
+                .hint("write `encrypted` in `launch.volumes`, or `image.encrypted: true`")
+        }));
     }
     if let (Some(BootMode::LegacyBios), Some(architecture), Some(mode)) =
         (boot_mode, &image.architecture, &image.boot_mode)
@@ -85,11 +98,29 @@ fn registration(cell: &Cell) -> Vec<Fault> {
         image.ena.as_ref().map(|key| (key.span, "ena")),
         image.sriov.value.then_some((image.sriov.span, "sriov")),
     ];
-    let spot = cell
-        .launch
-        .as_ref()
-        .map_or(&Spot::No, |launch| &launch.spot);
-    if let (Spot::Yes(_), Some((span, key))) = (spot, needs_a_stop.into_iter().flatten().next()) {
+    let needs_a_stop = needs_a_stop.into_iter().flatten().next();
+    let Some(launch) = &cell.launch else {
+        if let Some((span, key)) = needs_a_stop {
+            let message =
+                format!("`{key}` is said of an instance, and a stage that only copies has none");
+            faults.push(
+                Fault::new(span, message)
+                    .hint("give the stage `launch` and `connect`, or leave it out"),
+            );
+        }
+        if let Some(test) = &cell.test {
+            let at = test
+                .provision
+                .first()
+                .map_or(cell.stage.span, |entry| entry.span);
+            faults.push(
+                Fault::new(at, "a test is launched and reached as its stage, and a stage that only copies says neither")
+                    .hint("give the stage `launch` and `connect`, or test in the stage that starts from this one"),
+            );
+        }
+        return faults;
+    };
+    if let (Spot::Yes(_), Some((span, key))) = (&launch.spot, needs_a_stop) {
         let message = format!(
             "`{key}` needs the instance to be stopped first, and a spot instance cannot be stopped"
         );
@@ -102,14 +133,14 @@ fn registration(cell: &Cell) -> Vec<Fault> {
 /// default key cannot be shared, and encrypted ones not with everyone.)
 fn encryption(cell: &Cell) -> Vec<Fault> {
     let image = &cell.image;
-    let volumes = cell
-        .launch
-        .as_ref()
-        .map_or(&[][..], |launch| &launch.volumes);
     let mut faults = Vec::new();
     if let (Some(key), false) = (&image.kms_key_id, image.encrypted.value) {
         faults.push(Fault::new(key.span, "`kms_key_id` needs `encrypted: true`"));
     }
+    let volumes: &[Volume] = match &cell.launch {
+        Some(launch) => &launch.volumes,
+        None => &[],
+    };
     if image.encrypted.value {
         for volume in volumes {
             if volume.encrypted == Some(false) {

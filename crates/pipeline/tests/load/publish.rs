@@ -317,6 +317,30 @@ fn refused_with(launch: (&str, &str), lines: &str) -> String {
 }
 
 #[test]
+fn cells_of_a_matrix_do_not_write_into_one_parameter() {
+    let text = with("parameters: [{ name: /images/demo }]").replace(
+        "    source:",
+        "    matrix: { axes: { os: [a, b, c] } }\n    source:",
+    );
+    insta::assert_snapshot!(files().refuse(&text));
+    let apart = text.replace("/images/demo", "\"/images/${{ matrix.os }}\"");
+    files()
+        .load(&apart)
+        .map_err(|error| error.to_string())
+        .unwrap();
+}
+
+#[test]
+fn a_stage_that_only_copies_has_no_instance_to_say_things_of() {
+    let copy = |lines: &str| {
+        let text = "name: demo\nstages:\n  base:\n    source: { image_id: ami-0a }\n    image: { name: demo";
+        files().refuse(&format!("{text}{lines}\n"))
+    };
+    insta::assert_snapshot!(copy(", boot_mode: uefi }"));
+    insta::assert_snapshot!(copy(" }\n    test: {}"));
+}
+
+#[test]
 fn an_encrypted_image_has_no_volume_that_is_not() {
     let volume = (
         "\"${{ vars.size }}\"",

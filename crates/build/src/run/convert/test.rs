@@ -48,6 +48,7 @@ pub(super) fn test(
             },
             // It boots as the image's users boot it: with the image's own volumes, and nothing said by the build.
             volumes: Vec::new(),
+            left_out_devices: Vec::new(),
             user_data: None,
             ..launch.clone()
         },

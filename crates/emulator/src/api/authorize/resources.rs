@@ -280,9 +280,8 @@ fn context(authority: &Authority<'_>, asked: Asked<'_>, arn: &str) -> Context {
         .with("ec2:Region", asked.region)
         .with("aws:PrincipalAccount", caller.account())
         .with("aws:PrincipalArn", caller.arn());
-    match caller.mfa() {
-        Some(mfa) => context.add("aws:MultiFactorAuthPresent", mfa.to_string()),
-        None => {}
+    if let Some(mfa) = caller.mfa() {
+        context.add("aws:MultiFactorAuthPresent", mfa.to_string());
     }
     if caller.role().is_none() {
         context.add("aws:username", USER);
