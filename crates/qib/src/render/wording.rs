@@ -233,6 +233,7 @@ mod tests {
             credentials_end,
             region: "us-east-2".into(),
             rehearsal: false,
+            cells: Vec::new(),
         };
         let end = "2026-03-01T10:20:30.5Z".parse().ok();
         let said = |event| saying(&event, None).unwrap().lines.remove(0);
