@@ -32,9 +32,7 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
     for cell in loaded.pipeline.stages.iter() {
         problems.extend(name_problem(loaded, cell, now));
         problems.extend(user_data_problem(loaded, cell, now));
-        let checks = cell.test.iter().flat_map(|test| &test.provision);
-        let entries = cell.provision.iter().chain(&cell.on_error).chain(checks);
-        let environments = entries.filter_map(|entry| entry.environment());
+        let environments = cell.all_entries().filter_map(|entry| entry.environment());
         problems.extend(environment_problems(loaded, environments));
     }
     problems.extend(update_problems(loaded));

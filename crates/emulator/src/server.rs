@@ -2,7 +2,7 @@
 //!
 //! | path | for whom |
 //! |---|---|
-//! | `/_local/…` | who is on the host and has the account's secret, see [`control`] |
+//! | `/_local/…` | who is on the host and has the account's secret: faults, the user's policy, quotas |
 //! | all others | the API, for callers on the host and in guests |
 
 mod connection;

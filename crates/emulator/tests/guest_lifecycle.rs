@@ -11,7 +11,7 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 
 use emulator::guest::{GuestExit, GuestMode, StopKind};
-use guest_support::{Machine, PATIENCE, World, eventually, until};
+use guest_support::{Machine, PATIENCE, World, eventually, ipv6, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn main() -> ExitCode {
@@ -77,6 +77,12 @@ async fn a_fresh_guest_is_a_small_system(world: Arc<World>) {
             .await
             .contains("172.31.7.9")
     );
+    if !ipv6().is_empty() {
+        let addresses = machine.ok("cat /proc/net/if_inet6").await;
+        let own = "fd000ec2000700000000000000000009";
+        assert!(addresses.contains(own), "{addresses}");
+        assert_eq!(addresses.lines().count(), 2, "loopback and its own");
+    }
     for path in [
         "/etc/ssl/private",
         "/root/.cargo",

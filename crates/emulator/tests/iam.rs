@@ -26,6 +26,9 @@ fn allowing(statements: Value) -> EmulatorConfig {
     }
 }
 
+/// An action, its parameters, and the code and status of its refusal.
+type Refusal<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16);
+
 /// A role of that name in a profile of the same name.
 fn profile(ec2: &LocalEc2, name: &str, policy: &Value) {
     let role = [
@@ -111,7 +114,7 @@ async fn a_roles_life_and_what_iam_refuses() {
     )
     .ok();
     let both = [("InstanceProfileName", "builder"), ("RoleName", "second")];
-    let cases: [(&str, &[(&str, &str)], &str, u16); 12] = [
+    let cases: [Refusal<'_>; 12] = [
         (
             "CreateRole",
             &[("RoleName", "Builder"), ("AssumeRolePolicyDocument", TRUST)],

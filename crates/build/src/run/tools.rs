@@ -5,7 +5,7 @@ use crate::ansible::from_here::look_for;
 use crate::failure::StepError;
 use crate::options::Venue;
 use crate::ports::Ports;
-use pipeline::model::{Ansible, Pipeline, Provisioner};
+use pipeline::model::{Ansible, Pipeline, Presence, Provisioner};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -27,7 +27,9 @@ pub(super) async fn look(
         }
     }
     for (program, ansible) in looked {
-        let parent = ansible.playbook.path().parent();
+        // The folder of a playbook that `preflight` is still to make may not be there.
+        let there = ansible.playbook.presence == Presence::There;
+        let parent = ansible.playbook.path().parent().filter(|_| there);
         let folder = parent.filter(|path| !path.as_os_str().is_empty());
         let found = look_for(
             program,

@@ -106,7 +106,7 @@ async fn run(
         launch: test.launch.clone(),
         connect: test.connect.clone(),
         region: spec.region.clone(),
-        build_name: context.cell().cell.clone(),
+        build_name: test.build_name.clone(),
         provision: test.checks.clone(),
         on_error: Vec::new(),
         image: ImageSpec::default(),

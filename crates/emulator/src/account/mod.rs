@@ -21,6 +21,7 @@ pub mod quotas;
 pub mod region;
 pub mod regions;
 pub mod spot;
+mod tagged;
 pub mod tags;
 
 use crate::ids::{AllocationId, InstanceId, LayerId};

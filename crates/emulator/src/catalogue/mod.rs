@@ -23,8 +23,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Catalogue {
     host_content: String,
     /// The images of the regions that have been asked for.
-    regions: Arc<Mutex<BTreeMap<String, Arc<BTreeMap<ImageId, Image>>>>>,
+    regions: Arc<Mutex<BTreeMap<String, Images>>>,
 }
+
+/// The images of a region, by id.
+pub type Images = Arc<BTreeMap<ImageId, Image>>;
 
 /// Whether other accounts may copy a publisher's images, see
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/CopyingAMIs.html>.
@@ -49,7 +52,7 @@ impl Catalogue {
 
     /// The images of a region, by id. Those of another architecture than the host's are the host's own system as well:
     /// nothing but their description differs.
-    pub fn images(&self, region: &str) -> Arc<BTreeMap<ImageId, Image>> {
+    pub fn images(&self, region: &str) -> Images {
         let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         let images = regions.entry(region.to_owned()).or_insert_with(|| {
             let images = ENTRIES.iter().filter_map(|e| self.image(region, e));

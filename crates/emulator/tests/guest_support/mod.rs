@@ -65,7 +65,7 @@ impl World {
             hostname: "before-boot".to_owned(),
             default_user: "ec2-user".to_owned(),
             private_ip: Ipv4Addr::new(172, 31, 7, 9),
-            ipv6: Vec::new(),
+            ipv6: ipv6(),
             endpoint: SocketAddr::from(([127, 0, 0, 1], 45_000)),
             agent: BootAgent::BuiltIn,
         }
@@ -450,4 +450,12 @@ pub fn main(cases: &'static [Case]) -> std::process::ExitCode {
 /// Whether `path` exists, whatever it is.
 pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
+}
+
+/// The guests' IPv6 address, where the kernel has any.
+pub fn ipv6() -> Vec<std::net::Ipv6Addr> {
+    match Path::new("/proc/net/if_inet6").exists() {
+        true => vec!["fd00:ec2:7::9".parse().unwrap()],
+        false => Vec::new(),
+    }
 }

@@ -179,9 +179,19 @@ pub fn test_digest(
     Ok(fields.digest())
 }
 
-/// What a provisioner puts into the image; none if the image is the same with and without it.
+/// The digest of a provisioner; none of one that looks, waits or fetches: the image is the same with and without it.
+/// One whose files `preflight` is still to make has their names for its content.
 fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Option<Digest>> {
+    let used = provisioner.files().into_iter();
+    let mut to_be_made = used
+        .filter(|file| file.presence == Presence::ToBeMade)
+        .peekable();
     Ok(Some(match provisioner {
+        _ if to_be_made.peek().is_some() => {
+            let mut fields = Fields::default();
+            to_be_made.for_each(|file| fields.put("to be made", file.written.as_str()));
+            fields.digest()
+        }
         Provisioner::Run(step) => run(step),
         Provisioner::Upload(step) => upload(step, files)?,
         Provisioner::Ansible(step) => super::ansible::ansible(step, files)?,
@@ -312,14 +322,9 @@ fn run(run: &Run) -> Digest {
     fields.put("is", "run");
     match &run.commands {
         Commands::Inline(text) => fields.put("inline", text.canonical()),
-        Commands::Scripts(scripts) => {
-            scripts
-                .iter()
-                .for_each(|script| match script.file.presence {
-                    Presence::There => fields.put("script", &script.content),
-                    Presence::ToBeMade => fields.put("to be made", script.file.written.as_str()),
-                })
-        }
+        Commands::Scripts(scripts) => scripts
+            .iter()
+            .for_each(|script| fields.put("script", &script.content)),
     }
     // Commands on the build host may reach into the instance by ways of their own. Neither field is there for what could
     // be written before there were these keys, so that the keys of older images stay.
@@ -362,18 +367,6 @@ fn upload(upload: &Upload, files: &dyn Files) -> io::Result<Digest> {
         "become",
         upload.become_user.as_ref().map(|user| user.as_str()),
     );
-    let made_later = match &upload.what {
-        UploadSource::File(file)
-        | UploadSource::Folder(file)
-        | UploadSource::Rendered { file, .. } => {
-            (file.presence == Presence::ToBeMade).then_some(file)
-        }
-        UploadSource::Content(_) => None,
-    };
-    if let Some(file) = made_later {
-        fields.put("to be made", file.written.as_str());
-        return Ok(fields.digest());
-    }
     match &upload.what {
         UploadSource::Content(text) => fields.put("content", text.canonical()),
         UploadSource::Rendered { file, text } => {

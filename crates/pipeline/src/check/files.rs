@@ -36,6 +36,7 @@ pub(crate) fn read_files(
     locate: &dyn Fn(u16, &str) -> PathBuf,
     scope: Scope<'_>,
 ) -> Vec<Fault> {
+    // Of what stands outside of the stages nothing is excused for not being there yet.
     let mut reader = Reader {
         files,
         locate,
@@ -53,7 +54,6 @@ pub(crate) fn read_files(
             }
         }
     }
-    reader.made = made;
     for output in &mut pipeline.outputs.0 {
         if let OutputKind::Update {
             from: Some(from), ..
@@ -62,7 +62,7 @@ pub(crate) fn read_files(
             reader.file(from, "file to begin with");
         }
     }
-    let (mut told, made) = (reader.faults, reader.made);
+    let mut told = reader.faults;
     let mut names: BTreeMap<StageName, BTreeSet<String>> = BTreeMap::new();
     for cell in pipeline.stages.iter() {
         let known = names.entry(cell.stage.value.clone()).or_default();

@@ -2,8 +2,9 @@
 
 use super::entry::entries;
 use super::{
-    Connect, HostKey, Image, Later, Launch, LocalFile, Located, LoginKey, Matrix, ProvisionerEntry,
-    Region, Source, StageName, Tags, Test, TimeSpan, UserData,
+    BastionHostKey, BastionKey, Connect, HostKey, Image, InstanceProfile, Later, Launch, LocalFile,
+    Located, LoginKey, Matrix, ProvisionerEntry, Region, Source, StageName, Tags, Test, TimeSpan,
+    UserData,
 };
 use crate::template::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -30,6 +31,12 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Every entry of the cell: those of `provision`, of `on_error` and of its test.
+    pub fn all_entries(&self) -> impl Iterator<Item = &ProvisionerEntry> {
+        let checks = self.test.iter().flat_map(|test| &test.provision);
+        self.provision.iter().chain(&self.on_error).chain(checks)
+    }
+
     /// What to call it in messages: the stage's name, and the cell's if it has one.
     pub fn label(&self) -> String {
         match &self.name {
@@ -87,38 +94,41 @@ impl Cell {
     /// The files of the build host that building the cell uses. In a rehearsal the entries that need what its guests do
     /// not have are skipped, and use none.
     pub fn files(&self, rehearsal: bool) -> Vec<&LocalFile> {
-        let user_data = self
-            .launch
-            .as_ref()
-            .and_then(|launch| launch.user_data.as_ref());
-        let user_data = user_data.and_then(|user_data| match user_data {
-            UserData::File(file) => Some(&file.file),
-            UserData::Content(_) => None,
-        });
+        let mut files = Vec::new();
+        if let Some(launch) = &self.launch {
+            if let Some(UserData::File(user_data)) = &launch.user_data {
+                files.push(&user_data.file);
+            }
+            let profile = launch.instance_profile.as_ref();
+            if let Some(InstanceProfile::Temporary(policy)) = profile.map(|named| &named.value) {
+                files.extend(&policy.file);
+            }
+        }
         let test = self.test.as_ref();
-        let of_test = test.and_then(|test| test.connect.as_ref());
-        let connects = self.connect.iter().chain(of_test).flat_map(|connect| {
-            let key = match &connect.key.value {
-                LoginKey::File(file) => Some(file),
-                LoginKey::Ed25519 | LoginKey::EcdsaP256 | LoginKey::Agent => None,
-            };
-            let known_hosts = match &connect.host_key.value {
-                HostKey::KnownHosts(file) => Some(file),
-                HostKey::Inject
-                | HostKey::Console
-                | HostKey::AcceptFirst
-                | HostKey::Fingerprint(_) => None,
-            };
-            [key, known_hosts]
-        });
-        let checks = self.test.iter().flat_map(|test| &test.provision);
-        let entries = self.provision.iter().chain(&self.on_error).chain(checks);
-        let used = entries
-            .filter(|entry| !rehearsal || entry.needs.is_empty())
-            .flat_map(|entry| entry.files());
-        let uefi_data = self.image.uefi_data.as_ref().map(|data| &data.file);
-        let others = [user_data, uefi_data].into_iter().chain(connects);
-        others.flatten().chain(used).collect()
+        let tests_connect = test.and_then(|test| test.connect.as_ref());
+        for connect in [self.connect.as_ref(), tests_connect].into_iter().flatten() {
+            if let LoginKey::File(file) = &connect.key.value {
+                files.push(file);
+            }
+            if let HostKey::KnownHosts(file) = &connect.host_key.value {
+                files.push(file);
+            }
+            if let Some(bastion) = &connect.bastion {
+                if let BastionKey::File(file) = &bastion.value.key.value {
+                    files.push(file);
+                }
+                let host_key = bastion.value.host_key.as_ref().map(|key| &key.value);
+                if let Some(BastionHostKey::KnownHosts(file)) = host_key {
+                    files.push(file);
+                }
+            }
+        }
+        files.extend(self.image.uefi_data.iter().map(|data| &data.file));
+        let used = self
+            .all_entries()
+            .filter(|entry| !rehearsal || entry.needs.is_empty());
+        files.extend(used.flat_map(|entry| entry.files()));
+        files
     }
 }
 

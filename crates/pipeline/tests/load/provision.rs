@@ -267,3 +267,29 @@ fn in_a_rehearsal_a_skipped_entry_needs_no_files() {
     assert_eq!(names(false), ["scripts/a.sh", "set.yaml", "files/"]);
     assert_eq!(names(true), ["scripts/a.sh", "files/"]);
 }
+
+#[test]
+fn every_file_of_a_stage_may_be_made_by_preflight_and_is_named_while_it_is_not_there() {
+    let text = with("- ansible: { playbook: made/site.yaml, group_vars: made/vars/ }\n        needs: [internet]")
+        .replacen("stages:", "preflight: [{ run: { inline: make, creates: [made/] } }]\nstages:", 1)
+        .replace("{ user: ec2-user }", "{ user: ec2-user, key: { file: made/key }, host_key: { known_hosts: made/hosts } }")
+        .replace("instance_type: t3.micro", "instance_type: t3.micro\n      user_data: made/user-data");
+    let loaded = load(&setup(), &text);
+    let named = |rehearsal: bool| -> Vec<String> {
+        let files = loaded.pipeline.stages[0].files(rehearsal).into_iter();
+        let absent = files.filter(|file| file.presence == Presence::ToBeMade);
+        absent.map(|file| file.written.value.clone()).collect()
+    };
+    let of_launch = ["made/user-data", "made/key", "made/hosts"];
+    assert_eq!(named(true), of_launch);
+    assert_eq!(
+        named(false),
+        [&of_launch[..], &["made/site.yaml", "made/vars/"]].concat()
+    );
+    // A key can be made, though of nothing that counts: a rehearsal skips the entry.
+    key_of(&setup(), &text, &[1]);
+    // What stands outside of the stages is not excused.
+    let outputs = "outputs:\n  - update: out.yaml\n    from: made/out.yaml\n    set: { a.b: x }\n";
+    let refused = setup().refuse(&format!("{text}{outputs}"));
+    assert!(refused.contains("made/out.yaml"), "{refused}");
+}

@@ -15,6 +15,7 @@ pub(super) fn test(
     test: &model::Test,
     launch: &LaunchSpec,
     stage_connect: &ConnectSpec,
+    build_name: &str,
     venue: Venue,
     facts: &RunFacts,
 ) -> Result<TestSpec, StepError> {
@@ -55,6 +56,7 @@ pub(super) fn test(
             None => stage_connect.clone(),
             Some(own) => connect(own, facts)?,
         },
+        build_name: build_name.to_owned(),
         checks,
         timeout: test.timeout.get(),
         digest: digest.hex(),

@@ -172,6 +172,15 @@ fn ec2(authority: &Authority<'_>, asked: Asked<'_>) -> BTreeSet<String> {
             arns.insert(arn_of(asked, kind, value));
         }
     }
+    if asked.action == "RunInstances" {
+        // Where the request names none, EC2 takes the default ones, and asks about them too.
+        for kind in ["security-group", "subnet"] {
+            let named = |arn: &String| arn.contains(&format!(":{kind}/"));
+            if !arns.iter().any(named) {
+                arns.insert(arn_of(asked, kind, "*"));
+            }
+        }
+    }
     if asked.action == "DisassociateAddress" {
         arns.extend(disassociated(authority, asked));
     }
@@ -280,9 +289,8 @@ fn context(authority: &Authority<'_>, asked: Asked<'_>, arn: &str) -> Context {
         .with("ec2:Region", asked.region)
         .with("aws:PrincipalAccount", caller.account())
         .with("aws:PrincipalArn", caller.arn());
-    match caller.mfa() {
-        Some(mfa) => context.add("aws:MultiFactorAuthPresent", mfa.to_string()),
-        None => {}
+    if let Some(mfa) = caller.mfa() {
+        context.add("aws:MultiFactorAuthPresent", mfa.to_string());
     }
     if caller.role().is_none() {
         context.add("aws:username", USER);
