@@ -13,11 +13,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 /// Writes all of them. On failure gives which one and why; the others are written all the same.
-pub(super) fn write_all(
-    pipeline: &Pipeline,
-    context: &RunContext,
-    report: &Report,
-) -> Vec<(String, Box<StepError>)> {
+pub(super) fn write_all(pipeline: &Pipeline, context: &RunContext, report: &Report) -> Vec<Failed> {
     let state = context.effects.state();
     let facts = RunFacts {
         account_id: state.opened().map(|opened| opened.account.clone()),
@@ -31,7 +27,6 @@ pub(super) fn write_all(
     let outputs = pipeline.outputs.iter();
     outputs
         .filter_map(|output| writer.write(&output.value).err())
-        .map(|(path, error)| (path, Box::new(error)))
         .collect()
 }
 
@@ -42,7 +37,8 @@ struct Writer<'a> {
     facts: RunFacts,
 }
 
-type Failed = (String, StepError);
+/// The file of an output that was not written, and why.
+type Failed = (String, Box<StepError>);
 
 impl Writer<'_> {
     fn write(&self, output: &Output) -> Result<(), Failed> {
@@ -282,7 +278,7 @@ fn refuse_two_values(path: &str, pairs: &[Pair]) -> Result<(), Failed> {
 
 fn rendered(template: &Template, field: &str, facts: &RunFacts) -> Result<String, Failed> {
     super::convert::rendered(template, field, facts)
-        .map_err(|error| (String::from("outputs"), error))
+        .map_err(|error| (String::from("outputs"), Box::new(error)))
 }
 
 fn failed(path: &str, reason: impl ToString) -> Failed {
@@ -290,7 +286,7 @@ fn failed(path: &str, reason: impl ToString) -> Failed {
         path: path.to_owned(),
         reason: reason.to_string(),
     };
-    (path.to_owned(), error)
+    (path.to_owned(), Box::new(error))
 }
 
 /// Written beside and renamed, so that nobody ever reads half a file. What stands beside has the run's name in it: another

@@ -21,8 +21,11 @@ pub(super) struct Question {
     pub environment: Vec<(String, String)>,
     /// Whether standard output is data and no text for people.
     pub data: bool,
-    pub verdict: Box<dyn Fn(&CommandEnd, Heard<'_>) -> Look + Send + Sync>,
+    pub verdict: Verdict,
 }
+
+/// What the end of a question's script and its output mean.
+pub(super) type Verdict = Box<dyn Fn(&CommandEnd, Heard<'_>) -> Look + Send + Sync>;
 
 /// What a script has printed.
 pub(super) struct Heard<'a> {
