@@ -60,7 +60,10 @@ fn check_json(json: &JsonSpec, document: &Value) -> Look {
 fn equals(value: &Value, text: &str) -> bool {
     match value {
         Value::String(value) => value == text,
-        Value::Number(_) | Value::Bool(_) => value.to_string() == text,
+        Value::Number(_) | Value::Bool(_) => {
+            let written = value.to_string();
+            written == text
+        }
         Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
 }
