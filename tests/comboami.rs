@@ -137,7 +137,7 @@ fn one_images_failure_leaves_thirty_one_and_a_re_run_builds_just_the_one() {
         .filter(|image| image["cached"] == false)
         .map(|image| format!("image/{}", image["cell"].as_str().unwrap_or_default()))
         .collect();
-    assert_eq!(built, [cell.clone()], "{again}");
+    assert_eq!(built, std::slice::from_ref(&cell), "{again}");
     let (before, mut after) = (ids(&failed), ids(&again));
     assert_eq!(after.len(), 32, "{again}");
     assert_eq!(written(&ec2), ami_ids(&after, &REGIONS), "{again}");
