@@ -48,7 +48,8 @@ impl Ticket {
         Self {
             number,
             run: run.clone(),
-            cell: format!("{}-{}", cell.stage, cell.cell),
+            // Of what cells' names may have, a parameter's name may not have the `+` of an image's test.
+            cell: format!("{}-{}", cell.stage, cell.cell).replace('+', "."),
         }
     }
 
@@ -131,6 +132,20 @@ mod tests {
         ] {
             assert_eq!(Ticket::parse(name), None, "{name}");
         }
+    }
+
+    /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html>
+    #[test]
+    fn the_ticket_of_a_test_is_a_parameters_name() {
+        let run = RunId::from_random(1);
+        for cell in [cell("base"), cell("base").test()] {
+            let name = Ticket::new(1, &run, &cell).parameter("/qib/leases/address/eipalloc-0local");
+            let is_allowed =
+                |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/');
+            assert!(name.chars().all(is_allowed), "{name}");
+        }
+        let tickets = [cell("base"), cell("base").test()].map(|cell| Ticket::new(1, &run, &cell));
+        assert!(!tickets[0].is_of_same_cell(&tickets[1]));
     }
 
     #[test]
