@@ -271,6 +271,7 @@ const MODULES: &str = "\
     - ansible.builtin.shell: sleep 1; echo later > {{ target }}/later
       async: 60
       poll: 1
+      vars: { ansible_async_dir: '{{ target }}/async' }
     - ansible.builtin.fetch: { src: '{{ target }}/big', dest: '{{ target }}/back', flat: true }
 ";
 
