@@ -26,6 +26,7 @@ pub mod names;
 pub mod options;
 pub mod outputs;
 pub mod pause;
+pub mod permissions;
 pub mod plan;
 pub mod ports;
 pub mod precheck;

@@ -19,7 +19,7 @@ pub struct Policy {
 #[serde(rename_all = "PascalCase")]
 pub struct Statement {
     /// What it is for, in letters and digits.
-    pub sid: &'static str,
+    pub sid: String,
     /// Always `Allow`.
     pub effect: &'static str,
     /// The actions, sorted.
@@ -43,6 +43,14 @@ impl Policy {
         }
     }
 
+    /// How many characters IAM counts in it: blanks are none.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+    pub fn length(&self) -> usize {
+        // Statements are made of texts alone, and those serialise.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        text.chars().filter(|c| !c.is_whitespace()).count()
+    }
+
     /// Every action that it allows.
     pub fn actions(&self) -> impl Iterator<Item = &str> {
         self.statement
@@ -53,12 +61,12 @@ impl Policy {
 
 impl Statement {
     /// Allows `actions` on everything.
-    pub fn allow<A: Into<String>>(sid: &'static str, actions: impl IntoIterator<Item = A>) -> Self {
+    pub fn allow<A: Into<String>>(sid: &str, actions: impl IntoIterator<Item = A>) -> Self {
         let mut action: Vec<String> = actions.into_iter().map(Into::into).collect();
         action.sort();
         action.dedup();
         Self {
-            sid,
+            sid: sid.into(),
             effect: "Allow",
             action,
             resource: vec![String::from("*")],
@@ -73,7 +81,7 @@ impl Statement {
         self
     }
 
-    /// Only if the condition holds.
+    /// Only if the condition holds, besides those that are asked for already.
     #[must_use]
     pub fn only_if<V: Into<String>>(
         mut self,

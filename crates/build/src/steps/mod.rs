@@ -46,6 +46,7 @@ pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
 pub(crate) use profile::{PATH as IAM_PATH, POLICY};
 pub use publish::{Published, publish};
 pub(crate) use publish::{parameters_of, words};
+pub(crate) use user_data_parts::partition_of;
 
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
