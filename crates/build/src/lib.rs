@@ -18,6 +18,7 @@ pub mod glob;
 pub mod guest;
 pub mod host;
 pub mod images;
+pub mod inquiry;
 pub mod journal;
 pub mod lease;
 pub mod lifetime;

@@ -116,6 +116,20 @@ impl Features {
         let mut features = Self::default();
         for chosen in cells {
             features.add(chosen);
+            features.copies |= !chosen.cell.image.copy_to.is_empty();
+        }
+        features
+    }
+
+    /// What of it is done in one region: of an image that is copied there, what becomes of the copy.
+    pub fn in_region(cells: &[ChosenCell<'_>], region: &RegionName) -> Self {
+        let mut features = Self::default();
+        for chosen in cells {
+            if chosen.region == *region {
+                features.add(chosen);
+            } else if image_regions(chosen.cell, &chosen.region).contains(region) {
+                features.add_copy(chosen, region);
+            }
         }
         features
     }
@@ -262,9 +276,38 @@ impl Features {
         }
     }
 
+    /// The image's copy in another region.
+    fn add_copy(&mut self, chosen: &ChosenCell<'_>, region: &RegionName) {
+        let mut of_image = Self::default();
+        of_image.add_publication(chosen.cell);
+        let keys = std::mem::take(&mut of_image.keys);
+        self.keys
+            .extend(keys.into_iter().filter(|(there, _)| there == region));
+        self.merge_publication(of_image);
+    }
+
+    fn merge_publication(&mut self, other: Self) {
+        self.imds |= other.imds;
+        self.copies = true;
+        self.replacing = self.replacing.max(other.replacing);
+        self.shares |= other.shares;
+        self.shares_snapshots |= other.shares_snapshots;
+        self.public_images |= other.public_images;
+        self.public_snapshots |= other.public_snapshots;
+        self.deprecates |= other.deprecates;
+        self.protects |= other.protects;
+        self.parameters.extend(other.parameters);
+    }
+
     fn add_image(&mut self, chosen: &ChosenCell<'_>) {
         let cell: &Cell = chosen.cell;
         let image = &cell.image;
+        self.add_publication(cell);
+        // A copy takes its permissions where it is made.
+        self.copies |= cell.is_copy()
+            || matches!(image.on_conflict.value, OnConflict::Replace { .. });
+        self.add_volumes(&image.volumes, &chosen.region);
+        self.add_key(image.kms_key_id.as_deref(), &chosen.region);
         if cell.launch.is_some() {
             if image.is_registered() {
                 self.registers = true;
@@ -273,15 +316,17 @@ impl Features {
             }
             self.enhanced_networking |= image.ena.is_some() || image.sriov.value;
         }
+    }
+
+    /// What becomes of an image and its copies.
+    fn add_publication(&mut self, cell: &Cell) {
+        let image = &cell.image;
         self.imds |= image.imds.is_some();
         self.replacing = self.replacing.max(match image.on_conflict.value {
             OnConflict::Fail | OnConflict::Skip => Replacing::None,
             OnConflict::Replace { force: false } => Replacing::Own,
             OnConflict::Replace { force: true } => Replacing::Any,
         });
-        self.copies |= cell.is_copy()
-            || !image.copy_to.is_empty()
-            || matches!(image.on_conflict.value, OnConflict::Replace { .. });
         let share = &image.share;
         let said = share.snapshots.as_ref().map(|on| on.value);
         self.shares |= !share.is_empty();
@@ -294,8 +339,6 @@ impl Features {
         for parameter in &image.parameters {
             self.parameters.insert(parameter.name.pattern());
         }
-        self.add_volumes(&image.volumes, &chosen.region);
-        self.add_key(image.kms_key_id.as_deref(), &chosen.region);
         for copy in &image.copy_to {
             let region = RegionName::new(copy.region.as_str());
             self.add_key(copy.kms_key_id.as_deref(), &region);

@@ -310,10 +310,25 @@ fn context(authority: &Authority<'_>, asked: Asked<'_>, arn: &str) -> Context {
         context.add(&format!("aws:ResourceTag/{key}"), &value);
         context.add(&format!("ec2:ResourceTag/{key}"), value);
     }
-    if asked.service == Service::Ec2 {
-        describe(authority, asked, (kind, id), &mut context);
+    match asked.service {
+        Service::Ec2 => describe(authority, asked, (kind, id), &mut context),
+        Service::Kms => describe_key(authority, asked, id, &mut context),
+        Service::Sts | Service::Iam | Service::Ssm | Service::Quotas => {}
     }
     context
+}
+
+/// KMS's own keys. <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
+fn describe_key(authority: &Authority<'_>, asked: Asked<'_>, id: &str, context: &mut Context) {
+    if let Some(region) = region(authority, asked) {
+        for alias in region.keys.aliases_of(id) {
+            context.add("kms:ResourceAliases", alias);
+        }
+    }
+    if asked.action == "CreateGrant" {
+        // It is true of those that a service asks for in the caller's name.
+        context.add("kms:GrantIsForAWSResource", "false");
+    }
 }
 
 /// EC2's own keys.
