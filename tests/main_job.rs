@@ -427,7 +427,7 @@ fn the_second_run_builds_nothing_and_what_changes_decides_what_is_built_again() 
 /// A script that only the base stage runs.
 const BASE_SCRIPT: &str = "mark-hardened.sh";
 /// A script that only the OCP stage runs.
-const OCP_SCRIPT: &str = "render-imageset.sh";
+const OCP_SCRIPT: &str = "layout.sh";
 
 #[test]
 fn base_yaml_builds_the_base_that_ocp_yaml_then_reuses() {

@@ -12,16 +12,5 @@ credentials=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/containers
 (umask 077 && mkdir -p "$credentials" && cp pull-secret.json "$credentials/auth.json")
 trap 'rm -f "$credentials/auth.json"' EXIT
 
-catalog=$(sed -n 's/^ *- catalog: *//p' imageset-config.yaml)
-# The default channel by name, so that the image says what it holds.
-sed -n '/^ *packages:/,/^ *additionalImages:/s/^ *- name: *//p' imageset-config.yaml | while read -r package; do
-    channel=$(oc-mirror list operators --catalog "$catalog" --package "$package" </dev/null | awk -v package="$package" '$1 == package { print $NF; exit }')
-    if [ -z "$channel" ]; then
-        echo "$catalog has no default channel of $package" >&2
-        exit 1
-    fi
-    sed -i "s|^\( *\)- name: $package\$|&\n\1  channels:\n\1    - name: $channel|" imageset-config.yaml
-done
-
 oc-mirror --config imageset-config.yaml file://archives
 test -s archives/mirror_seq1_000000.tar

@@ -65,6 +65,7 @@ pub(crate) async fn ask(ec2: &Client, call: &DryRun) -> Result<Verdict> {
         DryRun::CreateSnapshots => {
             let request = SnapshotsRequest {
                 instance_id: instance(),
+                excluded: Vec::new(),
                 description: String::new(),
                 tags: Tags::new(),
             };

@@ -107,9 +107,12 @@ pub(crate) fn create_parameters(
     call: CreateSnapshotsFluentBuilder,
     request: &SnapshotsRequest,
 ) -> CreateSnapshotsFluentBuilder {
+    let excluded: Vec<String> = request.excluded.iter().map(ToString::to_string).collect();
+    let excluded = (!excluded.is_empty()).then_some(excluded);
     call.instance_specification(
         InstanceSpecification::builder()
             .instance_id(request.instance_id.as_str())
+            .set_exclude_data_volume_ids(excluded)
             .build(),
     )
     .set_description((!request.description.is_empty()).then(|| request.description.clone()))

@@ -32,10 +32,10 @@ pub fn problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
     for cell in loaded.pipeline.stages.iter() {
         problems.extend(name_problem(loaded, cell, now));
         problems.extend(user_data_problem(loaded, cell, now));
-        let entries = cell.provision.iter().chain(&cell.on_error);
-        let environments = entries.filter_map(|entry| entry.environment());
+        let environments = cell.all_entries().filter_map(|entry| entry.environment());
         problems.extend(environment_problems(loaded, environments));
     }
+    problems.extend(folder_problems(loaded));
     problems.extend(update_problems(loaded));
     problems.extend(clash_problems(loaded, now));
     // What stands once in the file is said once, however many cells are made of it.
@@ -113,6 +113,21 @@ fn clash_problems(loaded: &Loaded, now: Timestamp) -> Vec<Problem> {
             Some(loaded.problem(second.image.name.span(), message, Some(hint)))
         })
         .collect()
+}
+
+/// A folder has the name of a file that is to be written.
+fn folder_problems(loaded: &Loaded) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for output in loaded.pipeline.outputs.iter() {
+        if let OutputKind::Write { path, .. } = &output.value.kind
+            && let Some(name) = path.as_literal()
+            && std::path::Path::new(name).is_dir()
+        {
+            let message = format!("{name} is a folder, and a file is to be written");
+            problems.push(loaded.problem(path.span(), message, None));
+        }
+    }
+    problems
 }
 
 /// A file in which a value cannot be set is better known before the run than after it.

@@ -180,7 +180,7 @@ pub fn next(place: Place, seen: &Seen) -> Option<(Phase, Action)> {
             to_complete(named, Under::Name, phase).or_else(|| finish(seen))
         }
         (None, Some(transit), holder) => {
-            to_complete(transit, Under::Transit, making).or_else(|| match holder {
+            to_complete(transit, Under::Transit, making).or(match holder {
                 Some(Holder::Goes) => Some((Phase::Name, Action::Retire)),
                 // It is the region's image for whoever asks by name; ours stays beside it under its own.
                 Some(Holder::Stays) => None,

@@ -66,9 +66,9 @@ pub enum SelectionError {
         "{cell} is built in {region}, and the cell that it starts from, {source_cell}, has no image there: it is built in {source_regions}"
     )]
     SourceElsewhere {
-        cell: CellName,
+        cell: Box<CellName>,
         region: RegionName,
-        source_cell: CellName,
+        source_cell: Box<CellName>,
         source_regions: String,
     },
     #[error(
@@ -239,9 +239,9 @@ fn sources(
             if !there.contains(&region) {
                 let there: Vec<&str> = there.iter().map(RegionName::as_str).collect();
                 return Err(SelectionError::SourceElsewhere {
-                    cell: name.clone(),
+                    cell: Box::new(name.clone()),
                     region,
-                    source_cell: names[at].clone(),
+                    source_cell: Box::new(names[at].clone()),
                     source_regions: there.join(", "),
                 });
             }

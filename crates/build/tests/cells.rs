@@ -198,8 +198,7 @@ impl World {
 
     fn calls(&self, region: &str) -> Vec<&'static str> {
         let there = self.account.in_region(&RegionName::new(region));
-        let calls = there.store().calls.clone();
-        calls
+        there.store().calls.clone()
     }
 
     /// What is there besides images, their snapshots, and what was there before.

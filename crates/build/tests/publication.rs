@@ -62,6 +62,8 @@ struct Wanted<'a> {
     image: &'a str,
     /// Further lines of the stage.
     stage: &'a str,
+    /// What else stands in `launch`.
+    launch: &'a str,
     on_failure: OnFailure,
 }
 
@@ -70,6 +72,7 @@ fn wanted(number: u64, image: &str) -> Wanted<'_> {
         number,
         image,
         stage: "",
+        launch: "",
         on_failure: OnFailure::CleanUp,
     }
 }
@@ -84,10 +87,15 @@ impl<'a> Wanted<'a> {
     }
 
     fn load(&self) -> Arc<Loaded> {
-        let Self { image, stage, .. } = self;
+        let Self {
+            image,
+            stage,
+            launch,
+            ..
+        } = self;
         let text = format!(
             "name: p\naws: {{ region: {HOME} }}\nstages:\n  base:\n    source: {{ image_id: ami-0source }}\n    \
-             launch: {{ instance_type: t3.micro }}\n    connect: {{ user: ec2-user }}\n    \
+             launch: {{ instance_type: t3.micro{launch} }}\n    connect: {{ user: ec2-user }}\n    \
              provision: [{{ run: {{ name: install, inline: 'true' }} }}]\n    image:\n{image}{stage}"
         );
         let options = LoadOptions {
@@ -523,6 +531,40 @@ fn properties_that_create_image_cannot_give_are_registered() {
         Some("true")
     );
     assert!(world.clutter().is_empty(), "{:?}", world.clutter());
+}
+
+#[test]
+fn a_registered_image_has_no_snapshot_of_a_volume_that_it_leaves_out() {
+    let world = World::new();
+    let lines = "      name: golden\n      boot_mode: uefi\n      volumes: [{ device: /dev/sdb, no_device: true }, \
+                 { device: /dev/sdd, size_gib: 5 }]\n";
+    world.done(Wanted {
+        launch: ", volumes: [{ device: /dev/sdb, size_gib: 1 }, { device: /dev/sdc, size_gib: 2 }]",
+        ..wanted(1, lines)
+    });
+    let store = world.account.store();
+    let request = &store.registrations[0];
+    let volumes: Vec<_> = request
+        .volumes
+        .iter()
+        .map(|volume| (volume.device.as_str(), volume.snapshot_id.is_some()))
+        .collect();
+    assert_eq!(
+        volumes,
+        [("/dev/sda1", true), ("/dev/sdc", true), ("/dev/sdd", false)]
+    );
+    assert_eq!(store.snapshots.len(), 2);
+}
+
+#[test]
+fn an_image_without_its_root_device_is_refused_before_the_launch() {
+    let world = World::new();
+    let why = world.fails(wanted(
+        1,
+        "      name: golden\n      volumes: [{ device: /dev/sda1, no_device: true }]\n",
+    ));
+    assert!(why.contains("root device"), "{why}");
+    assert_eq!(world.calls(HOME, "RunInstances"), 0);
 }
 
 #[test]

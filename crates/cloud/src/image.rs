@@ -139,6 +139,8 @@ pub struct RegisterRequest {
 pub struct SnapshotsRequest {
     /// The instance.
     pub instance_id: InstanceId,
+    /// Volumes of it, other than the root volume, that get none; at most 40.
+    pub excluded: Vec<VolumeId>,
     /// What each snapshot's description says.
     pub description: String,
     /// Tags of each snapshot, given in the same call.

@@ -161,6 +161,7 @@ async fn all_volumes_of_an_instance_are_snapshot_at_once() {
     .await;
     let request = SnapshotsRequest {
         instance_id: InstanceId::from("i-1"),
+        excluded: vec!["vol-3".into()],
         description: "base-1".to_owned(),
         tags: Tags::new().with("qib:run", "r1"),
     };
@@ -173,6 +174,7 @@ async fn all_volumes_of_an_instance_are_snapshot_at_once() {
     server.only_request().assert_params(&[
         ("Action", "CreateSnapshots"),
         ("InstanceSpecification.InstanceId", "i-1"),
+        ("InstanceSpecification.ExcludeDataVolumeId.1", "vol-3"),
         ("Description", "base-1"),
         ("TagSpecification.1.ResourceType", "snapshot"),
         ("TagSpecification.1.Tag.1.Key", "qib:run"),
@@ -189,6 +191,7 @@ async fn a_snapshot_without_its_volume_is_a_bad_answer() {
     .await;
     let request = SnapshotsRequest {
         instance_id: InstanceId::from("i-1"),
+        excluded: Vec::new(),
         description: String::new(),
         tags: Tags::new(),
     };

@@ -102,7 +102,7 @@ impl SiteError {
                 "Name an instance type that fits the image, or a source that fits the type (`source.filter.arch`)."
             }
             Self::RootLeftOut { .. } => {
-                "An instance cannot do without its root device: take it out of `volumes`."
+                "Neither an instance nor an image can do without its root device: take it out of `volumes`."
             }
         }
     }

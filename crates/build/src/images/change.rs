@@ -2,8 +2,10 @@
 
 use cloud::{CloudError, ErrorKind, Grant, Image, ImageId, Permissions, Region, Timestamp};
 
-/// Gives or takes the right to use an image. When it is given, snapshots come first, so that nobody sees an image that
-/// cannot be copied yet; when it is taken, the image does.
+/// Gives or takes the right to use an image, and `of_snapshots` that to make volumes from its snapshots. When it is given,
+/// snapshots come first, so that nobody sees an image that cannot be copied yet; when it is taken, the image does.
+///
+/// Snapshots cannot be shared with organisations: of `of_snapshots` only accounts and everyone count.
 ///
 /// # Errors
 /// If EC2 refuses one of the calls; those before it hold, and the same call again does the rest.
@@ -12,15 +14,15 @@ pub async fn share(
     image: &Image,
     grant: Grant,
     permissions: &Permissions,
-    snapshots_too: bool,
+    of_snapshots: &Permissions,
 ) -> Result<(), CloudError> {
     let of_snapshots = Permissions {
-        public: permissions.public,
-        accounts: permissions.accounts.clone(),
+        public: of_snapshots.public,
+        accounts: of_snapshots.accounts.clone(),
         ..Permissions::default()
     };
     let change_snapshots = async || {
-        if snapshots_too && !of_snapshots.is_empty() {
+        if !of_snapshots.is_empty() {
             for snapshot in &image.snapshots {
                 region
                     .change_snapshot_permissions(snapshot, grant, &of_snapshots)

@@ -5,6 +5,7 @@
 //! ```
 
 mod change;
+mod copy;
 mod facts;
 mod list;
 mod prune;
@@ -12,6 +13,10 @@ mod remove;
 mod verify;
 
 pub use change::{Deprecation, deprecate, share};
+pub use copy::{
+    CopiedImage, CopyOrder, CopyProgress, CopyStatus, CopyTo, CopyWatch, NotCopyable, common_tags,
+    copy,
+};
 pub use facts::{ImageFacts, ImageUse, facts_of, find, uses};
 pub use list::{ImageQuery, ImageRow, list, row};
 pub use prune::{Fate, PruneRule, PruneRuleError, Pruned, prune};

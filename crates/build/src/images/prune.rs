@@ -409,5 +409,79 @@ mod tests {
                 }
             }
         }
+
+        /// Whatever else is so of an image: it goes exactly if nothing keeps it, the newest of its set are whole without it, and
+        /// it is as old as was asked for.
+        #[test]
+        fn an_exclusion_holds_whatever_else_is_so(
+            drawn in prop::collection::vec(
+                (0u64..60, 0u8..2, any::<[bool; 7]>(), prop::option::of(0u64..60)), 0..25),
+            keep_count in prop::option::of(0usize..4),
+            older in prop::option::of(0u64..60),
+            idle in prop::option::of(0u64..60),
+            (shared_too, public_too) in any::<(bool, bool)>(),
+        ) {
+            let bound = |days: Option<u64>| days.map(|days| Duration::from_secs(days * DAY));
+            let rule = PruneRule {
+                keep: keep_count,
+                older_than: bound(older),
+                not_launched_for: bound(idle),
+                per: vec![String::from("role")],
+                except: vec![(String::from("pinned"), None)],
+                shared_too,
+                public_too,
+            };
+            prop_assume!(rule.check().is_ok());
+            let images: Vec<ImageFacts> = drawn
+                .iter()
+                .enumerate()
+                .map(|(n, (days, role, flags, launched))| {
+                    let [pinned, protected, public, shared, used, pending, unfinished] = *flags;
+                    let mut one = image(&format!("ami-{n:02}"), *days, &[("role", &role.to_string())]);
+                    if pinned {
+                        one.image.tags.set("pinned", "");
+                    }
+                    one.image.tags.set(tag::RUN, "r-1");
+                    if !unfinished {
+                        one.image.tags.set(tag::COMPLETE, "true");
+                    }
+                    one.image.protected = protected;
+                    one.permissions.public = public;
+                    if shared {
+                        one.permissions.organizational_units.insert(String::from("arn:…:ou/o-1/ou-1"));
+                    }
+                    if used {
+                        one.uses.insert(ImageUse::Instance(String::from("i-1")));
+                    }
+                    if pending {
+                        one.image.state = ImageState::Pending;
+                    }
+                    one.last_launched = launched.map(days_ago);
+                    one
+                })
+                .collect();
+            let pruned = prune(&rule, images, now()).unwrap();
+            prop_assert_eq!(pruned.len(), drawn.len());
+            let mut newer_and_whole: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+            for one in &pruned {
+                let number: usize = one.facts.image.image_id.as_str()[4..].parse().unwrap();
+                let (days, _, flags, launched) = drawn[number];
+                let [pinned, protected, public, shared, used, pending, unfinished] = flags;
+                let kept = pinned || protected || used || pending || unfinished
+                    || (public && !public_too) || (shared && !shared_too);
+                let newer = newer_and_whole.entry(one.set.clone()).or_default();
+                let idle_days = launched.map_or(days, |at| at.min(days));
+                let goes = !kept
+                    && keep_count.is_none_or(|keep| *newer >= keep)
+                    && older.is_none_or(|older| days > older)
+                    && idle.is_none_or(|idle| idle_days > idle);
+                *newer += usize::from(!pending && !unfinished);
+                let why = match &one.fate {
+                    Fate::Goes(why) | Fate::Stays(why) => why,
+                };
+                prop_assert!(!why.is_empty());
+                prop_assert_eq!(matches!(one.fate, Fate::Goes(_)), goes, "{}: {}", number, why);
+            }
+        }
     }
 }

@@ -79,6 +79,10 @@ pub struct Invocation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the variants say what their fields are")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "records are read and written one at a time"
+)]
 pub enum Record {
     /// The first line: which run, of what, in which account, when.
     Opened {

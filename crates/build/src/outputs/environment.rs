@@ -22,11 +22,15 @@ pub fn dotenv(pairs: &[Pair]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Lines for the file that `GITHUB_OUTPUT` names, to be put behind what is there already. `delimiter` must not be a line of
-/// any value: a run's id is not.
+/// Lines for the file that `GITHUB_OUTPUT` names, to be put behind what is there already. `delimiter` ends values of several
+/// lines; it is made longer until no value has it in it, since a value that had it would go on as further outputs.
 /// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#setting-an-output-parameter>
 pub fn github(pairs: &[Pair], delimiter: &str) -> Vec<u8> {
     let mut text = String::new();
+    let mut delimiter = delimiter.to_owned();
+    while pairs.iter().any(|pair| pair.value.contains(&delimiter)) {
+        delimiter.push('_');
+    }
     for Pair { key, value } in pairs {
         if value.contains(['\n', '\r']) {
             text.push_str(&format!("{key}<<{delimiter}\n{value}\n{delimiter}\n"));
@@ -85,6 +89,15 @@ mod tests {
         assert_eq!(
             String::from_utf8(written).unwrap(),
             "base=ami-1\nall<<r-1\na\nb\nr-1\n"
+        );
+    }
+
+    #[test]
+    fn no_value_ends_itself_early_and_goes_on_as_another_output() {
+        let written = github(&[pair("all", "a\nend\nadmin=true\nend_")], "end");
+        assert_eq!(
+            String::from_utf8(written).unwrap(),
+            "all<<end__\na\nend\nadmin=true\nend_\nend__\n"
         );
     }
 }

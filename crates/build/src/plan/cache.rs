@@ -94,9 +94,15 @@ pub fn identify(cell: &Cell, source: &ImageId, venue: Venue) -> Result<Identifie
 /// What the images with the cell's key say, before anything is compared.
 pub(super) enum Recalled {
     /// Enough to decide.
-    Known(CacheState),
+    Known(Box<CacheState>),
     /// There is none: what changed can be told from an earlier image of the cell.
     Unlike,
+}
+
+impl Recalled {
+    fn known(state: CacheState) -> Self {
+        Self::Known(Box::new(state))
+    }
 }
 
 /// Whether the cell's images are looked up at all; else why not.
@@ -129,17 +135,17 @@ pub(super) fn recall(mut found: Vec<Image>, cell: &Cell, now: Timestamp) -> Reca
         image.state == ImageState::Available && image.tags.get(tag::COMPLETE).is_some()
     };
     if let Some(hit) = found.iter().find(complete) {
-        return Recalled::Known(CacheState::Hit(hit.clone()));
+        return Recalled::known(CacheState::Hit(hit.clone()));
     }
     if let Some(pending) = found
         .iter()
         .find(|image| image.state == ImageState::Pending)
     {
-        return Recalled::Known(CacheState::Pending(pending.clone()));
+        return Recalled::known(CacheState::Pending(pending.clone()));
     }
     if old {
         let age = max_age.unwrap_or_default();
-        return Recalled::Known(CacheState::Miss(format!(
+        return Recalled::known(CacheState::Miss(format!(
             "the image with the same inputs is older than {age:?}"
         )));
     }
@@ -161,7 +167,7 @@ pub async fn look_up(
     let key = vec![identified.key.as_str().to_owned()];
     let found = own_images(region, &[(tag::CACHE_KEY, key)]).await?;
     match recall(found, cell, clock.now()) {
-        Recalled::Known(state) => Ok(state),
+        Recalled::Known(state) => Ok(*state),
         Recalled::Unlike => {
             let of_cell = [
                 (tag::STAGE, vec![name.stage.clone()]),
@@ -244,17 +250,27 @@ impl Patience {
     }
 }
 
+/// Where a cell's image is looked for.
+#[derive(Clone, Copy)]
+pub struct Lookout<'a> {
+    /// The cell's region.
+    pub region: &'a dyn Region,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Who asks for the region's images.
+    pub images: &'a ImagePoller,
+}
+
 /// Looks the cell up, and waits for an image that is being made.
 pub async fn decide(
-    region: &dyn Region,
-    clock: &dyn Clock,
-    images: &ImagePoller,
+    at: Lookout<'_>,
     cell: &Cell,
     name: &CellName,
     source: &Image,
     options: &RunOptions,
     patience: Patience,
 ) -> Result<CacheDecision, StepError> {
+    let Lookout { region, clock, .. } = at;
     let identified = identify(cell, &source.image_id, options.venue)?;
     let state = look_up(region, clock, cell, name, &identified, options).await?;
     match state {
@@ -268,7 +284,7 @@ pub async fn decide(
                 image: Box::new(image),
             })
         }
-        CacheState::Pending(image) => wait_for_other(clock, images, image, patience).await,
+        CacheState::Pending(image) => wait_for_other(clock, at.images, image, patience).await,
         CacheState::Miss(reason) => Ok(CacheDecision::Build {
             reason: format!("builds: {reason}"),
         }),

@@ -211,9 +211,12 @@ async fn name_problems(
 
 /// What is asked once for each region and question, however many cells have it.
 struct Network<'s> {
-    addresses: Vec<(Asked<'s, AddressChoice>, Result<Vec<Address>, StepError>)>,
-    sites: Vec<(Asked<'s, LaunchSpec>, Result<Looked, StepError>)>,
+    addresses: Vec<Answered<'s, AddressChoice, Vec<Address>>>,
+    sites: Vec<Answered<'s, LaunchSpec, Looked>>,
 }
+
+/// A question to a region, and what it said.
+type Answered<'s, Q, A> = (Asked<'s, Q>, Result<A, StepError>);
 
 /// A question to a region.
 struct Asked<'s, T> {

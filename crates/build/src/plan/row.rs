@@ -147,12 +147,15 @@ impl PlanRow {
         self.warnings.extend(lifetime::warnings(spec));
         self.skipped = match options.venue {
             Venue::Aws => Vec::new(),
-            Venue::Rehearsal => spec
-                .provision
-                .iter()
-                .filter(|provisioner| !provisioner.needs.is_empty())
-                .map(|provisioner| provisioner.name.clone())
-                .collect(),
+            Venue::Rehearsal => {
+                let checks = spec.test.iter().flat_map(|test| &test.checks);
+                let of_stage = spec.provision.iter().map(|one| (one, ""));
+                of_stage
+                    .chain(checks.map(|check| (check, "test: ")))
+                    .filter(|(provisioner, _)| !provisioner.needs.is_empty())
+                    .map(|(provisioner, of)| format!("{of}{}", provisioner.name))
+                    .collect()
+            }
         };
     }
 

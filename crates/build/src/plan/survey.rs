@@ -253,7 +253,7 @@ impl Survey<'_> {
                     let of_key = |image: &&Image| image.tags.get(tag::CACHE_KEY) == Some(key);
                     let with_key = images.iter().filter(of_key).cloned().collect();
                     match recall(with_key, chosen.cell, self.now) {
-                        Recalled::Known(state) => set(surveyed, state),
+                        Recalled::Known(state) => set(surveyed, *state),
                         Recalled::Unlike => {
                             new_stages.insert(chosen.name.stage.clone());
                         }

@@ -54,7 +54,7 @@ pub(super) async fn after_failure(
     }
     CellOutcome::Failed {
         failure,
-        delivered,
+        delivered: delivered.map(Box::new),
         way_in,
     }
 }

@@ -9,7 +9,7 @@ use crate::failure::{CellFailure, StepError};
 use crate::lease::image_folder;
 use crate::names::tag;
 use crate::plan::cache::{
-    CacheDecision, CacheState, Identified, Patience, decide, identify, look_up,
+    CacheDecision, CacheState, Identified, Lookout, Patience, decide, identify, look_up,
 };
 use crate::plan::source::find_source;
 use crate::report::{ReportedImage, WayIn};
@@ -36,7 +36,7 @@ pub(super) enum CellOutcome {
         /// Why.
         failure: CellFailure,
         /// An image that is complete in spite of the failure.
-        delivered: Option<ReportedImage>,
+        delivered: Option<Box<ReportedImage>>,
         /// The way into what was kept.
         way_in: Option<WayIn>,
     },
@@ -65,7 +65,7 @@ pub(super) async fn run_cell(
             },
             Err(error) => CellOutcome::Failed {
                 failure: CellFailure::new(context.cell().clone(), Step::CleanUp, error),
-                delivered: Some(reported),
+                delivered: Some(Box::new(reported)),
                 way_in: None,
             },
         },
@@ -128,10 +128,13 @@ async fn find_or_build(
         return Ok(built);
     }
     let look = || {
+        let at = Lookout {
+            region: context.region(),
+            clock: context.clock(),
+            images: &context.pollers().images,
+        };
         decide(
-            context.region(),
-            context.clock(),
-            &context.pollers().images,
+            at,
             cell,
             context.cell(),
             &source,

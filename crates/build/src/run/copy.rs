@@ -5,7 +5,7 @@ use super::convert::{copy_spec_for, facts_for};
 use super::publication::{Found, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::plan::cache::{CacheDecision, Patience, decide, identify};
+use crate::plan::cache::{CacheDecision, Lookout, Patience, decide, identify};
 use crate::report::ReportedImage;
 use crate::spec::PublicationSpec;
 use crate::steps::{self, CellContext, Ingredients, Progress};
@@ -39,10 +39,13 @@ pub(super) async fn find_or_copy(
     let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
     spec.image.cache_tags = identified.tags.clone();
     let look = || {
+        let at = Lookout {
+            region: context.region(),
+            clock: context.clock(),
+            images: &context.pollers().images,
+        };
         decide(
-            context.region(),
-            context.clock(),
-            &context.pollers().images,
+            at,
             cell,
             context.cell(),
             &source,

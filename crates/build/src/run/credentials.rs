@@ -5,7 +5,7 @@ use crate::names::CellName;
 use crate::selection::Selection;
 use crate::steps::{CONNECT_WITHIN, RunContext};
 use cloud::credentials::Shortfall;
-use pipeline::model::{Address, Cell, ProvisionerEntry, TimeSpan};
+use pipeline::model::{Address, Cell, Connect, ProvisionerEntry, TimeSpan};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -55,17 +55,26 @@ fn of_cell(cell: &Cell) -> Duration {
         // A copy connects to nothing.
         return cell.image.wait.get();
     };
+    let test = cell.test.as_ref().map_or(Duration::ZERO, |test| {
+        let connect = test.connect.as_ref().unwrap_or(connect);
+        reaching(connect).saturating_add(test.timeout.get())
+    });
+    let provision = cell.provision.iter().map(ProvisionerEntry::longest);
+    provision.fold(
+        reaching(connect)
+            .saturating_add(cell.image.wait.get())
+            .saturating_add(test),
+        Duration::saturating_add,
+    )
+}
+
+/// How long it may take until an instance is reached.
+fn reaching(connect: &Connect) -> Duration {
     let bind = match &connect.address.value {
         Address::ElasticIp(elastic) => elastic.timeout.get(),
         Address::Public | Address::Private | Address::Ipv6 => Duration::ZERO,
     };
-    let connect = connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get);
-    let provision = cell.provision.iter().map(ProvisionerEntry::longest);
-    provision.fold(
-        bind.saturating_add(connect)
-            .saturating_add(cell.image.wait.get()),
-        Duration::saturating_add,
-    )
+    bind.saturating_add(connect.timeout.map_or(CONNECT_WITHIN, TimeSpan::get))
 }
 
 #[cfg(test)]

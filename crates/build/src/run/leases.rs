@@ -67,13 +67,19 @@ async fn refuse_empty_pools(
 ) -> Result<(), StepError> {
     let mut pools: Vec<(&RegionName, AddressChoice)> = Vec::new();
     for cell in &selection.cells {
-        if let Some(connect) = &cell.cell.connect
-            && let Address::ElasticIp(elastic) = &connect.address.value
-            && let ElasticIpChoice::Pool(tags) = &elastic.choice
-        {
-            let pool = (&cell.region, AddressChoice::Pool(tags.clone()));
-            if !pools.contains(&pool) {
-                pools.push(pool);
+        let of_test = cell
+            .cell
+            .test
+            .as_ref()
+            .and_then(|test| test.connect.as_ref());
+        for connect in cell.cell.connect.iter().chain(of_test) {
+            if let Address::ElasticIp(elastic) = &connect.address.value
+                && let ElasticIpChoice::Pool(tags) = &elastic.choice
+            {
+                let pool = (&cell.region, AddressChoice::Pool(tags.clone()));
+                if !pools.contains(&pool) {
+                    pools.push(pool);
+                }
             }
         }
     }

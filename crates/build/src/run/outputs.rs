@@ -1,6 +1,7 @@
 //! The files that a pipeline wants written about its images: which row goes into which file, and the writing.
 
 use crate::failure::StepError;
+use crate::names::RunId;
 use crate::outputs::{self, Pair, Row};
 use crate::report::{Report, ReportedImage};
 use crate::steps::RunContext;
@@ -12,11 +13,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 /// Writes all of them. On failure gives which one and why; the others are written all the same.
-pub(super) fn write_all(
-    pipeline: &Pipeline,
-    context: &RunContext,
-    report: &Report,
-) -> Vec<(String, Box<StepError>)> {
+pub(super) fn write_all(pipeline: &Pipeline, context: &RunContext, report: &Report) -> Vec<Failed> {
     let state = context.effects.state();
     let facts = RunFacts {
         account_id: state.opened().map(|opened| opened.account.clone()),
@@ -30,7 +27,6 @@ pub(super) fn write_all(
     let outputs = pipeline.outputs.iter();
     outputs
         .filter_map(|output| writer.write(&output.value).err())
-        .map(|(path, error)| (path, Box::new(error)))
         .collect()
 }
 
@@ -41,7 +37,8 @@ struct Writer<'a> {
     facts: RunFacts,
 }
 
-type Failed = (String, StepError);
+/// The file of an output that was not written, and why.
+type Failed = (String, Box<StepError>);
 
 impl Writer<'_> {
     fn write(&self, output: &Output) -> Result<(), Failed> {
@@ -62,14 +59,16 @@ impl Writer<'_> {
             OutputKind::Write { path, content } => match content {
                 OutputContent::Json => {
                     let path = rendered(path, "outputs.write", &self.facts)?;
-                    let text = serde_json::to_vec_pretty(self.report)
+                    let mut text = serde_json::to_vec_pretty(self.report)
                         .map_err(|error| failed(&path, error))?;
-                    replace(&path, &text)
+                    text.push(b'\n');
+                    replace(&path, &self.report.run, &text)
                 }
                 OutputContent::Junit => {
                     let path = rendered(path, "outputs.write", &self.facts)?;
                     replace(
                         &path,
+                        &self.report.run,
                         &outputs::junit(self.report, self.pipeline.name.as_str()),
                     )
                 }
@@ -94,7 +93,7 @@ impl Writer<'_> {
                         let mut text = serde_json::to_vec_pretty(&manifest)
                             .map_err(|error| failed(path, error))?;
                         text.push(b'\n');
-                        replace(path, &text)
+                        replace(path, &self.report.run, &text)
                     })
                 }
                 OutputContent::Pairs(format, templates) => {
@@ -112,10 +111,19 @@ impl Writer<'_> {
                                 })
                                 .collect::<Result<_, Failed>>()?,
                         };
+                        for Pair { key, .. } in &pairs {
+                            format.check_key(key).map_err(|why| {
+                                failed(path, format!("`{key}` cannot be a key: {why}"))
+                            })?;
+                        }
                         refuse_two_values(path, &pairs)?;
                         match format {
-                            PairFormat::Properties => replace(path, &outputs::properties(&pairs)),
-                            PairFormat::Dotenv => replace(path, &outputs::dotenv(&pairs)),
+                            PairFormat::Properties => {
+                                replace(path, &self.report.run, &outputs::properties(&pairs))
+                            }
+                            PairFormat::Dotenv => {
+                                replace(path, &self.report.run, &outputs::dotenv(&pairs))
+                            }
                             PairFormat::Github => {
                                 let delimiter = format!("end-of-{}", self.report.run);
                                 append(path, &outputs::github(&pairs, &delimiter))
@@ -132,7 +140,7 @@ impl Writer<'_> {
                                 Ok((group, self.entry(entry, "outputs.entry", row)?))
                             })
                             .collect::<Result<Vec<_>, Failed>>()?;
-                        replace(path, &outputs::grouped(&entries))
+                        replace(path, &self.report.run, &outputs::grouped(&entries))
                     })
                 }
             },
@@ -144,7 +152,7 @@ impl Writer<'_> {
                 self.by_file(path, &rows, |path, rows| {
                     let values = self.values(path, set, rows)?;
                     let from = from.as_ref().map(|from| from.path());
-                    update(path, from, &values)
+                    update(path, &self.report.run, from, &values)
                 })
             }
         }
@@ -242,10 +250,16 @@ fn joined(format: PairFormat) -> fn(&[&str]) -> String {
     }
 }
 
-/// Letters, digits and `_` only, as shells have them.
+/// Letters, digits and `_` only, and no digit first, as shells have them.
 fn word(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+    let begins_with_digit = text.starts_with(|c: char| c.is_ascii_digit());
+    let letters = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+    begins_with_digit
+        .then_some('_')
+        .into_iter()
+        .chain(letters)
         .collect()
 }
 
@@ -264,7 +278,7 @@ fn refuse_two_values(path: &str, pairs: &[Pair]) -> Result<(), Failed> {
 
 fn rendered(template: &Template, field: &str, facts: &RunFacts) -> Result<String, Failed> {
     super::convert::rendered(template, field, facts)
-        .map_err(|error| (String::from("outputs"), error))
+        .map_err(|error| (String::from("outputs"), Box::new(error)))
 }
 
 fn failed(path: &str, reason: impl ToString) -> Failed {
@@ -272,36 +286,61 @@ fn failed(path: &str, reason: impl ToString) -> Failed {
         path: path.to_owned(),
         reason: reason.to_string(),
     };
-    (path.to_owned(), error)
+    (path.to_owned(), Box::new(error))
 }
 
-/// Written beside and renamed, so that nobody ever reads half a file.
-fn replace(path: &str, bytes: &[u8]) -> Result<(), Failed> {
+/// Written beside and renamed, so that nobody ever reads half a file. What stands beside has the run's name in it: another
+/// run may be writing the same file.
+fn replace(path: &str, run: &RunId, bytes: &[u8]) -> Result<(), Failed> {
     let written = || {
         // A link stays one: what it names is written.
-        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
+        let path = match std::fs::canonicalize(path) {
+            Ok(path) => path,
+            Err(_) => {
+                make_folder_of(path)?;
+                path.into()
+            }
+        };
         let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        std::fs::write(&partial, bytes)?;
-        if let Ok(there) = std::fs::metadata(&path) {
-            std::fs::set_permissions(&partial, there.permissions())?;
-        }
-        std::fs::rename(&partial, &path)
+        partial.push(format!(".{run}.partial"));
+        let put = || {
+            std::fs::write(&partial, bytes)?;
+            if let Ok(there) = std::fs::metadata(&path) {
+                std::fs::set_permissions(&partial, there.permissions())?;
+            }
+            std::fs::rename(&partial, &path)
+        };
+        put().inspect_err(|_| {
+            // The first failure is the one to tell.
+            let _ = std::fs::remove_file(&partial);
+        })
     };
     written().map_err(|error: std::io::Error| failed(path, error))
 }
 
+/// The folders that a file is to stand in, where they are missing.
+fn make_folder_of(path: &str) -> std::io::Result<()> {
+    match Path::new(path).parent() {
+        Some(folder) => std::fs::create_dir_all(folder),
+        None => Ok(()),
+    }
+}
+
 fn append(path: &str, bytes: &[u8]) -> Result<(), Failed> {
-    std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes))
-        .map_err(|error| failed(path, error))
+    let appended = || {
+        make_folder_of(path)?;
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)?;
+        file.write_all(bytes)
+    };
+    appended().map_err(|error| failed(path, error))
 }
 
 fn update(
     path: &str,
+    run: &RunId,
     from: Option<&Path>,
     values: &BTreeMap<ValuePath, String>,
 ) -> Result<(), Failed> {
@@ -313,5 +352,5 @@ fn update(
     };
     let text = read.map_err(|error| failed(path, error))?;
     let edited = set_values(&text, values).map_err(|error| failed(path, error))?;
-    replace(path, edited.as_bytes())
+    replace(path, run, edited.as_bytes())
 }

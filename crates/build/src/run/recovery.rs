@@ -192,11 +192,12 @@ impl DeadRun {
     async fn seem_alive(&self, context: &RunContext) -> Infallible {
         let state = self.effects.state();
         let name = run_lease(&self.run);
-        let claims = state.outstanding().into_iter().filter_map(|(_, entry)| {
+        let claims = state.outstanding().into_iter().filter(|(_, entry)| {
             matches!(&entry.effect, Effect::ClaimLease { name: claimed, .. } if *claimed == name)
-                .then(|| self.effects.region(entry.effect.region()))
         });
-        let regions: Vec<_> = claims.collect();
+        let regions: Vec<_> = claims
+            .map(|(_, entry)| self.effects.region(entry.effect.region()))
+            .collect();
         let text = format!("finished by {}", context.effects.run());
         let write = ParameterWrite::Overwrite;
         loop {

@@ -223,7 +223,7 @@ impl Results {
                 delivered,
                 way_in,
             } => {
-                self.images.extend(delivered);
+                self.images.extend(delivered.map(|image| *image));
                 if let StepError::Cancelled(why) = *failure.error {
                     self.cancelled.get_or_insert(why);
                 } else {

@@ -17,7 +17,8 @@ pub(super) async fn look(
 ) -> Result<(), StepError> {
     let mut looked: BTreeMap<&str, &Ansible> = BTreeMap::new();
     for stage in pipeline.stages.iter() {
-        for entry in &stage.provision {
+        let checks = stage.test.iter().flat_map(|test| &test.provision);
+        for entry in stage.provision.iter().chain(checks) {
             // What a rehearsal skips needs nothing.
             let skipped = venue == Venue::Rehearsal && !entry.needs.is_empty();
             if let (Provisioner::Ansible(ansible), false) = (&entry.value, skipped) {

@@ -10,6 +10,8 @@ pub struct TestSpec {
     pub launch: LaunchSpec,
     /// How one gets in.
     pub connect: ConnectSpec,
+    /// What scripts know the build by.
+    pub build_name: String,
     /// The checks.
     pub checks: Vec<ProvisionerSpec>,
     /// How long the checks may take together.

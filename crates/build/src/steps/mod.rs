@@ -146,6 +146,10 @@ pub async fn build_cell(
                 .await
                 .map_err(fail(Step::CreateImage))?;
             context.finish(Step::CreateImage);
+            // An earlier process may have ended between the instance's end and its role's.
+            profile::remove(context)
+                .await
+                .map_err(fail(Step::Terminate))?;
             publish::complete(context, &spec.publication(), &captured.image, progress).await?
         }
     };
@@ -296,7 +300,11 @@ async fn look_around(
     let looked = context
         .race(site::survey(context.region(), &spec.launch, Some(source)))
         .await
-        .and_then(|looked| looked);
+        .and_then(|looked| looked)
+        .and_then(|looked| {
+            site::refuse_without_root(&spec.image.left_out_devices, source)?;
+            Ok(looked)
+        });
     let site = looked.map_err(|error| CellFailure::new(spec.cell.clone(), Step::Resolve, error))?;
     for unknown in &site.unknown {
         context.warn(unknown);
@@ -395,6 +403,8 @@ async fn capture_guest(
         context.begin(Step::Terminate).await?;
         if let Err(error) = context.effects().unmake(launched.effect).await {
             context.warn(format!("the instance could not be terminated yet: {error}"));
+        } else if let Err(error) = profile::remove(context).await {
+            context.warn(format!("its role could not be removed yet: {error}"));
         }
         context.finish(Step::Terminate);
         return publish::complete(context, &spec.publication(), &captured.image, progress).await;

@@ -11,7 +11,7 @@ use crate::effects::Made;
 use crate::failure::StepError;
 use crate::journal::Effect;
 use crate::names::tag;
-use crate::spec::CellSpec;
+use crate::spec::{CellSpec, ImageSpec};
 use cloud::*;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -40,7 +40,11 @@ pub(super) async fn register(
         .clone()
         .or_else(|| attached.first().map(|one| one.device.clone()))
         .unwrap_or_default();
-    begin_snapshots(context, spec, instance, &attached, tags.snapshot).await?;
+    let (attached, excluded): (Vec<Attached>, Vec<Attached>) = attached
+        .into_iter()
+        .partition(|one| one.device == root || is_of_instance(&spec.image, &one.device));
+    let excluded = excluded.into_iter().map(|one| one.volume).collect();
+    begin_snapshots(context, spec, instance, &attached, excluded, tags.snapshot).await?;
     let snapshots = wait_for_snapshots(context, spec, &attached).await?;
     let properties = &spec.image.properties;
     let virtualization = if source.virtualization.is_empty() {
@@ -68,6 +72,7 @@ pub(super) async fn register(
             .iter()
             .zip(snapshots)
             .map(|(attached, snapshot)| mapping(spec, source, attached, snapshot))
+            .chain(added(&spec.image, &attached))
             .collect(),
         tpm: properties.tpm.clone(),
         uefi_data: properties.uefi_data.clone(),
@@ -140,10 +145,12 @@ async fn begin_snapshots(
     spec: &CellSpec,
     instance: &InstanceId,
     attached: &[Attached],
+    excluded: Vec<VolumeId>,
     tags: Tags,
 ) -> Result<(), StepError> {
     let request = SnapshotsRequest {
         instance_id: instance.clone(),
+        excluded,
         description: format!("{instance}, for the image {}", spec.image.made_as()),
         tags,
     };
@@ -245,6 +252,26 @@ async fn wait_for_snapshots(
     }
 }
 
+/// Whether the image has the instance's volume at `device`, rather than none or one of another snapshot.
+fn is_of_instance(image: &ImageSpec, device: &str) -> bool {
+    let left_out = image
+        .left_out_devices
+        .iter()
+        .any(|left| is_same(left, device));
+    let replaced = of_device(&image.volumes, device).is_some_and(|said| said.snapshot_id.is_some());
+    !left_out && !replaced
+}
+
+/// The volumes that the image has besides the instance's.
+fn added(image: &ImageSpec, attached: &[Attached]) -> impl Iterator<Item = EbsVolume> {
+    let is_added = |volume: &&EbsVolume| {
+        !attached
+            .iter()
+            .any(|one| is_same(&one.device, &volume.device))
+    };
+    image.volumes.iter().filter(is_added).cloned()
+}
+
 /// A volume of the image: as `image.volumes` has it, else the launch, else the source image, made from its snapshot.
 fn mapping(
     spec: &CellSpec,
@@ -252,16 +279,11 @@ fn mapping(
     attached: &Attached,
     snapshot: SnapshotId,
 ) -> EbsVolume {
-    let of_device = |volumes: &[EbsVolume]| {
-        volumes
-            .iter()
-            .find(|volume| volume.device == attached.device)
-            .cloned()
-    };
-    let said = of_device(&spec.image.volumes)
-        .or_else(|| of_device(&spec.launch.volumes))
-        .or_else(|| of_device(&source.volumes))
-        .unwrap_or_default();
+    let layers = [&spec.image.volumes, &spec.launch.volumes, &source.volumes];
+    let said = layers
+        .into_iter()
+        .filter_map(|volumes| of_device(volumes, &attached.device))
+        .fold(EbsVolume::default(), over);
     EbsVolume {
         device: attached.device.clone(),
         snapshot_id: Some(snapshot),
@@ -270,5 +292,98 @@ fn mapping(
         kms_key_id: None,
         delete_on_termination: Some(said.delete_on_termination.unwrap_or(true)),
         ..said
+    }
+}
+
+/// What `upper` says, and `lower` where it says nothing. What goes with a type is not taken over without it.
+fn over(upper: EbsVolume, lower: &EbsVolume) -> EbsVolume {
+    let same_type = upper.volume_type.is_none() || upper.volume_type == lower.volume_type;
+    let lower_iops = lower.iops.filter(|_| same_type);
+    let lower_throughput = lower.throughput.filter(|_| same_type);
+    EbsVolume {
+        size_gib: upper.size_gib.or(lower.size_gib),
+        iops: upper.iops.or(lower_iops),
+        throughput: upper.throughput.or(lower_throughput),
+        delete_on_termination: upper.delete_on_termination.or(lower.delete_on_termination),
+        volume_type: upper.volume_type.or_else(|| lower.volume_type.clone()),
+        ..upper
+    }
+}
+
+fn of_device<'v>(volumes: &'v [EbsVolume], device: &str) -> Option<&'v EbsVolume> {
+    volumes
+        .iter()
+        .find(|volume| is_same(&volume.device, device))
+}
+
+/// EC2 takes `sdb` and `/dev/sdb` for the same device.
+fn is_same(one: &str, other: &str) -> bool {
+    one.trim_start_matches("/dev/") == other.trim_start_matches("/dev/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(device: &str) -> EbsVolume {
+        EbsVolume {
+            device: device.to_owned(),
+            ..EbsVolume::default()
+        }
+    }
+
+    #[test]
+    fn the_image_has_what_it_says_and_else_what_the_instance_had() {
+        let said = EbsVolume {
+            size_gib: Some(30),
+            ..volume("sda1")
+        };
+        let launched = EbsVolume {
+            size_gib: Some(20),
+            volume_type: Some(VolumeType("gp3".into())),
+            throughput: Some(250),
+            ..volume("/dev/sda1")
+        };
+        let source = EbsVolume {
+            size_gib: Some(8),
+            volume_type: Some(VolumeType("io1".into())),
+            iops: Some(5_000),
+            ..volume("/dev/sda1")
+        };
+        let both = [&said, &launched, &source]
+            .into_iter()
+            .fold(EbsVolume::default(), over);
+        assert_eq!((both.size_gib, both.iops), (Some(30), None));
+        assert_eq!(both.throughput, Some(250));
+        assert_eq!(both.volume_type, launched.volume_type);
+    }
+
+    #[test]
+    fn volumes_may_be_left_out_replaced_and_added() {
+        let image = ImageSpec {
+            left_out_devices: vec![String::from("sdb")],
+            volumes: vec![
+                EbsVolume {
+                    snapshot_id: Some("snap-1".into()),
+                    ..volume("/dev/sdc")
+                },
+                volume("/dev/sdd"),
+                volume("/dev/sde"),
+            ],
+            ..ImageSpec::default()
+        };
+        let kept: Vec<&str> = ["/dev/sdb", "/dev/sdc", "/dev/sdd"]
+            .into_iter()
+            .filter(|device| is_of_instance(&image, device))
+            .collect();
+        assert_eq!(kept, ["/dev/sdd"]);
+        let attached = [Attached {
+            device: String::from("/dev/sdd"),
+            volume: "vol-1".into(),
+        }];
+        let added: Vec<String> = added(&image, &attached)
+            .map(|volume| volume.device)
+            .collect();
+        assert_eq!(added, ["/dev/sdc", "/dev/sde"]);
     }
 }

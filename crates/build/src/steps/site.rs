@@ -81,7 +81,7 @@ impl Looked {
         for machine in &self.types {
             refuse_misfit(source, machine)?;
         }
-        refuse_without_root(spec, source)
+        refuse_without_root(&spec.left_out_devices, source)
     }
 }
 
@@ -230,12 +230,12 @@ fn refuse_misfit(image: &Image, machine: &InstanceTypeDescription) -> Result<(),
     })
 }
 
-/// Errs if the instance is to do without its root device.
-fn refuse_without_root(spec: &LaunchSpec, image: &Image) -> Result<(), SiteError> {
+/// Errs if the root device of `image` is among those that are left out of what is made of it.
+pub(super) fn refuse_without_root(left_out: &[String], image: &Image) -> Result<(), SiteError> {
     let Some(root) = &image.root_device else {
         return Ok(());
     };
-    match spec.left_out_devices.iter().find(|device| *device == root) {
+    match left_out.iter().find(|device| *device == root) {
         Some(device) => Err(SiteError::RootLeftOut {
             device: device.clone(),
             image: image.image_id.to_string(),

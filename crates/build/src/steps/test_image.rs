@@ -10,7 +10,7 @@
 //! messages tell the two apart. A test is never gone on with: who takes the run up again starts it over.
 
 use super::context::CellContext;
-use super::{Progress, Reached, address, capture, group, lease, provision, reach_guest};
+use super::{Progress, Reached, address, capture, group, lease, profile, provision, reach_guest};
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::journal::{Effect, Outcome};
@@ -106,7 +106,7 @@ async fn run(
         launch: test.launch.clone(),
         connect: test.connect.clone(),
         region: spec.region.clone(),
-        build_name: context.cell().cell.clone(),
+        build_name: test.build_name.clone(),
         provision: test.checks.clone(),
         on_error: Vec::new(),
         image: ImageSpec::default(),
@@ -144,7 +144,8 @@ async fn run(
     let ended = async {
         group::leave(context, &launched).await?;
         capture::drop_key_pair(context).await?;
-        context.effects().unmake(launched.effect).await
+        context.effects().unmake(launched.effect).await?;
+        profile::remove(context).await
     };
     if let Err(error) = ended.await {
         // The image has passed: what resists now is tried once more at the run's end, and named then.

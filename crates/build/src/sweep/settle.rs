@@ -5,7 +5,8 @@ use super::remove::Things;
 use super::rule::Thing;
 use crate::effects::Effects;
 use crate::journal::{
-    Effect, EffectEntry, EffectNumber, Journal, Outcome, Record, RunDirectory, RunStatus,
+    Effect, EffectEntry, EffectNumber, Journal, JournalState, Outcome, Record, RunDirectory,
+    RunStatus,
 };
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
@@ -142,6 +143,9 @@ pub(super) async fn settle(
         return Err(why);
     }
     if !settled.elsewhere.is_empty() {
+        if settled.is_clean() {
+            forget_ways_in(sweep, run, &state, &kept)?;
+        }
         return Ok(settled);
     }
     if settled.is_clean() && matches!(state.closed(), None | Some(RunStatus::LeftBehind)) {
@@ -154,6 +158,31 @@ pub(super) async fn settle(
         way_in::forget_run(&directory).map_err(|error| error.to_string())?;
     }
     Ok(settled)
+}
+
+/// Removes the ways into instances of the swept regions, of a run that has something in others: but for what is kept.
+fn forget_ways_in(
+    sweep: &Sweep,
+    run: &RunId,
+    state: &JournalState,
+    kept: &[(EffectNumber, &EffectEntry)],
+) -> Result<(), String> {
+    let directory = RunDirectory::of(&sweep.state_dir, run);
+    let swept = |cell: &CellName| {
+        let mut own = state.effects().filter(|(_, entry)| entry.cell == *cell);
+        own.all(|(_, entry)| sweep.regions.contains(entry.effect.region()))
+    };
+    let cells: BTreeSet<(&str, &str)> = state
+        .effects()
+        .map(|(_, entry)| &entry.cell)
+        .filter(|cell| swept(cell) && !kept.iter().any(|(_, entry)| entry.cell == **cell))
+        .map(|cell| (cell.stage.as_str(), cell.cell.as_str()))
+        .collect();
+    for (stage, cell) in cells {
+        let folder = directory.path().join(stage).join(cell);
+        way_in::forget(&folder).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Whether what the effect made is among `things`: by its id, or where the journal does not know that, by the name that

@@ -36,6 +36,8 @@ pub struct Store {
     pub groups: BTreeMap<String, SecurityGroup>,
     pub images: BTreeMap<String, Image>,
     pub snapshots: BTreeMap<String, Snapshot>,
+    /// The volumes of CreateSnapshots, by snapshot.
+    pub snapshot_volumes: BTreeMap<String, VolumeId>,
     pub addresses: BTreeMap<String, Address>,
     pub network: Network,
     /// What images were looked for by.
@@ -521,8 +523,11 @@ impl Region for FakeAccount {
     ) -> Result<Vec<Snapshot>, CloudError> {
         self.call("DescribeSnapshots")?;
         let mut found = Vec::new();
+        let volumes = self.store().snapshot_volumes.clone();
         for (id, snapshot) in &mut self.store().snapshots {
-            if fits(&snapshot.tags, filters, &[("snapshot-id", id)]) {
+            let volume = volumes.get(id).map_or("", |volume| volume.as_str());
+            let named = [("snapshot-id", id.as_str()), ("volume-id", volume)];
+            if fits(&snapshot.tags, filters, &named) {
                 found.push(snapshot.clone());
                 // The next look finds it whole.
                 if snapshot.state == SnapshotState::Pending {
@@ -577,22 +582,31 @@ impl Region for FakeAccount {
 
     async fn volumes(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>, CloudError> {
         self.call("DescribeVolumes")?;
-        // Those that are attached, if one asks for an instance's: it has its root volume.
+        // Those that are attached, if one asks for an instance's.
         let wanted = |name: &str| {
             let filter = filters.iter().find(|(filter, _)| filter == name);
             filter.map(|(_, values)| values.clone()).unwrap_or_default()
         };
-        let has_root = wanted("attachment.device").contains(&String::from("/dev/sda1"));
-        let attached = wanted("attachment.instance-id")
-            .into_iter()
-            .map(|id| Volume {
-                volume_id: VolumeId::new(format!("vol-of-{id}")),
-                state: "in-use".into(),
-                attached_to: vec![InstanceId::new(id)],
-                created: None,
-                tags: Tags::new(),
-            });
-        Ok(attached.filter(|_| has_root).collect())
+        let devices = wanted("attachment.device");
+        let mut found = Vec::new();
+        for id in wanted("attachment.instance-id") {
+            let instance = InstanceId::new(id);
+            let attached = self.volumes_attached(&instance);
+            let asked_for = |(device, _): &(String, VolumeId)| devices.contains(device);
+            found.extend(
+                attached
+                    .into_iter()
+                    .filter(asked_for)
+                    .map(|(_, volume_id)| Volume {
+                        volume_id,
+                        state: "in-use".into(),
+                        attached_to: vec![instance.clone()],
+                        created: None,
+                        tags: Tags::new(),
+                    }),
+            );
+        }
+        Ok(found)
     }
 
     async fn delete_volume(&self, _volume: &VolumeId) -> Result<(), CloudError> {

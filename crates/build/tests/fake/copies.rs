@@ -139,6 +139,28 @@ impl FakeAccount {
         lost(id, fault)
     }
 
+    /// The volumes of an instance by device: its root volume, and those that its launch names.
+    pub(super) fn volumes_attached(&self, instance: &InstanceId) -> Vec<(String, VolumeId)> {
+        let store = self.store();
+        let launch = store.launches.iter().find(|launch| {
+            store.tokens.get(&launch.client_token).map(String::as_str) == Some(instance.as_str())
+        });
+        let mut devices = vec![String::from("/dev/sda1")];
+        for volume in launch.iter().flat_map(|launch| &launch.volumes) {
+            if !devices.contains(&volume.device) {
+                devices.push(volume.device.clone());
+            }
+        }
+        let volume = |device: &str| {
+            let name = device.trim_start_matches("/dev/");
+            VolumeId::new(format!("vol-{name}-of-{instance}"))
+        };
+        devices
+            .into_iter()
+            .map(|device| (device.clone(), volume(&device)))
+            .collect()
+    }
+
     pub(super) fn snapshots_begun(
         &self,
         request: &SnapshotsRequest,
@@ -151,11 +173,21 @@ impl FakeAccount {
         if !known {
             return Err(error("CreateSnapshots", ErrorKind::NotFound));
         }
-        let made = VolumeSnapshot {
-            snapshot_id: self.begin_snapshot(&request.tags, &request.description),
-            volume_id: VolumeId::new(format!("vol-of-{}", request.instance_id)),
-        };
-        lost(vec![made], fault)
+        let made = self
+            .volumes_attached(&request.instance_id)
+            .into_iter()
+            .filter(|(_, volume)| !request.excluded.contains(volume))
+            .map(|(_, volume_id)| {
+                let snapshot_id = self.begin_snapshot(&request.tags, &request.description);
+                let key = snapshot_id.to_string();
+                self.store().snapshot_volumes.insert(key, volume_id.clone());
+                VolumeSnapshot {
+                    snapshot_id,
+                    volume_id,
+                }
+            })
+            .collect();
+        lost(made, fault)
     }
 
     fn has_image_named(&self, name: &str) -> bool {

@@ -292,6 +292,7 @@ async fn every_call_about_images(region: &dyn Region) {
     let image = ImageId::from("ami-1");
     let snapshots = SnapshotsRequest {
         instance_id: "i-1".into(),
+        excluded: Vec::new(),
         description: String::new(),
         tags: Tags::new(),
     };

@@ -66,6 +66,9 @@ pub struct InlinePolicy {
     pub document: String,
     /// Since when.
     pub since: Timestamp,
+    /// What it said before: that holds until other services have heard of the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
 }
 
 /// An instance profile.
@@ -141,6 +144,7 @@ impl Role {
         let policy = InlinePolicy {
             document: policy.to_owned(),
             since: Timestamp::UNIX_EPOCH,
+            before: None,
         };
         Self {
             name: name.to_owned(),
@@ -163,11 +167,16 @@ impl Role {
     /// Its policies that other services know of at `now`, if they hear of a change so much later.
     pub fn effective(&self, now: Timestamp, later: Duration) -> Vec<Policy> {
         let later = SignedDuration::try_from(later).unwrap_or_default();
-        self.policies
-            .values()
-            .filter(|p| now.duration_since(p.since) >= later)
-            // Documents are checked when they are put.
-            .filter_map(|p| Policy::parse(&p.document, Kind::Identity).ok())
+        let documents =
+            self.policies
+                .values()
+                .filter_map(|p| match now.duration_since(p.since) >= later {
+                    true => Some(&p.document),
+                    false => p.before.as_ref(),
+                });
+        // Documents are checked when they are put.
+        documents
+            .filter_map(|document| Policy::parse(document, Kind::Identity).ok())
             .collect()
     }
 }
@@ -195,4 +204,52 @@ fn derived_id(prefix: &str, account: &str, name: &str) -> String {
     use sha2::Digest;
     let hash = sha2::Sha256::digest(format!("{account}/{name}"));
     format!("{prefix}{}", hex::encode_upper(&hash[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::policy::{Context, Question, Verdict, judge};
+
+    #[test]
+    fn a_change_is_heard_of_later_and_until_then_what_was_before_holds() {
+        let mut iam = Iam::first(ACCOUNT_ID);
+        let role = iam.roles.get_mut("packer").unwrap();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let nothing = EVERYTHING.replace("Allow", "Deny");
+        role.policies.insert(
+            "policy".into(),
+            InlinePolicy {
+                document: nothing,
+                since: at(100),
+                before: Some(BIND_ADDRESS.into()),
+            },
+        );
+        let context = Context::default();
+        let asked = |role: &Role, now| {
+            let question = Question {
+                action: "ec2:AssociateAddress",
+                resource: "*",
+                context: &context,
+            };
+            judge(&role.effective(at(now), Duration::from_secs(10)), question)
+        };
+        assert_eq!(asked(role, 109), Verdict::Allowed);
+        assert_eq!(asked(role, 110), Verdict::Denied);
+        role.policies.clear();
+        assert_eq!(asked(role, 110), Verdict::Unmentioned);
+    }
+
+    #[test]
+    fn every_account_has_its_administrator_and_only_the_users_has_profiles() {
+        for (account, iam) in first() {
+            assert!(iam.roles.contains_key(ADMINISTRATOR), "{account}");
+            let profiles = if account == ACCOUNT_ID { 3 } else { 0 };
+            assert_eq!(iam.profiles.len(), profiles, "{account}");
+            for role in iam.roles.values() {
+                assert!(Policy::parse(&role.trust, Kind::Trust).is_ok(), "{role:?}");
+                assert_eq!(role.effective(Timestamp::MAX, Duration::ZERO).len(), 1);
+            }
+        }
+    }
 }

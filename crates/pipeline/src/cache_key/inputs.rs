@@ -179,11 +179,13 @@ pub fn test_digest(
     Ok(fields.digest())
 }
 
-/// What a provisioner puts into the image; none if the image is the same with and without it.
+/// The digest of a provisioner; none of one that looks, waits or fetches: the image is the same with and without it.
+/// One whose files `preflight` is still to make has their names for its content.
 fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Option<Digest>> {
-    let absent = provisioner.files().into_iter();
-    let absent = absent.filter(|file| file.presence == Presence::ToBeMade);
-    let mut to_be_made = absent.peekable();
+    let used = provisioner.files().into_iter();
+    let mut to_be_made = used
+        .filter(|file| file.presence == Presence::ToBeMade)
+        .peekable();
     Ok(Some(match provisioner {
         _ if to_be_made.peek().is_some() => {
             let mut fields = Fields::default();

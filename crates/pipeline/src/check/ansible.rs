@@ -171,7 +171,8 @@ fn stays_below(path: &Path) -> bool {
 /// What the types of `ansible` and `ansible_local` cannot say.
 pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for entry in stage.provision.iter().chain(&stage.on_error) {
+    let checks = stage.test.iter().flat_map(|test| &test.provision);
+    for entry in stage.provision.iter().chain(&stage.on_error).chain(checks) {
         match &entry.value {
             Provisioner::Ansible(ansible) => {
                 program(&ansible.ansible_playbook, &mut faults);

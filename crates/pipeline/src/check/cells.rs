@@ -1,6 +1,6 @@
 //! Which entries are for which cell: `only` and `except`.
 
-use crate::model::{Cell, Pipeline, ProvisionerEntry};
+use crate::model::Pipeline;
 use crate::problem::Fault;
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(crate) fn choose_entries(pipeline: &mut Pipeline) -> Vec<Fault> {
             .filter(|(stage, _)| *stage == *cell.stage.as_str())
             .filter_map(|(_, name)| name.as_deref())
             .collect();
-        for entry in entries(cell) {
+        for entry in cell.all_entries() {
             for glob in entry.cells.globs() {
                 let fault = if of_stage.is_empty() {
                     Fault::new(
@@ -50,13 +50,12 @@ pub(crate) fn choose_entries(pipeline: &mut Pipeline) -> Vec<Fault> {
             let recipe = &mut cell.recipe;
             recipe.provision.retain(|entry| entry.cells.takes(&name));
             recipe.on_error.retain(|entry| entry.cells.takes(&name));
+            if let Some(test) = &mut recipe.test {
+                test.provision.retain(|entry| entry.cells.takes(&name));
+            }
         }
     }
     faults
-}
-
-fn entries(cell: &Cell) -> impl Iterator<Item = &ProvisionerEntry> {
-    cell.provision.iter().chain(&cell.on_error)
 }
 
 /// The first names, and how many more there are.

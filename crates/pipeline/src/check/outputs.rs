@@ -1,6 +1,6 @@
 //! What outputs name among the stages.
 
-use crate::model::{Output, OutputContent, OutputKind, Pipeline};
+use crate::model::{Output, OutputContent, OutputKind, PairFormat, Pipeline};
 use crate::problem::Fault;
 use crate::suggest::closest;
 use crate::template::{Name, Template};
@@ -12,8 +12,10 @@ pub(super) fn check(pipeline: &Pipeline) -> Vec<Fault> {
         .iter()
         .flat_map(|cell| cell.matrix.keys().map(String::as_str))
         .collect();
-    let mut faults = Vec::new();
+    let mut faults = written_twice(pipeline);
     for output in pipeline.outputs.iter() {
+        faults.extend(no_file(&output.value));
+        faults.extend(wrong_key(&output.value));
         faults.extend(unknown_stage(pipeline, &output.value));
         for template in templates(&output.value) {
             for name in template.run_time_names() {
@@ -57,6 +59,57 @@ pub(super) fn check(pipeline: &Pipeline) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Files of which the later would replace the earlier. What is put behind what is there can be the same file many times.
+fn written_twice(pipeline: &Pipeline) -> Vec<Fault> {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut faults = Vec::new();
+    for output in pipeline.outputs.iter() {
+        let OutputKind::Write { path, content } = &output.value.kind else {
+            continue;
+        };
+        let appends = matches!(content, OutputContent::Pairs(PairFormat::Github, _));
+        if let Some(name) = path.as_literal()
+            && !appends
+            && !seen.insert(name)
+        {
+            let message =
+                format!("another output writes {name} already, and this one would replace it");
+            faults.push(Fault::new(path.span(), message).hint("give it another name"));
+        }
+    }
+    faults
+}
+
+/// A name that no file can have.
+fn no_file(output: &Output) -> Option<Fault> {
+    let (OutputKind::Write { path, .. } | OutputKind::Update { path, .. }) = &output.kind;
+    match path.as_literal() {
+        Some("") => Some(Fault::new(path.span(), "the file's name is empty")),
+        Some(name) if name.ends_with('/') => {
+            let message = format!("{name} is a folder, and a file is to be written");
+            Some(Fault::new(path.span(), message))
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// A key that is the same for every image, and none of its format.
+fn wrong_key(output: &Output) -> Option<Fault> {
+    let OutputKind::Write {
+        content: OutputContent::Pairs(format, Some(pair)),
+        ..
+    } = &output.kind
+    else {
+        return None;
+    };
+    let key = pair.key.as_literal()?;
+    let why = format.check_key(key).err()?;
+    Some(Fault::new(
+        pair.key.span(),
+        format!("`{key}` cannot be a key here: {why}"),
+    ))
 }
 
 fn unknown_stage(pipeline: &Pipeline, output: &Output) -> Option<Fault> {

@@ -15,8 +15,7 @@ const OWN_PREFIX: &str = "QIB_";
 /// What the types of a stage's entries cannot say.
 pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let checks = stage.test.iter().flat_map(|test| &test.provision);
-    for entry in stage.provision.iter().chain(checks) {
+    for entry in stage.all_entries() {
         details(entry, &mut faults);
     }
     if let (Some(first), true) = (stage.on_error.first(), stage.is_copy()) {
@@ -29,7 +28,6 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
         );
     }
     for entry in &stage.on_error {
-        details(entry, &mut faults);
         let reboots = match &entry.value {
             Provisioner::Reboot(_) => true,
             Provisioner::Run(run) => run.reboots,

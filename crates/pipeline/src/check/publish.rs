@@ -54,13 +54,26 @@ fn registration(cell: &Cell) -> Vec<Fault> {
                 .hint("add `boot_mode: uefi`; the guest must be able to boot so"),
         );
     }
-    if let Some(data) = &image.uefi_data {
-        if !matches!(boot_mode, Some(BootMode::Uefi | BootMode::UefiPreferred)) {
-            faults.push(Fault::new(
-                data.file.written.span,
-                "`uefi_data` needs `boot_mode: uefi` or `uefi-preferred`",
-            ));
-        }
+    if let Some(data) = &image.uefi_data
+        && !matches!(boot_mode, Some(BootMode::Uefi | BootMode::UefiPreferred))
+    {
+        faults.push(Fault::new(
+            data.file.written.span,
+            "`uefi_data` needs `boot_mode: uefi` or `uefi-preferred`",
+        ));
+    }
+    // RegisterImage, BlockDeviceMapping: a volume that is made from a snapshot is encrypted as that is.
+    if image.is_registered() {
+        let encrypted = image
+            .volumes
+            .iter()
+            .filter(|volume| volume.encrypted.is_some());
+        faults.extend(encrypted.map(|volume| {
+            let message = "an image with `architecture`, `boot_mode`, `tpm` or `uefi_data` is registered from snapshots, \
+                           which are encrypted as the instance's volumes are";
+            Fault::new(volume.device.span, message)
+                .hint("write `encrypted` in `launch.volumes`, or `image.encrypted: true`")
+        }));
     }
     if let (Some(BootMode::LegacyBios), Some(architecture), Some(mode)) =
         (boot_mode, &image.architecture, &image.boot_mode)

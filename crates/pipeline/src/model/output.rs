@@ -125,6 +125,32 @@ pub enum PairFormat {
     Github,
 }
 
+impl PairFormat {
+    /// Checks a finished name: Java's properties take any, shells and GitHub Actions do not.
+    ///
+    /// # Errors
+    /// What a name is made of.
+    pub fn check_key(self, key: &str) -> Result<(), &'static str> {
+        let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let goes_on = |c: char| begins(c) || c.is_ascii_digit();
+        let fits = |more: fn(char) -> bool| {
+            key.starts_with(begins) && key.chars().all(|c| goes_on(c) || more(c))
+        };
+        match self {
+            Self::Properties if key.is_empty() => Err("a property's key is not empty"),
+            Self::Properties => Ok(()),
+            Self::Dotenv if fits(|_| false) => Ok(()),
+            Self::Dotenv => {
+                Err("a variable's name has letters, digits and `_`, and begins with no digit")
+            }
+            Self::Github if fits(|c| c == '-') => Ok(()),
+            Self::Github => Err(
+                "an output's name has letters, digits, `_` and `-`, and begins with a letter or `_`",
+            ),
+        }
+    }
+}
+
 /// An image's name and value.
 #[derive(Clone, Debug)]
 pub struct PairTemplates {

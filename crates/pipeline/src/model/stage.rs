@@ -31,6 +31,12 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Every entry of the cell: those of `provision`, of `on_error` and of its test.
+    pub fn all_entries(&self) -> impl Iterator<Item = &ProvisionerEntry> {
+        let checks = self.test.iter().flat_map(|test| &test.provision);
+        self.provision.iter().chain(&self.on_error).chain(checks)
+    }
+
     /// What to call it in messages: the stage's name, and the cell's if it has one.
     pub fn label(&self) -> String {
         match &self.name {
@@ -98,7 +104,9 @@ impl Cell {
                 files.extend(&policy.file);
             }
         }
-        if let Some(connect) = &self.connect {
+        let test = self.test.as_ref();
+        let tests_connect = test.and_then(|test| test.connect.as_ref());
+        for connect in [self.connect.as_ref(), tests_connect].into_iter().flatten() {
             if let LoginKey::File(file) = &connect.key.value {
                 files.push(file);
             }
@@ -115,10 +123,10 @@ impl Cell {
                 }
             }
         }
-        files.extend(self.image.uefi_data.as_ref().map(|data| &data.file));
-        let checks = self.test.iter().flat_map(|test| &test.provision);
-        let entries = self.provision.iter().chain(&self.on_error).chain(checks);
-        let used = entries.filter(|entry| !rehearsal || entry.needs.is_empty());
+        files.extend(self.image.uefi_data.iter().map(|data| &data.file));
+        let used = self
+            .all_entries()
+            .filter(|entry| !rehearsal || entry.needs.is_empty());
         files.extend(used.flat_map(|entry| entry.files()));
         files
     }

@@ -172,7 +172,7 @@ fn a_cells_name_is_known_when_the_file_is_loaded_and_decides_the_key() {
         "    provision: [{ run: { name: 'at ${{ cell }}', inline: 'echo ${{ cell }}' } }]\n    image:",
     );
     let cells = cells(&text);
-    let label = |cell: &Cell| cell.provision[0].value.label();
+    let label = |cell: &Cell| cell.provision[0].label();
     assert_eq!(
         (label(&cells[0]), label(&cells[1])),
         ("at a".into(), "at b".into())

@@ -94,6 +94,20 @@ fn wrong_forms_are_refused() {
             "matrix_that_no_stage_has",
             "  - { write: \"${{ matrix.os }}\", format: manifest }",
         ),
+        ("a_file_without_a_name", "  - { write: \"\" }"),
+        ("a_folder", "  - { write: out/ }"),
+        (
+            "one_file_twice",
+            "  - { write: a }\n  - { write: a, format: junit }",
+        ),
+        (
+            "a_key_that_no_shell_takes",
+            "  - { write: a, format: dotenv, key: a-b, value: x }",
+        ),
+        (
+            "a_key_that_github_reads_otherwise",
+            "  - { write: a, format: github, key: a=b, value: x }",
+        ),
         (
             "from_that_is_missing",
             "  - { update: a, from: nowhere.yaml, set: { a: b } }",
@@ -105,6 +119,16 @@ fn wrong_forms_are_refused() {
     ] {
         insta::assert_snapshot!(name, setup().refuse(&with(output)));
     }
+}
+
+#[test]
+fn what_is_appended_may_be_one_file_many_times() {
+    let outputs =
+        "  - { write: a, format: github }\n  - { write: a, format: github, key: a-b, value: x }";
+    setup()
+        .load(&with(outputs))
+        .map_err(|e| e.to_string())
+        .unwrap();
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub enum ImagesCommand {
     Show(ShowArgs),
     Rm(RemoveArgs),
     Prune(PruneArgs),
+    Copy(CopyArgs),
     Share(ShareArgs),
     Deprecate(DeprecateArgs),
     Verify(VerifyArgs),
@@ -140,9 +141,47 @@ pub struct PruneArgs {
     pub json: bool,
 }
 
+/// Copies an image with its snapshots and tags to other regions, all at once, and waits until the copies are available.
+///
+/// A region that fails leaves the others. The same command again finds what is there already, and copies nothing twice: a
+/// copy is known by its name and its tag qib:copy-of.
+#[derive(Args, Debug)]
+#[command(after_help = COPY_EXIT_CODES)]
+pub struct CopyArgs {
+    /// The image.
+    #[arg(value_name = "IMAGE", value_parser = image)]
+    pub image: ImageId,
+    /// The regions. With --name also the image's own.
+    #[arg(long = "to", value_name = "REGION", required = true, num_args = 1.., value_parser = region)]
+    pub to: Vec<RegionName>,
+    /// The copies' name. Without it: the image's.
+    #[arg(long, value_name = "NAME", value_parser = image_name)]
+    pub name: Option<String>,
+    /// Encrypts the copies: with the key that --kms-key names for a region, else with the account's default key for EBS there.
+    /// The copy of an encrypted image is encrypted anyway.
+    #[arg(long)]
+    pub encrypt: bool,
+    /// Encrypts a region's copy with this KMS key of that region (an id, alias/NAME or an ARN). Can be given several times;
+    /// without --encrypt every region needs one.
+    #[arg(long = "kms-key", value_name = "REGION=KEY", value_parser = key_of_region)]
+    pub kms_keys: Vec<(RegionName, String)>,
+    /// A tag for the copies and their snapshots, besides those that they take over. Can be given several times.
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    pub tags: Vec<(String, String)>,
+    /// How long to wait in each region, for a turn and for the copy.
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = TimeSpan::parse)]
+    pub wait: TimeSpan,
+    #[command(flatten)]
+    pub account: AccountArgs,
+    /// Prints one JSON array on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Lets others use an image, or takes that back with --remove.
 ///
-/// Its snapshots are shared too, first, so that whoever may launch it may also copy it; --no-snapshots leaves them out.
+/// With accounts its snapshots are shared too, first, so that whoever may launch it may also copy it; --no-snapshots leaves
+/// them out. With everyone only the image is, unless --snapshots is given.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("whom").required(true).multiple(true).args(["accounts", "organizations", "organizational_units", "public"]))]
 pub struct ShareArgs {
@@ -161,6 +200,9 @@ pub struct ShareArgs {
     /// Everyone.
     #[arg(long)]
     pub public: bool,
+    /// With --public: lets everyone make volumes from the snapshots, too.
+    #[arg(long, requires = "public", conflicts_with = "no_snapshots")]
+    pub snapshots: bool,
     /// Leaves the snapshots as they are.
     #[arg(long)]
     pub no_snapshots: bool,
@@ -213,6 +255,13 @@ Exit codes:
   2  bad input
   3  something could not be removed: each is named, with the command that removes it";
 
+const COPY_EXIT_CODES: &str = "\
+Exit codes:
+  0  the image is available in every region
+  1  in one it is not
+  2  bad input
+  3  a copy came to nothing, and what there is of it could not be removed: it is named";
+
 /// An image's id.
 fn image(text: &str) -> Result<ImageId, String> {
     pipeline::model::ImageId::new(text).map(|id| id.as_str().into())
@@ -221,6 +270,43 @@ fn image(text: &str) -> Result<ImageId, String> {
 /// An account's id.
 fn account(text: &str) -> Result<AccountId, String> {
     pipeline::model::AccountId::new(text).map(|id| id.as_str().into())
+}
+
+fn image_name(text: &str) -> Result<String, String> {
+    match pipeline::check_image_name(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `REGION=KEY`. A key's ARN names its region, which must be the same.
+fn key_of_region(text: &str) -> Result<(RegionName, String), String> {
+    let (name, key) = text
+        .split_once('=')
+        .ok_or("it is written REGION=KEY, such as us-west-2=alias/images")?;
+    let name = region(name)?;
+    let key = pipeline::model::KmsKeyId::new(key)?;
+    let of_arn = key.as_str().strip_prefix("arn:").and_then(|rest| {
+        // arn:PARTITION:kms:REGION:ACCOUNT:key/ID
+        rest.split(':').nth(2)
+    });
+    match of_arn {
+        Some(other) if other != name.as_str() => Err(format!(
+            "this key is in {other}; EC2 takes one of the copy's own region, {name}"
+        )),
+        Some(_) | None => Ok((name, key.as_str().to_owned())),
+    }
+}
+
+/// `KEY=VALUE` for a tag that a person gives.
+fn tag(text: &str) -> Result<(String, String), String> {
+    const LONGEST_VALUE: usize = 256;
+    let (key, value) = assignment(text)?;
+    pipeline::model::TagKey::new(&key)?;
+    if value.chars().count() > LONGEST_VALUE {
+        return Err(format!("EC2 takes {LONGEST_VALUE} characters"));
+    }
+    Ok((key, value))
 }
 
 /// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html>

@@ -149,7 +149,10 @@ pub fn choose<'p>(loaded: &'p Loaded, options: &RunOptions) -> Result<Selection<
     let mut names: Vec<String> = selection
         .cells
         .iter()
-        .flat_map(|chosen| chosen.cell.provision.iter())
+        .flat_map(|chosen| {
+            let test = chosen.cell.test.iter().flat_map(|test| &test.provision);
+            chosen.cell.provision.iter().chain(test)
+        })
         .map(|entry| entry.label())
         .collect();
     names.sort();

@@ -9,6 +9,7 @@
 
 pub mod age;
 pub mod control;
+pub mod copied;
 pub mod image_page;
 pub mod images;
 pub mod json;

@@ -3,7 +3,7 @@
 use super::json::document;
 use super::table::rows;
 use build::images::{Fate, Removed, RemovedImage};
-use cloud::{Image, Region};
+use cloud::{CloudError, Image, Region};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -74,6 +74,14 @@ impl RemovalRow {
                     );
                 }
             }
+        }
+    }
+
+    /// Says that what was to go is there still, because removing could not even begin.
+    pub fn keep_all(rows: &mut [Self], error: &CloudError) {
+        for row in rows.iter_mut().filter(|row| row.fate == "goes") {
+            row.fate = "resisted";
+            row.reason = error.to_string();
         }
     }
 

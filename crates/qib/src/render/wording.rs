@@ -231,9 +231,9 @@ mod tests {
             account: "123456789012".into(),
             identity: "arn:b".into(),
             credentials_end,
-            cells: Vec::new(),
             region: "us-east-2".into(),
             rehearsal: false,
+            cells: Vec::new(),
         };
         let end = "2026-03-01T10:20:30.5Z".parse().ok();
         let said = |event| saying(&event, None).unwrap().lines.remove(0);

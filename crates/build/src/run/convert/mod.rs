@@ -168,10 +168,11 @@ pub(crate) fn cell_spec_for(
     };
     let launch = launch::launch(launch, facts)?;
     let connect = connect::connect(connect, facts)?;
+    let build_name = cell.name.clone().unwrap_or_else(|| cell.stage.to_string());
     let test = cell
         .test
         .as_ref()
-        .map(|test| test::test(test, &launch, &connect, venue, facts))
+        .map(|test| test::test(test, &launch, &connect, &build_name, venue, facts))
         .transpose()?;
     Ok(CellSpec {
         cell: name.clone(),
@@ -179,7 +180,7 @@ pub(crate) fn cell_spec_for(
         launch,
         connect,
         test,
-        build_name: cell.name.clone().unwrap_or_else(|| cell.stage.to_string()),
+        build_name,
         provision: provision::entries(&cell.provision, facts)?,
         on_error: provision::entries(&cell.on_error, facts)?,
         image: image::image(&cell.image, facts)?,

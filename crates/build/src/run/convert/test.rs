@@ -15,6 +15,7 @@ pub(super) fn test(
     test: &model::Test,
     launch: &LaunchSpec,
     stage_connect: &ConnectSpec,
+    build_name: &str,
     venue: Venue,
     facts: &RunFacts,
 ) -> Result<TestSpec, StepError> {
@@ -47,6 +48,7 @@ pub(super) fn test(
             },
             // It boots as the image's users boot it: with the image's own volumes, and nothing said by the build.
             volumes: Vec::new(),
+            left_out_devices: Vec::new(),
             user_data: None,
             ..launch.clone()
         },
@@ -54,6 +56,7 @@ pub(super) fn test(
             None => stage_connect.clone(),
             Some(own) => connect(own, facts)?,
         },
+        build_name: build_name.to_owned(),
         checks,
         timeout: test.timeout.get(),
         digest: digest.hex(),

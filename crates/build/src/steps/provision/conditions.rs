@@ -60,7 +60,8 @@ fn check_json(json: &JsonSpec, document: &Value) -> Look {
 fn equals(value: &Value, text: &str) -> bool {
     match value {
         Value::String(value) => value == text,
-        Value::Number(_) | Value::Bool(_) => value.to_string() == text,
+        Value::Number(value) => value.to_string() == text,
+        Value::Bool(value) => value.to_string() == text,
         Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
 }

@@ -12,6 +12,9 @@ use crate::steps::CellContext;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// What a script's end, and what it has printed, say.
+type Verdict = Box<dyn Fn(&CommandEnd, Heard<'_>) -> Look + Send + Sync>;
+
 /// A question: a script, and what its answer means.
 pub(super) struct Question {
     pub name: String,
@@ -21,8 +24,11 @@ pub(super) struct Question {
     pub environment: Vec<(String, String)>,
     /// Whether standard output is data and no text for people.
     pub data: bool,
-    pub verdict: Box<dyn Fn(&CommandEnd, Heard<'_>) -> Look + Send + Sync>,
+    pub verdict: Verdict,
 }
+
+/// What the end of a question's script and its output mean.
+pub(super) type Verdict = Box<dyn Fn(&CommandEnd, Heard<'_>) -> Look + Send + Sync>;
 
 /// What a script has printed.
 pub(super) struct Heard<'a> {

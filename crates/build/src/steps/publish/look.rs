@@ -45,6 +45,8 @@ async fn look(site: &mut Site, shared: &Shared<'_>) -> Result<(), StepError> {
     let context = site.context.clone();
     let region = context.region();
     let mut ours = context.race(copies_of(region, &shared.origin)).await??;
+    // A person may have copied it to another name (`qib images copy`): that one is theirs.
+    ours.retain(|image| site::wanted_name(image) == shared.name);
     if site.place == Place::Home {
         ours.retain(|image| image.image_id != shared.home.image_id);
         ours.push(shared.home.clone());

@@ -172,6 +172,15 @@ fn ec2(authority: &Authority<'_>, asked: Asked<'_>) -> BTreeSet<String> {
             arns.insert(arn_of(asked, kind, value));
         }
     }
+    if asked.action == "RunInstances" {
+        // Where the request names none, EC2 takes the default ones, and asks about them too.
+        for kind in ["security-group", "subnet"] {
+            let named = |arn: &String| arn.contains(&format!(":{kind}/"));
+            if !arns.iter().any(named) {
+                arns.insert(arn_of(asked, kind, "*"));
+            }
+        }
+    }
     if asked.action == "DisassociateAddress" {
         arns.extend(disassociated(authority, asked));
     }

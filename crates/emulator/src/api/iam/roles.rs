@@ -202,12 +202,13 @@ pub(super) fn put_policy(call: &Call<'_>, cx: &mut Cx<'_>) -> Result<Xml, ApiErr
             "Maximum policy size of {MOST_POLICY} bytes exceeded for role {name}"
         )));
     }
+    let before = role.policies.get(&policy).map(|p| p.document.clone());
     // What says the same again changes nothing.
-    let same = |p: &InlinePolicy| p.document == document;
-    if !role.policies.get(&policy).is_some_and(same) {
+    if before.as_ref() != Some(&document) {
         let put = InlinePolicy {
             document,
             since: now,
+            before,
         };
         role.policies.insert(policy, put);
     }

@@ -30,14 +30,16 @@ pub(super) async fn share(
     } else {
         Grant::Add
     };
-    build::images::share(
-        region.as_ref(),
-        &image,
-        grant,
-        &permissions,
-        !args.no_snapshots,
-    )
-    .await?;
+    let of_snapshots = if args.no_snapshots {
+        Permissions::default()
+    } else {
+        Permissions {
+            // What everyone may launch they may not copy, unless that is said; what is taken back is taken back whole.
+            public: args.public && (args.snapshots || args.remove),
+            ..permissions.clone()
+        }
+    };
+    build::images::share(region.as_ref(), &image, grant, &permissions, &of_snapshots).await?;
     let now = region.image_permissions(&image.image_id).await?;
     terminal.say(&format!(
         "{} may be launched by {}",

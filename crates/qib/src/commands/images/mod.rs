@@ -1,6 +1,7 @@
 //! `qib images`.
 
 mod change;
+mod copy;
 mod ls;
 mod prune;
 mod rm;
@@ -29,6 +30,7 @@ pub async fn images(
         ImagesCommand::Show(args) => show::show(args, environment, terminal).await,
         ImagesCommand::Rm(args) => rm::rm(args, environment, terminal).await,
         ImagesCommand::Prune(args) => prune::prune(args, environment, terminal).await,
+        ImagesCommand::Copy(args) => copy::copy(args, environment, terminal).await,
         ImagesCommand::Share(args) => change::share(args, environment, terminal).await,
         ImagesCommand::Deprecate(args) => change::deprecate(args, environment, terminal).await,
         ImagesCommand::Verify(args) => verify::verify(args, environment, terminal).await,

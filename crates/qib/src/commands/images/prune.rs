@@ -37,7 +37,8 @@ pub(super) async fn prune(
     }
     regions.sort();
     regions.dedup();
-    let mut rows = Vec::new();
+    // Every region is looked at before anything is removed: a rule that cannot be told in one removes nothing in another.
+    let mut looked = Vec::new();
     for name in &regions {
         let region = place.account.region(name);
         let mut images = region.images(&filter(&args)).await?;
@@ -51,6 +52,10 @@ pub(super) async fn prune(
         let facts = facts_of(region.as_ref(), images).await?;
         let pruned = build::images::prune(&rule, facts, SystemClock.now())
             .map_err(|error| CommandError::bad_input(error.to_string()))?;
+        looked.push((region, pruned));
+    }
+    let mut rows = Vec::new();
+    for (region, pruned) in looked {
         let mut here: Vec<RemovalRow> = pruned
             .iter()
             .map(|one| RemovalRow::planned(region.as_ref(), &one.facts.image, &one.fate))
@@ -61,8 +66,10 @@ pub(super) async fn prune(
                 .filter(|one| matches!(one.fate, Fate::Goes(_)))
                 .map(|one| one.facts.image)
                 .collect();
-            let removed = remove(region.as_ref(), &SystemClock, going).await?;
-            RemovalRow::settle(&mut here, &removed);
+            match remove(region.as_ref(), &SystemClock, going).await {
+                Ok(removed) => RemovalRow::settle(&mut here, &removed),
+                Err(error) => RemovalRow::keep_all(&mut here, &error),
+            }
         }
         rows.extend(here);
     }
@@ -106,12 +113,22 @@ fn filter(args: &PruneArgs) -> ImageFilter {
     }
 }
 
+/// As a shell reads it back; bare where that is the same.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// The command that removes what was shown.
 fn again(args: &PruneArgs, regions: &[cloud::RegionName]) -> String {
     let mut command = String::from("qib images prune");
     let mut option = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            command.push_str(&format!(" --{name} {value}"));
+            command.push_str(&format!(" --{name} {}", quoted(&value)));
         }
     };
     option("keep", args.keep.map(|keep| keep.to_string()));
@@ -126,13 +143,13 @@ fn again(args: &PruneArgs, regions: &[cloud::RegionName]) -> String {
         .iter()
         .for_each(|tag| option("per", Some(tag.clone())));
     for (key, value) in &args.tags {
-        option("tag", Some(format!("'{key}={value}'")));
+        option("tag", Some(format!("{key}={value}")));
     }
     for (key, value) in &args.except {
         let tag = value
             .as_ref()
             .map_or_else(|| key.clone(), |value| format!("{key}={value}"));
-        option("except-tag", Some(format!("'{tag}'")));
+        option("except-tag", Some(tag));
     }
     for (given, name) in [(args.shared, " --shared"), (args.public, " --public")] {
         if given {
