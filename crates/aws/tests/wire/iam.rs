@@ -299,9 +299,6 @@ async fn a_user_is_simulated_by_its_own_name_and_a_refusal_is_an_error() {
             "aws:RequestTag/qib:run",
         ),
         ("ContextEntries.member.1.ContextKeyType", "string"),
-        (
-            "ContextEntries.member.1.ContextKeyValues.member.1",
-            "r-0",
-        ),
+        ("ContextEntries.member.1.ContextKeyValues.member.1", "r-0"),
     ]);
 }

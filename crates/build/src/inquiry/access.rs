@@ -18,6 +18,14 @@ pub(super) struct Need {
     pub statement: Statement,
 }
 
+impl Need {
+    /// Of `ec2:CreateTags`: the call that gives the tags.
+    pub(super) fn creating(&self) -> Option<&str> {
+        let keys = self.statement.condition.get("StringEquals")?;
+        keys.get("ec2:CreateAction")?.first().map(String::as_str)
+    }
+}
+
 /// What EC2's actions make, and what they are about that a run has made.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>
 const ABOUT: &[(&str, &[&str], &[&str])] = &[
@@ -119,7 +127,12 @@ fn narrowed(statement: &Statement, action: &str, kinds: &[&str]) -> Option<State
         let kind = arn.rsplit(':').next().and_then(|rest| rest.split_once('/'));
         kind.is_some_and(|(kind, _)| kinds.contains(&kind))
     };
-    let resource: Vec<String> = statement.resource.iter().filter(|r| is_of(r)).cloned().collect();
+    let resource: Vec<String> = statement
+        .resource
+        .iter()
+        .filter(|r| is_of(r))
+        .cloned()
+        .collect();
     (!resource.is_empty()).then(|| Statement {
         action: vec![action.to_owned()],
         resource,
@@ -165,8 +178,10 @@ mod tests {
             .on([arn("instance"), arn("volume"), arn("snapshot")])
             .only_if("Null", "aws:ResourceTag/qib:run", ["false"]);
         let needs = needs(&[own]);
-        let resources: Vec<&[String]> =
-            needs.iter().map(|need| need.statement.resource.as_slice()).collect();
+        let resources: Vec<&[String]> = needs
+            .iter()
+            .map(|need| need.statement.resource.as_slice())
+            .collect();
         assert_eq!(resources, [[arn("snapshot")], [arn("instance")]]);
         let context = context(&needs[0].statement, &"us-east-2".into());
         assert_eq!(context["aws:ResourceTag/qib:run"], PLANNED_RUN);

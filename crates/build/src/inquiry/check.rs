@@ -55,6 +55,8 @@ pub enum Kind {
     Sharing,
     /// Whether an action is permitted.
     Permission,
+    /// Whether an instance profile is there.
+    Profile,
     /// How much may be used.
     Quota,
     /// Whether a KMS key can be used.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 pub(super) async fn check(sight: &Sight<'_>, ports: &Ports) -> Check {
     let asked = sight.identity.arn.clone();
-    let check = |answer, detail: String| Check::new(Kind::Credentials, None, &asked, answer, detail);
+    let check =
+        |answer, detail: String| Check::new(Kind::Credentials, None, &asked, answer, detail);
     let end = match ports.account.credentials_expiry().await {
         Ok(end) => end,
         Err(error) => return check(Answer::Unknown, format!("when they end: {error}")),

@@ -36,8 +36,9 @@ fn state(region: &RegionName, key: &str, found: &Result<Option<KmsKey>, CloudErr
                 "aws kms enable-key --region {region} --key-id {}",
                 found.arn
             )),
-        Ok(None) => check(Answer::Denied, String::from("there is no such key"))
-            .with_next(format!("`aws kms list-aliases --region {region}` lists them")),
+        Ok(None) => check(Answer::Denied, String::from("there is no such key")).with_next(format!(
+            "`aws kms list-aliases --region {region}` lists them"
+        )),
         Err(error) => check(Answer::Unknown, error.to_string()),
     }
 }
@@ -45,7 +46,8 @@ fn state(region: &RegionName, key: &str, found: &Result<Option<KmsKey>, CloudErr
 /// A denial is no proof: policies that let only AWS's services have grants refuse the question as well.
 fn grant(region: &RegionName, key: &str, verdict: Result<Verdict, CloudError>) -> Check {
     let asked = format!("a grant of {key} for EBS");
-    let check = |answer, detail: String| Check::new(Kind::Key, Some(region), &asked, answer, detail);
+    let check =
+        |answer, detail: String| Check::new(Kind::Key, Some(region), &asked, answer, detail);
     match verdict {
         Ok(Verdict::Allowed) => check(Answer::Allowed, String::from("asked with DryRun")),
         Ok(Verdict::Denied(words)) => check(

@@ -54,7 +54,10 @@ async fn regions(sight: &Sight<'_>, options: &RunOptions, ports: &Ports) -> Vec<
 
 fn opened(known: &[RegionDescription], region: &RegionName) -> (Answer, String) {
     match known.iter().find(|one| one.name == *region) {
-        None => (Answer::Denied, String::from("AWS has no region of this name")),
+        None => (
+            Answer::Denied,
+            String::from("AWS has no region of this name"),
+        ),
         Some(one) if one.opt_in == OptIn::NotOptedIn => (
             Answer::Denied,
             String::from("the account has not opted in to the region"),
@@ -91,7 +94,10 @@ async fn names(sight: &Sight<'_>, options: &RunOptions, ports: &Ports) -> Vec<Ch
     let taken = taken.into_iter().filter(|one| fails(&one.target.cell));
     taken
         .map(|one| {
-            let detail = format!("{} has it, and {} needs it", one.by.image_id, one.target.cell);
+            let detail = format!(
+                "{} has it, and {} needs it",
+                one.by.image_id, one.target.cell
+            );
             let name = format!("the name `{}`", one.target.name);
             Check::new(
                 Kind::Name,
@@ -134,13 +140,7 @@ fn offerings(sight: &Sight<'_>) -> Vec<Check> {
                     String::from("none of the subnets' zones has it: the next type is tried"),
                 ),
             };
-            let check = Check::new(
-                Kind::Offering,
-                Some(&spec.region),
-                machine,
-                answer,
-                detail,
-            );
+            let check = Check::new(Kind::Offering, Some(&spec.region), machine, answer, detail);
             if !seen_before.contains(&check) {
                 seen_before.push(check);
             }

@@ -4,6 +4,9 @@ use crate::lease::LEASES;
 use crate::names::tag;
 use cloud::{AddressFilter, CloudError, Depth, ImageFilter, InstanceFilter, Region};
 
+/// The actions of these calls.
+pub(super) const ACTIONS: [&str; 1] = ["ssm:GetParametersByPath"];
+
 /// Makes the call of `action`; none if it is no such call, or needs a parameter that is not known here.
 pub(super) async fn call(
     region: &dyn Region,
@@ -40,10 +43,7 @@ pub(super) async fn call(
         "ec2:DescribeInstanceTypeOfferings" => region.offerings(machines).await.map(drop),
         "ec2:GetImageBlockPublicAccessState" => region.public_images().await.map(drop),
         "ec2:GetSnapshotBlockPublicAccessState" => region.public_snapshots().await.map(drop),
-        "ssm:GetParametersByPath" => region
-            .parameters_below(LEASES, Depth::All)
-            .await
-            .map(drop),
+        "ssm:GetParametersByPath" => region.parameters_below(LEASES, Depth::All).await.map(drop),
         _ => return None,
     };
     Some(done)

@@ -27,14 +27,18 @@ pub(super) async fn ask(
             actions.push(&need.action);
         }
     }
-    let asked = questions.iter().map(|((resources, context), actions)| async move {
-        let actions: Vec<String> = actions.iter().map(|action| (*action).to_owned()).collect();
-        let context: Vec<(String, String)> =
-            context.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        iam.simulate(principal, &actions, resources, &context)
-            .await
-            .map_err(Arc::new)
-    });
+    let asked = questions
+        .iter()
+        .map(|((resources, context), actions)| async move {
+            let actions: Vec<String> = actions.iter().map(|action| (*action).to_owned()).collect();
+            let context: Vec<(String, String)> = context
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
+            iam.simulate(principal, &actions, resources, &context)
+                .await
+                .map_err(Arc::new)
+        });
     let answers = join_all(asked).await;
     let answers: BTreeMap<&Question, _> = questions.keys().zip(answers).collect();
     needs

@@ -304,8 +304,8 @@ impl Features {
         let image = &cell.image;
         self.add_publication(cell);
         // A copy takes its permissions where it is made.
-        self.copies |= cell.is_copy()
-            || matches!(image.on_conflict.value, OnConflict::Replace { .. });
+        self.copies |=
+            cell.is_copy() || matches!(image.on_conflict.value, OnConflict::Replace { .. });
         self.add_volumes(&image.volumes, &chosen.region);
         self.add_key(image.kms_key_id.as_deref(), &chosen.region);
         if cell.launch.is_some() {

@@ -41,7 +41,7 @@ pub(crate) use address_queue::members;
 pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
 pub use copy::copy_cell;
-pub(crate) use launch::recipe;
+pub(crate) use launch::{hosting, recipe};
 pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
 pub(crate) use profile::{PATH as IAM_PATH, POLICY};
 pub use publish::{Published, publish};

@@ -12,9 +12,6 @@ use crate::steps::CellContext;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What a script's end, and what it has printed, say.
-type Verdict = Box<dyn Fn(&CommandEnd, Heard<'_>) -> Look + Send + Sync>;
-
 /// A question: a script, and what its answer means.
 pub(super) struct Question {
     pub name: String,
