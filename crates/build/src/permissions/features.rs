@@ -52,8 +52,10 @@ pub struct Features {
     pub imds: bool,
     /// Whether images are copied.
     pub copies: bool,
-    /// Whether images make room for others of their name.
-    pub replacing: Replacing,
+    /// Whether images make room for others of their name that the same stage has made.
+    pub replaces_own: bool,
+    /// Whether images make room for others of their name, whosever they are.
+    pub replaces_any: bool,
     /// Whether images are shared.
     pub shares: bool,
     /// Whether their snapshots are shared too.
@@ -96,18 +98,6 @@ pub struct Groups {
     pub named: BTreeSet<String>,
     /// Whether it has others looked for.
     pub by_filter: bool,
-}
-
-/// Whether images make room for others of their name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Replacing {
-    /// None do.
-    #[default]
-    None,
-    /// Those of the same stage.
-    Own,
-    /// Anybody's.
-    Any,
 }
 
 impl Features {
@@ -289,7 +279,8 @@ impl Features {
     fn merge_publication(&mut self, other: Self) {
         self.imds |= other.imds;
         self.copies = true;
-        self.replacing = self.replacing.max(other.replacing);
+        self.replaces_own |= other.replaces_own;
+        self.replaces_any |= other.replaces_any;
         self.shares |= other.shares;
         self.shares_snapshots |= other.shares_snapshots;
         self.public_images |= other.public_images;
@@ -322,11 +313,11 @@ impl Features {
     fn add_publication(&mut self, cell: &Cell) {
         let image = &cell.image;
         self.imds |= image.imds.is_some();
-        self.replacing = self.replacing.max(match image.on_conflict.value {
-            OnConflict::Fail | OnConflict::Skip => Replacing::None,
-            OnConflict::Replace { force: false } => Replacing::Own,
-            OnConflict::Replace { force: true } => Replacing::Any,
-        });
+        match image.on_conflict.value {
+            OnConflict::Fail | OnConflict::Skip => {}
+            OnConflict::Replace { force: false } => self.replaces_own = true,
+            OnConflict::Replace { force: true } => self.replaces_any = true,
+        }
         let share = &image.share;
         let said = share.snapshots.as_ref().map(|on| on.value);
         self.shares |= !share.is_empty();

@@ -18,9 +18,9 @@ mod profile;
 mod statements;
 
 pub use arn::{Arns, partition_of_region};
-pub use features::{Features, Groups, Network, Replacing};
-pub use policy::{Policy, Statement};
-pub use profile::{ProfileNeed, RolePolicy, profile_needs};
+pub use features::{ANY_REGION, Features, Groups, Network};
+pub use policy::{Length, Policy, Statement};
+pub use profile::{ProfileNeed, RolePolicy, profile_needs, roles_policy};
 pub use statements::{Questions, statements};
 
 /// The least policy by which qib can do what `features` are of.

@@ -4,6 +4,18 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Where a policy fits; blanks are not counted.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Length {
+    /// In a managed policy: at most 6,144 characters.
+    Managed,
+    /// In a role's inline policies alone, which have at most 10,240 characters together.
+    RoleInline,
+    /// Nowhere whole.
+    TooLong,
+}
+
 /// A policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -43,12 +55,15 @@ impl Policy {
         }
     }
 
-    /// How many characters IAM counts in it: blanks are none.
-    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
-    pub fn length(&self) -> usize {
+    /// Where it fits.
+    pub fn length(&self) -> Length {
         // Statements are made of texts alone, and those serialise.
         let text = serde_json::to_string(self).unwrap_or_default();
-        text.chars().filter(|c| !c.is_whitespace()).count()
+        match text.chars().filter(|c| !c.is_whitespace()).count() {
+            ..=6_144 => Length::Managed,
+            ..=10_240 => Length::RoleInline,
+            _ => Length::TooLong,
+        }
     }
 
     /// Every action that it allows.

@@ -34,6 +34,34 @@ pub fn profile_needs(cells: &[ChosenCell<'_>]) -> Vec<ProfileNeed> {
     cells.iter().filter_map(need).collect()
 }
 
+/// The policy for the roles that are somebody else's to permit: one statement for each of their needs; none if they have
+/// none.
+pub fn roles_policy(needs: &[ProfileNeed]) -> Option<Value> {
+    let mut statements: Vec<Value> = Vec::new();
+    let policies = needs.iter().filter_map(|need| need.policy.as_ref());
+    for policy in policies.filter(|policy| policy.attached_by == USER) {
+        for statement in policy.document["Statement"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            if !statements.contains(statement) {
+                statements.push(statement.clone());
+            }
+        }
+    }
+    // Statements of one policy have different ids.
+    for (number, statement) in statements.iter_mut().enumerate().skip(1) {
+        if let Some(Value::String(sid)) = statement.get_mut("Sid") {
+            sid.push_str(&(number + 1).to_string());
+        }
+    }
+    (!statements.is_empty()).then(|| json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+/// Who attaches policies to roles that are there.
+const USER: &str = "user";
+
 fn need(chosen: &ChosenCell<'_>) -> Option<ProfileNeed> {
     let launch = chosen.cell.launch.as_ref()?;
     let profile = launch.instance_profile.as_ref().map(|named| &named.value);
@@ -48,7 +76,7 @@ fn need(chosen: &ChosenCell<'_>) -> Option<ProfileNeed> {
             })
         }
         Some(InstanceProfile::Named(_)) => binding.map(|statement| RolePolicy {
-            attached_by: "user",
+            attached_by: USER,
             document: json!({ "Version": "2012-10-17", "Statement": [statement] }),
         }),
         None => None,

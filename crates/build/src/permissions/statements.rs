@@ -12,7 +12,7 @@
 //! action is for which call of the port is in [`super::calls`].
 
 use super::arn::Arns;
-use super::features::{Features, Replacing};
+use super::features::Features;
 use super::keys;
 use super::policy::Statement;
 use crate::lease::LEASES;
@@ -107,7 +107,7 @@ fn look(features: &Features, arns: &Arns, questions: Questions) -> Statement {
         ),
         (several, &["ec2:DescribeRegions"]),
         (
-            features.replacing == Replacing::Own,
+            features.replaces_own,
             &[
                 "ec2:DescribeLaunchTemplateVersions",
                 "ec2:DescribeLaunchTemplates",
@@ -189,7 +189,7 @@ fn tag_as_made(features: &Features, arns: &Arns) -> Statement {
 /// What is done to what carries the run's tag, up to its removal. A dead run's is removed as well.
 fn change_own(features: &Features, arns: &Arns) -> Statement {
     let images = features.captures || features.registers || features.copies;
-    let replaces = features.replacing != Replacing::None;
+    let replaces = features.replaces_own || features.replaces_any;
     let actions = of(&[
         (
             features.launches,
@@ -233,7 +233,7 @@ fn change_own(features: &Features, arns: &Arns) -> Statement {
             &["ec2:ModifyImageAttribute"],
         ),
         (
-            features.shares || features.replacing == Replacing::Own,
+            features.shares || features.replaces_own,
             &["ec2:DescribeImageAttribute"],
         ),
         (
@@ -351,7 +351,7 @@ fn images(features: &Features, arns: &Arns) -> Vec<Statement> {
         let copy = Statement::allow("Copy", ["ec2:CopyImage"]).on(resources);
         statements.push(where_several(copy, arns));
     }
-    if features.replacing == Replacing::Any {
+    if features.replaces_any {
         let image = [
             "ec2:DeregisterImage",
             "ec2:DisableImageDeregistrationProtection",
@@ -397,7 +397,7 @@ fn parameters(features: &Features, arns: &Arns) -> Vec<Statement> {
         let names = named(&features.parameters);
         statements.push(Statement::allow("NameImages", actions).on(names));
     }
-    if features.replacing == Replacing::Own {
+    if features.replaces_own {
         // A launch template may name its image by any parameter.
         let resolve = Statement::allow("ReadLaunchTemplates", ["ssm:GetParameters"]);
         statements.push(resolve.on([arns.parameter("*")]));

@@ -340,8 +340,8 @@ fn statements_have_ids_of_their_own_and_iam_takes_the_whole() {
         ids.iter()
             .all(|id| id.chars().all(|c| c.is_ascii_alphanumeric()))
     );
-    // A managed policy has at most 6,144 characters.
-    assert!(policy.length() < 6_144, "{}", policy.length());
+    assert_eq!(policy.length(), Length::RoleInline);
+    assert_eq!(of(&plain(), Questions::Asked).length(), Length::Managed);
 }
 
 #[test]
@@ -361,6 +361,16 @@ fn the_role_of_an_instance_needs_what_binds_its_address() {
         policy.document["Statement"][0]["Action"],
         "ec2:AssociateAddress"
     );
+    let two = needs(&load(
+        "  a:\n    source: { image_id: ami-0123456789abcdef0 }\n    launch: { instance_type: m5.large, instance_profile: x }\n    \
+         connect: { user: u, address: { elastic_ip: eipalloc-0123456789abcdef0 } }\n    image: { name: first }\n  \
+         b:\n    source: { image_id: ami-0123456789abcdef0 }\n    launch: { instance_type: m5.large, instance_profile: y }\n    \
+         connect: { user: u, address: { elastic_ip: eipalloc-0123456789abcdef1 } }\n    image: { name: second }\n",
+    ));
+    let union = roles_policy(&two).unwrap();
+    assert_eq!(union["Statement"][0]["Sid"], "QibBindAddress");
+    assert_eq!(union["Statement"][1]["Sid"], "QibBindAddress2");
+    assert_eq!(roles_policy(&needs(&plain())), None);
     let own = r#", instance_profile: { policy: { Version: "2012-10-17", Statement: [{ Effect: Allow, Action: "s3:GetObject", Resource: "*" }] } }"#;
     let temporary = needs(&stage(own, address, "", ""));
     let policy = temporary[0].policy.as_ref().unwrap();
