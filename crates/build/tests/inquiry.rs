@@ -217,7 +217,9 @@ fn quotas_count_what_is_there_and_what_is_needed_at_once() {
     let inquiry = site.inquire(&launching(spot));
     assert_eq!(find(&inquiry, "vCPUs of spot").answer, Answer::Warning);
     assert!(denied(&inquiry).is_empty());
-    let inquiry = site.inquire(&launching("instance_type: m5.large, spot: true"));
+    let inquiry = site.inquire(&launching(
+        "instance_type: m5.large, spot: { fall_back: none }",
+    ));
     assert_eq!(denied(&inquiry).len(), 1, "{:?}", denied(&inquiry));
     site.account.store().quotas.clear();
     let inquiry = site.inquire(&launching(PLAIN));
@@ -231,7 +233,8 @@ fn with_image(more: &str) -> String {
 #[test]
 fn copies_and_public_images_have_quotas_too() {
     let site = site();
-    set_quota(&site.account, "ebs", "L-A84ABF80", 0.0);
+    let west = site.account.in_region(&"us-west-2".into());
+    set_quota(&west, "ebs", "L-A84ABF80", 0.0);
     set_quota(&site.account, "ec2", "L-0E3CBAB9", 0.0);
     let inquiry = site.inquire(&with_image("copy_to: [us-west-2], share: { public: true }"));
     let asked = denied(&inquiry);
@@ -281,11 +284,12 @@ fn keys_must_be_there_enabled_and_permitted() {
 #[test]
 fn types_must_be_offered_and_names_free() {
     let site = site();
-    site.account.store().not_offered = vec!["m5.large".into()];
+    let offered = ("m5.large", vec!["b"]);
+    site.account.store().network.offered.push(offered);
     let inquiry = site.inquire(&launching(PLAIN));
     assert_eq!(denied(&inquiry), ["base/us-east-2"]);
     assert!(find(&inquiry, "base/us-east-2").detail.contains("m5.large"));
-    site.account.store().not_offered.clear();
+    site.account.store().network.offered.clear();
     let text = launching(PLAIN).replace("image-${{ run.id }}", "golden");
     let mut taken = image("ami-2taken");
     taken.name = "golden".into();

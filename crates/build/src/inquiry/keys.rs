@@ -7,7 +7,15 @@ use crate::ports::Ports;
 use cloud::{CloudError, KmsKey, RegionName, Verdict};
 use futures::future::join_all;
 
-pub(super) async fn checks(sight: &Sight<'_>, ports: &Ports) -> Vec<Check> {
+/// `known` are the checks of permissions.
+pub(super) async fn checks(sight: &Sight<'_>, ports: &Ports, known: &[Check]) -> Vec<Check> {
+    let grants = |region: &RegionName| {
+        let of = known.iter().find(|check| {
+            check.asked == "kms:CreateGrant" && check.region.as_deref() == Some(region.as_str())
+        });
+        of.map_or(Answer::Unknown, |check| check.answer)
+    };
+    let grants = &grants;
     let features = Features::of(&sight.selection.cells);
     let keys = features
         .keys
@@ -18,7 +26,8 @@ pub(super) async fn checks(sight: &Sight<'_>, ports: &Ports) -> Vec<Check> {
         let found = there.kms_key(key).await;
         let mut checks = vec![state(region, key, &found)];
         if matches!(&found, Ok(Some(found)) if found.enabled) {
-            checks.push(grant(region, key, there.kms_grant(key).await));
+            let verdict = there.kms_grant(key).await;
+            checks.push(grant(region, key, verdict, grants(region)));
         }
         checks
     });
@@ -43,21 +52,31 @@ fn state(region: &RegionName, key: &str, found: &Result<Option<KmsKey>, CloudErr
     }
 }
 
-/// A denial is no proof: policies that let only AWS's services have grants refuse the question as well.
-fn grant(region: &RegionName, key: &str, verdict: Result<Verdict, CloudError>) -> Check {
+/// A denial is no proof: policies that let only AWS's services have grants refuse the question as well. Then it counts what
+/// is known of the permission by other means.
+fn grant(
+    region: &RegionName,
+    key: &str,
+    verdict: Result<Verdict, CloudError>,
+    permitted: Answer,
+) -> Check {
     let asked = format!("a grant of {key} for EBS");
     let check =
         |answer, detail: String| Check::new(Kind::Key, Some(region), &asked, answer, detail);
-    match verdict {
-        Ok(Verdict::Allowed) => check(Answer::Allowed, String::from("asked with DryRun")),
-        Ok(Verdict::Denied(words)) => check(
+    match (verdict, permitted) {
+        (Ok(Verdict::Allowed), _) => check(Answer::Allowed, String::from("asked with DryRun")),
+        (Ok(Verdict::Denied(_)), Answer::Allowed) => check(
+            Answer::Allowed,
+            String::from("permitted for AWS's services (kms:GrantIsForAWSResource)"),
+        ),
+        (Ok(Verdict::Denied(words)), _) => check(
             Answer::Warning,
             format!(
                 "{words}. A policy that permits grants for AWS's services alone (kms:GrantIsForAWSResource) refuses the \
                  question, too, and is enough"
             ),
         ),
-        Ok(Verdict::Unknown(words)) => check(Answer::Unknown, words),
-        Err(error) => check(Answer::Unknown, error.to_string()),
+        (Ok(Verdict::Unknown(words)), _) => check(Answer::Unknown, words),
+        (Err(error), _) => check(Answer::Unknown, error.to_string()),
     }
 }

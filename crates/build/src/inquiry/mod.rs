@@ -65,7 +65,8 @@ pub async fn inquire(
     checks.extend(places::checks(&sight, options, ports).await);
     checks.extend(permission::checks(&sight, ports).await);
     checks.extend(quota::checks(&sight, options, ports).await);
-    checks.extend(keys::checks(&sight, ports).await);
+    let keys = keys::checks(&sight, ports, &checks).await;
+    checks.extend(keys);
     Ok(Inquiry {
         plan: sight.plan,
         checks,

@@ -2,10 +2,27 @@
 
 use crate::lease::LEASES;
 use crate::names::tag;
+use crate::run::PLANNED_RUN;
 use cloud::{AddressFilter, CloudError, Depth, ImageFilter, InstanceFilter, Region};
 
 /// The actions of these calls.
-pub(super) const ACTIONS: [&str; 1] = ["ssm:GetParametersByPath"];
+pub(super) const ACTIONS: [&str; 15] = [
+    "ec2:DescribeImages",
+    "ec2:DescribeInstances",
+    "ec2:DescribeSnapshots",
+    "ec2:DescribeVolumes",
+    "ec2:DescribeKeyPairs",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+    "ec2:DescribeAddresses",
+    "ec2:DescribeRegions",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeInstanceTypeOfferings",
+    "ec2:GetImageBlockPublicAccessState",
+    "ec2:GetSnapshotBlockPublicAccessState",
+    "ssm:GetParametersByPath",
+];
 
 /// Makes the call of `action`; none if it is no such call, or needs a parameter that is not known here.
 pub(super) async fn call(
@@ -13,8 +30,11 @@ pub(super) async fn call(
     action: &str,
     machines: &[String],
 ) -> Option<Result<(), CloudError>> {
-    // Only what qib made, so that the answers are short.
-    let tagged = || vec![("tag-key".to_owned(), vec![tag::RUN.to_owned()])];
+    // What no run makes: the answers are short.
+    let tagged = || {
+        let key = format!("tag:{}", tag::RUN);
+        vec![(key, vec![PLANNED_RUN.to_owned()])]
+    };
     let done = match action {
         "ec2:DescribeImages" => {
             let filter = ImageFilter {

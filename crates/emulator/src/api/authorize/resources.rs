@@ -93,7 +93,8 @@ pub(super) fn tagged(authority: &Authority<'_>, asked: Asked<'_>) -> Vec<Resourc
     specifications(asked)
         .into_iter()
         .map(|(kind, _)| {
-            let arn = arn_of(asked, &kind, "*");
+            let named = named(asked, &kind);
+            let arn = arn_of(asked, &kind, named.as_deref().unwrap_or("*"));
             let context = context(authority, asked, &arn).with("ec2:CreateAction", asked.action);
             Resource { arn, context }
         })
@@ -126,6 +127,15 @@ pub(super) fn passed(authority: &Authority<'_>, asked: Asked<'_>) -> Vec<Resourc
     .collect()
 }
 
+/// The name of what is made, where ARNs of its kind have names rather than ids.
+fn named(asked: Asked<'_>, kind: &str) -> Option<String> {
+    match kind {
+        "key-pair" => query(asked, "KeyName"),
+        "placement-group" => query(asked, "GroupName"),
+        _ => None,
+    }
+}
+
 fn query(asked: Asked<'_>, name: &str) -> Option<String> {
     asked.params.all().get(name).cloned()
 }
@@ -147,11 +157,7 @@ fn ec2(authority: &Authority<'_>, asked: Asked<'_>) -> BTreeSet<String> {
     let mut arns = BTreeSet::new();
     let made = MAKES.iter().find(|(action, _)| *action == asked.action);
     for kind in made.map_or(&[][..], |(_, kinds)| kinds) {
-        let named = match *kind {
-            "key-pair" => query(asked, "KeyName"),
-            "placement-group" => query(asked, "GroupName"),
-            _ => None,
-        };
+        let named = named(asked, kind);
         arns.insert(arn_of(asked, kind, named.as_deref().unwrap_or("*")));
     }
     for (name, value) in asked.params.all() {
