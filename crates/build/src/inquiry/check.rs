@@ -53,6 +53,8 @@ pub enum Kind {
     Offering,
     /// Whether images or snapshots may be public.
     Sharing,
+    /// Whether EC2 would do what is asked for.
+    Call,
     /// Whether an action is permitted.
     Permission,
     /// Whether an instance profile is there.

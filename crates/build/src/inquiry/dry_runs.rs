@@ -13,8 +13,8 @@ use crate::spec::{CellSpec, ProfileSpec};
 use crate::steps::candidates::candidates;
 use crate::steps::site::Looked;
 use cloud::{
-    Capture, CloudError, CopyRequest, DryRun, Image, ImageRequest, LaunchRequest, Placement,
-    Region, RegionName, TagSpecification, Tags, Verdict,
+    Capture, CloudError, CopyRequest, DryRun, ErrorKind, Image, ImageRequest, LaunchRequest,
+    Placement, Region, RegionName, TagSpecification, Tags, Verdict,
 };
 use futures::future::join_all;
 use std::sync::Arc;
@@ -88,6 +88,22 @@ impl Answers {
             told = Told::Nothing(Some(words));
         }
         told
+    }
+}
+
+impl Answers {
+    /// What EC2 has against calls on what is there, other than permissions: a key pair that there is none of, values that do
+    /// not go together.
+    pub(super) fn complaints(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let of_what_is_there = self.0.iter().filter(|one| one.about == About::WhatIsThere);
+        of_what_is_there.filter_map(|one| {
+            let words = match &one.verdict {
+                Ok(Verdict::Unknown(words)) => words.clone(),
+                Err(error) if error.kind == ErrorKind::InvalidInput => error.to_string(),
+                Ok(Verdict::Allowed | Verdict::Denied(_)) | Err(_) => return None,
+            };
+            Some((one.takes[0].0, words))
+        })
     }
 }
 
@@ -393,6 +409,18 @@ mod tests {
             Told::Denied(unnamed.into())
         );
         assert_eq!(answers.of("iam:PassRole", None), Told::Nothing(None));
+    }
+
+    #[test]
+    fn what_ec2_has_against_a_launch_is_no_matter_of_permission() {
+        let missing = || Verdict::Unknown("RunInstances: no key pair".into());
+        let of = |about| {
+            let answers = answers(about, false, missing());
+            answers.complaints().count()
+        };
+        assert_eq!((of(About::WhatIsThere), of(About::Nothing)), (1, 0));
+        let denied = answers(About::WhatIsThere, false, Verdict::Denied(WORDS.into()));
+        assert_eq!(denied.complaints().count(), 0);
     }
 
     #[test]

@@ -60,6 +60,11 @@ async fn in_region(sight: &Sight<'_>, region: &dyn Region, iam: &dyn Iam) -> Vec
     }
     let needs = needs(&wanted);
     let dry = dry_runs::ask(sight, &features, region).await;
+    let complaints = dry.complaints().map(|(action, words)| {
+        let words = format!("asked with DryRun, EC2 says: {words}");
+        Check::new(Kind::Call, Some(name), action, Answer::Warning, words)
+    });
+    checks.extend(complaints);
     let reads = read(sight, &needs, region).await;
     let is_root = sight.identity.arn.ends_with(":root");
     let undecided: Vec<Need> = needs

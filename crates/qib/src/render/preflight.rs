@@ -69,6 +69,7 @@ fn name(kind: Kind, count: usize) -> &'static str {
         Kind::Name => ("name", "names"),
         Kind::Offering => ("instance type", "instance types"),
         Kind::Sharing => ("public sharing", "public sharings"),
+        Kind::Call => ("call", "calls"),
         Kind::Permission => ("permission", "permissions"),
         Kind::Profile => ("profile", "profiles"),
         Kind::Quota => ("quota", "quotas"),
