@@ -243,6 +243,21 @@ fn copies_and_public_images_have_quotas_too() {
         "{asked:?}"
     );
     assert!(asked.contains(&"Public AMIs"), "{asked:?}");
+    // Copies wait for their turn, if there is ever one.
+    set_quota(&west, "ebs", "L-A84ABF80", 1.0);
+    let text = with_image("copy_to: [us-west-2]");
+    let two = format!(
+        "{text}{}",
+        text.split_once("stages:\n")
+            .unwrap()
+            .1
+            .replace("base", "other")
+    );
+    let inquiry = site.inquire(&two.replacen("image-$", "first-$", 1));
+    assert_eq!(
+        find(&inquiry, "Concurrent snapshot copies").answer,
+        Answer::Warning
+    );
 }
 
 #[test]

@@ -214,13 +214,14 @@ async fn limit(region: &dyn Region, code: Code) -> Result<Option<f64>, CloudErro
     Ok(quota.map(|quota| quota.value))
 }
 
-/// A quota whose use is counted by a call.
+/// A quota whose use is counted by a call. What does not fit into it waits for its turn, if the quota is `enough` for
+/// one.
 async fn counted(
     region: &dyn Region,
     code: Code,
     usual: Option<f64>,
     used: Result<usize, CloudError>,
-    needed: f64,
+    (needed, enough): (f64, f64),
 ) -> Check {
     let limit = match limit(region, code).await {
         Ok(limit) => limit.or(usual),
@@ -232,7 +233,12 @@ async fn counted(
         (Some(limit), Ok(used)) => {
             let used = u32::try_from(used).map_or(f64::MAX, f64::from);
             let amounts = (limit, used, needed);
-            check(region.name(), code.name, amounts, Shortage::Fails, || {
+            let shortage = if enough <= limit {
+                Shortage::GoesOn
+            } else {
+                Shortage::Fails
+            };
+            check(region.name(), code.name, amounts, shortage, || {
                 more_of(code, region.name())
             })
         }
@@ -420,7 +426,7 @@ async fn groups(region: &dyn Region, loads: &[Load<'_>], jobs: usize) -> Option<
         return None;
     }
     let used = region.security_groups(&[]).await.map(|groups| groups.len());
-    Some(counted(region, GROUPS, None, used, needed).await)
+    Some(counted(region, GROUPS, None, used, (needed, f64::INFINITY)).await)
 }
 
 /// Copies of snapshots to the region.
@@ -430,30 +436,35 @@ async fn copies(
     loads: &[Load<'_>],
     jobs: usize,
 ) -> Option<Check> {
-    let to_here = loads.iter().filter_map(|load| {
-        let chosen = &sight.selection.cells[load.at];
-        let is_copied = load.region != region.name()
-            && image_regions(chosen.cell, &chosen.region).contains(region.name());
-        let is_copy = load.region == region.name() && chosen.cell.is_copy();
-        if !is_copied && !is_copy {
-            return None;
-        }
-        // An image has as many snapshots as its source, and those of volumes that it adds.
-        let source = load.seen.source.as_ref();
-        let snapshots = source.map_or(1, |image| image.snapshots.len()).max(1);
-        Some((
-            load.level,
-            u32::try_from(snapshots).map_or(f64::MAX, f64::from),
-        ))
-    });
-    let needed = at_once(to_here, jobs);
+    let to_here: Vec<(usize, f64)> = loads
+        .iter()
+        .filter_map(|load| {
+            let chosen = &sight.selection.cells[load.at];
+            let is_copied = load.region != region.name()
+                && image_regions(chosen.cell, &chosen.region).contains(region.name());
+            let is_copy = load.region == region.name() && chosen.cell.is_copy();
+            if !is_copied && !is_copy {
+                return None;
+            }
+            // An image has as many snapshots as its source, and those of volumes that it adds.
+            let source = load.seen.source.as_ref();
+            let snapshots = source.map_or(1, |image| image.snapshots.len()).max(1);
+            Some((
+                load.level,
+                u32::try_from(snapshots).map_or(f64::MAX, f64::from),
+            ))
+        })
+        .collect();
+    // A copy for which there is no room waits for its turn; there must be one.
+    let one = to_here.iter().map(|(_, one)| *one).fold(0.0, f64::max);
+    let needed = at_once(to_here.into_iter(), jobs);
     if needed == 0.0 {
         return None;
     }
     // Those that are under way, however they were begun.
     let pending = [(String::from("status"), vec![String::from("pending")])];
     let used = region.snapshots(&pending).await.map(|found| found.len());
-    Some(counted(region, COPIES, Some(USUAL_COPIES), used, needed).await)
+    Some(counted(region, COPIES, Some(USUAL_COPIES), used, (needed, one)).await)
 }
 
 /// Images that everyone may launch.
@@ -478,7 +489,7 @@ async fn public_images(
         ..ImageFilter::default()
     };
     let used = region.images(&filter).await.map(|found| found.len());
-    Some(counted(region, PUBLIC_IMAGES, None, used, needed).await)
+    Some(counted(region, PUBLIC_IMAGES, None, used, (needed, f64::INFINITY)).await)
 }
 
 #[cfg(test)]
