@@ -4,8 +4,7 @@
     reason = "an edge: tests run programs and wait for them"
 )]
 
-use end_to_end::local_ec2::make_executable;
-use end_to_end::{Config, Ended, LocalEc2, OneStage, Running, places};
+use end_to_end::{Config, Ended, LocalEc2, OneStage, Running, ansible, places};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,45 +14,8 @@ const SECRET: &str = "hunter2-that-only-ansible-sees";
 #[track_caller]
 fn with_ansible() -> LocalEc2 {
     let ec2 = LocalEc2::new(Config::QUICK);
-    for name in ["playbook", "galaxy"] {
-        let program = format!("bin/ansible-{name}");
-        let python = places::python();
-        let text = format!(
-            "#!/bin/sh\nexec '{}' -m ansible {name} \"$@\"\n",
-            python.display()
-        );
-        ec2.write(&program, text);
-        make_executable(&ec2.path(&program));
-    }
+    ansible::on_the_path(&ec2);
     ec2
-}
-
-/// Copies Ansible's packages to `work/ansible/`, with programs that a guest can run: the guest has the host's Python, and
-/// nothing of the folder that the tests' tools are in.
-#[track_caller]
-fn ansible_for_guests(ec2: &LocalEc2) {
-    let script = "import os, shutil, sys\nimport ansible\n\
-        site = os.path.dirname(os.path.dirname(ansible.__file__))\n\
-        for name in os.listdir(site):\n    \
-            wanted = name in ('ansible', 'jinja2', 'markupsafe', 'yaml', '_yaml', 'cryptography', 'cffi', 'pycparser',\n        \
-                'packaging', 'resolvelib') or name.startswith('_cffi_backend') or name.startswith('ansible_core')\n    \
-            if not wanted:\n        continue\n    \
-            path = os.path.join(site, name)\n    \
-            copy = shutil.copytree if os.path.isdir(path) else shutil.copy\n    \
-            copy(path, os.path.join(sys.argv[2], name))\n";
-    let packages = ec2.path("work/ansible/packages");
-    fs::create_dir_all(&packages).unwrap_or_else(|error| panic!("{}: {error}", packages.display()));
-    let mut command = std::process::Command::new(places::python());
-    command.args(["-c", script, "unused"]).arg(&packages);
-    Running::start(command).end().exits(0);
-    for name in ["playbook", "galaxy"] {
-        let program = format!("work/ansible/bin/ansible-{name}");
-        let text = format!(
-            "#!/bin/sh\nPYTHONPATH=/home/ec2-user/ansible/packages exec /usr/bin/python3 -m ansible {name} \"$@\"\n"
-        );
-        ec2.write(&program, text);
-        make_executable(&ec2.path(&program));
-    }
 }
 
 /// A collection as an archive, in `work/galaxy/`, with a requirements file that names it.
@@ -218,7 +180,7 @@ fn a_playbook_from_here_goes_over_the_runs_own_connection() {
 fn a_playbook_runs_inside_the_guest_and_leaves_nothing_but_its_work() {
     let ec2 = LocalEc2::new(Config::QUICK);
     playbook(&ec2);
-    ansible_for_guests(&ec2);
+    ansible::for_guests(&ec2, "ec2-user");
     ec2.write(
         "work/inventory/host_vars/localhost.yaml",
         "by_host: from host_vars\n",
@@ -256,7 +218,7 @@ const FAILING: &str = "- hosts: all\n  gather_facts: false\n  tasks:\n    - name
 #[test]
 fn a_failing_play_fails_the_run_and_nothing_is_left() {
     let ec2 = with_ansible();
-    ansible_for_guests(&ec2);
+    ansible::for_guests(&ec2, "ec2-user");
     ec2.write("work/plays/failing.yaml", FAILING);
     for (ansible, tools) in [
         ("{ ansible: { playbook: plays/failing.yaml } }", ""),

@@ -1,4 +1,8 @@
 //! `qib images`: what becomes of images after the build, as the AWS CLI sees it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an edge: tests run programs and wait for them"
+)]
 
 use end_to_end::{Config, Ended, LocalEc2, OneStage};
 use serde_json::{Value, json};

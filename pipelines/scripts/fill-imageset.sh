@@ -2,8 +2,8 @@
 # Makes made/imageset-config.yaml: what oc-mirror is to copy, with the versions and each operator's channel filled in.
 # Run on the build host, in the folder above this one, before anything is created.
 # OCP_VERSION; OCP_MIN_VERSION: the oldest version to mirror, or `same` for OCP_VERSION alone; CATALOG.
-# OPERATOR_CHANNELS: `catalog` asks the catalogue for each operator's default channel, with PULL_SECRET, and needs
-# oc-mirror; `default` names none, and oc-mirror takes what is the default on the day it copies.
+# OPERATOR_CHANNELS: `catalog` asks the catalogue for each operator's default channel and the newest version in it, with
+# PULL_SECRET, and needs oc-mirror; `default` names none, and oc-mirror takes what is the default on the day it copies.
 set -euo pipefail
 
 min=$OCP_MIN_VERSION
@@ -36,15 +36,25 @@ if [ "$OPERATOR_CHANNELS" = catalog ]; then
     export DOCKER_CONFIG=$folder
     packages=$(sed -n '/^ *packages:/,/^ *additionalImages:/s/^ *- name: *//p' "$new")
     for package in $packages; do
-        # The default channel by name, so that the image says what it holds.
-        channel=$(cd "$folder" && oc-mirror list operators --catalog "$CATALOG" --package "$package" </dev/null |
-            awk -v package="$package" '$1 == package { print $NF; exit }')
+        # By name and number, so that the image says what it holds. Two tables: the package with its default channel last,
+        # then a line of package, channel and newest version for each channel.
+        (cd "$folder" && oc-mirror list operators --catalog "$CATALOG" --package "$package" </dev/null) >"$folder/listed"
+        channel=$(awk -v package="$package" '$1 == package && !seen { print $NF; seen = 1 }' "$folder/listed")
         if [ -z "$channel" ]; then
             echo "$CATALOG has no default channel of $package" >&2
             exit 1
         fi
-        echo "$package: $channel"
-        sed -i "s|^\( *\)- name: $package\$|&\n\1  channels:\n\1    - name: $channel|" "$new"
+        newest=$(awk -v package="$package" -v channel="$channel" '
+            $1 == "PACKAGE" { second = 1 }
+            second && $1 == package && $2 == channel { print $3 }' "$folder/listed")
+        version=${newest#"$package".}
+        version=${version#v}
+        if [ -z "$version" ]; then
+            echo "$CATALOG has no version of $package in its channel $channel" >&2
+            exit 1
+        fi
+        echo "$package: $channel, $version"
+        sed -i "s|^\( *\)- name: $package\$|&\n\1  channels:\n\1    - name: $channel\n\1      minVersion: '$version'|" "$new"
     done
 fi
 chmod 0644 "$new"

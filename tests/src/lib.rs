@@ -17,6 +17,7 @@
     reason = "an edge, and a test's harness: it runs programs with deadlines, and fails by panicking"
 )]
 
+pub mod ansible;
 pub mod ended;
 pub mod faults;
 pub mod holdings;
@@ -24,6 +25,7 @@ pub mod local_ec2;
 pub mod one_stage;
 pub mod places;
 pub mod running;
+pub mod shipped;
 
 pub use ended::Ended;
 pub use holdings::Holdings;

@@ -188,10 +188,9 @@ impl CopyOrder {
             .iter()
             .filter(|(key, _)| {
                 let not_so = [tag::FINAL_NAME, tag::KEPT, tag::REPLACES, tag::EXPIRES];
-                !key.starts_with("aws:")
-                    && !not_so.contains(key)
-                    // A run that looks for its image must not come upon one with a name that it would not give.
-                    && !(renamed && *key == tag::CACHE_KEY)
+                // A run that looks for its image must not come upon one with a name that it would not give.
+                let misleads = renamed && *key == tag::CACHE_KEY;
+                !key.starts_with("aws:") && !not_so.contains(key) && !misleads
             })
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();

@@ -117,7 +117,19 @@ pub(super) fn ignored(cell: &Cell, options: &RunOptions) -> Option<String> {
 }
 
 /// Decides by the images that have the cell's key, newest first.
-pub(super) fn recall(mut found: Vec<Image>, cell: &Cell, now: Timestamp) -> Recalled {
+///
+/// An image of another cell of the same stage is none of this one's, whatever its content: a matrix asks for an image of
+/// each, and theirs have other names and tags.
+pub(super) fn recall(
+    mut found: Vec<Image>,
+    cell: &Cell,
+    name: &CellName,
+    now: Timestamp,
+) -> Recalled {
+    found.retain(|image| {
+        image.tags.get(tag::STAGE) != Some(&name.stage)
+            || image.tags.get(tag::CELL) == Some(&name.cell)
+    });
     let max_age = match cell.cache {
         Cache::On { max_age } => max_age.map(|age| age.get()),
         Cache::Off => None,
@@ -166,7 +178,7 @@ pub async fn look_up(
     }
     let key = vec![identified.key.as_str().to_owned()];
     let found = own_images(region, &[(tag::CACHE_KEY, key)]).await?;
-    match recall(found, cell, clock.now()) {
+    match recall(found, cell, name, clock.now()) {
         Recalled::Known(state) => Ok(*state),
         Recalled::Unlike => {
             let of_cell = [

@@ -18,6 +18,7 @@ pub mod survey;
 pub use row::PlanRow;
 
 use crate::failure::StepError;
+use crate::names::CellName;
 use crate::options::RunOptions;
 use crate::ports::Ports;
 use crate::run::PLANNED_RUN;
@@ -320,9 +321,9 @@ impl<'s> Network<'s> {
     }
 }
 
-/// Cells of a region with the same inputs come to one image: the first one's, under its name.
+/// Stages with the same inputs come to one image in a region: the first one's, under its name.
 fn warn_of_twins(selection: &Selection<'_>, surveyed: &[Surveyed], rows: &mut [PlanRow]) {
-    let mut firsts: BTreeMap<(RegionName, String), String> = BTreeMap::new();
+    let mut firsts: BTreeMap<(RegionName, String), &CellName> = BTreeMap::new();
     for ((chosen, seen), row) in selection.cells.iter().zip(surveyed).zip(rows) {
         let Ok(seen) = seen else { continue };
         if chosen.cell.cache == Cache::Off || !seen.makes() {
@@ -333,11 +334,13 @@ fn warn_of_twins(selection: &Selection<'_>, surveyed: &[Surveyed], rows: &mut [P
         };
         let key = (chosen.region.clone(), identified.key.as_str().to_owned());
         match firsts.get(&key) {
+            // Each cell of a stage has an image of its own.
+            Some(first) if first.stage == chosen.name.stage => {}
             Some(first) => row.warnings.push(format!(
                 "it has the same inputs as {first}, so that the image of {first} is used for it"
             )),
             None => {
-                firsts.insert(key, chosen.name.to_string());
+                firsts.insert(key, &chosen.name);
             }
         }
     }

@@ -252,7 +252,7 @@ impl Survey<'_> {
                 Ok(images) => {
                     let of_key = |image: &&Image| image.tags.get(tag::CACHE_KEY) == Some(key);
                     let with_key = images.iter().filter(of_key).cloned().collect();
-                    match recall(with_key, chosen.cell, self.now) {
+                    match recall(with_key, chosen.cell, &chosen.name, self.now) {
                         Recalled::Known(state) => set(surveyed, *state),
                         Recalled::Unlike => {
                             new_stages.insert(chosen.name.stage.clone());

@@ -103,6 +103,7 @@ pub(super) async fn run_cells(
             running.push(async move { (at, work.await) });
         }
         let Some((at, outcome)) = running.next().await else {
+            results.sort(selection);
             return results;
         };
         let failed = matches!(outcome, CellOutcome::Failed { .. });
@@ -201,6 +202,20 @@ async fn copy_in(
 }
 
 impl Results {
+    /// In the order of the cells, not that in which they ended: what is written about two runs must be alike.
+    fn sort(&mut self, selection: &Selection<'_>) {
+        let place = |stage: &str, cell: &str| {
+            let mut cells = selection.cells.iter();
+            cells.position(|one| one.name.stage == stage && one.name.cell == cell)
+        };
+        self.images
+            .sort_by_key(|image| place(&image.stage, &image.cell));
+        self.failures
+            .sort_by_key(|failure| place(&failure.stage, &failure.cell));
+        self.skipped
+            .sort_by_key(|skip| place(&skip.stage, &skip.cell));
+    }
+
     fn add(
         &mut self,
         context: &RunContext,

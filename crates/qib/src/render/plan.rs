@@ -163,17 +163,41 @@ fn table(cells: &[&PlanRow], palette: Palette) -> Vec<String> {
     lines.extend(differing("needed by", cells, |row| {
         row.needed_by.clone().unwrap_or_default()
     }));
+    lines.extend(warnings(cells).map(|text| {
+        let text = palette.paint(Role::Warning, &text);
+        format!("  {:<9} {text}", "warning")
+    }));
+    lines
+}
+
+/// The warnings, each once, with the cells that it is about.
+fn warnings<'r>(cells: &[&'r PlanRow]) -> impl Iterator<Item = String> {
+    let mut groups: Vec<(&'r str, Vec<&'r str>)> = Vec::new();
     for row in cells {
         for warning in &row.warnings {
-            let text = format!("{}: {warning}", row.cell);
-            lines.push(format!(
-                "  {:<9} {}",
-                "warning",
-                palette.paint(Role::Warning, &text)
-            ));
+            match groups.iter_mut().find(|(text, _)| text == warning) {
+                Some((_, members)) => members.push(&row.cell),
+                None => groups.push((warning, vec![&row.cell])),
+            }
         }
     }
-    lines
+    let all = cells.len();
+    groups.into_iter().map(move |(warning, members)| {
+        if members.len() == all {
+            format!("all cells: {warning}")
+        } else {
+            format!("{}: {warning}", cells_named(&members))
+        }
+    })
+}
+
+/// One or two cells by name, more by their number.
+fn cells_named(cells: &[&str]) -> String {
+    match cells {
+        [one] => (*one).to_owned(),
+        [one, two] => format!("{one}, {two}"),
+        several => format!("{} cells", several.len()),
+    }
 }
 
 /// What `fact` says of the cells: once if it is the same for all, else for each group of cells that it is the same for.
@@ -196,11 +220,7 @@ fn differing(label: &str, cells: &[&PlanRow], fact: impl Fn(&PlanRow) -> String)
             lines.push(format!("  {label:<9} {said}"));
             continue;
         }
-        let who = match members.as_slice() {
-            [one] => (*one).to_owned(),
-            [one, two] => format!("{one}, {two}"),
-            several => format!("{} cells", several.len()),
-        };
+        let who = cells_named(&members);
         lines.push(cut(&format!("  {label:<9} {said} ({who})"), WIDTH));
     }
     lines
@@ -401,6 +421,23 @@ mod tests {
             region: "us-east-1".into(),
             rows,
         }
+    }
+
+    #[test]
+    fn a_warning_of_many_cells_is_one_line() {
+        let mut plan = many();
+        let text = "the steps may take longer than the instance lives";
+        for row in &mut plan.rows {
+            row.warnings = vec![text.into()];
+        }
+        let lines = |plan: &Plan| {
+            let text = plan_text(plan, Palette::Plain);
+            let lines = text.lines().filter(|line| line.contains("warning"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(&plan), [format!("  warning   all cells: {text}")]);
+        plan.rows[0].warnings.clear();
+        assert_eq!(lines(&plan), [format!("  warning   31 cells: {text}")]);
     }
 
     #[test]

@@ -198,9 +198,24 @@ fn skipped(report: &Report, palette: Palette, text: &mut Vec<String>) {
         Role::Warning,
         "Skipped in this rehearsal, and the images are tagged so:",
     ));
+    // Cells of a matrix mostly skip the same.
+    let mut groups: Vec<(&ReportedImage, usize)> = Vec::new();
     for image in partly {
+        let alike = groups
+            .iter_mut()
+            .find(|(first, _)| first.stage == image.stage && first.skipped == image.skipped);
+        match alike {
+            Some((_, cells)) => *cells += 1,
+            None => groups.push((image, 1)),
+        }
+    }
+    for (image, cells) in groups {
+        let more = match cells {
+            1 => String::new(),
+            _ => format!(" and {} more", cells - 1),
+        };
         text.push(format!(
-            "  {}/{}: {}",
+            "  {}/{}{more}: {}",
             image.stage,
             image.cell,
             image.skipped.join(", ")

@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(12 * 3600);
 #[derive(Debug)]
 pub enum End {
     /// With a report.
-    Report(Report),
+    Report(Box<Report>),
     /// It was killed.
     Killed,
     /// It was still there after [`LONGEST`].
@@ -164,7 +164,7 @@ pub async fn conduct(world: &World, orders: Orders) -> Past {
     };
     let end = tokio::select! {
         ended = &mut task => match ended {
-            Ok(report) => End::Report(report),
+            Ok(report) => End::Report(Box::new(report)),
             Err(error) => match error.try_into_panic() {
                 Ok(payload) if payload.is::<Crashed>() => End::Killed,
                 Ok(payload) => End::Panicked(words(&*payload)),
