@@ -63,7 +63,7 @@ pub(super) enum Told {
 impl Answers {
     /// What is told of an action.
     pub(super) fn of(&self, action: &str, creating: Option<&str>) -> Told {
-        let takes = |one: &&Answered| one.takes.iter().any(|take| *take == (action, creating));
+        let takes = |one: &&Answered| one.takes.contains(&(action, creating));
         let mut told = Told::Nothing(None);
         for answered in self.0.iter().filter(takes) {
             let words = match &answered.verdict {

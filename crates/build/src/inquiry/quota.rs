@@ -80,6 +80,9 @@ fn processors(instance_type: &str, purchase: Purchase) -> Option<(&'static str, 
     }
 }
 
+/// A cell's level, and how much of something it takes.
+type Amount = (usize, f64);
+
 /// What a cell takes while it is built.
 struct Load<'s> {
     /// How many cells it starts from that are built before it.
@@ -149,7 +152,7 @@ fn loads<'s>(sight: &'s Sight<'_>) -> Vec<Load<'s>> {
 }
 
 /// How much is needed at once: the `jobs` largest of a level, of the largest level.
-fn at_once(amounts: impl Iterator<Item = (usize, f64)>, jobs: usize) -> f64 {
+fn at_once(amounts: impl Iterator<Item = Amount>, jobs: usize) -> f64 {
     let mut levels: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for (level, amount) in amounts {
         levels.entry(level).or_default().push(amount);
@@ -282,7 +285,7 @@ async fn machines(region: &dyn Region, loads: &[Load<'_>], jobs: usize) -> Vec<C
         found.map_or(0.0, |one| f64::from(one.vcpus))
     };
     let mut checks = Vec::new();
-    let mut quotas: BTreeMap<(&str, &str), Vec<(usize, f64, Shortage)>> = BTreeMap::new();
+    let mut quotas: BTreeMap<(&str, &str), Vec<(Amount, Shortage)>> = BTreeMap::new();
     for (level, spec) in &here {
         let mut ways = candidates::machines(&spec.launch);
         let Some((machine, purchase)) = ways.next() else {
@@ -303,7 +306,7 @@ async fn machines(region: &dyn Region, loads: &[Load<'_>], jobs: usize) -> Vec<C
             Shortage::Fails
         };
         let amounts = quotas.entry(quota).or_default();
-        amounts.push((*level, vcpus(machine), shortage));
+        amounts.push(((*level, vcpus(machine)), shortage));
     }
     for ((quota, family), amounts) in quotas {
         let spot =
@@ -315,11 +318,8 @@ async fn machines(region: &dyn Region, loads: &[Load<'_>], jobs: usize) -> Vec<C
             processors(&one.instance_type, one.purchase).is_some_and(|(of, _)| of == quota.code)
         });
         let used = used.map(|one| vcpus(&one.instance_type)).sum();
-        let needed = at_once(
-            amounts.iter().map(|(level, vcpus, _)| (*level, *vcpus)),
-            jobs,
-        );
-        let goes_on = amounts.iter().all(|(_, _, one)| *one == Shortage::GoesOn);
+        let needed = at_once(amounts.iter().map(|(amount, _)| *amount), jobs);
+        let goes_on = amounts.iter().all(|(_, one)| *one == Shortage::GoesOn);
         let shortage = if goes_on {
             Shortage::GoesOn
         } else {
@@ -342,7 +342,8 @@ async fn machines(region: &dyn Region, loads: &[Load<'_>], jobs: usize) -> Vec<C
 
 /// Free addresses of the subnets.
 fn subnets(sight: &Sight<'_>, region: &RegionName, loads: &[Load<'_>], jobs: usize) -> Vec<Check> {
-    let mut places: BTreeMap<Vec<(String, u32)>, Vec<(usize, f64)>> = BTreeMap::new();
+    // By what they are called and how much is free.
+    let mut places: BTreeMap<Vec<(String, u32)>, Vec<Amount>> = BTreeMap::new();
     for load in loads.iter().filter(|load| load.region == region) {
         let Some(Some(looked)) = sight.sites.get(load.at) else {
             continue;
@@ -354,23 +355,26 @@ fn subnets(sight: &Sight<'_>, region: &RegionName, loads: &[Load<'_>], jobs: usi
         free.sort();
         places.entry(free).or_default().push((load.level, 1.0));
     }
-    let of_place = |(subnets, amounts): (Vec<(String, u32)>, Vec<(usize, f64)>)| {
+    let of_place = |subnets: &[(String, u32)], amounts: &[Amount]| {
         let free: u32 = subnets.iter().map(|(_, free)| *free).sum();
         let names: Vec<&str> = subnets.iter().map(|(name, _)| name.as_str()).collect();
         check(
             region,
             format!("free addresses of {}", names.join(", ")),
-            (f64::from(free), 0.0, at_once(amounts.into_iter(), jobs)),
+            (f64::from(free), 0.0, at_once(amounts.iter().copied(), jobs)),
             Shortage::Fails,
             || String::from("name a larger subnet, or build fewer at once (`--jobs`)"),
         )
     };
-    places.into_iter().map(of_place).collect()
+    let places = places.iter();
+    places
+        .map(|(subnets, amounts)| of_place(subnets, amounts))
+        .collect()
 }
 
 /// Elastic IPs: those of the pipeline, as qib allocates none.
 async fn addresses(region: &dyn Region, loads: &[Load<'_>], jobs: usize) -> Vec<Check> {
-    let mut choices: Vec<(&AddressChoice, Vec<(usize, f64)>)> = Vec::new();
+    let mut choices: Vec<(&AddressChoice, Vec<Amount>)> = Vec::new();
     for load in loads.iter().filter(|load| load.region == region.name()) {
         let Some(AddressSpec::Elastic { choice, .. }) =
             load.seen.work.build().map(|spec| &spec.connect.address)
@@ -436,7 +440,7 @@ async fn copies(
     loads: &[Load<'_>],
     jobs: usize,
 ) -> Option<Check> {
-    let to_here: Vec<(usize, f64)> = loads
+    let to_here: Vec<Amount> = loads
         .iter()
         .filter_map(|load| {
             let chosen = &sight.selection.cells[load.at];

@@ -60,8 +60,8 @@ impl Policy {
         // Statements are made of texts alone, and those serialise.
         let text = serde_json::to_string(self).unwrap_or_default();
         match text.chars().filter(|c| !c.is_whitespace()).count() {
-            ..=6_144 => Length::Managed,
-            ..=10_240 => Length::RoleInline,
+            0..=6_144 => Length::Managed,
+            6_145..=10_240 => Length::RoleInline,
             _ => Length::TooLong,
         }
     }
