@@ -46,25 +46,25 @@ outputs:
     entry: { "Distributor ID": Ubuntu, Release: "${{ matrix.os }}", id: "${{ image.id }}", "virtualization type": "${{ matrix.virt }}" }
   - update: cluster.yaml
     stage: okd
-    set: { bastion.machine_image.name: "${{ image.name }}", cluster.machine_image.name: "${{ image.name }}", cluster.nodes[1].source: "${{ source.id }}" }
+    set: { bastion.machine_image.name: "${{ image.name }}", cluster.machine_image.name: "${{ image.name }}", "cluster.nodes[1].source": "${{ source.id }}" }
 "#;
 
 /// A file that a person keeps, in no style: comments, an anchor and aliases, odd indentation, all kinds of quotes, CRLF.
 const KEPT: &str = "# Kept by hand.\r\n\
 bastion:     # the way in\r\n\
-       machine_image: &image\r\n\
-              name:   centos-7-1805   # pasted in March\r\n\
-              user: 'centos'\r\n\
+\x20      machine_image: &image\r\n\
+\x20             name:   centos-7-1805   # pasted in March\r\n\
+\x20             user: 'centos'\r\n\
 cluster:\n\
-  machine_image: {  name: \"centos-7-1805\",user: centos }\n\
-  nodes:\n\
-  -   <<: *image\n\
-      \"a key\": [1,  2]\n\
-  - source:      # none yet\n\
+\x20 machine_image: {  name: \"centos-7-1805\",user: centos }\n\
+\x20 nodes:\n\
+\x20 -   <<: *image\n\
+\x20     \"a key\": [1,  2]\n\
+\x20 - source:      # none yet\n\
 \n\
 \n\
 notes: |\n\
-   name: not this one\n\
+\x20  name: not this one\n\
 ...\n";
 
 fn run(ec2: &LocalEc2, file: &Path, code: &str) -> Ended {
@@ -466,7 +466,7 @@ fn what_is_wrong_is_told_before_anything_is_created() {
             "is a list",
         ),
         (
-            "{ update: kept.yaml, set: { cluster.nodes[7].source: x } }",
+            "{ update: kept.yaml, set: { \"cluster.nodes[7].source\": x } }",
             "has 2 entries",
         ),
         (

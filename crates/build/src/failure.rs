@@ -372,6 +372,16 @@ impl StepError {
         Some(hint.to_owned())
     }
 
+    /// The error, and below it what shows it, indented.
+    pub fn with_evidence(&self) -> String {
+        let mut text = self.to_string();
+        for line in self.evidence() {
+            text.push_str("\n    ");
+            text.push_str(line);
+        }
+        text
+    }
+
     /// Lines that show what happened: a provisioner's last output, a console's end.
     pub fn evidence(&self) -> &[String] {
         match self {
@@ -409,16 +419,11 @@ impl CellFailure {
 impl CellFailure {
     /// The whole message: what was being done, why it failed, and what shows it.
     pub fn message(&self) -> String {
-        let mut text = format!(
+        format!(
             "{} failed while {}: {}",
             self.cell,
             self.step.describe(),
-            self.error
-        );
-        for line in self.error.evidence() {
-            text.push_str("\n    ");
-            text.push_str(line);
-        }
-        text
+            self.error.with_evidence()
+        )
     }
 }

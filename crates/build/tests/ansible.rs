@@ -271,6 +271,7 @@ const MODULES: &str = "\
     - ansible.builtin.shell: sleep 1; echo later > {{ target }}/later
       async: 60
       poll: 1
+      vars: { ansible_async_dir: '{{ target }}/async' }
     - ansible.builtin.fetch: { src: '{{ target }}/big', dest: '{{ target }}/back', flat: true }
 ";
 
@@ -586,7 +587,8 @@ async fn collections_and_roles_come_from_archives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_playbook_goes_on_after_the_guests_sshd_has_dropped_it() {
     let play = "- hosts: all\n  gather_facts: false\n  tasks:\n    \
-        - ansible.builtin.shell: nohup sh -c 'sleep 1; kill -9 {{ pids }}; touch {{ dir }}/dropped' >/dev/null 2>&1 &\n    \
+        - ansible.builtin.shell: nohup sh -c 'until test -e {{ dir }}/go; do :; done; kill -9 {{ pids }}; touch {{ dir }}/dropped' >/dev/null 2>&1 &\n    \
+        - ansible.builtin.file: { path: '{{ dir }}/go', state: touch }\n      delegate_to: localhost\n    \
         - ansible.builtin.wait_for: { path: '{{ dir }}/dropped', timeout: 60 }\n      ignore_unreachable: true\n    \
         - ansible.builtin.wait_for_connection: { timeout: 60 }\n    \
         - ansible.builtin.file: { path: '{{ dir }}/after', state: touch }\n";

@@ -1004,6 +1004,28 @@ async fn launch_templates_name_their_images() {
         ),
         ("2", "false")
     );
+    // A template may name a parameter; its image is shown to whoever asks for that.
+    let parameter =
+        "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64";
+    for image in [parameter, "resolve:ssm:/nothing/there"] {
+        ec2.ec2(
+            "CreateLaunchTemplateVersion",
+            &[
+                ("LaunchTemplateId", &id),
+                ("LaunchTemplateData.ImageId", image),
+            ],
+        )
+        .ok();
+    }
+    let shown = |resolve: &str| {
+        let named = [("LaunchTemplateName", "web"), ("ResolveAlias", resolve)];
+        let shown = ec2.ec2("DescribeLaunchTemplateVersions", &named).ok();
+        shown.texts("imageId")[2..].to_vec()
+    };
+    assert_eq!(shown("false"), [parameter, "resolve:ssm:/nothing/there"]);
+    let resolved = shown("true");
+    assert!(resolved[0].starts_with("ami-"), "{resolved:?}");
+    assert_eq!(resolved[1], "resolve:ssm:/nothing/there");
     assert_eq!(
         ec2.ec2("DescribeLaunchTemplateVersions", &[]).code(),
         "MissingParameter"

@@ -134,7 +134,8 @@ impl PruneRule {
         };
         let mut reasons = Vec::new();
         if let Some(keep) = self.keep {
-            reasons.push(format!("{keep} of its set are newer"));
+            let are = if keep == 1 { "is" } else { "are" };
+            reasons.push(format!("{keep} of its set {are} newer"));
         }
         if let Some(wanted) = self.older_than {
             if between(created, now) <= wanted {

@@ -232,6 +232,10 @@ fn differences(
     }
     // Tags that were added since are the business of whoever added them.
     for (key, value) in tags {
+        // When the thing may be taken for abandoned: each copy has a time of its own.
+        if key == tag::EXPIRES {
+            continue;
+        }
         let found = image.tags.get(key).map(str::to_owned);
         compare(format!("tag {key}"), Some(value.clone()), found);
     }
@@ -341,7 +345,13 @@ mod tests {
     fn a_difference_says_what_was_wanted_and_what_there_is() {
         let mut found = image("ami-1", "renamed", &[]);
         found.snapshots = vec!["snap-other".into()];
-        let tags = BTreeMap::from([(String::from("Purpose"), String::from("base"))]);
+        let tags = BTreeMap::from([
+            (String::from("Purpose"), String::from("base")),
+            (
+                tag::EXPIRES.to_owned(),
+                String::from("2026-11-21T12:00:00Z"),
+            ),
+        ]);
         let told = differences(&found, Some("base-1"), &[String::from("snap-ami-1")], &tags);
         let told: Vec<_> = told
             .iter()

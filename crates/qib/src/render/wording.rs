@@ -124,8 +124,10 @@ pub fn saying(event: &Event, took: Option<Duration>) -> Option<Saying> {
                 format!("done provisioner {provisioner}"),
             ),
             StepOutcome::Failed => {
+                // What the guest said last has just been shown.
                 let why = reason
                     .as_ref()
+                    .and_then(|reason| reason.lines().next())
                     .map(|reason| format!(": {reason}"))
                     .unwrap_or_default();
                 (

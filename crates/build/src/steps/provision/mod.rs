@@ -191,7 +191,7 @@ pub(crate) async fn told(
             Ok(()) => StepOutcome::Passed,
             Err(_) => StepOutcome::Failed,
         },
-        reason: done.as_ref().err().map(ToString::to_string),
+        reason: done.as_ref().err().map(StepError::with_evidence),
     });
     done
 }

@@ -13,6 +13,7 @@ use crate::account::launch_template::{LaunchTemplate, TemplateData, TemplateVers
 use crate::account::region::Region;
 use crate::api::Cx;
 use crate::api::error::ApiError;
+use crate::api::ssm;
 use crate::ids::{ImageId, LaunchTemplateId};
 use std::collections::BTreeMap;
 
@@ -335,6 +336,8 @@ impl Action for DescribeLaunchTemplates {
 pub(crate) struct DescribeLaunchTemplateVersions {
     named: Option<Named>,
     versions: Vec<String>,
+    /// Whether an image is shown for a parameter.
+    resolves: bool,
     filters: Filters,
     page: Page,
 }
@@ -355,6 +358,7 @@ impl Action for DescribeLaunchTemplateVersions {
         Ok(Self {
             named,
             versions,
+            resolves: p.flag("ResolveAlias")?.unwrap_or_default(),
             filters: Filters::parse(
                 p,
                 &[
@@ -397,9 +401,20 @@ impl Action for DescribeLaunchTemplateVersions {
         let (page, token) = self
             .page
             .cut(chosen.collect(), |(t, n, _)| format!("{} {n:08}", t.id));
+        let mut page: Vec<(LaunchTemplate, u64, TemplateVersion)> = page
+            .into_iter()
+            .map(|(t, number, v)| (t.clone(), number, v.clone()))
+            .collect();
+        if self.resolves {
+            for (_, _, version) in &mut page {
+                let image = version.data.image.as_deref();
+                let resolved = image.and_then(|image| ssm::resolve(cx, image));
+                version.data.image = resolved.or(version.data.image.take());
+            }
+        }
         let mut x = Xml::new();
-        x.list("launchTemplateVersionSet", page, |x, (t, n, v)| {
-            write_version(x, t, n, v)
+        x.list("launchTemplateVersionSet", &page, |x, (t, n, v)| {
+            write_version(x, t, *n, v)
         });
         write_token(&mut x, token);
         Ok(x)

@@ -122,6 +122,24 @@ fn find(cx: &mut Cx<'_>, name: &str) -> Option<Known> {
     own.map(Known::Own).or_else(|| public().map(Known::Public))
 }
 
+/// The image that `resolve:ssm:NAME` or `resolve:ssm:NAME:VERSION` stands for; none if there is no such parameter.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-systems-manager-parameter-to-find-AMI.html>
+pub(crate) fn resolve(cx: &mut Cx<'_>, alias: &str) -> Option<String> {
+    settle(cx);
+    let named = alias.strip_prefix("resolve:ssm:")?;
+    let (name, version) = match named.rsplit_once(':') {
+        Some((name, version)) => (name, Some(version)),
+        None => (named, None),
+    };
+    let (value, current) = match find(cx, name)? {
+        Known::Own(p) => (p.value, p.version),
+        Known::Public(p) => (p.value, p.version),
+    };
+    // Earlier versions are not kept here.
+    let is_asked_for = version.is_none_or(|version| version == current.to_string());
+    is_asked_for.then_some(value)
+}
+
 /// Who shows parameters: a region, by its own clock.
 #[derive(Clone, Copy)]
 struct Shown<'a> {
