@@ -132,7 +132,8 @@ async fn identities(iam: &dyn Iam, caller: &str, name: &str, tags: &Tags) -> Out
     let held = iam.delete_instance_profile(name).await;
     println!("profile in use: {:?}", held.map_err(|e| (e.kind, e.code)));
     let actions = ["ec2:RunInstances".to_owned(), "ec2:CopyImage".to_owned()];
-    println!("simulated: {:?}", iam.simulate(caller, &actions, &[]).await);
+    let simulated = iam.simulate(caller, &actions, &[], &[]).await;
+    println!("simulated: {simulated:?}");
     for _ in 0..2 {
         iam.remove_role(name, name).await?;
         iam.delete_instance_profile(name).await?;

@@ -55,6 +55,7 @@ fn snapshot(answered: &types::Snapshot) -> std::result::Result<Snapshot, BadAnsw
             .volume_size()
             .and_then(|size| u32::try_from(size).ok())
             .unwrap_or_default(),
+        kms_key_id: answered.kms_key_id().map(str::to_owned),
         started: answered.start_time().and_then(moment),
         tags: tagging::tags(answered.tags()),
     })

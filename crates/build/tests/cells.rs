@@ -835,6 +835,7 @@ fn snapshots_are_looked_at_once_for_all_cells_of_a_region() {
             progress_percent: percent,
             description: String::new(),
             volume_gib: 8,
+            kms_key_id: None,
             started: None,
             tags,
         };

@@ -103,6 +103,7 @@ impl World {
                 progress_percent: 100,
                 description: String::new(),
                 volume_gib: 8,
+                kms_key_id: None,
                 started: None,
                 tags,
             };

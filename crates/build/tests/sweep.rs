@@ -86,6 +86,7 @@ fn image(id: &str, tags: Tags) -> Image {
 fn snapshot(id: &str, tags: Tags) -> Snapshot {
     Snapshot {
         volume_gib: 8,
+        kms_key_id: None,
         snapshot_id: id.into(),
         state: SnapshotState::Completed,
         progress_percent: 100,

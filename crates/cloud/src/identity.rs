@@ -75,12 +75,14 @@ pub trait Iam: Send + Sync {
     async fn remove_role(&self, profile: &str, role: &str) -> Result<()>;
     /// DeleteInstanceProfile.
     async fn delete_instance_profile(&self, name: &str) -> Result<()>;
-    /// SimulatePrincipalPolicy: what the user or role `principal` may do to all of `resources` (any, if there are none). The
-    /// ARN of an assumed role's session stands for its role.
+    /// SimulatePrincipalPolicy: what the user or role `principal` may do to all of `resources` (any, if there are none), where
+    /// the condition keys of `context` have these values: without one, a statement that asks for it does not count. The ARN
+    /// of an assumed role's session stands for its role.
     async fn simulate(
         &self,
         principal: &str,
         actions: &[String],
         resources: &[String],
+        context: &[(String, String)],
     ) -> Result<Vec<Simulated>>;
 }

@@ -288,6 +288,8 @@ pub struct Snapshot {
     pub description: String,
     /// The size of the volume it was made of, in GiB.
     pub volume_gib: u32,
+    /// The ARN of the KMS key that it is encrypted with; none if it is not.
+    pub kms_key_id: Option<String>,
     /// When it was begun; none if EC2 does not say.
     pub started: Option<Timestamp>,
     /// Its tags.

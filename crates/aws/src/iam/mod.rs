@@ -132,10 +132,11 @@ impl Iam for AwsIam {
         principal: &str,
         actions: &[String],
         resources: &[String],
+        context: &[(String, String)],
     ) -> Result<Vec<Simulated>> {
         self.credentials
             .sign(simulator::simulate(
-                &self.iam, principal, actions, resources,
+                &self.iam, principal, actions, resources, context,
             ))
             .await
     }

@@ -3,7 +3,9 @@
 use super::roles;
 use crate::classify::failed;
 use aws_sdk_iam::Client;
-use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
+use aws_sdk_iam::types::{
+    ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType,
+};
 use cloud::port::Result;
 use cloud::{ErrorKind, Simulated};
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ pub(super) async fn simulate(
     principal: &str,
     actions: &[String],
     resources: &[String],
+    context: &[(String, String)],
 ) -> Result<Vec<Simulated>> {
     const CALL: &str = "SimulatePrincipalPolicy";
     let source = policy_source(iam, principal).await?;
@@ -21,6 +24,7 @@ pub(super) async fn simulate(
         .policy_source_arn(&source)
         .set_action_names(Some(actions.to_vec()))
         .set_resource_arns((!resources.is_empty()).then(|| resources.to_vec()))
+        .set_context_entries((!context.is_empty()).then(|| entries(context)))
         .into_paginator()
         .items()
         .send();
@@ -43,6 +47,24 @@ pub(super) async fn simulate(
             allowed: found.get(action).copied().unwrap_or(false),
         })
         .collect())
+}
+
+/// Keys that IAM knows as true or false; all others that qib sends are texts.
+const BOOLEANS: [&str; 2] = ["kms:GrantIsForAWSResource", "aws:MultiFactorAuthPresent"];
+
+fn entries(context: &[(String, String)]) -> Vec<ContextEntry> {
+    let entries = context.iter().map(|(key, value)| {
+        let kind = match BOOLEANS.contains(&key.as_str()) {
+            true => ContextKeyTypeEnum::Boolean,
+            false => ContextKeyTypeEnum::String,
+        };
+        ContextEntry::builder()
+            .context_key_name(key)
+            .context_key_values(value)
+            .context_key_type(kind)
+            .build()
+    });
+    entries.collect()
 }
 
 /// Allowed on all of the resources.

@@ -258,7 +258,7 @@ async fn a_sessions_policies_are_those_of_its_role() {
         "ec2:Unheard",
     ]
     .map(str::to_owned);
-    let simulated = iam.simulate(session, &actions, &[]).await.unwrap();
+    let simulated = iam.simulate(session, &actions, &[], &[]).await.unwrap();
     let allowed: Vec<bool> = simulated.iter().map(|one| one.allowed).collect();
     assert_eq!(allowed, [false, true, false, false]);
     assert_eq!(simulated[0].action, "ec2:CopyImage");
@@ -283,12 +283,22 @@ async fn a_user_is_simulated_by_its_own_name_and_a_refusal_is_an_error() {
     let user = "arn:aws:iam::123456789012:user/b";
     let actions = ["ec2:RunInstances".to_owned()];
     let resources = ["arn:aws:ec2:us-east-2:123456789012:instance/*".to_owned()];
-    let error = iam.simulate(user, &actions, &resources).await.unwrap_err();
+    let context = [("aws:RequestTag/qib:run".to_owned(), "r-0".to_owned())];
+    let error = iam
+        .simulate(user, &actions, &resources, &context)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::AccessDenied);
     server.only_request().assert_params(&[
         ("Action", "SimulatePrincipalPolicy"),
         ("PolicySourceArn", user),
         ("ActionNames.member.1", "ec2:RunInstances"),
         ("ResourceArns.member.1", resources[0].as_str()),
+        (
+            "ContextEntries.member.1.ContextKeyName",
+            "aws:RequestTag/qib:run",
+        ),
+        ("ContextEntries.member.1.ContextKeyType", "string"),
+        ("ContextEntries.member.1.ContextKeyValues.member.1", "r-0"),
     ]);
 }

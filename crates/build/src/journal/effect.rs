@@ -163,6 +163,8 @@ pub enum Effect {
     DeprecateImage {
         region: RegionName,
         image: ImageId,
+        /// The record has an `at` of its own.
+        #[serde(rename = "deprecate_at")]
         at: Timestamp,
     },
     /// EnableImageDeregistrationProtection; goes with the image.

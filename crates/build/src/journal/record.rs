@@ -128,3 +128,30 @@ pub enum Record {
     /// The last line.
     Closed { status: RunStatus, at: Timestamp },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An effect's fields stand beside the record's: none may have the name of one.
+    #[test]
+    fn an_intent_of_which_the_effect_has_a_time_too_reads_back() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let intent = Record::Intent {
+            number: serde_json::from_str("7").unwrap(),
+            cell: CellName {
+                stage: "base".into(),
+                cell: "us-east-2".into(),
+            },
+            at: at(1),
+            effect: Effect::DeprecateImage {
+                region: "us-east-2".into(),
+                image: "ami-1".into(),
+                at: at(2),
+            },
+        };
+        let line = serde_json::to_string(&intent).unwrap();
+        let back: Record = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert_eq!(back, intent);
+    }
+}

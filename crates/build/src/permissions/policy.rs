@@ -4,6 +4,18 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Where a policy fits; blanks are not counted.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Length {
+    /// In a managed policy: at most 6,144 characters.
+    Managed,
+    /// In a role's inline policies alone, which have at most 10,240 characters together.
+    RoleInline,
+    /// Nowhere whole.
+    TooLong,
+}
+
 /// A policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -19,7 +31,7 @@ pub struct Policy {
 #[serde(rename_all = "PascalCase")]
 pub struct Statement {
     /// What it is for, in letters and digits.
-    pub sid: &'static str,
+    pub sid: String,
     /// Always `Allow`.
     pub effect: &'static str,
     /// The actions, sorted.
@@ -43,6 +55,17 @@ impl Policy {
         }
     }
 
+    /// Where it fits.
+    pub fn length(&self) -> Length {
+        // Statements are made of texts alone, and those serialise.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        match text.chars().filter(|c| !c.is_whitespace()).count() {
+            0..=6_144 => Length::Managed,
+            6_145..=10_240 => Length::RoleInline,
+            _ => Length::TooLong,
+        }
+    }
+
     /// Every action that it allows.
     pub fn actions(&self) -> impl Iterator<Item = &str> {
         self.statement
@@ -53,12 +76,12 @@ impl Policy {
 
 impl Statement {
     /// Allows `actions` on everything.
-    pub fn allow<A: Into<String>>(sid: &'static str, actions: impl IntoIterator<Item = A>) -> Self {
+    pub fn allow<A: Into<String>>(sid: &str, actions: impl IntoIterator<Item = A>) -> Self {
         let mut action: Vec<String> = actions.into_iter().map(Into::into).collect();
         action.sort();
         action.dedup();
         Self {
-            sid,
+            sid: sid.into(),
             effect: "Allow",
             action,
             resource: vec![String::from("*")],
@@ -73,7 +96,7 @@ impl Statement {
         self
     }
 
-    /// Only if the condition holds.
+    /// Only if the condition holds, besides those that are asked for already.
     #[must_use]
     pub fn only_if<V: Into<String>>(
         mut self,

@@ -26,7 +26,7 @@ use crate::selection::{Selection, image_regions};
 use crate::spec::{AddressChoice, LaunchSpec, OnConflict};
 use crate::steps::members;
 use crate::steps::site::{self, Looked, same_question};
-use cloud::{Account, Address, RegionName};
+use cloud::{Account, Address, CallerIdentity, CloudError, RegionName};
 use futures::future::join_all;
 use names::{Target, clashes, taken};
 use pipeline::model::{Cache, Pipeline};
@@ -72,6 +72,31 @@ pub async fn plan(
     options: &RunOptions,
     ports: &Ports,
 ) -> Result<Plan, StepError> {
+    Ok(look(pipeline, options, ports).await?.plan)
+}
+
+/// A plan, and what it was made of.
+pub(crate) struct Sight<'p> {
+    /// The plan.
+    pub plan: Plan,
+    /// Its cells, one for each row.
+    pub selection: Selection<'p>,
+    /// Whose credentials they are.
+    pub identity: CallerIdentity,
+    /// The regions that cannot be worked in, and why.
+    pub closed: BTreeMap<RegionName, CloudError>,
+    /// What was seen for each cell.
+    pub surveyed: Vec<Surveyed>,
+    /// Where each cell's instance may go; none where none is launched, or that could not be told.
+    pub sites: Vec<Option<Looked>>,
+}
+
+/// The same with what it was made of.
+pub(crate) async fn look<'p>(
+    pipeline: &'p Pipeline,
+    options: &RunOptions,
+    ports: &Ports,
+) -> Result<Sight<'p>, StepError> {
     let selection = Selection::choose(pipeline, &options.region, &options.cells.choice)?;
     let identity = ports.account.caller_identity().await?;
     let account = ports.account.as_ref();
@@ -108,11 +133,20 @@ pub async fn plan(
         network.fill(row, seen);
     }
     warn_of_twins(&selection, &surveyed, &mut rows);
-    Ok(Plan {
-        account: identity.account.to_string(),
-        identity: identity.arn,
-        region: options.region.to_string(),
-        rows,
+    let sites = surveyed.iter().map(|seen| network.site(seen)).collect();
+    drop(network);
+    Ok(Sight {
+        plan: Plan {
+            account: identity.account.to_string(),
+            identity: identity.arn.clone(),
+            region: options.region.to_string(),
+            rows,
+        },
+        selection,
+        identity,
+        closed,
+        surveyed,
+        sites,
     })
 }
 
@@ -247,6 +281,14 @@ impl<'s> Network<'s> {
             addresses: choices.into_iter().zip(addresses).collect(),
             sites: launches.into_iter().zip(sites).collect(),
         }
+    }
+
+    /// Where the cell's instance may go, if one is launched and that is known.
+    fn site(&self, seen: &Surveyed) -> Option<Looked> {
+        let seen = seen.as_ref().ok().filter(|seen| seen.makes())?;
+        let spec = seen.work.build()?;
+        let answer = answer(&self.sites, &spec.region, &spec.launch, same_question)?;
+        answer.as_ref().ok().cloned()
     }
 
     fn fill(&self, row: &mut PlanRow, seen: &Surveyed) {

@@ -49,6 +49,17 @@ pub fn candidates<'a>(
         })
 }
 
+/// The instance types that `spec` tries and the ways to pay for each, the preferred one first, wherever that is.
+pub fn machines(spec: &LaunchSpec) -> impl Iterator<Item = (&str, Purchase)> {
+    purchases(&spec.purchase)
+        .into_iter()
+        .flatten()
+        .flat_map(|(purchase, _)| {
+            let machines = spec.machines.iter();
+            machines.map(move |machine| (machine.as_str(), purchase))
+        })
+}
+
 /// The ways to pay, in their order, each with the most to pay.
 fn purchases(spec: &PurchaseSpec) -> [Option<(Purchase, Option<&str>)>; 2] {
     const ON_DEMAND: Option<(Purchase, Option<&str>)> = Some((Purchase::OnDemand, None));

@@ -117,7 +117,7 @@ pub(super) async fn launch(
 
 /// Spot instances use no capacity reservation, and EC2 refuses one beside them.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-reservations.html>
-fn hosting(wanted: &Hosting, purchase: Purchase) -> Hosting {
+pub(crate) fn hosting(wanted: &Hosting, purchase: Purchase) -> Hosting {
     Hosting {
         capacity_reservation: match purchase {
             Purchase::OnDemand => wanted.capacity_reservation.clone(),

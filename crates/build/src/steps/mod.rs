@@ -41,11 +41,12 @@ pub(crate) use address_queue::members;
 pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
 pub use copy::copy_cell;
-pub(crate) use launch::recipe;
+pub(crate) use launch::{hosting, recipe};
 pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
 pub(crate) use profile::{PATH as IAM_PATH, POLICY};
 pub use publish::{Published, publish};
 pub(crate) use publish::{parameters_of, words};
+pub(crate) use user_data_parts::partition_of;
 
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};

@@ -111,6 +111,7 @@ mod tests {
             progress_percent: percent,
             description: String::new(),
             volume_gib: gib,
+            kms_key_id: None,
             started: None,
             tags: Tags::new(),
         }

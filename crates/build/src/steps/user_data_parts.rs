@@ -144,7 +144,7 @@ fn lifetime_script(ingredients: &Ingredients<'_>) -> String {
 
 /// The partition of a region, and the domain of its endpoints.
 /// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
-pub(super) fn partition_of(region: &str) -> (&'static str, &'static str) {
+pub(crate) fn partition_of(region: &str) -> (&'static str, &'static str) {
     if region.starts_with("cn-") {
         ("aws-cn", "amazonaws.com.cn")
     } else if region.starts_with("us-gov-") {

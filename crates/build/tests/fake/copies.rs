@@ -10,6 +10,7 @@ impl FakeAccount {
         let mut store = self.store();
         let snapshot = Snapshot {
             volume_gib: 8,
+            kms_key_id: None,
             snapshot_id: snapshot_id.clone(),
             state: SnapshotState::Pending,
             progress_percent: 50,

@@ -250,6 +250,7 @@ impl Iam for FakeAccount {
         _principal: &str,
         actions: &[String],
         _resources: &[String],
+        _context: &[(String, String)],
     ) -> Result<Vec<Simulated>, CloudError> {
         self.call("SimulatePrincipalPolicy")?;
         let store = self.store();

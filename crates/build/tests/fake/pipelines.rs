@@ -6,6 +6,7 @@ use super::time::EventClock;
 use super::{Home, Recorder};
 use build::cancel::cancellation;
 use build::failure::StepError;
+use build::inquiry::Inquiry;
 use build::journal::{Invocation, JournalReader, JournalWatch, RunDirectory};
 use build::names::RunId;
 use build::options::*;
@@ -155,6 +156,17 @@ impl Site {
             &self.options(),
             &self.ports(),
         ))
+    }
+
+    /// What `qib preflight` finds.
+    pub fn inquire(&self, text: &str) -> Inquiry {
+        let loaded = load(text);
+        let inquiry = self.clock.run(build::inquiry::inquire(
+            &loaded.pipeline,
+            &self.options(),
+            &self.ports(),
+        ));
+        inquiry.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// What the only failure of a run says; nothing may be left of it, and nothing may have been made.

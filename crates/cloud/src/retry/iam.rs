@@ -34,5 +34,5 @@ repeated_calls! {
     add_role(profile: &str, role: &str) -> () = Idempotent, "AddRoleToInstanceProfile" of profile;
     remove_role(profile: &str, role: &str) -> () = Idempotent, "RemoveRoleFromInstanceProfile" of profile;
     delete_instance_profile(name: &str) -> () = Idempotent, "DeleteInstanceProfile" of name;
-    simulate(principal: &str, actions: &[String], resources: &[String]) -> Vec<Simulated> = Read, "SimulatePrincipalPolicy" of principal;
+    simulate(principal: &str, actions: &[String], resources: &[String], context: &[(String, String)]) -> Vec<Simulated> = Read, "SimulatePrincipalPolicy" of principal;
 }

@@ -343,7 +343,7 @@ async fn every_call_of_iam(iam: &dyn Iam) {
     let _ = iam.add_role("p", "r").await;
     let _ = iam.remove_role("p", "r").await;
     let _ = iam.delete_instance_profile("p").await;
-    let _ = iam.simulate("arn", &[], &[]).await;
+    let _ = iam.simulate("arn", &[], &[], &[]).await;
 }
 
 /// Every call of the port, made once on an account that answers all with errors of `kind`: how often each was attempted.

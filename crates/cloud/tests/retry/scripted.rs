@@ -410,7 +410,13 @@ impl Iam for Handle {
     async fn delete_instance_profile(&self, _: &str) -> Result<()> {
         self.0.call("DeleteInstanceProfile", ()).await
     }
-    async fn simulate(&self, _: &str, _: &[String], _: &[String]) -> Result<Vec<Simulated>> {
+    async fn simulate(
+        &self,
+        _: &str,
+        _: &[String],
+        _: &[String],
+        _: &[(String, String)],
+    ) -> Result<Vec<Simulated>> {
         self.0.call("SimulatePrincipalPolicy", Vec::new()).await
     }
 }

@@ -59,6 +59,18 @@ impl Template {
         source(&self.segments)
     }
 
+    /// The text with `*` for what only a run has: what it can come to, as a pattern. An `*` of the text's own stands for any
+    /// text as well.
+    pub fn pattern(&self) -> String {
+        self.segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Literal(text) => text.as_str(),
+                Segment::Secret { .. } | Segment::RunTime(_) => "*",
+            })
+            .collect()
+    }
+
     /// The text, when it holds no run-time expression.
     pub fn as_literal(&self) -> Option<&str> {
         match self.segments.as_slice() {

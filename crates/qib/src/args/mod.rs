@@ -3,9 +3,11 @@
 pub mod account;
 pub mod cells;
 pub mod completions;
+pub mod iam_policy;
 pub mod images;
 pub mod local;
 pub mod plan;
+pub mod preflight;
 pub mod resume;
 pub mod run;
 pub mod runs;
@@ -58,6 +60,8 @@ pub enum ColorChoice {
 pub enum Command {
     Run(run::RunArgs),
     Plan(plan::PlanArgs),
+    Preflight(preflight::PreflightArgs),
+    IamPolicy(iam_policy::IamPolicyArgs),
     Validate(validate::ValidateArgs),
     Images(images::ImagesArgs),
     Runs(runs::RunsArgs),
@@ -107,6 +111,16 @@ mod tests {
             &["qib", "run", "--debug-from", "laptop", "x.yaml"],
             &["qib", "run", "--only", "", "x.yaml"],
             &["qib", "plan", "--except", "", "x.yaml"],
+            &["qib", "preflight", "--region", "Ohio", "x.yaml"],
+            &["qib", "preflight"],
+            &["qib", "iam-policy", "--account-id", "1234", "x.yaml"],
+            &[
+                "qib",
+                "iam-policy",
+                "--instance-profile",
+                "--without-preflight",
+                "x.yaml",
+            ],
             &["qib", "run", "--jobs", "0", "x.yaml"],
             &["qib", "run", "--jobs", "many", "x.yaml"],
             &["qib", "run", "--jobs", "2", "--step", "x.yaml"],

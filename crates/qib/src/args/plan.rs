@@ -12,6 +12,17 @@ use std::path::PathBuf;
 /// many instances would run, and for how long at the most.
 #[derive(Args, Debug)]
 pub struct PlanArgs {
+    #[command(flatten)]
+    pub planned: PlannedArgs,
+    /// Prints one JSON array on stdout: an object for each cell.
+    #[arg(long)]
+    pub json: bool,
+}
+
+// No doc comment: it would be taken for the help of the commands that have these options.
+#[derive(Args, Debug)]
+#[allow(missing_docs, reason = "see above: what a run is planned from")]
+pub struct PlannedArgs {
     /// The pipeline's file.
     #[arg(value_name = "PIPELINE")]
     pub pipeline: PathBuf,
@@ -24,7 +35,4 @@ pub struct PlanArgs {
     /// Plans as if `run` were given it. Can be given several times.
     #[arg(long, value_name = "STAGE")]
     pub rebuild: Vec<String>,
-    /// Prints one JSON array on stdout: an object for each cell.
-    #[arg(long)]
-    pub json: bool,
 }

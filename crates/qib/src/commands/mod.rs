@@ -4,11 +4,13 @@
 pub mod completions;
 pub mod conduct;
 pub mod error;
+pub mod iam_policy;
 pub mod images;
 pub mod local;
 pub mod pipeline_file;
 pub mod place;
 pub mod plan;
+pub mod preflight;
 pub mod resume;
 pub mod run;
 pub mod runs;
@@ -34,6 +36,8 @@ pub async fn execute(
     match cli.command {
         Command::Run(args) => run::run(args, environment, terminal).await,
         Command::Plan(args) => plan::plan(args, environment, terminal).await,
+        Command::Preflight(args) => preflight::preflight(args, environment, terminal).await,
+        Command::IamPolicy(args) => iam_policy::iam_policy(args, environment, terminal),
         Command::Validate(args) => validate::validate(&args, environment, terminal),
         Command::Images(args) => images::images(args, environment, terminal).await,
         Command::Runs(args) => runs::runs(args, environment, terminal).await,

@@ -18,6 +18,7 @@ pub mod live;
 pub mod logs;
 pub mod plain;
 pub mod plan;
+pub mod preflight;
 pub mod removal;
 pub mod runs;
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(super) async fn take_name(site: &mut Site, shared: &Shared<'_>) -> Result<()
     };
     // Encrypted or not, a copy within a region is as its source is.
     let (region, name) = (context.region().name().clone(), shared.name.clone());
-    let encryption = kept(&transit);
+    let encryption = kept(&context, &transit).await?;
     let id = make(
         &context,
         &transit,
@@ -85,16 +85,25 @@ pub(super) async fn take_name(site: &mut Site, shared: &Shared<'_>) -> Result<()
     Ok(())
 }
 
-/// The encryption that an image has, for a copy within its region: without a key EC2 would take the account's own.
-fn kept(image: &Image) -> Encryption {
-    let encrypted = image
-        .volumes
-        .iter()
-        .find(|volume| volume.encrypted == Some(true));
-    match encrypted {
-        Some(volume) => Encryption::With(volume.kms_key_id.clone()),
-        None => Encryption::AsSource,
+/// The encryption that an image has, for a copy within its region: without a key EC2 would take the account's own. Images
+/// do not say their keys, their snapshots do.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EbsBlockDevice.html>
+async fn kept(context: &CellContext, image: &Image) -> Result<Encryption, StepError> {
+    let mut encrypted = image.volumes.iter();
+    let Some(volume) = encrypted.find(|volume| volume.encrypted == Some(true)) else {
+        return Ok(Encryption::AsSource);
+    };
+    if volume.kms_key_id.is_some() {
+        return Ok(Encryption::With(volume.kms_key_id.clone()));
     }
+    let ids: Vec<String> = image.snapshots.iter().map(ToString::to_string).collect();
+    if ids.is_empty() {
+        return Ok(Encryption::With(None));
+    }
+    let filters = [(String::from("snapshot-id"), ids)];
+    let snapshots = context.region().snapshots(&filters).await?;
+    let key = snapshots.into_iter().find_map(|one| one.kms_key_id);
+    Ok(Encryption::With(key))
 }
 
 async fn make(

@@ -297,6 +297,7 @@ impl AnAccount {
         });
         let snapshot = |id: String, owner| Snapshot {
             volume_gib: 8,
+            kms_key_id: None,
             snapshot_id: SnapshotId::new(id),
             state: SnapshotState::Completed,
             progress_percent: 100,
@@ -623,6 +624,7 @@ fn a_kept_image_stays_until_its_time() {
         progress_percent: 100,
         description: String::new(),
         volume_gib: 8,
+        kms_key_id: None,
         started: None,
         tags,
     }];

@@ -162,7 +162,7 @@ impl Condition {
 }
 
 /// Keys that the local EC2 knows, in lower case; those that end in `/` stand for all that begin so.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 22] = [
     "aws:multifactorauthpresent",
     "aws:principalaccount",
     "aws:principalarn",
@@ -180,7 +180,10 @@ const KEYS: [&str; 19] = [
     "ec2:region",
     "ec2:resourcetag/",
     "ec2:volumesize",
+    "iam:awsservicename",
     "iam:passedtoservice",
+    "kms:grantisforawsresource",
+    "kms:resourcealiases",
     "sts:externalid",
 ];
 

@@ -93,7 +93,8 @@ pub(super) fn tagged(authority: &Authority<'_>, asked: Asked<'_>) -> Vec<Resourc
     specifications(asked)
         .into_iter()
         .map(|(kind, _)| {
-            let arn = arn_of(asked, &kind, "*");
+            let named = named(asked, &kind);
+            let arn = arn_of(asked, &kind, named.as_deref().unwrap_or("*"));
             let context = context(authority, asked, &arn).with("ec2:CreateAction", asked.action);
             Resource { arn, context }
         })
@@ -126,6 +127,15 @@ pub(super) fn passed(authority: &Authority<'_>, asked: Asked<'_>) -> Vec<Resourc
     .collect()
 }
 
+/// The name of what is made, where ARNs of its kind have names rather than ids.
+fn named(asked: Asked<'_>, kind: &str) -> Option<String> {
+    match kind {
+        "key-pair" => query(asked, "KeyName"),
+        "placement-group" => query(asked, "GroupName"),
+        _ => None,
+    }
+}
+
 fn query(asked: Asked<'_>, name: &str) -> Option<String> {
     asked.params.all().get(name).cloned()
 }
@@ -147,11 +157,7 @@ fn ec2(authority: &Authority<'_>, asked: Asked<'_>) -> BTreeSet<String> {
     let mut arns = BTreeSet::new();
     let made = MAKES.iter().find(|(action, _)| *action == asked.action);
     for kind in made.map_or(&[][..], |(_, kinds)| kinds) {
-        let named = match *kind {
-            "key-pair" => query(asked, "KeyName"),
-            "placement-group" => query(asked, "GroupName"),
-            _ => None,
-        };
+        let named = named(asked, kind);
         arns.insert(arn_of(asked, kind, named.as_deref().unwrap_or("*")));
     }
     for (name, value) in asked.params.all() {
@@ -319,10 +325,25 @@ fn context(authority: &Authority<'_>, asked: Asked<'_>, arn: &str) -> Context {
         context.add(&format!("aws:ResourceTag/{key}"), &value);
         context.add(&format!("ec2:ResourceTag/{key}"), value);
     }
-    if asked.service == Service::Ec2 {
-        describe(authority, asked, (kind, id), &mut context);
+    match asked.service {
+        Service::Ec2 => describe(authority, asked, (kind, id), &mut context),
+        Service::Kms => describe_key(authority, asked, id, &mut context),
+        Service::Sts | Service::Iam | Service::Ssm | Service::Quotas => {}
     }
     context
+}
+
+/// KMS's own keys. <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>
+fn describe_key(authority: &Authority<'_>, asked: Asked<'_>, id: &str, context: &mut Context) {
+    if let Some(region) = region(authority, asked) {
+        for alias in region.keys.aliases_of(id) {
+            context.add("kms:ResourceAliases", alias);
+        }
+    }
+    if asked.action == "CreateGrant" {
+        // It is true of those that a service asks for in the caller's name.
+        context.add("kms:GrantIsForAWSResource", "false");
+    }
 }
 
 /// EC2's own keys.
