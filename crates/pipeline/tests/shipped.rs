@@ -3,7 +3,7 @@
 mod support;
 
 use pipeline::schema::json_schema;
-use pipeline::{Disk, LoadOptions, load};
+use pipeline::{Disk, GitFacts, LoadOptions, load};
 use std::path::Path;
 use support::json::violations;
 
@@ -22,6 +22,15 @@ fn every_shipped_pipeline_loads_in_a_rehearsal() {
             vars_files: Vec::new(),
             env: &|_| None,
             home: None,
+            // They are in a checkout.
+            git: &|| {
+                Some(GitFacts {
+                    sha: "0123456789abcdef0123456789abcdef01234567".into(),
+                    branch: Some("main".into()),
+                    dirty: false,
+                    user: None,
+                })
+            },
             ..LoadOptions::default()
         };
         if let Err(error) = load(&path, &std::fs::read(&path).unwrap(), &options, &Disk) {
