@@ -452,7 +452,9 @@ fn prune_keeps_the_newest_of_each_set_and_everything_that_is_excluded() {
     // The command that the plan ends with does what was shown: it is given to a shell as it stands.
     let said = images(&ec2, &rule).exits(0);
     let again = said.stderr.rsplit("to do it: ").next().unwrap_or_default();
-    ec2.shell(again).exits(0).says("3 images removed, 9 images stay");
+    ec2.shell(again)
+        .exits(0)
+        .says("3 images removed, 9 images stay");
     let gone = [&web[0], &web[1], &db[0]];
     let mut left: Vec<String> = before.clone();
     left.retain(|id| !gone.contains(&id));
