@@ -46,7 +46,7 @@ const fn asked(method: &'static str, actions: &'static [&'static str]) -> Call {
 }
 
 /// Every call of the port. What is tagged in a creating call takes `ec2:CreateTags` as well, an instance profile
-/// `iam:PassRole`, a key of KMS the actions of [`super::statements`] for it.
+/// `iam:PassRole`, a key of KMS the actions of [`super::statements()`] for it.
 pub const CALLS: &[Call] = &[
     run("caller_identity", &[]),
     run("credentials_expiry", &[]),

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`calls`] is the list that cannot be incomplete: a test compares it with the port's traits, another with what
-//! [`statements`] allows to a pipeline that uses everything, a third with the table in `docs/guide/aws.md`.
+//! [`statements()`] allows to a pipeline that uses everything, a third with the table in `docs/guide/aws.md`.
 
 mod arn;
 pub mod calls;
