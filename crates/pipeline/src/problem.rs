@@ -122,7 +122,7 @@ impl Fault {
             .unwrap_or_default();
         // A line of a thousand characters helps nobody; one that long is data, not a pipeline.
         let source = if line.chars().count() <= 300 {
-            line.trim_end().to_owned()
+            without_passwords(line.trim_end())
         } else {
             String::new()
         };
@@ -142,6 +142,64 @@ impl Fault {
             message: self.message,
             hint: self.hint,
             place: Some(place),
+        }
+    }
+}
+
+/// The line with `*` for each character of a password in a URL (`scheme://user:password@host`): what somebody put there by
+/// mistake must not go on to a log.
+fn without_passwords(line: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+        let url = after.split(ends).next().unwrap_or_default();
+        let password = url.rfind('@').and_then(|end| {
+            let begin = url[..end].find(':')? + 1;
+            Some((begin, end))
+        });
+        rest = match password {
+            Some((begin, end)) => {
+                shown.push_str(&url[..begin]);
+                shown.extend(url[begin..end].chars().map(|_| '*'));
+                &after[end..]
+            }
+            None => after,
+        };
+    }
+    shown.push_str(rest);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_passwords;
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        for (line, shown) in [
+            (
+                "proxy: socks5://me:letmein@host:1080",
+                "proxy: socks5://me:*******@host:1080",
+            ),
+            (
+                "a: 'x://u:p@ü@h', b: \"y://v:q@i\"",
+                "a: 'x://u:***@h', b: \"y://v:*@i\"",
+            ),
+            (
+                "url: https://example.com:8080/a",
+                "url: https://example.com:8080/a",
+            ),
+            (
+                "url: https://me@example.com:8080",
+                "url: https://me@example.com:8080",
+            ),
+            ("no URL, but a:b@c", "no URL, but a:b@c"),
+            ("://:@", "://:@"),
+        ] {
+            assert_eq!(without_passwords(line), shown);
         }
     }
 }

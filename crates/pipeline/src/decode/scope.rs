@@ -223,7 +223,7 @@ impl Scope<'_> {
                 name.to_string().trim_start_matches("vars.")
             ),
         )
-        .hint("a secret may stand in `run.env`, in `upload.content` and in an uploaded template"))
+        .hint("a secret may stand in `run.env`, `upload.content`, an uploaded template, `extra_vars` of Ansible and `connect.proxy.password`"))
     }
 
     /// The expression with what its maps hold.
