@@ -411,6 +411,7 @@ fn one_that_cannot_be_written_fails_the_run_and_leaves_the_others() {
 fn what_is_wrong_is_told_before_anything_is_created() {
     let ec2 = LocalEc2::new(Config::QUICK);
     ec2.write("work/kept.yaml", KEPT);
+    ec2.write("work/broken.yaml", "a: [1\nb: 2\n");
     fs::create_dir(ec2.path("work/folder")).expect("a folder");
     for (output, says) in [
         ("{ format: json }", "exactly one of `write` and `update`"),
@@ -470,6 +471,10 @@ fn what_is_wrong_is_told_before_anything_is_created() {
             "has 2 entries",
         ),
         (
+            "{ update: broken.yaml, set: { a: x, b: y } }",
+            "broken.yaml is no YAML that can be edited: line ",
+        ),
+        (
             "{ update: kept.yaml, set: { notes: x } }",
             "a block of several lines",
         ),
@@ -485,7 +490,8 @@ fn what_is_wrong_is_told_before_anything_is_created() {
         };
         let file = ec2.pipeline(stage.text());
         let ended = ec2.run(&file).exits(2).says(says);
-        // The place: name = 1, aws = 2, outputs = 3.
+        // Once, whatever of it is wrong; the place: name = 1, aws = 2, outputs = 3.
+        assert_eq!(ended.stderr.matches(": error: ").count(), 1, "{ended}");
         assert!(ended.stderr.contains("pipeline.yaml:4:"), "{ended}");
     }
     let twice = OneStage {

@@ -158,6 +158,12 @@ fn update_problems(loaded: &Loaded) -> Vec<Problem> {
                 continue;
             }
         };
+        // What is wrong with the file as a whole is told once.
+        if let Err(error) = set_values(&text, &BTreeMap::new()) {
+            let message = format!("{name} is no YAML that can be edited: {error}");
+            problems.push(loaded.problem(path.span(), message, None));
+            continue;
+        }
         for place in set.keys() {
             let value = BTreeMap::from([(place.value.clone(), String::from("ami-00000000"))]);
             if let Err(error) = set_values(&text, &value) {
