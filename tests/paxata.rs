@@ -91,6 +91,22 @@ fn the_newest_layer_is_found_by_its_tags(ec2: &LocalEc2, base: &str) {
 }
 
 #[test]
+fn a_layer_is_the_one_just_built_although_ec2_shows_it_late() {
+    let ec2 = checked_out();
+    let before = ids(&paxata(&ec2).builds_once(5, &[]));
+    ec2.faults(serde_json::json!({ "stale_reads_ms": 3000 }));
+    let more = ["--only", "servers/mongo-server", "--rebuild", "base-server"];
+    let built = paxata(&ec2).run(&more).exits(0);
+    ec2.no_faults();
+    let after = ids(&built);
+    let base = &after["base-server/us-east-1"];
+    assert_ne!(base, &before["base-server/us-east-1"], "{built}");
+    let mongo = described(&ec2, REGION, &after["servers/mongo-server"]);
+    let source = tag(&mongo, "qib:source-image");
+    assert_eq!(source, Some(base.as_str()), "{built}");
+}
+
+#[test]
 fn settings_come_in_layers_and_later_ones_win() {
     let ec2 = checked_out();
     ec2.write(

@@ -7,7 +7,7 @@
 use crate::glob::Glob;
 use crate::names::CellName;
 use cloud::RegionName;
-use pipeline::model::{Cell, Pipeline, Source};
+use pipeline::model::{Cell, Pipeline};
 use std::collections::BTreeSet;
 
 /// What the command line says about the cells.
@@ -37,7 +37,8 @@ pub struct ChosenCell<'p> {
     pub name: CellName,
     /// Where it is built.
     pub region: RegionName,
-    /// The cell whose image it starts from, by its place in [`Selection::cells`]; it stands before this one.
+    /// The cell whose image it starts from, or looks for one after, by its place in [`Selection::cells`]; it stands before
+    /// this one.
     pub source: Option<usize>,
     /// Why it is chosen.
     pub why: Why,
@@ -222,7 +223,7 @@ fn sources(
     all.iter()
         .zip(names)
         .map(|(cell, name)| {
-            let Source::Stage(wanted) = &cell.source.value else {
+            let Some(wanted) = cell.source.value.predecessor() else {
                 return Ok(None);
             };
             let source = pipeline.source_cell(cell);

@@ -34,6 +34,15 @@ pub enum SourceError {
     },
     #[error("no complete image in {region} is of the source: {wanted}")]
     NothingBuilt { region: String, wanted: String },
+    #[error(
+        "the source is to be looked for after {before}, and what is found in {region}, {found}, is older: {wanted}"
+    )]
+    Older {
+        region: String,
+        before: String,
+        found: String,
+        wanted: String,
+    },
 }
 
 impl SourceError {
@@ -51,6 +60,9 @@ impl SourceError {
             }
             Self::NotAnImage { .. } => {
                 "Name the parameter that holds the image's id itself; many of AWS's have one that ends in /image_id."
+            }
+            Self::Older { .. } => {
+                "Does the image of the stage named under `after` have the tags and the name that the filter asks for?"
             }
             Self::NothingBuilt { .. } => {
                 "Run that pipeline in this region first; `qib images ls` lists what there is. Another account's tags cannot be seen: find its images with `source.filter`."

@@ -26,7 +26,7 @@ pub async fn find_source(
             let of = format!(" (of the parameter {parameter})");
             by_id(region, &id, &of, *deprecated, now).await
         }
-        Source::Filter { filter, pick } => {
+        Source::Filter { filter, pick, .. } => {
             let deprecated = if filter.include_deprecated {
                 Deprecated::Taken
             } else {
@@ -135,6 +135,11 @@ async fn parameter_value(region: &dyn Region, name: &str) -> Result<String, Step
     .into())
 }
 
+/// Whether a run of qib has made the image and is not through with it: it may still fail its test, and go.
+fn is_unfinished(image: &Image) -> bool {
+    image.tags.get(tag::RUN).is_some() && image.tags.get(tag::COMPLETE).is_none()
+}
+
 /// Everything available that fits, but for what is deprecated unless that is taken, too.
 ///
 /// # Errors
@@ -153,6 +158,7 @@ async fn search(
     let is_deprecated = |image: &Image| image.deprecated.is_some_and(|since| since <= now);
     // EC2 leaves out other accounts' deprecated images, and shows one's own.
     let mut found = region.images(&filter).await?;
+    found.retain(|image| !is_unfinished(image));
     if deprecated == Deprecated::Taken {
         return Ok(found);
     }
@@ -281,6 +287,16 @@ fn words_of_pipeline(wanted: &PipelineSource) -> String {
         text.push_str(&format!(", owner {}", owners.join(" or ")));
     }
     text
+}
+
+/// What a filter asks for, in words; of other sources nothing.
+pub(crate) fn wanted_words(source: &Source) -> String {
+    match source {
+        Source::Filter { filter, .. } => words(filter),
+        Source::ImageId { .. } | Source::Ssm { .. } | Source::Pipeline(_) | Source::Stage(_) => {
+            String::new()
+        }
+    }
 }
 
 fn words(filter: &model::ImageFilter) -> String {

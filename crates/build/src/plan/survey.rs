@@ -327,9 +327,10 @@ fn start<'s>(
     match &seen[source] {
         Some(Ok(seen)) => match seen.image() {
             // A copy's id is not known from here.
-            Some(image) if cells[source].region == cell.region => {
-                Start::Image(Box::new(image.clone()))
-            }
+            Some(image) if cells[source].region == cell.region => match &cell.cell.source.value {
+                found @ Source::Filter { .. } => Start::Find(found),
+                _ => Start::Image(Box::new(image.clone())),
+            },
             Some(_) | None => Start::BuiltFirst,
         },
         Some(Err(error)) => Start::Failed(error.clone()),

@@ -3,6 +3,7 @@
 use super::aftermath::{after_failure, forget_keys};
 use super::convert::{cell_spec, encrypt_at_launch, facts_for};
 use super::copy::find_or_copy;
+use super::layer::found_after;
 use super::publication::{Found, begun_as, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
@@ -19,7 +20,7 @@ use crate::spec::CellSpec;
 use crate::steps::lease::{HeldLease, queue};
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
 use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Tags};
-use pipeline::model::{Cache, Cell};
+use pipeline::model::{Cache, Cell, Source};
 use std::sync::Arc;
 
 /// What a cell came to.
@@ -73,13 +74,16 @@ pub(super) async fn run_cell(
     }
 }
 
-/// The image that the cell starts from: `known` if that is the image of another cell.
+/// The image that the cell starts from: `known`, the image of the cell before it, or what its filter finds after that.
 pub(super) async fn resolved_source(
     context: &CellContext,
     cell: &Cell,
     known: Option<Image>,
 ) -> Result<Image, StepError> {
     let source = match (known, &cell.source.value) {
+        (Some(before), wanted @ Source::Filter { .. }) => {
+            found_after(context, wanted, &before).await?
+        }
         (Some(image), _) => image,
         (None, wanted) => {
             let now = context.clock().now();

@@ -1,6 +1,6 @@
 //! Stages among each other, and what stands in one.
 
-use crate::model::{Cell, Located, Pipeline, Source, StageCell, StageName};
+use crate::model::{Cell, Located, Pipeline, StageCell, StageName};
 use crate::problem::Fault;
 use crate::suggest::closest;
 use std::collections::BTreeSet;
@@ -10,9 +10,7 @@ const LISTED: usize = 6;
 
 /// The faults of each cell's source by itself: the stage must be there, and exactly one of its cells must fit.
 pub(super) fn source(pipeline: &Pipeline, left_out: &[StageName], cell: &Cell) -> Option<Fault> {
-    let Source::Stage(wanted) = &cell.source.value else {
-        return None;
-    };
+    let wanted = cell.source.value.predecessor()?;
     let cells: Vec<&Cell> = pipeline.cells_of(&wanted.stage.value).collect();
     if cells.is_empty() {
         return Some(unknown(pipeline, left_out, wanted));
@@ -106,7 +104,7 @@ pub(super) fn circles(pipeline: &Pipeline) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut reported: BTreeSet<&StageName> = BTreeSet::new();
     for cell in pipeline.stages.iter() {
-        let Source::Stage(wanted) = &cell.source.value else {
+        let Some(wanted) = cell.source.value.predecessor() else {
             continue;
         };
         let Some(circle) = circle(pipeline, cell) else {
@@ -124,7 +122,7 @@ pub(super) fn circles(pipeline: &Pipeline) -> Vec<Fault> {
         );
         faults.push(
             Fault::new(wanted.stage.span, message)
-                .hint("one of them must start from `image_id` or `filter`"),
+                .hint("one of them must start from something else, such as `image_id`"),
         );
         reported.extend(stages);
     }

@@ -3,7 +3,7 @@
 use super::entry::entries;
 use super::{
     Cell, Label, Located, Maps, Outputs, PipelineName, PreflightEntry, Profiles, Region, Scalar,
-    Source, StageCell, StageName, Stages, StepSets, Variables,
+    StageCell, StageName, Stages, StepSets, Variables,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -60,11 +60,10 @@ impl Pipeline {
             .filter(move |cell| cell.stage.value == *name)
     }
 
-    /// The cell whose image a cell starts from. In a loaded pipeline every cell that starts from a stage has one.
+    /// The cell whose image a cell starts from, or looks for one after. In a loaded pipeline every cell that says such a
+    /// stage has one.
     pub fn source_cell(&self, cell: &Cell) -> Option<&Cell> {
-        let Source::Stage(wanted) = &cell.source.value else {
-            return None;
-        };
+        let wanted = cell.source.value.predecessor()?;
         match self.fitting(cell, wanted).as_slice() {
             [only] => Some(only),
             _ => None,

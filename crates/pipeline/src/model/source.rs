@@ -24,6 +24,8 @@ pub enum Source {
         filter: ImageFilter,
         /// Which one to take when several fit.
         pick: Pick,
+        /// The stage of this pipeline whose cell is built, or found, before one looks.
+        after: Option<StageCell>,
     },
     /// The image that another stage of this pipeline makes.
     Stage(StageCell),
@@ -38,7 +40,18 @@ pub enum Source {
     Pipeline(PipelineSource),
 }
 
-/// Which cell of another stage to start from.
+impl Source {
+    /// The cell of another stage that has to be there first: the one to start from, or to look after.
+    pub fn predecessor(&self) -> Option<&StageCell> {
+        match self {
+            Self::Stage(cell) => Some(cell),
+            Self::Filter { after, .. } => after.as_ref(),
+            Self::ImageId { .. } | Self::Ssm { .. } | Self::Pipeline(_) => None,
+        }
+    }
+}
+
+/// Which cell of another stage to start from, or to look for an image after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageCell {
     /// The stage.
@@ -210,7 +223,10 @@ pub(crate) struct SourceFile {
     /// The image that another stage of this pipeline makes; that stage is then built, or found, first. Beside
     /// `pipeline`: the stage of that pipeline.
     stage: Option<Located<StageName>>,
-    /// With `stage`: the cell of it to start from. Without it, the one that agrees with this cell in every axis that both
+    /// With `filter`: a stage of this pipeline that is built, or found, before one looks, for layers that are found by their
+    /// tags. What is found is not older than that stage's image.
+    after: Option<Located<StageName>>,
+    /// With `stage` and `after`: the cell of it. Without it, the one that agrees with this cell in every axis that both
     /// have, and in the region.
     cell: Option<Located<CellName>>,
     /// The image whose id this SSM parameter holds: one of AWS's, such as
@@ -242,10 +258,15 @@ impl TryFrom<SourceFile> for Source {
             tags,
             owners,
             include_deprecated,
+            after,
             cell,
         } = file;
-        if cell.is_some() && (stage.is_none() || pipeline.is_some()) {
-            return Err("`cell` goes with `stage` only");
+        let of_stage = stage.is_some() && pipeline.is_none();
+        if cell.is_some() && !of_stage && after.is_none() {
+            return Err("`cell` goes with `stage` and `after` only");
+        }
+        if after.is_some() && filter.is_none() {
+            return Err("`after` goes with `filter` only");
         }
         if pick.is_some() && filter.is_none() {
             return Err("`pick` goes with `filter` only");
@@ -268,6 +289,7 @@ impl TryFrom<SourceFile> for Source {
             (None, Some(filter), None, None, None) => Ok(Self::Filter {
                 filter,
                 pick: pick.unwrap_or_default(),
+                after: after.map(|stage| StageCell { stage, cell }),
             }),
             (None, None, Some(parameter), None, None) => Ok(Self::Ssm {
                 parameter,

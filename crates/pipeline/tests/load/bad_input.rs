@@ -113,6 +113,10 @@ answers! {
     unknown_stage: "{ image_id: ami-0123456789abcdef0 }" => "{ stage: bse }";
     stage_from_itself: "{ image_id: ami-0123456789abcdef0 }" => "{ stage: base }";
     two_sources: "{ image_id: ami-0123456789abcdef0 }" => "{ image_id: ami-0123456789abcdef0, stage: base }";
+    after_without_filter: "{ image_id: ami-0123456789abcdef0 }" => "{ image_id: ami-0123456789abcdef0, after: base }";
+    after_unknown_stage: "{ image_id: ami-0123456789abcdef0 }" => "{ filter: { owners: [self], name: x }, after: bse }";
+    after_itself: "{ image_id: ami-0123456789abcdef0 }" => "{ filter: { owners: [self], name: x }, after: base }";
+    cell_without_stage: "{ image_id: ami-0123456789abcdef0 }" => "{ filter: { owners: [self], name: x }, cell: base }";
     image_name_character: "demo-${{ run.id }}" => "demo#${{ run.id }}";
     image_name_time_without_format: "demo-${{ run.id }}" => "demo-${{ run.time }}";
     image_name_too_short: "demo-${{ run.id }}" => "ab";

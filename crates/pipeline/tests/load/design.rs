@@ -48,6 +48,7 @@ fn the_base_stage_means_what_it_says() {
         Source::Filter {
             filter,
             pick: Pick::Newest,
+            after: None,
         } => {
             assert_eq!(filter.owners[0].as_str(), "309956199498");
             assert_eq!(filter.name.as_deref(), Some("RHEL-8.7*HVM-*Hourly*"));

@@ -32,7 +32,7 @@ fn a_filter_needs_no_name_if_it_says_something_else() {
         let text = format!(
             "{{ filter: {{ owners: [self, '123456789012', amazon], {more}, include_deprecated: true }}, pick: only }}"
         );
-        let Source::Filter { filter, pick } = source(&text) else {
+        let Source::Filter { filter, pick, .. } = source(&text) else {
             panic!("no filter");
         };
         assert_eq!((filter.name, pick), (None, Pick::Only));
