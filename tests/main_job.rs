@@ -78,6 +78,13 @@ fn script(ec2: &LocalEc2, name: &str) -> PathBuf {
 #[test]
 fn ocp_yaml_builds_both_images_and_other_peoples_clients_see_the_same() {
     let ec2 = with_pipelines();
+    let plan = ec2
+        .qib(["plan", "--local", "--json", "pipelines/ocp.yaml"])
+        .exits(0)
+        .json();
+    assert_eq!(plan[1]["source_name"], "stage base", "{plan:#}");
+    let reason = plan[1]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("made by preflight"), "{plan:#}");
     let built = run(&ec2, &[]);
     assert_cached(&built, false, false);
     let (base, ocp) = (id(&built, "base"), id(&built, "ocp"));

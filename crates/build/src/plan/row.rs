@@ -170,9 +170,13 @@ impl PlanRow {
     }
 
     fn decide(&mut self, seen: &Seen, maker: Option<String>) {
-        if let Some(source) = &seen.source {
-            self.source_image = Some(source.image_id.to_string());
-            self.source_name.clone_from(&source.name);
+        match (&seen.source, &maker) {
+            (Some(source), _) => {
+                self.source_image = Some(source.image_id.to_string());
+                self.source_name.clone_from(&source.name);
+            }
+            (None, Some(maker)) => self.source_name.clone_from(maker),
+            (None, None) => {}
         }
         let (action, reason) = match (&seen.cache, maker) {
             (Some(CacheState::Hit(image)), _) => {
@@ -186,11 +190,7 @@ impl PlanRow {
                 ("wait", String::from("another run is making it"))
             }
             (Some(CacheState::Miss(reason)), _) => ("build", reason.clone()),
-            (None, Some(maker)) => {
-                let reason = format!("its source, {maker}, is built first");
-                self.source_name = maker;
-                ("build", reason)
-            }
+            (None, Some(maker)) => ("build", format!("its source, {maker}, is built first")),
             (None, None) => ("build", String::from("its source is built first")),
         };
         self.action = action.to_owned();
