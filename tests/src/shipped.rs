@@ -14,6 +14,11 @@ pub fn with_pipelines(config: Config) -> LocalEc2 {
         &places::tree().join("pipelines"),
         &ec2.path("work/pipelines"),
     );
+    // What the tester's own runs have made is in no checkout.
+    let made = ec2.path("work/pipelines/made");
+    if made.exists() {
+        fs::remove_dir_all(&made).unwrap_or_else(|error| panic!("{}: {error}", made.display()));
+    }
     ec2
 }
 
