@@ -1,6 +1,6 @@
 //! Keeps secret values out of everything that is shown or written.
 //!
-//! A secret is looked for as it is, line by line, and in the forms in which programs print it ([`forms`]).
+//! A secret is looked for as it is, line by line, and in the forms in which programs print it (`forms`).
 
 mod forms;
 
