@@ -64,11 +64,23 @@ pub(in crate::steps) async fn check(
             "it names {} ({}), which this stage did not make",
             image.image_id, image.name
         ))),
+        None if was_ours(context, &held.value).await? => Ok(()),
         None => Err(refused(format!(
             "it names {}, which is not an image of this account here",
             held.value
         ))),
     }
+}
+
+/// Whether an image that is gone was this stage's: one of its images says that it has taken the place of that one.
+async fn was_ours(context: &CellContext, gone: &str) -> Result<bool, StepError> {
+    let filter = ImageFilter {
+        owners: vec!["self".into()],
+        filters: vec![(format!("tag:{}", tag::REPLACES), vec![gone.to_owned()])],
+        ..ImageFilter::default()
+    };
+    let successors = context.race(context.region().images(&filter)).await??;
+    Ok(successors.iter().any(|image| is_ours(context, image)))
 }
 
 /// Writes all parameters of the region. If one cannot be written, those before it are not part of the result, and get back

@@ -8,7 +8,7 @@ use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::journal::Effect;
 use crate::names::tag;
-use crate::publication::{Action, Due, Phase, Place, Seen, Standing, Under, next};
+use crate::publication::{Action, Due, Holder, Phase, Place, Seen, Standing, Under, next};
 use crate::spec::{CopySpec, PublicationSpec};
 use cloud::{Image, ImageId, ImageState, RegionName, SnapshotId, Tags};
 
@@ -150,6 +150,11 @@ impl Site {
             .or_else(|| kept.map(|image| image.image_id.clone()))
     }
 
+    /// Whether an image that has the name is about to be retired for ours, or has been.
+    pub(super) fn changes_its_name(&self) -> bool {
+        self.failed.is_none() && self.transit.is_some() && self.seen.holder != Some(Holder::Stays)
+    }
+
     pub(super) fn ours(&self, under: Under) -> Result<&Ours, StepError> {
         let ours = match under {
             Under::Name => self.named.as_ref(),
@@ -200,8 +205,7 @@ impl Site {
     ) -> Result<(), CellFailure> {
         let cell = self.context.cell().clone();
         let fail = |error: StepError| CellFailure::new(cell.clone(), super::step_of(phase), error);
-        let stop = self.context.run().cancellation.check();
-        stop.map_err(|why| fail(StepError::Cancelled(why)))?;
+        self.context.check().map_err(fail)?;
         match action {
             Action::Test => self.test(shared).await,
             Action::Copy(under) => copies::copy(self, under, shared).await.map_err(fail),
