@@ -979,8 +979,10 @@ fn a_name_that_is_being_changed_is_changed_before_the_run_stops() {
         check_replaced(&world);
         let golden = world.named("golden");
         assert_eq!(report.images[0].image_id, golden[HOME].image_id.as_str());
+        // What is done at once is over before anything could be said.
         let told = world.recorder.text();
-        assert!(told.contains("the old image is gone"), "{said}: {told}");
+        let is_told = told.contains("the old image is gone");
+        assert!(is_told || said == "step: Tidy", "{said}: {told}");
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Site {
     pub holder: Option<Image>,
     /// A retired image, and what is still there of its snapshots.
     pub remains: Option<(ImageId, Vec<SnapshotId>)>,
+    /// What the image that was retired here had itself taken the place of.
+    pub earlier: Option<String>,
     /// Why nothing more is done here.
     pub failed: Option<CellFailure>,
 }
@@ -100,6 +102,7 @@ impl Site {
             transit: None,
             holder: None,
             remains: None,
+            earlier: None,
             failed: None,
         }
     }
