@@ -62,7 +62,7 @@ fn written(ec2: &LocalEc2) -> String {
 
 #[test]
 fn thirty_two_images_and_one_list_of_them() {
-    let ec2 = shipped::with_pipelines(Config::QUICK);
+    let ec2 = shipped::with_pipelines(Config::GUARDED);
     let pipeline = comboami(&ec2);
     pipeline.is_valid_and_plans(32, &[]);
     let plan = pipeline.qib(&["plan", "--local"], &[]).exits(0);
@@ -102,7 +102,7 @@ fn thirty_two_images_and_one_list_of_them() {
 
 #[test]
 fn one_region_is_built_without_the_others() {
-    let ec2 = shipped::with_pipelines(Config::QUICK);
+    let ec2 = shipped::with_pipelines(Config::GUARDED);
     let built = comboami(&ec2).builds_once(4, &["--only", "us-east-1-*"]);
     assert_eq!(written(&ec2), ami_ids(&ids(&built), &["us-east-1"]));
     for region in REGIONS {
@@ -116,7 +116,7 @@ fn one_region_is_built_without_the_others() {
 
 #[test]
 fn one_images_failure_leaves_thirty_one_and_a_re_run_builds_just_the_one() {
-    let ec2 = shipped::with_pipelines(Config::QUICK);
+    let ec2 = shipped::with_pipelines(Config::GUARDED);
     ec2.faults(json!({ "actions": [
         { "action": "CreateImage", "region": "sa-east-1", "code": "InvalidParameterValue", "times": 1 },
     ] }));

@@ -16,7 +16,7 @@ fn fedora(ec2: &LocalEc2) -> Shipped<'_> {
 
 #[test]
 fn each_architectures_cache_is_on_its_own_base() {
-    let ec2 = shipped::with_pipelines(Config::QUICK);
+    let ec2 = shipped::with_pipelines(Config::GUARDED);
     let planned = fedora(&ec2).is_valid_and_plans(4, &[]);
     let built = fedora(&ec2).builds_once(4, &[]);
     let ids = ids(&built);
@@ -58,7 +58,7 @@ fn each_architectures_cache_is_on_its_own_base() {
 
 #[test]
 fn a_cache_that_fails_its_test_takes_no_place() {
-    let ec2 = shipped::with_pipelines(Config::QUICK);
+    let ec2 = shipped::with_pipelines(Config::GUARDED);
     let folders = ec2.path("work/pipelines/scripts/fedora-ci/folders.sh");
     fs::write(folders, "#!/bin/sh\nexit 0\n").expect("the copy is ours");
     let failed = fedora(&ec2).run(&[]).exits(1);

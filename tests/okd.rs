@@ -26,7 +26,7 @@ fn okd(ec2: &LocalEc2) -> Shipped<'_> {
 
 #[test]
 fn two_images_and_only_their_ids_in_the_configuration() {
-    let ec2 = shipped::with_pipelines(Config::QUICK);
+    let ec2 = shipped::with_pipelines(Config::GUARDED);
     ec2.write("work/okd-configuration.yaml", CONFIGURATION);
     let rows = okd(&ec2).is_valid_and_plans(2, &[]);
     let sources: Vec<_> = rows.iter().map(|row| &row["source_image"]).collect();
@@ -66,7 +66,7 @@ fn two_images_and_only_their_ids_in_the_configuration() {
 
 #[test]
 fn without_a_configuration_the_example_is_the_beginning() {
-    let ec2 = shipped::with_pipelines(Config::QUICK);
+    let ec2 = shipped::with_pipelines(Config::GUARDED);
     let built = okd(&ec2).builds_once(2, &[]);
     let ids = ids(&built);
     let example = fs::read_to_string(ec2.path("work/pipelines/files/okd/configuration.yaml"));

@@ -10,7 +10,7 @@ const ROLES: [&str; 3] = ["paxata-server", "mongo-server", "proxy-server"];
 /// The pipelines in a repository with one commit, as a checkout is.
 #[track_caller]
 fn checked_out() -> LocalEc2 {
-    let ec2 = shipped::with_pipelines(Config::QUICK);
+    let ec2 = shipped::with_pipelines(Config::GUARDED);
     ec2.shell(
         "git init -q -b main && git add pipelines && \
          git -c user.name=somebody -c user.email=somebody@host.invalid commit -qm 'All of them'",

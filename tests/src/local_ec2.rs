@@ -23,6 +23,11 @@ impl Config {
         delays: "none",
         firewall: false,
     };
+    /// Nothing waits; where there is an Elastic IP, only such can be reached.
+    pub const GUARDED: Self = Self {
+        delays: "none",
+        firewall: true,
+    };
     /// As `--local` has it for everyone: short delays, and only Elastic IPs can be reached.
     pub const USUAL: Self = Self {
         delays: "short",

@@ -340,7 +340,7 @@ impl StepError {
                 "Move the content of launch.user_data into a provisioner."
             }
             Self::SshNeverCameUp { .. } => {
-                "Run again with --keep-on-failure, and look at the console: `aws ec2 get-console-output`."
+                "May this machine reach the address? A firewall may let known ones through only: `connect.address: { elastic_ip: … }` gives one (the local EC2's does so where there is an Elastic IP). Else run again with --keep-on-failure, and look at the console: `aws ec2 get-console-output`."
             }
             Self::HostKeyMismatch { .. } => {
                 "Check `connect.host`, and whether another machine holds the address."

@@ -2,7 +2,8 @@
 
 mod fake;
 
-use build::cancel::cancellation;
+use build::cancel::{Cancelled, Canceller, cancellation};
+use build::event::{Event, Observer};
 use build::journal::{Invocation, JournalWatch};
 use build::names::{RunId, tag};
 use build::options::*;
@@ -913,6 +914,110 @@ fn an_image_takes_the_name_of_the_one_before_it() {
     assert!(report.images[0].cached);
     assert_eq!(world.calls(WEST, "CopyImage"), 2);
     check_replaced(&world);
+}
+
+/// Asks the run to stop when an event says this.
+struct StopsAt {
+    said: &'static str,
+    canceller: Canceller,
+    recorder: Arc<Recorder>,
+}
+
+impl Observer for StopsAt {
+    fn observe(&self, event: &Event) {
+        self.recorder.observe(event);
+        if format!("{event:?}").contains(self.said) {
+            self.canceller.cancel(Cancelled::Interrupted);
+        }
+    }
+}
+
+fn stopped_at(world: &World, said: &'static str) -> Report {
+    let (canceller, cancellation) = cancellation();
+    let observer = StopsAt {
+        said,
+        canceller,
+        recorder: world.recorder.clone(),
+    };
+    let ports = Ports {
+        observer: Arc::new(observer),
+        ..world.ports(None)
+    };
+    let first = wanted(1, REPLACE);
+    let work = run(
+        first.load(),
+        first.id(),
+        world.options(first),
+        ports,
+        cancellation,
+    );
+    let report = world.clock.run(work);
+    assert_eq!(
+        report.exit,
+        ExitCode::Interrupted,
+        "{said}: {:?}",
+        report.failures
+    );
+    assert!(
+        report.left_behind.is_empty(),
+        "{said}: {:?}",
+        report.left_behind
+    );
+    report
+}
+
+#[test]
+fn a_name_that_is_being_changed_is_changed_before_the_run_stops() {
+    for said in [
+        "is retired",
+        "step: Share",
+        "step: Parameters",
+        "step: Tidy",
+    ] {
+        let world = to_be_replaced();
+        let report = stopped_at(&world, said);
+        check_replaced(&world);
+        let golden = world.named("golden");
+        assert_eq!(report.images[0].image_id, golden[HOME].image_id.as_str());
+        // What is done at once is over before anything could be said.
+        let told = world.recorder.text();
+        let is_told = told.contains("the old image is gone");
+        assert!(is_told || said == "step: Tidy", "{said}: {told}");
+    }
+}
+
+#[test]
+fn until_a_name_is_being_changed_a_run_stops_with_everything_as_it_was() {
+    let world = to_be_replaced();
+    stopped_at(&world, "step: Copy");
+    for region in [HOME, WEST] {
+        let old = format!("ami-0old-{region}");
+        assert_eq!(world.named("golden")[region].image_id.as_str(), old);
+        let held = world.held(region, "/images/golden").expect("it is there");
+        assert_eq!(held.0, old);
+    }
+    // And the next run goes on.
+    world.done(wanted(2, REPLACE));
+    check_replaced(&world);
+}
+
+#[test]
+fn a_parameter_of_an_image_that_was_retired_is_still_the_stages() {
+    let world = to_be_replaced();
+    world.done(wanted(1, REPLACE));
+    // As a run leaves it that dies between the old image's end and the parameters.
+    for region in [HOME, WEST] {
+        let old = format!("ami-0old-{region}");
+        world.parameter(region, "/images/golden", &old, ParameterKind::Image);
+    }
+    let changed = REPLACE.replace("name: golden\n", "name: golden\n      ena: true\n");
+    world.done(wanted(2, &changed));
+    check_replaced(&world);
+    // What no image of the stage says that it replaces is somebody else's.
+    world.parameter(HOME, "/images/golden", "ami-0gone", ParameterKind::Image);
+    let changed = REPLACE.replace("name: golden\n", "name: golden\n      sriov: true\n");
+    let error = world.fails(wanted(3, &changed));
+    assert!(error.contains("/images/golden"), "{error}");
 }
 
 #[test]

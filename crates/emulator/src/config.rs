@@ -12,7 +12,8 @@ use std::time::Duration;
 pub struct EmulatorConfig {
     /// How long EC2 takes for things.
     pub delays: Delays,
-    /// Whether a firewall stands between the caller and the instances that lets only Elastic IPs through.
+    /// Whether a firewall stands between the caller and the instances that lets only Elastic IPs through. It stands before
+    /// the regions in which the account has one.
     pub firewall: bool,
     /// The port to serve the API on; a free one if it is taken.
     pub port: u16,

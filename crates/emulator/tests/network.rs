@@ -114,6 +114,19 @@ async fn behind_the_firewall_only_the_elastic_ip_is_reachable_and_only_for_whom_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_firewall_stands_where_there_is_an_elastic_ip() {
+    let ec2 = LocalEc2::new();
+    let (id, _) = with_group(&ec2, "127.0.0.1/32").await;
+    let random = address(&ec2, &id).unwrap();
+    assert!(unanswered(&ec2, US, &random).await);
+    ec2.ec2("ReleaseAddress", &[("AllocationId", "eipalloc-0local")])
+        .ok();
+    assert_eq!(banner(&ec2, US, &random).await, format!("SSH-2.0-{id}\r\n"));
+    ec2.ec2("AllocateAddress", &[]).ok();
+    assert!(unanswered(&ec2, US, &random).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_firewall_a_random_address_is_reachable() {
     let ec2 = LocalEc2::with(EmulatorConfig {
         delays: Delays::None,

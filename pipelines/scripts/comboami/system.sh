@@ -1,8 +1,10 @@
 #!/bin/bash
 # Limits of the database, and the start script at every boot. Run as root.
+# COMBOAMI_VERSION: the image's version, which it says in /etc/comboami-release.
 set -eu
 umask 022
 
+echo "$COMBOAMI_VERSION" >/etc/comboami-release
 mkdir -p /etc/sysctl.d /etc/security/limits.d
 cat >/etc/sysctl.d/60-cassandra.conf <<'CONF'
 vm.max_map_count = 131072

@@ -16,7 +16,7 @@
 use super::facts::ImageFacts;
 use crate::names::tag;
 use cloud::clock::between;
-use cloud::{ImageState, Tags, Timestamp};
+use cloud::{Image, ImageState, Tags, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -108,6 +108,11 @@ impl PruneRule {
                 "no run has finished it; `qib sweep` sees to it",
             ));
         }
+        if awaits_its_name(image) {
+            return Some(String::from(
+                "a run has stopped before it had its name: the next run of its pipeline goes on, or `qib images rm` removes it",
+            ));
+        }
         if image.protected {
             return Some(String::from("it is protected from being deregistered"));
         }
@@ -163,6 +168,12 @@ fn span(duration: Duration) -> String {
     pipeline::model::TimeSpan::from_secs(duration.as_secs()).to_string()
 }
 
+/// Whether the image is under a name of transit: nobody can find it by the name that it is to have.
+fn awaits_its_name(image: &Image) -> bool {
+    let wanted = image.tags.get(tag::FINAL_NAME);
+    wanted.is_some_and(|wanted| wanted != image.name)
+}
+
 /// What becomes of each image: sets in the order of their names, newest first within one. Among those of the same second
 /// the id decides, so that two looks agree.
 ///
@@ -190,7 +201,8 @@ pub fn prune(
         let mut whole = 0;
         for facts in images {
             let excluded = rule.excluded(&facts);
-            let counts = facts.image.state == ImageState::Available
+            let counts = !awaits_its_name(&facts.image)
+                && facts.image.state == ImageState::Available
                 && (facts.image.tags.get(tag::RUN).is_none()
                     || facts.image.tags.get(tag::COMPLETE).is_some());
             whole += usize::from(counts);
@@ -216,7 +228,7 @@ pub fn prune(
 mod tests {
     use super::super::facts::ImageUse;
     use super::*;
-    use cloud::{Image, Permissions};
+    use cloud::Permissions;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -275,6 +287,21 @@ mod tests {
             .filter(|one| matches!(one.fate, Fate::Goes(_)))
             .map(|one| one.facts.image.image_id.to_string())
             .collect()
+    }
+
+    #[test]
+    fn an_image_that_awaits_its_name_is_no_sets_newest_and_stays() {
+        let transit = image("ami-transit", 0, &[(tag::FINAL_NAME, "golden")]);
+        let named = image("ami-named", 1, &[]);
+        let fates = prune(&keep(1), vec![named, transit], now()).unwrap();
+        let fates: Vec<(&str, bool)> = fates
+            .iter()
+            .map(|one| {
+                let stays = matches!(one.fate, Fate::Stays(_));
+                (one.facts.image.image_id.as_str(), stays)
+            })
+            .collect();
+        assert_eq!(fates, [("ami-transit", true), ("ami-named", true)]);
     }
 
     #[test]

@@ -176,7 +176,11 @@ fn without_cells(
             ..Results::default()
         };
     }
-    let hint = error.hint();
+    let hint = match (step, &error) {
+        // It ran here: there is no guest to keep.
+        (Step::Preflight, StepError::Provisioner { .. }) => None,
+        _ => error.hint(),
+    };
     let region = &context.options.region;
     let cell = CellName {
         stage: pipeline.name.to_string(),

@@ -131,7 +131,7 @@ async fn look(
     let replaced = seen.as_ref().map(|(holder, _)| holder.image_id.as_str());
     for parameter in parameters::of(&spec.parameters, place) {
         let held = region.parameter(&parameter.name).await?;
-        parameters::check(context, parameter, held.as_ref(), replaced).await?;
+        parameters::check(context, parameter, held.as_ref(), replaced.as_slice()).await?;
     }
     Ok(seen)
 }

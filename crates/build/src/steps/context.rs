@@ -132,8 +132,18 @@ pub struct CellContext {
     region: Arc<dyn Region>,
     pollers: Arc<RegionPollers>,
     life: Arc<Life>,
+    on_stop: OnStop,
     /// The step that has ended last.
     ended: Arc<Mutex<Option<Step>>>,
+}
+
+/// What becomes of a cell's work when the run is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnStop {
+    /// It stops at the next wait, and what was made is undone.
+    Stop,
+    /// It goes on to its end.
+    GoOn,
 }
 
 impl CellContext {
@@ -145,6 +155,7 @@ impl CellContext {
             cell,
             region,
             life: Arc::new(Life::of(lifetime::DEFAULT)),
+            on_stop: OnStop::Stop,
             ended: Arc::default(),
         }
     }
@@ -154,6 +165,32 @@ impl CellContext {
         Self {
             life: Arc::new(Life::of(max_lifetime)),
             ..self.clone()
+        }
+    }
+
+    /// The same for what must not be left half done: it is gone on with although the run is to stop. Whoever asks twice ends
+    /// the process.
+    pub fn going_on(&self) -> Self {
+        Self {
+            on_stop: OnStop::GoOn,
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is gone on with although the run is to stop.
+    pub fn goes_on(&self) -> bool {
+        self.on_stop == OnStop::GoOn
+    }
+
+    /// Errs if the run is to stop, and this with it.
+    pub fn check(&self) -> Result<(), StepError> {
+        match self.on_stop {
+            OnStop::Stop => Ok(self
+                .run
+                .cancellation
+                .check()
+                .map_err(StepError::Cancelled)?),
+            OnStop::GoOn => Ok(()),
         }
     }
 
@@ -236,10 +273,7 @@ impl CellContext {
     /// Begins a step, unless the run is to stop. Waits for a person first, where that was asked for.
     pub async fn begin(&self, step: Step) -> Result<(), CellFailure> {
         let fail = |error| CellFailure::new(self.cell.clone(), step, error);
-        self.run
-            .cancellation
-            .check()
-            .map_err(|why| fail(StepError::Cancelled(why)))?;
+        self.check().map_err(fail)?;
         let before = *self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let pauses = &self.run.options.cells.pauses;
         if let Some(at) = pauses.between(before, Some(step)) {
@@ -330,11 +364,13 @@ impl CellContext {
 
     /// Runs `work` until it ends or the run is to stop. Not for calls that create something.
     pub async fn race<T>(&self, work: impl Future<Output = T>) -> Result<T, StepError> {
-        self.run
-            .cancellation
-            .race(work)
-            .await
-            .map_err(StepError::Cancelled)
+        match self.on_stop {
+            OnStop::Stop => {
+                let raced = self.run.cancellation.race(work).await;
+                raced.map_err(StepError::Cancelled)
+            }
+            OnStop::GoOn => Ok(work.await),
+        }
     }
 
     /// Does `call` on something that was just made, again while EC2 does not see it everywhere yet.

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -138,12 +139,20 @@ pub fn receive<M: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(M, 
     let mut bytes = vec![0; LONGEST_MESSAGE];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::net::recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut bytes)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
+    let mut receive = || {
+        let mut bytes = [IoSliceMut::new(&mut bytes)];
+        rustix::net::recvmsg(
+            socket.as_fd(),
+            &mut bytes,
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )
+    };
+    let received = match receive() {
+        // Of a peer that closes its end with a message of ours unread, Linux tells this once, ahead of what the peer had sent.
+        Err(Errno::CONNRESET) => receive(),
+        received => received,
+    }?;
     if received.bytes == 0 {
         return Ok(None);
     }
@@ -155,4 +164,23 @@ pub fn receive<M: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(M, 
     }
     let message = bytes.get(..received.bytes).unwrap_or_default();
     Ok(Some((serde_json::from_slice(message)?, descriptors)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_said_last_is_heard_although_it_did_not_read_what_it_was_told() {
+        let (ours, theirs) = pair().unwrap();
+        send(&theirs, &FromGuest::Exited(ExitReason::Reboot), &[]).unwrap();
+        send(&ours, &ToGuest::Stop, &[]).unwrap();
+        drop(theirs);
+        let heard = receive::<FromGuest>(&ours).unwrap().map(|(said, _)| said);
+        assert!(
+            matches!(heard, Some(FromGuest::Exited(ExitReason::Reboot))),
+            "{heard:?}"
+        );
+        assert!(receive::<FromGuest>(&ours).unwrap().is_none());
+    }
 }

@@ -20,7 +20,8 @@ pub struct Exposure {
 /// The port that security groups are asked about. The local EC2 lets nothing else through.
 const SSH: u16 = 22;
 
-/// All public addresses in use. With the firewall on only Elastic IPs let anybody through.
+/// All public addresses in use. With the firewall on, only Elastic IPs let anybody through in regions where there are some:
+/// a build host's firewall knows the addresses that somebody has allocated for it, and elsewhere there is nothing to know.
 pub fn exposures(account: &Account, firewall: bool) -> BTreeMap<Ipv4Addr, Exposure> {
     let mut all = BTreeMap::new();
     for region in account.regions.values() {
@@ -34,7 +35,7 @@ pub fn exposures(account: &Account, firewall: bool) -> BTreeMap<Ipv4Addr, Exposu
         }
         for instance in region.instances.values().filter(|i| i.holds_disk()) {
             if let Some(ip) = instance.interface.public_ip {
-                let sources = if firewall {
+                let sources = if firewall && !region.addresses.is_empty() {
                     Vec::new()
                 } else {
                     sources(region, &instance.id)

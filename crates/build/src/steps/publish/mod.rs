@@ -28,6 +28,8 @@ use crate::spec::PublicationSpec;
 use cloud::Image;
 use futures::stream::{self, StreamExt};
 use site::Site;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// To how many regions at once an image is copied. EC2 lets 20 snapshots be copied to one region at once; who comes too
 /// late waits in line. <https://docs.aws.amazon.com/general/latest/gr/ebs-service.html>
@@ -80,6 +82,8 @@ pub async fn publish(
         progress,
     };
     let mut sites = look::sites(context, &shared).await;
+    let mut context = context.clone();
+    let told_to_stop = AtomicBool::new(false);
     for phase in Phase::ALL {
         let waits = sites
             .iter()
@@ -87,6 +91,18 @@ pub async fn publish(
         if !waits {
             continue;
         }
+        if phase == Phase::Name && sites.iter().any(Site::changes_its_name) {
+            // From the old image's end to the last parameter there is no good place to stop: nobody would have the name, and
+            // parameters and users of the old image would be left with nothing. Before that, all is as it was.
+            context
+                .check()
+                .map_err(|error| CellFailure::new(context.cell().clone(), Step::Name, error))?;
+            context = context.going_on();
+            for site in &mut sites {
+                site.context = site.context.going_on();
+            }
+        }
+        let context = &context;
         let step = step_of(phase);
         // The steps of the test are told one by one.
         let told = phase != Phase::Complete;
@@ -94,13 +110,16 @@ pub async fn publish(
             context.begin(step).await?;
         }
         let shared_now = &shared;
-        stream::iter(sites.iter_mut())
-            .for_each_concurrent(REGIONS_AT_ONCE, async |site| {
+        let work =
+            stream::iter(sites.iter_mut()).for_each_concurrent(REGIONS_AT_ONCE, async |site| {
                 if site.failed.is_none() {
                     site.run_to(phase, shared_now).await;
                 }
-            })
-            .await;
+            });
+        tokio::select! {
+            () = work => {}
+            never = tell_that_it_goes_on(context, &told_to_stop) => match never {},
+        }
         if let Some(home) = sites.first().and_then(Site::image) {
             shared.home = home;
         }
@@ -129,10 +148,22 @@ pub async fn publish(
         }
     }
     Ok(Published {
-        failure: failure(context, &shared.home, &sites),
+        failure: failure(&context, &shared.home, &sites),
         copies: copies(&sites),
         image: shared.home,
     })
+}
+
+/// Says once, when the run is to stop, that this is gone on with. Never comes back.
+async fn tell_that_it_goes_on(context: &CellContext, told: &AtomicBool) -> Infallible {
+    if context.goes_on() && !told.load(Ordering::Relaxed) {
+        context.run().cancellation.cancelled().await;
+        told.store(true, Ordering::Relaxed);
+        context.warn(String::from(
+            "the old image is gone: its successor is given its name before the run stops; whoever asks again ends it at once",
+        ));
+    }
+    std::future::pending().await
 }
 
 fn step_of(phase: Phase) -> Step {

@@ -30,17 +30,17 @@ pub(crate) fn of(
         .filter(move |parameter| place == Place::Home || parameter.regions == ParameterRegions::All)
 }
 
-/// Errs if the parameter holds what may not be overwritten. `replaced` is the image that the new one takes the place of.
+/// Errs if the parameter holds what may not be overwritten. `replaced` are the images that the new one takes the place of.
 pub(in crate::steps) async fn check(
     context: &CellContext,
     parameter: &ParameterSpec,
     held: Option<&Parameter>,
-    replaced: Option<&str>,
+    replaced: &[&str],
 ) -> Result<(), StepError> {
     let Some(held) = held else {
         return Ok(());
     };
-    if parameter.overwrite == Overwrite::Any || replaced == Some(held.value.as_str()) {
+    if parameter.overwrite == Overwrite::Any || replaced.contains(&held.value.as_str()) {
         return Ok(());
     }
     let refused = |why: String| StepError::ParameterHeld {
@@ -64,11 +64,23 @@ pub(in crate::steps) async fn check(
             "it names {} ({}), which this stage did not make",
             image.image_id, image.name
         ))),
+        None if was_ours(context, &held.value).await? => Ok(()),
         None => Err(refused(format!(
             "it names {}, which is not an image of this account here",
             held.value
         ))),
     }
+}
+
+/// Whether an image that is gone was this stage's: one of its images says that it has taken the place of that one.
+async fn was_ours(context: &CellContext, gone: &str) -> Result<bool, StepError> {
+    let filter = ImageFilter {
+        owners: vec!["self".into()],
+        filters: vec![(format!("tag:{}", tag::REPLACES), vec![gone.to_owned()])],
+        ..ImageFilter::default()
+    };
+    let successors = context.race(context.region().images(&filter)).await??;
+    Ok(successors.iter().any(|image| is_ours(context, image)))
 }
 
 /// Writes all parameters of the region. If one cannot be written, those before it are not part of the result, and get back
@@ -77,6 +89,11 @@ pub(super) async fn write(site: &Site, shared: &Shared<'_>) -> Result<(), StepEr
     let context = &site.context;
     let image = site.finished()?;
     let replaced = image.tags.get(tag::REPLACES);
+    // And the one before that, should the run that retired it have died before it came to the parameters.
+    let replaced: Vec<&str> = replaced
+        .into_iter()
+        .chain(site.earlier.as_deref())
+        .collect();
     let wanted: Vec<&ParameterSpec> = of(&shared.spec.image.parameters, site.place).collect();
     let mut held = Vec::with_capacity(wanted.len());
     for parameter in &wanted {
@@ -87,7 +104,7 @@ pub(super) async fn write(site: &Site, shared: &Shared<'_>) -> Result<(), StepEr
             .as_ref()
             .is_some_and(|now| now.value == image.image_id.as_str());
         if !is_so {
-            check(context, parameter, now.as_ref(), replaced).await?;
+            check(context, parameter, now.as_ref(), &replaced).await?;
         }
         held.push(now);
     }

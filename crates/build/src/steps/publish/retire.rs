@@ -53,6 +53,7 @@ pub(super) async fn retire(site: &mut Site) -> Result<(), StepError> {
         old.name,
         region.name()
     ));
+    site.earlier = old.tags.get(tag::REPLACES).map(str::to_owned);
     site.remains = Some((old.image_id.clone(), old.snapshots.clone()));
     site.holder = None;
     if let Some(ours) = &mut site.transit

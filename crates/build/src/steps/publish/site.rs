@@ -8,7 +8,7 @@ use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::journal::Effect;
 use crate::names::tag;
-use crate::publication::{Action, Due, Phase, Place, Seen, Standing, Under, next};
+use crate::publication::{Action, Due, Holder, Phase, Place, Seen, Standing, Under, next};
 use crate::spec::{CopySpec, PublicationSpec};
 use cloud::{Image, ImageId, ImageState, RegionName, SnapshotId, Tags};
 
@@ -51,6 +51,8 @@ pub(super) struct Site {
     pub holder: Option<Image>,
     /// A retired image, and what is still there of its snapshots.
     pub remains: Option<(ImageId, Vec<SnapshotId>)>,
+    /// What the image that was retired here had itself taken the place of.
+    pub earlier: Option<String>,
     /// Why nothing more is done here.
     pub failed: Option<CellFailure>,
 }
@@ -100,6 +102,7 @@ impl Site {
             transit: None,
             holder: None,
             remains: None,
+            earlier: None,
             failed: None,
         }
     }
@@ -148,6 +151,11 @@ impl Site {
         let kept = self.holder.as_ref().filter(|_| ours.is_none());
         ours.map(|ours| ours.id.clone())
             .or_else(|| kept.map(|image| image.image_id.clone()))
+    }
+
+    /// Whether an image that has the name is about to be retired for ours, or has been.
+    pub(super) fn changes_its_name(&self) -> bool {
+        self.failed.is_none() && self.transit.is_some() && self.seen.holder != Some(Holder::Stays)
     }
 
     pub(super) fn ours(&self, under: Under) -> Result<&Ours, StepError> {
@@ -200,8 +208,7 @@ impl Site {
     ) -> Result<(), CellFailure> {
         let cell = self.context.cell().clone();
         let fail = |error: StepError| CellFailure::new(cell.clone(), super::step_of(phase), error);
-        let stop = self.context.run().cancellation.check();
-        stop.map_err(|why| fail(StepError::Cancelled(why)))?;
+        self.context.check().map_err(fail)?;
         match action {
             Action::Test => self.test(shared).await,
             Action::Copy(under) => copies::copy(self, under, shared).await.map_err(fail),
