@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         a_package_can_be_installed,
         a_restart_keeps_files_and_runs_scripts_once,
         poweroff_and_reboot_from_inside_are_seen,
+        a_reboot_while_connections_come_in_is_one,
         a_scheduled_shutdown_can_be_cancelled,
         a_stubborn_process_does_not_stop_the_stop,
         a_guest_ends_with_its_handle,
@@ -616,6 +617,25 @@ async fn poweroff_and_reboot_from_inside_are_seen(world: Arc<World>) {
             "only root may"
         );
         stop(&machine).await;
+    }
+}
+
+/// Who waits for the reboot tries to connect all the time, also when process 1 no longer looks at what it is told.
+async fn a_reboot_while_connections_come_in_is_one(world: Arc<World>) {
+    let machine = world.boot("i-knocked", &[], b"").await;
+    let knocking = async {
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(1));
+        loop {
+            pace.tick().await;
+            // Refused or closed is as good: what counts is that the guest was told.
+            drop(machine.guest.connect_ssh().await);
+        }
+    };
+    tokio::select! {
+        never = knocking => never,
+        (_, exit) = async {
+            tokio::join!(machine.run("sudo -n reboot"), until(machine.guest.exited()))
+        } => assert_eq!(exit, GuestExit::RebootFromInside),
     }
 }
 
