@@ -736,6 +736,42 @@ fn an_image_that_a_run_is_not_through_with_is_no_source() {
 }
 
 #[test]
+fn an_image_that_is_reused_under_another_name_is_told() {
+    let world = World::new(&[]);
+    let named = |name: &str| {
+        let text = format!(
+            "name: one\nstages:\n  base: {{ region: eu-west-1, source: {{ image_id: {} }}, \
+             launch: {{ instance_type: m3.medium }}, connect: {{ user: ubuntu }}, image: {{ name: \"{name}\" }} }}\n",
+            source_id("eu-west-1", "1204")
+        );
+        let options = LoadOptions::default();
+        let loaded = pipeline::load(
+            Path::new("/p.yaml"),
+            text.as_bytes(),
+            &options,
+            &pipeline::Disk,
+        );
+        Arc::new(loaded.unwrap_or_else(|error| panic!("{error}\n{text}")))
+    };
+    world.run(&named("golden-1"), Wanted::default());
+    for (name, told) in [
+        ("golden-1", false),
+        ("golden-2", true),
+        ("golden-${{ run.id }}", false),
+    ] {
+        let plan = world.plan(&named(name), Wanted::default());
+        let (report, recorder) = world.run_watched(&named(name), Wanted::default());
+        assert!(report.images[0].cached, "{name}");
+        let said = "with the name `golden-1`, not `golden-2`";
+        assert_eq!(
+            plan.rows[0].warnings.iter().any(|text| text.contains(said)),
+            told
+        );
+        assert_eq!(recorder.text().contains(said), told, "{name}");
+    }
+}
+
+#[test]
 fn a_plan_says_which_stages_would_come_to_one_image() {
     let world = World::new(&[]);
     let stage = |name: &str| {

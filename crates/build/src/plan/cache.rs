@@ -9,6 +9,7 @@ use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
 use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
 use pipeline::model::{self, Cache, Cell};
+use pipeline::template::RunFacts;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -189,6 +190,20 @@ pub async fn look_up(
             Ok(CacheState::Miss(what_changed(&earlier, identified)))
         }
     }
+}
+
+/// What is to be said of an image that is reused although the pipeline names its images otherwise now. A name decides
+/// nothing of an image's content, and EC2 lets nobody change it. Names that only a run knows differ each time, and count
+/// for nothing.
+pub fn named_otherwise(cell: &Cell, image: &Image) -> Option<String> {
+    let wanted = cell.image.name.render(&RunFacts::default()).ok()?;
+    let has = image.tags.get(tag::FINAL_NAME).unwrap_or(&image.name);
+    (wanted != has).then(|| {
+        format!(
+            "{} is reused as it is, with the name `{has}`, not `{wanted}`: names and tags decide no content; `--rebuild {}` makes it anew",
+            image.image_id, cell.stage.value
+        )
+    })
 }
 
 /// Compares with the newest of the cell's earlier images, to say what changed.

@@ -26,6 +26,7 @@ use crate::selection::{Selection, image_regions};
 use crate::spec::{AddressChoice, LaunchSpec, OnConflict};
 use crate::steps::members;
 use crate::steps::site::{self, Looked, same_question};
+use cache::CacheState;
 use cloud::{Account, Address, CallerIdentity, CloudError, RegionName};
 use futures::future::join_all;
 use names::{Target, clashes, taken};
@@ -121,6 +122,10 @@ pub(crate) async fn look<'p>(
             }
         });
         row.fill(seen, maker, options);
+        if let Ok(Some(CacheState::Hit(image))) = seen.as_ref().map(|seen| &seen.cache) {
+            row.warnings
+                .extend(cache::named_otherwise(chosen.cell, image));
+        }
         row.warnings
             .extend(made_files::made_anew(pipeline, chosen.cell, options.venue));
         rows.push(row);

@@ -11,6 +11,7 @@ use crate::lease::image_folder;
 use crate::names::tag;
 use crate::plan::cache::{
     CacheDecision, CacheState, Identified, Lookout, Patience, decide, identify, look_up,
+    named_otherwise,
 };
 use crate::plan::source::find_source;
 use crate::report::{ReportedImage, WayIn};
@@ -160,6 +161,9 @@ async fn find_or_build(
     let reason = match decision {
         CacheDecision::Reuse { image, reason } => {
             let image = *image;
+            if let Some(text) = named_otherwise(cell, &image) {
+                context.warn(text);
+            }
             context.finish(Step::Resolve);
             context.run().tell(Event::Cached {
                 cell: context.cell().clone(),
