@@ -106,6 +106,9 @@ impl Mask {
         let mut needles = self.needles.write().unwrap_or_else(PoisonError::into_inner);
         for secret in secrets {
             needles.add(secret);
+            for part in forms::texts_within(secret) {
+                needles.add(&part);
+            }
         }
         needles.index();
     }
@@ -267,6 +270,22 @@ mod tests {
         Engine as _,
     };
     use proptest::prelude::*;
+
+    #[test]
+    fn masks_what_is_within_a_secret_of_json() {
+        let secret = r#"{"auths":{"registry.example.com":{"auth":"c29tZWJvZHk6aHVudGVyMg==","email":"me"}}}"#;
+        let mask = Mask::new([secret]);
+        assert_eq!(
+            mask.apply("auth=c29tZWJvZHk6aHVudGVyMg== of me"),
+            "auth=*** of me"
+        );
+        assert_eq!(
+            mask.apply("{'auth': 'c29tZWJvZHk6aHVudGVyMg=='}"),
+            "{'auth': '***'}"
+        );
+        // Names are no secrets.
+        assert_eq!(mask.apply("registry.example.com"), "registry.example.com");
+    }
 
     #[test]
     fn masks_a_multi_line_secret_line_by_line() {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::Value;
 
 /// Columns after which programs begin a new line of Base64: `base64` and MIME at 76, `openssl base64` and PEM at 64.
 const BASE64_COLUMNS: [usize; 2] = [76, 64];
@@ -291,4 +292,25 @@ mod percent {
             encoded
         }
     }
+}
+/// What is shorter within a secret of JSON is a name or a number rather than a secret, and may stand in any text.
+const SHORTEST_WITHIN: usize = 12;
+
+/// The texts within a secret that is a JSON object or list: programs take one out and print it alone, as the `auth` of a pull
+/// secret.
+pub(super) fn texts_within(secret: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut pending = match serde_json::from_str(secret) {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => vec![value],
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::String(text) if text.len() >= SHORTEST_WITHIN => found.push(text),
+            Value::Array(values) => pending.extend(values),
+            Value::Object(members) => pending.extend(members.into_iter().map(|(_, value)| value)),
+            Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
+        }
+    }
+    found
 }
