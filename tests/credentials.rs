@@ -12,7 +12,15 @@ const ROLE: &str = "arn:aws:iam::123456789012:role/administrator";
 /// the local EC2 and no key is in the environment. Without a controlling terminal: nobody can be asked.
 fn with_profiles(ec2: &LocalEc2, profiles: &str, command: &str) -> Ended {
     ec2.write("work/profiles", profiles);
+    // Without --local nobody tells qib that this user may not have port 22.
+    ec2.qib(["local", "up"]).exits(0);
+    let status = ec2.qib(["local", "status", "--json"]).exits(0).json();
+    let connect = format!(
+        "{{ user: ec2-user, timeout: 60s, port: {} }}",
+        status["ssh_port"]
+    );
     let stage = OneStage {
+        connect: &connect,
         launch: "subnet: { default_vpc: true, zone: c }, ssh_from: [127.0.0.0/8]",
         ..OneStage::default()
     };
