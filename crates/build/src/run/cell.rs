@@ -3,25 +3,21 @@
 use super::aftermath::{after_failure, forget_keys};
 use super::convert::{cell_spec, encrypt_at_launch, facts_for};
 use super::copy::find_or_copy;
+use super::decided::{Decided, building_lease, found_or_to_make, give_back};
 use super::layer::found_after;
 use super::publication::{Found, begun_as, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::lease::image_folder;
-use crate::names::tag;
-use crate::plan::cache::{
-    CacheDecision, CacheState, Identified, Lookout, Patience, decide, identify, look_up,
-    named_otherwise,
-};
+use crate::plan::cache::{CacheState, Identified, Patience, identify, look_up};
 use crate::plan::source::find_source;
 use crate::report::{ReportedImage, WayIn};
 use crate::resumption::{Point, Resumption, resumption};
 use crate::selection::ChosenCell;
 use crate::spec::CellSpec;
-use crate::steps::lease::{HeldLease, queue};
+use crate::steps::lease::HeldLease;
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
-use cloud::{CallerIdentity, ErrorKind, Image, ImageState, Tags};
-use pipeline::model::{Cache, Cell, Source};
+use cloud::{CallerIdentity, Image, ImageState};
+use pipeline::model::{Cell, Source};
 use std::sync::Arc;
 
 /// What a cell came to.
@@ -132,52 +128,13 @@ async fn find_or_build(
     if let Some(built) = go_on(context, cell, &mut spec, from, &identified, progress).await? {
         return Ok(built);
     }
-    let look = || {
-        let at = Lookout {
-            region: context.region(),
-            clock: context.clock(),
-            images: &context.pollers().images,
-        };
-        decide(
-            at,
-            cell,
-            context.cell(),
-            &source,
-            options,
-            Patience::with(&spec.image, spec.test.as_ref()),
-        )
-    };
-    let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
-    let lease = match &decision {
-        CacheDecision::Build { .. } => building_lease(context, cell, &identified.tags)
-            .await
-            .map_err(fail)?,
-        CacheDecision::Reuse { .. } => None,
-    };
-    if lease.is_some() {
-        // Whoever was before us in the line may have built it.
-        decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
-    }
-    let reason = match decision {
-        CacheDecision::Reuse { image, reason } => {
-            let image = *image;
-            if let Some(text) = named_otherwise(cell, &image) {
-                context.warn(text);
-            }
-            context.finish(Step::Resolve);
-            context.run().tell(Event::Cached {
-                cell: context.cell().clone(),
-                image_id: image.image_id.to_string(),
-                name: image.name.clone(),
-                reason,
-            });
-            give_back(context, lease.as_ref()).await?;
-            let found = Found::earlier(image, true);
+    let patience = Patience::with(&spec.image, spec.test.as_ref());
+    let lease = match found_or_to_make(context, cell, &source, &identified, patience).await? {
+        Decided::Found(found) => {
             return publish(context, cell, &spec.publication(), found, progress).await;
         }
-        CacheDecision::Build { reason } => reason,
+        Decided::Make(lease) => lease,
     };
-    context.note(reason);
     let mut publication = spec.publication();
     if let Some(instead) = clear(context, cell, &mut publication, progress).await? {
         give_back(context, lease.as_ref()).await?;
@@ -309,41 +266,4 @@ pub(super) async fn delivered_before(context: &CellContext) -> Result<Option<Ima
     };
     let found = context.region().images(&filter).await?.into_iter().next();
     Ok(found.filter(|image| image.state == ImageState::Available))
-}
-
-/// Two runs that need the same image build it once: the second waits for the first, and takes over if the first dies or
-/// fails. Without the right to use SSM parameters both build.
-pub(super) async fn building_lease(
-    context: &CellContext,
-    cell: &Cell,
-    tags: &Tags,
-) -> Result<Option<HeldLease>, StepError> {
-    let forced =
-        cell.cache == Cache::Off || context.run().options.rebuild.contains(cell.stage.as_str());
-    let Some(key) = tags.get(tag::CACHE_KEY).filter(|_| !forced) else {
-        return Ok(None);
-    };
-    match queue(context, &image_folder(key), "the same image").await {
-        Ok(held) => Ok(Some(held)),
-        Err(StepError::Cloud(error)) if error.kind == ErrorKind::AccessDenied => {
-            context.warn(format!(
-                "whether another run builds the same image is not known: {error}"
-            ));
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-pub(super) async fn give_back(
-    context: &CellContext,
-    lease: Option<&HeldLease>,
-) -> Result<(), CellFailure> {
-    match lease {
-        Some(lease) => {
-            let given = lease.give_back(context).await;
-            given.map_err(|error| CellFailure::new(context.cell().clone(), Step::CleanUp, error))
-        }
-        None => Ok(()),
-    }
 }

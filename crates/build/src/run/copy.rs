@@ -1,11 +1,12 @@
 //! A cell that only copies its source: found in the cache like any other, else copied.
 
-use super::cell::{building_lease, delivered_before, give_back, resolved_source};
+use super::cell::{delivered_before, resolved_source};
 use super::convert::{copy_spec_for, facts_for};
+use super::decided::{Decided, found_or_to_make, give_back};
 use super::publication::{Found, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
-use crate::plan::cache::{CacheDecision, Lookout, Patience, decide, identify};
+use crate::plan::cache::{Patience, identify};
 use crate::report::ReportedImage;
 use crate::spec::PublicationSpec;
 use crate::steps::{self, CellContext, Ingredients, Progress};
@@ -38,78 +39,39 @@ pub(super) async fn find_or_copy(
     let options = &context.run().options;
     let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
     spec.image.cache_tags = identified.tags.clone();
-    let look = || {
-        let at = Lookout {
-            region: context.region(),
-            clock: context.clock(),
-            images: &context.pollers().images,
-        };
-        decide(
-            at,
-            cell,
-            context.cell(),
-            &source,
-            options,
-            Patience::with(&spec.image, None),
-        )
+    let patience = Patience::with(&spec.image, None);
+    let lease = match found_or_to_make(context, cell, &source, &identified, patience).await? {
+        Decided::Found(found) => return publish(context, cell, &spec, found, progress).await,
+        Decided::Make(lease) => lease,
     };
-    let mut decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
-    let lease = match &decision {
-        CacheDecision::Build { .. } => building_lease(context, cell, &identified.tags)
-            .await
-            .map_err(fail)?,
-        CacheDecision::Reuse { .. } => None,
+    let standing = |effect: &crate::journal::Effect| {
+        matches!(effect, crate::journal::Effect::CopyImage { .. })
     };
-    if lease.is_some() {
-        // Whoever was before us in the line may have copied it.
-        decision = context.race(look()).await.map_err(fail)?.map_err(fail)?;
+    // A copy that an earlier process of this run began has the name already.
+    if context.standing(standing).is_empty()
+        && let Some(instead) = clear(context, cell, &mut spec, progress).await?
+    {
+        give_back(context, lease.as_ref()).await?;
+        return Ok(instead);
     }
-    match decision {
-        CacheDecision::Reuse { image, reason } => {
-            let image = *image;
-            context.finish(Step::Resolve);
-            context.run().tell(Event::Cached {
-                cell: context.cell().clone(),
-                image_id: image.image_id.to_string(),
-                name: image.name.clone(),
-                reason,
-            });
-            give_back(context, lease.as_ref()).await?;
-            let found = Found::earlier(image, true);
-            publish(context, cell, &spec, found, progress).await
-        }
-        CacheDecision::Build { reason } => {
-            context.note(reason);
-            let standing = |effect: &crate::journal::Effect| {
-                matches!(effect, crate::journal::Effect::CopyImage { .. })
-            };
-            // A copy that an earlier process of this run began has the name already.
-            if context.standing(standing).is_empty()
-                && let Some(instead) = clear(context, cell, &mut spec, progress).await?
-            {
-                give_back(context, lease.as_ref()).await?;
-                return Ok(instead);
-            }
-            context.finish(Step::Resolve);
-            let from = Ingredients {
-                source: &source,
-                inputs: identified.key.as_str(),
-            };
-            let built = steps::copy_cell(context, &spec, from, progress).await?;
-            give_back(context, lease.as_ref()).await?;
-            let found = Found {
-                image: built.image,
-                cached: false,
-                skipped: built.skipped,
-            };
-            let (image, reported) = publish(context, cell, &spec, found, progress).await?;
-            context.end().await.map_err(fail)?;
-            context.run().tell(Event::Built {
-                cell: context.cell().clone(),
-                image_id: image.image_id.to_string(),
-                name: image.name.clone(),
-            });
-            Ok((image, reported))
-        }
-    }
+    context.finish(Step::Resolve);
+    let from = Ingredients {
+        source: &source,
+        inputs: identified.key.as_str(),
+    };
+    let built = steps::copy_cell(context, &spec, from, progress).await?;
+    give_back(context, lease.as_ref()).await?;
+    let found = Found {
+        image: built.image,
+        cached: false,
+        skipped: built.skipped,
+    };
+    let (image, reported) = publish(context, cell, &spec, found, progress).await?;
+    context.end().await.map_err(fail)?;
+    context.run().tell(Event::Built {
+        cell: context.cell().clone(),
+        image_id: image.image_id.to_string(),
+        name: image.name.clone(),
+    });
+    Ok((image, reported))
 }

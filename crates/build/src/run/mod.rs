@@ -14,6 +14,7 @@ mod collisions;
 mod convert;
 mod copy;
 mod credentials;
+mod decided;
 mod layer;
 mod leases;
 mod outputs;

@@ -153,6 +153,15 @@ fn encryption(cell: &Cell) -> Vec<Fault> {
             }
         }
     }
+    let is_encrypted =
+        image.encrypted.value || volumes.iter().any(|one| one.encrypted == Some(true));
+    let copies = image.copy_to.iter();
+    let not_so = copies.filter_map(|copy| copy.encrypted.as_ref().filter(|on| !on.value));
+    faults.extend(not_so.filter(|_| is_encrypted).map(|on| {
+        let message =
+            "the copy of an encrypted image is encrypted: EC2 has no way to take that off";
+        Fault::new(on.span, message).hint("leave `encrypted: false` out")
+    }));
     if image.share.is_empty() {
         return faults;
     }

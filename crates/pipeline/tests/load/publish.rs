@@ -252,6 +252,7 @@ answers! {
     ena_word: "ena: 'on'";
     imds_word: "imds: v1";
     key_without_encryption: "kms_key_id: alias/images";
+    copy_of_encrypted_says_it_is_not: "encrypted: true\ncopy_to: [{ region: us-west-2, encrypted: false }]";
     copy_region: "copy_to: [us-west]";
     copy_unknown_key: "copy_to: [{ region: us-west-2, name: other }]";
     copy_without_region: "copy_to: [{ encrypted: true }]";
