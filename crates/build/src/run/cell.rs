@@ -131,7 +131,7 @@ async fn find_or_build(
     let patience = Patience::with(&spec.image, spec.test.as_ref());
     let lease = match found_or_to_make(context, cell, &source, &identified, patience).await? {
         Decided::Found(found) => {
-            return publish(context, cell, &spec.publication(), found, progress).await;
+            return publish(context, cell, &spec.publication(), *found, progress).await;
         }
         Decided::Make(lease) => lease,
     };

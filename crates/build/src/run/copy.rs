@@ -41,7 +41,7 @@ pub(super) async fn find_or_copy(
     spec.image.cache_tags = identified.tags.clone();
     let patience = Patience::with(&spec.image, None);
     let lease = match found_or_to_make(context, cell, &source, &identified, patience).await? {
-        Decided::Found(found) => return publish(context, cell, &spec, found, progress).await,
+        Decided::Found(found) => return publish(context, cell, &spec, *found, progress).await,
         Decided::Make(lease) => lease,
     };
     let standing = |effect: &crate::journal::Effect| {

@@ -15,7 +15,7 @@ use pipeline::model::{Cache, Cell};
 /// What is decided.
 pub(super) enum Decided {
     /// There is an image; that has been told.
-    Found(Found),
+    Found(Box<Found>),
     /// It is to be made, while nobody else makes it. Why has been told.
     Make(Option<HeldLease>),
 }
@@ -63,7 +63,7 @@ pub(super) async fn found_or_to_make(
                 reason,
             });
             give_back(context, lease.as_ref()).await?;
-            Ok(Decided::Found(Found::earlier(image, true)))
+            Ok(Decided::Found(Box::new(Found::earlier(image, true))))
         }
         CacheDecision::Build { reason } => {
             context.note(reason);
