@@ -62,6 +62,8 @@ pub struct CellName {
 
 /// What stands behind a cell's name for the test of its image.
 const TEST_SUFFIX: &str = "+test";
+/// What stands behind a cell's name for the temporary image that its disk image is imported as.
+const IMPORT_SUFFIX: &str = "+import";
 
 impl CellName {
     /// The name under which the cell's image is tested: the test's instance, key and group are told from the build's by it,
@@ -71,6 +73,15 @@ impl CellName {
         Self {
             stage: self.stage.clone(),
             cell: format!("{}{TEST_SUFFIX}", self.cell),
+        }
+    }
+
+    /// The name under which a disk image is imported that the cell's instance then starts from.
+    #[must_use]
+    pub fn import(&self) -> Self {
+        Self {
+            stage: self.stage.clone(),
+            cell: format!("{}{IMPORT_SUFFIX}", self.cell),
         }
     }
 
