@@ -56,6 +56,10 @@ pub async fn find_source(
             region: region.name().to_string(),
             wanted: format!("stage {name}"),
         }),
+        Source::Import(import) => Err(StepError::NoImageMatches {
+            region: region.name().to_string(),
+            wanted: format!("import of {}", import.name()),
+        }),
     }
 }
 
@@ -293,9 +297,11 @@ fn words_of_pipeline(wanted: &PipelineSource) -> String {
 pub(crate) fn wanted_words(source: &Source) -> String {
     match source {
         Source::Filter { filter, .. } => words(filter),
-        Source::ImageId { .. } | Source::Ssm { .. } | Source::Pipeline(_) | Source::Stage(_) => {
-            String::new()
-        }
+        Source::ImageId { .. }
+        | Source::Ssm { .. }
+        | Source::Pipeline(_)
+        | Source::Stage(_)
+        | Source::Import(_) => String::new(),
     }
 }
 
