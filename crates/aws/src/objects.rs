@@ -329,15 +329,19 @@ fn gone_is_done(result: Result<()>, place: &ObjectPlace) -> Result<()> {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>
 fn without_body(error: CloudError) -> CloudError {
     let status = |text: &str| error.message.contains(&format!("HTTP status {text}"));
-    let (kind, message) = if error.code == "NotFound" || error.code == "NoSuchBucket" || status("404") {
-        (ErrorKind::NotFound, "there is none of that name")
-    } else if status("403") {
-        (ErrorKind::AccessDenied, "these credentials may not see it, or it is not there")
-    } else if status("301") || status("400") {
-        (ErrorKind::InvalidInput, "it is in another region")
-    } else {
-        return error;
-    };
+    let (kind, message) =
+        if error.code == "NotFound" || error.code == "NoSuchBucket" || status("404") {
+            (ErrorKind::NotFound, "there is none of that name")
+        } else if status("403") {
+            (
+                ErrorKind::AccessDenied,
+                "these credentials may not see it, or it is not there",
+            )
+        } else if status("301") || status("400") {
+            (ErrorKind::InvalidInput, "it is in another region")
+        } else {
+            return error;
+        };
     CloudError {
         kind,
         message: format!("{message} ({})", error.message),

@@ -4,8 +4,8 @@ use crate::blocks::AwsBlocks;
 use crate::credentials::RenewedCredentials;
 use crate::objects::AwsObjects;
 use crate::{
-    addresses, caller, dry_run, images, import_tasks, instance_types, instances, key_pairs, kms, launch,
-    networks, parameters, quotas, security_groups, snapshots, subnets, tagging, volumes,
+    addresses, caller, dry_run, images, import_tasks, instance_types, instances, key_pairs, kms,
+    launch, networks, parameters, quotas, security_groups, snapshots, subnets, tagging, volumes,
 };
 use async_trait::async_trait;
 use aws_config::SdkConfig;

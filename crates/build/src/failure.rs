@@ -53,7 +53,7 @@ pub enum StepError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
-    Import(#[from] ImportError),
+    Import(ImportError),
     #[error("the stage {stage} has no `launch`: it copies its source, and builds nothing")]
     Unlaunched { stage: String },
     #[error("no image in {region} matches the source: {wanted}")]
@@ -254,6 +254,15 @@ pub enum StepError {
 impl From<Cancelled> for StepError {
     fn from(why: Cancelled) -> Self {
         Self::Cancelled(why)
+    }
+}
+
+impl From<ImportError> for StepError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Stopped(why) => Self::Cancelled(why),
+            error => Self::Import(error),
+        }
     }
 }
 

@@ -85,6 +85,11 @@ impl CellName {
         }
     }
 
+    /// Whether it is the import of the disk image that a cell's instance starts from.
+    pub fn is_import(&self) -> bool {
+        self.cell.ends_with(IMPORT_SUFFIX)
+    }
+
     /// Whether it is the test of a cell's image.
     pub fn is_test(&self) -> bool {
         self.cell.ends_with(TEST_SUFFIX)

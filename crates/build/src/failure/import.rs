@@ -1,5 +1,6 @@
 //! Why a disk image does not become an image.
 
+use crate::cancel::Cancelled;
 use crate::host::DiskImageError;
 use crate::transfer::UploadError;
 use crate::transfer::acknowledged::AcknowledgedError;
@@ -38,7 +39,9 @@ pub enum ImportError {
         device: String,
         said: u32,
     },
-    #[error("the processor architecture of {file} cannot be told from its partition table ({seen})")]
+    #[error(
+        "the processor architecture of {file} cannot be told from its partition table ({seen})"
+    )]
     Architecture { file: String, seen: String },
     #[error("the snapshot {snapshot} cannot be written")]
     Upload {
@@ -46,6 +49,8 @@ pub enum ImportError {
         #[source]
         error: UploadError,
     },
+    #[error("stopped on request")]
+    Stopped(Cancelled),
     #[error(transparent)]
     Record(#[from] AcknowledgedError),
     #[error("EBS says that the blocks of {snapshot} have {found} bytes, and not 524288")]
@@ -70,7 +75,9 @@ pub enum ImportError {
     OriginalFormat { format: String },
     #[error("what S3 has as {object} is not what was sent: {what}")]
     ObjectDiffers { object: String, what: String },
-    #[error("the import task {task} of {object} was {status}{message}, after {attempts} of {allowed} attempts")]
+    #[error(
+        "the import task {task} of {object} was {status}{message}, after {attempts} of {allowed} attempts"
+    )]
     Task {
         task: String,
         object: String,
@@ -114,6 +121,7 @@ impl ImportError {
                 UploadError::Cloud(error) => return error.hint().map(str::to_owned),
                 _ => return None,
             },
+            Self::Stopped(_) => return None,
             Self::Record(_) => "Is there room in the state folder (QIB_STATE_DIR)?",
             Self::BlockSize { .. } => "EBS has changed; qib has to be changed with it.",
             Self::Parent { .. } => {

@@ -149,7 +149,10 @@ pub enum Effect {
         content: String,
     },
     /// CompleteMultipartUpload: the object is there; goes with the upload `of`.
-    FinishUpload { region: RegionName, of: EffectNumber },
+    FinishUpload {
+        region: RegionName,
+        of: EffectNumber,
+    },
     /// ImportSnapshot of an object. The snapshot is found by the task.
     ImportSnapshot {
         region: RegionName,

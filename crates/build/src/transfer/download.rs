@@ -4,7 +4,9 @@ use super::pace::Pace;
 use super::progress::{Transferred, Watch};
 use super::upload::Shared;
 use bytes::Bytes;
-use cloud::{BLOCK_BYTES, BlockPage, Clock, CloudError, ErrorKind, ListedBlock, SnapshotBlocks, SnapshotId};
+use cloud::{
+    BLOCK_BYTES, BlockPage, Clock, CloudError, ErrorKind, ListedBlock, SnapshotBlocks, SnapshotId,
+};
 use disk::digest::BlockDigest;
 use std::sync::Arc;
 use tokio::task::JoinSet;

@@ -14,7 +14,9 @@ pub(crate) async fn own_started(
     description: &str,
     run: &RunId,
 ) -> Result<Option<SnapshotId>, CloudError> {
-    let found = region.snapshots(&own("description", description, run)).await?;
+    let found = region
+        .snapshots(&own("description", description, run))
+        .await?;
     // One that EBS has given up cannot be gone on with, and goes with the others.
     let pending_first = |snapshot: &Snapshot| match snapshot.state {
         SnapshotState::Pending => 0,
@@ -31,10 +33,7 @@ pub(crate) async fn own_task(
     object: &ObjectPlace,
     run: &RunId,
 ) -> Result<Option<ImportTask>, CloudError> {
-    let filters = [(
-        format!("tag:{}", tag::RUN),
-        vec![run.as_str().to_owned()],
-    )];
+    let filters = [(format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()])];
     let found = region.import_tasks(&filters).await?;
     Ok(found
         .into_iter()
@@ -93,10 +92,7 @@ pub(super) async fn remove_task(
     object: &ObjectPlace,
     state: &EffectState,
 ) -> Result<(), CloudError> {
-    let filters = [(
-        format!("tag:{}", tag::RUN),
-        vec![run.as_str().to_owned()],
-    )];
+    let filters = [(format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()])];
     let tasks = region.import_tasks(&filters).await?;
     let wanted: Option<&ImportTaskId> = match state.outcome() {
         Some(Outcome::ImportTask { id }) => Some(id),
@@ -147,9 +143,10 @@ async fn delete_unused(
         filters: own("tag-key", tag::COMPLETE, run),
         ..ImageFilter::default()
     };
-    let used = region.images(&complete).await?.iter().any(|image| {
-        image.tags.get(tag::COMPLETE).is_some() && image.snapshots.contains(snapshot)
-    });
+    let used =
+        region.images(&complete).await?.iter().any(|image| {
+            image.tags.get(tag::COMPLETE).is_some() && image.snapshots.contains(snapshot)
+        });
     if used {
         return Ok(());
     }
@@ -157,7 +154,10 @@ async fn delete_unused(
 }
 
 /// How a person removes it: kind, id, and a command of the AWS CLI.
-pub(super) fn left(effect: &Effect, outcome: Option<&Outcome>) -> Option<(&'static str, String, String)> {
+pub(super) fn left(
+    effect: &Effect,
+    outcome: Option<&Outcome>,
+) -> Option<(&'static str, String, String)> {
     Some(match (effect, outcome) {
         (Effect::StartSnapshot { .. }, Some(Outcome::Snapshot { id })) => (
             "snapshot",
