@@ -64,7 +64,7 @@ fn source_identity(source: &ImageId) -> Result<SourceIdentity, StepError> {
         state: reason,
     };
     match source.as_str().strip_prefix("import:") {
-        Some(digest) => model::Checksum::new(digest)
+        Some(digest) => model::Checksum::parse(digest)
             .map(SourceIdentity::Import)
             .map_err(refused),
         None => model::ImageId::new(source.as_str())
