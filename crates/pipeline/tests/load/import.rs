@@ -10,6 +10,7 @@ use pipeline::model::{
 };
 use pipeline::schema::json_schema;
 use pipeline::template::RunFacts;
+use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -592,6 +593,37 @@ fn what_a_disk_image_is_taken_for_and_what_is_registered_is_in_the_key() {
         )),
         "a build on it",
     );
+}
+
+proptest! {
+    #[test]
+    fn no_way_of_saying_where_a_disk_image_is_changes_its_key(
+        origin in prop::sample::select(vec!["file: disk.raw", "file: SHA256SUMS", "url: 'https://a.example/x'"]),
+        checksum in prop::sample::select(vec!["{ file: SHA256SUMS, name: x }", "{ url: 'http://b.example/S' }"]),
+        via in prop_oneof![
+            Just("via: ebs".to_owned()),
+            "snap-[0-9a-f]{8}".prop_map(|id| format!("parent: {id}")),
+            ("[a-z]{3,20}", "[A-Za-z]{1,20}", 1u32..=10, 1u32..600).prop_map(|(bucket, role, attempts, minutes)| format!(
+                "via: s3, bucket: bucket-{bucket}, role: role-{role}, attempts: {attempts}, timeout: {minutes}m"
+            )),
+        ],
+        holes_are_said in any::<bool>(),
+    ) {
+        let holes = if holes_are_said && !via.contains("s3") { ", holes: send" } else { "" };
+        let keys = format!("{origin}, checksum: {checksum}, {via}{holes}");
+        prop_assert_eq!(key(&with(&keys)), key(&with(FILE)), "{}", keys);
+    }
+
+    #[test]
+    fn one_bit_of_a_disk_images_digest_changes_the_key(bytes in any::<[u8; 32]>(), bit in 0usize..256) {
+        let inputs = inputs(&with(FILE));
+        let key = |bytes| cache_key(&inputs, &SourceIdentity::Import(Checksum::Sha256(bytes)), &BTreeSet::new());
+        let mut other = bytes;
+        other[bit / 8] ^= 1 << (bit % 8);
+        prop_assert_ne!(key(bytes), key(other));
+        let text = Checksum::Sha256(bytes).to_string();
+        prop_assert_eq!(Checksum::parse(&text).unwrap(), Checksum::Sha256(bytes));
+    }
 }
 
 #[test]
