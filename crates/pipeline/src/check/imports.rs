@@ -58,7 +58,10 @@ fn volumes(cell: &Cell, import: &Import) -> Vec<Fault> {
             faults.push(Fault::new(snapshot.span, message).hint("leave `snapshot_id` out"));
         }
         if let (true, Some(no_device)) = (is_root, &volume.no_device) {
-            let message = format!("{root} is the root device, which no image does without");
+            let message = format!(
+                "{} is the root device, which no image does without",
+                volume.device
+            );
             faults.push(Fault::new(no_device.span, message));
         } else if let Some(no_device) = &volume.no_device {
             let message = "an imported disk has no devices besides its own to leave out";

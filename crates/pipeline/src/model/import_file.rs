@@ -33,9 +33,10 @@ pub(crate) struct ImportFile {
     #[serde(default = "sda1")]
     #[schemars(default = "sda1_word")]
     root_device: Located<DeviceName>,
-    /// Whether the image may be made on top of another file, which is beside it. Only for a qcow2 that is a `file`.
+    /// Whether the image may be made on top of another file, which is beside it (default `refused`). Only for a
+    /// qcow2 that is a `file`.
     backing_file: Option<Located<BackingFile>>,
-    /// How the image gets into an EBS snapshot.
+    /// How the image gets into an EBS snapshot (default `ebs`).
     via: Option<Located<ViaWord>>,
     /// With `via: ebs`: what becomes of blocks that hold nothing but zeroes (default `send`).
     holes: Option<Located<Holes>>,
