@@ -16,13 +16,13 @@ pub enum ImportError {
     /// The same, of a file on this machine, found before anything was made.
     #[error(transparent)]
     File(DiskImageError),
-    #[error("the disk image {file} cannot be used")]
+    #[error("the disk image {file} cannot be used: {}", with_causes(.error))]
     Unusable {
         file: String,
         #[source]
         error: disk::OpenError,
     },
-    #[error("the disk image {file} cannot be read")]
+    #[error("the disk image {file} cannot be read: {}", with_causes(.error))]
     Unreadable {
         file: String,
         #[source]
@@ -43,7 +43,7 @@ pub enum ImportError {
         "the processor architecture of {file} cannot be told from its partition table ({seen})"
     )]
     Architecture { file: String, seen: String },
-    #[error("the snapshot {snapshot} cannot be written")]
+    #[error("the snapshot {snapshot} cannot be written: {}", with_causes(.error))]
     Upload {
         snapshot: String,
         #[source]
@@ -100,6 +100,21 @@ pub enum ImportError {
     },
 }
 
+/// An error and what caused it, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 impl ImportError {
     /// What the reader can do.
     pub fn hint(&self) -> Option<String> {
@@ -146,8 +161,11 @@ impl ImportError {
         Some(hint.to_owned())
     }
 
-    /// Whether the caller's own input is wrong, and nothing was made yet.
+    /// Whether the caller's own input is wrong, if nothing was made yet.
     pub fn is_bad_input(&self) -> bool {
-        matches!(self, Self::File(_))
+        matches!(
+            self,
+            Self::File(_) | Self::Unusable { .. } | Self::Unreadable { .. } | Self::Empty { .. }
+        )
     }
 }

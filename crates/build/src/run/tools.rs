@@ -6,6 +6,7 @@ use crate::failure::StepError;
 use crate::options::Venue;
 use crate::plan::source::imported;
 use crate::ports::Ports;
+use crate::steps::look_into;
 use pipeline::model::{Ansible, Pipeline, Presence, Provisioner};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,6 +51,7 @@ async fn disk_images(pipeline: &Pipeline, ports: &Ports) -> Result<(), StepError
     let imports = pipeline.stages.iter().filter_map(|stage| stage.import());
     for import in imports.filter(|import| import.origin.file().is_some()) {
         imported(ports.host.disk_images.as_ref(), import).await?;
+        look_into(import).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::ImportOrder;
 use super::told::Told;
 use crate::failure::{ImportError, StepError};
 use crate::steps::context::CellContext;
+use disk::probe::NotADisk;
 use disk::partition::{BootMode, Layout, Table, layout};
 use disk::{Disk, Format, OpenOptions};
 use pipeline::model::{self, ImportFormat};
@@ -120,6 +121,28 @@ pub(super) async fn fetch(
         }
     ));
     Ok(content)
+}
+
+/// Looks into a disk image on this machine, before anything is made. What is compressed is looked into once it is unpacked.
+pub(crate) async fn look_into(import: &model::Import) -> Result<(), StepError> {
+    let Some(file) = import.origin.file() else {
+        return Ok(());
+    };
+    let path = file.path().to_owned();
+    let name = import.origin.file_name().to_owned();
+    let options = options(import);
+    let opened = tokio::task::spawn_blocking(move || open(&path, &name, &options));
+    match opened.await.map_err(ended)? {
+        Err(ImportError::Unusable {
+            error:
+                disk::OpenError::NotADisk {
+                    found: NotADisk::Gzip | NotADisk::Xz | NotADisk::Zstd,
+                    ..
+                },
+            ..
+        }) => Ok(()),
+        looked => Ok(looked.map(|_| ())?),
+    }
 }
 
 fn table_words(layout: &Layout) -> &'static str {
