@@ -57,6 +57,22 @@ pub struct Identified {
     pub tags: Tags,
 }
 
+/// What the cache knows a source by: an image's id, or what stands for a disk image.
+fn source_identity(source: &ImageId) -> Result<SourceIdentity, StepError> {
+    let refused = |reason: String| StepError::SourceNotAvailable {
+        image: source.to_string(),
+        state: reason,
+    };
+    match source.as_str().strip_prefix("import:") {
+        Some(digest) => model::Checksum::parse(digest)
+            .map(SourceIdentity::Import)
+            .map_err(refused),
+        None => model::ImageId::new(source.as_str())
+            .map(SourceIdentity::Image)
+            .map_err(refused),
+    }
+}
+
 /// Hashes what decides the content of the cell's image.
 pub fn identify(cell: &Cell, source: &ImageId, venue: Venue) -> Result<Identified, StepError> {
     let inputs =
@@ -64,12 +80,7 @@ pub fn identify(cell: &Cell, source: &ImageId, venue: Venue) -> Result<Identifie
             path: format!("(a file of stage {})", cell.stage.value),
             reason: error.to_string(),
         })?;
-    let source: SourceIdentity = model::ImageId::new(source.as_str())
-        .map_err(|reason| StepError::SourceNotAvailable {
-            image: source.to_string(),
-            state: reason,
-        })?
-        .into();
+    let source = source_identity(source)?;
     let skipped: BTreeSet<usize> = match venue {
         Venue::Aws => BTreeSet::new(),
         Venue::Rehearsal => {
