@@ -124,9 +124,10 @@ pub enum ImportChecksum {
 pub struct ChecksumList {
     /// Where it is.
     pub origin: ImportOrigin,
-    /// What the image is called in it.
-    pub name: String,
-    /// The OpenPGP public key that the checksum file must be signed by.
+    /// What the image is called in it. Without it, it is the last part of the image's URL (with its percent-encoding
+    /// undone) or path; a checksum file of one digest then need not name it.
+    pub name: Option<String>,
+    /// A file with OpenPGP public keys, one of which the checksum file must be signed by.
     pub signed_by: Option<LocalFile>,
 }
 

@@ -91,9 +91,11 @@ pub(crate) struct ChecksumListFile {
     url: Option<Located<DownloadUrl>>,
     /// The checksum file, relative to the pipeline's file.
     file: Option<LocalFile>,
-    /// What the image is called in it (default: the last part of the image's `url` or `file`).
+    /// What the image is called in it (default: the last part of the image's `url` or `file`; a checksum file of one digest
+    /// then need not name it).
     name: Option<ListedName>,
-    /// A file with the OpenPGP public key that the checksum file must be signed by, relative to the pipeline's file.
+    /// A file with OpenPGP public keys, relative to the pipeline's file: one of them must have signed the checksum file,
+    /// within it or in a file beside it (`.asc`, `.sig`, `.gpg`, `.sign`). Needs the program `gpgv`.
     signed_by: Option<LocalFile>,
 }
 
@@ -195,7 +197,7 @@ impl TryFrom<ImportFile> for Import {
         }
         let checksum = match file.checksum {
             None => None,
-            Some(checksum) => Some(checksum_of(checksum, &origin)?),
+            Some(checksum) => Some(checksum_of(checksum)?),
         };
         let import = Self {
             origin,
@@ -217,23 +219,16 @@ impl TryFrom<ImportFile> for Import {
     }
 }
 
-fn checksum_of(
-    checksum: Located<ChecksumWord>,
-    image: &ImportOrigin,
-) -> Result<ImportChecksum, Refusal> {
+fn checksum_of(checksum: Located<ChecksumWord>) -> Result<ImportChecksum, Refusal> {
     let list = match checksum.value {
         ChecksumWord::Digest(digest) => return Ok(ImportChecksum::Digest(digest)),
         ChecksumWord::Listed(list) => list,
     };
     let origin =
         origin("a checksum file", list.url, list.file).map_err(|why| why.or_at(checksum.span))?;
-    let name = match list.name {
-        Some(name) => name.as_str().to_owned(),
-        None => image.file_name().to_owned(),
-    };
     Ok(ImportChecksum::Listed(ChecksumList {
         origin,
-        name,
+        name: list.name.map(|name| name.as_str().to_owned()),
         signed_by: list.signed_by,
     }))
 }
