@@ -80,7 +80,7 @@ fn wanted(import: &Import) -> Result<Fetch, DiskImageError> {
                 }),
                 ImportChecksum::Listed(list) => download::Checksum::Listed {
                     from: origin(&list.origin)?,
-                    name: Some(list.name.clone()),
+                    name: list.name.clone(),
                     signed_by: list.signed_by.as_ref().map(|key| key.path().to_owned()),
                 },
             })
