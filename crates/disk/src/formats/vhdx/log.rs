@@ -311,3 +311,6 @@ impl ReadAt for Overlay {
         self.extent_at(offset)
     }
 }
+
+#[cfg(test)]
+mod tests;
