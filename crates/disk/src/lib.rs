@@ -20,9 +20,11 @@ mod error;
 mod format;
 mod formats;
 mod open;
+mod packed;
 pub mod partition;
 pub mod probe;
 mod source;
+mod tables;
 
 pub use content::{Content, Disk, Extent, Survey, survey};
 pub use error::{OpenError, ReadError};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::formats::{self, Neighbours};
+use crate::formats::{self, Neighbours, Surroundings};
 use crate::probe::{self, Decision};
 use crate::source::{FileSource, ReadAt, Source};
 use crate::{Disk, Format, OpenError};
@@ -94,7 +94,15 @@ fn open_source(
         }
     })?;
     let source = Source::new(&path.display().to_string(), bytes);
-    let disk = formats::open(format, source, options.backing_file, neighbours)?;
+    let disk = formats::open(
+        format,
+        source,
+        Surroundings {
+            backing_file: options.backing_file,
+            neighbours,
+            depth: 0,
+        },
+    )?;
     Ok(OpenedDisk { format, disk })
 }
 
