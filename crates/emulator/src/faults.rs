@@ -8,6 +8,8 @@
 //!   "capacity": [{ "instance_type": "m5.xlarge", "zone": "us-east-2c", "purchase": "spot", "times": 1 }],
 //!   "stale_reads_ms": 2000,
 //!   "clock_skew_ms": -400000,
+//!   "latency_ms": { "PutSnapshotBlock": 50 },
+//!   "snapshot_idle_timeout_ms": 500,
 //!   "short_sessions": true,
 //!   "expire_sessions": true,
 //!   "binding_refused": true,
@@ -15,7 +17,7 @@
 //! }
 //! ```
 //!
-//! All but `actions`, `throttle`, `capacity` and those about reads, clock and sessions are keys of [`InstanceFaults`].
+//! All but `actions`, `throttle`, `capacity`, `latency_ms` and those about reads, clock, sessions and idle snapshots are keys of [`InstanceFaults`].
 //!
 //! | module | subject |
 //! |---|---|
@@ -32,7 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 use requests::{ActionFault, RequestFault};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use service::{CapacityFault, CapacityRequest, NoCapacity, ThrottleFault};
+use service::{CapacityFault, CapacityRequest, LatencyFault, NoCapacity, ThrottleFault};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -54,6 +56,15 @@ pub struct Faults {
     pub stale_reads: Duration,
     /// How far the service's clock is ahead of this machine's, as its clients see it.
     clock_skew_ms: i64,
+    /// How much later answers are sent.
+    #[serde(rename = "latency_ms")]
+    pub latency: LatencyFault,
+    /// How long nothing may be written to a snapshot that is written by blocks, in place of what its client asked for.
+    #[serde(
+        rename = "snapshot_idle_timeout_ms",
+        deserialize_with = "service::idle_timeout"
+    )]
+    pub snapshot_idle_timeout: Option<Duration>,
     /// Sessions may be as short as a second.
     pub short_sessions: bool,
     /// All sessions that there are when this is read have expired.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`api`] | the services' protocols and actions, from a request's bytes to an answer's bytes |
 //! | [`account`] | what the local EC2 remembers, as plain data |
+//! | [`blocks`] | the content of snapshots that are written by blocks |
 //! | [`catalogue`] | well-known public images |
 //! | [`engine`] | requests change the account, the world follows |
 //! | [`guest`], [`runtime`] | what runs an instance |
@@ -20,6 +21,7 @@
 
 pub mod account;
 pub mod api;
+pub mod blocks;
 pub mod catalogue;
 pub mod clock;
 pub mod config;

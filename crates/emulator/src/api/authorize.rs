@@ -156,6 +156,12 @@ impl Authority<'_> {
             asks.extend(about("ec2:CreateTags", resources::tagged(self, asked)));
             asks.extend(about("iam:PassRole", resources::passed(self, asked)));
         }
+        if asked.service == Service::Ebs {
+            asks.extend(about(
+                "ec2:CreateTags",
+                resources::tagged_blocks(self, asked),
+            ));
+        }
         asks
     }
 }
@@ -180,5 +186,9 @@ fn refusal(asked: Asked<'_>, ask: &Ask, why: &str) -> ApiError {
         Service::Ssm | Service::Kms | Service::Quotas => {
             ApiError::new("AccessDeniedException", message)
         }
+        // https://docs.aws.amazon.com/ebs/latest/APIReference/API_StartSnapshot.html#API_StartSnapshot_Errors
+        Service::Ebs => ApiError::new("AccessDeniedException", message)
+            .with_status(403)
+            .with_reason("UNAUTHORIZED_ACCOUNT"),
     }
 }

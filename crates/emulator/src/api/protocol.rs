@@ -1,5 +1,6 @@
 //! HTTP requests and answers, free of any server.
 
+use super::ebs;
 use super::error::ApiError;
 use super::sigv4::SignedRequest;
 use jiff::Timestamp;
@@ -27,8 +28,10 @@ pub struct HttpReply {
     pub status: u16,
     /// The content type.
     pub content_type: &'static str,
+    /// Further headers, names as AWS writes them.
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: String,
+    pub body: Vec<u8>,
     /// The service's time, for the header `Date`.
     pub date: Timestamp,
     /// Whether the client gets it.
@@ -40,6 +43,8 @@ pub struct HttpReply {
 pub enum Delivery {
     /// It does.
     Sent,
+    /// It does, so much later.
+    Late(Duration),
     /// The connection is closed instead.
     Dropped,
     /// It hears nothing for so long, then the connection is closed.
@@ -68,6 +73,8 @@ pub enum Service {
     Kms,
     /// Service Quotas, JSON 1.1.
     Quotas,
+    /// EBS direct APIs, REST with JSON, version 2019-11-02.
+    Ebs,
 }
 
 /// How the services in JSON name their actions in the header `X-Amz-Target`.
@@ -94,6 +101,7 @@ impl HttpRequest {
             query: &self.query,
             headers: &self.headers,
             body: &self.body,
+            digest: None,
         }
     }
 
@@ -105,6 +113,7 @@ impl HttpRequest {
             Service::Ssm,
             Service::Kms,
             Service::Quotas,
+            Service::Ebs,
         ];
         match self.signed().claim().map(|c| c.service) {
             Ok(signed) => {
@@ -142,12 +151,17 @@ impl Service {
                  <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>",
                 self.namespace()
             ),
-            Self::Ssm | Self::Kms | Self::Quotas => content.to_owned(),
+            Self::Ssm | Self::Kms | Self::Quotas | Self::Ebs => content.to_owned(),
+        };
+        let (status, headers) = match self {
+            Self::Ebs => (ebs::status(action), ebs::identified(request_id)),
+            _ => (200, Vec::new()),
         };
         HttpReply {
-            status: 200,
+            status,
             content_type: self.content_type(),
-            body,
+            headers,
+            body: body.into_bytes(),
             date,
             delivery: Delivery::Sent,
         }
@@ -189,11 +203,18 @@ impl Service {
                 serde_json::json!({ "__type": error.code(), "message": error.message() })
                     .to_string()
             }
+            Self::Ebs => ebs::refusal(error).to_string(),
         };
+        let mut headers = Vec::new();
+        if self == Self::Ebs {
+            headers = ebs::identified(request_id);
+            headers.push(("x-amzn-ErrorType", error.code().to_owned()));
+        }
         HttpReply {
             status: error.status(),
             content_type: self.content_type(),
-            body,
+            headers,
+            body: body.into_bytes(),
             date,
             delivery: Delivery::Sent,
         }
@@ -208,6 +229,7 @@ impl Service {
             Self::Ssm => "ssm",
             Self::Kms => "kms",
             Self::Quotas => "servicequotas",
+            Self::Ebs => "ebs",
         }
     }
 
@@ -236,6 +258,7 @@ impl Service {
             Self::Ec2 => "text/xml;charset=UTF-8",
             Self::Sts | Self::Iam => "text/xml",
             Self::Ssm | Self::Kms | Self::Quotas => "application/x-amz-json-1.1",
+            Self::Ebs => "application/json",
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct SignedRequest<'a> {
     pub headers: &'a [(String, String)],
     /// The body.
     pub body: &'a [u8],
+    /// The body's SHA-256, if the body is not here.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// What the `Authorization` header says, before anything is verified.
@@ -76,6 +78,9 @@ pub enum BadSignature {
 pub const S3_SKEW: Duration = Duration::from_secs(15 * 60);
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// What stands for the body's digest where the body is not signed.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 /// Everything but the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -193,7 +198,13 @@ impl SignedRequest<'_> {
                 .collect();
             headers.push_str(&format!("{name}:{}\n", values.join(",")));
         }
-        let body = hex::encode(Sha256::digest(self.body));
+        let body = match self.header("x-amz-content-sha256") {
+            Some(UNSIGNED) if self.may_be_unsigned(claim) => UNSIGNED.to_owned(),
+            _ => match self.digest {
+                Some(digest) => hex::encode(digest),
+                None => hex::encode(Sha256::digest(self.body)),
+            },
+        };
         let path = utf8_percent_encode(
             if self.path.is_empty() { "/" } else { self.path },
             PATH_ENCODED,
@@ -205,6 +216,12 @@ impl SignedRequest<'_> {
             canonical_query(self.query),
             claim.signed_headers.join(";")
         )
+    }
+
+    /// "The block data is not signed as part of the Signature Version 4 signing process"
+    /// (<https://docs.aws.amazon.com/ebs/latest/APIReference/API_PutSnapshotBlock.html>).
+    fn may_be_unsigned(&self, claim: &Claim) -> bool {
+        claim.service == "ebs" && self.method == "PUT"
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -359,6 +376,7 @@ mod tests {
             query,
             headers,
             body,
+            digest: None,
         }
     }
 

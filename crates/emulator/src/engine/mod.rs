@@ -10,6 +10,7 @@
 mod actor;
 pub mod address_log;
 mod authenticate;
+mod blocks;
 mod history;
 mod interruption;
 mod layers;
@@ -26,6 +27,7 @@ pub use store::{Store, StoreError};
 use crate::account::Account;
 use crate::api::sigv4::hmac;
 use crate::api::{Effect, ec2};
+use crate::blocks::BlockStore;
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{EmulatorConfig, Timing};
@@ -107,6 +109,7 @@ pub struct Engine {
     network: PublicNetwork,
     faults: Arc<FaultFile>,
     buckets: Buckets,
+    blocks: BlockStore,
     log: RequestLog,
     address_log: AddressLog,
     history: History,
@@ -164,6 +167,14 @@ impl Engine {
                 source,
             })?;
         }
+        let blocks = BlockStore::open(dir).map_err(|source| StartError::File {
+            path: file("blocks"),
+            source,
+        })?;
+        blocks::reopen(&blocks, &account, clock.now()).map_err(|source| StartError::File {
+            path: file("blocks"),
+            source,
+        })?;
         let timing = config.delays.timing();
         let faults = Arc::new(FaultFile::new(dir));
         let store = match surroundings.memory {
@@ -191,6 +202,7 @@ impl Engine {
             ),
             faults,
             buckets: Buckets::new(timing.throttle),
+            blocks,
             log,
             address_log,
             history: History::default(),

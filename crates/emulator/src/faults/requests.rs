@@ -10,7 +10,7 @@
 //! ```
 
 use crate::account::regions;
-use crate::api::{ec2, iam, kms, service_quotas, ssm, sts};
+use crate::api::{ebs, ec2, iam, kms, service_quotas, ssm, sts};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -201,6 +201,7 @@ impl Written {
 /// A misspelt action would let a test pass without its fault.
 pub(super) fn check_action(action: &str) -> Result<(), String> {
     let known = ec2::find(action).is_some()
+        || ebs::ACTIONS.contains(&action)
         || iam::ACTIONS.contains(&action)
         || kms::ACTIONS.contains(&action)
         || service_quotas::ACTIONS.contains(&action)

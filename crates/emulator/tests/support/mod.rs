@@ -222,6 +222,7 @@ impl LocalEc2 {
 
     pub fn raw(&self, request: &HttpRequest) -> Answer {
         let HttpReply { status, body, .. } = self.engine.handle(request);
+        let body = String::from_utf8(body).unwrap();
         Answer { status, body }
     }
 
