@@ -199,6 +199,8 @@ impl SignedRequest<'_> {
             headers.push_str(&format!("{name}:{}\n", values.join(",")));
         }
         let body = match self.header("x-amz-content-sha256") {
+            // S3 signs what the header says, and holds the body against it as it comes.
+            Some(said) if claim.service == "s3" => said.to_owned(),
             Some(UNSIGNED) if self.may_be_unsigned(claim) => UNSIGNED.to_owned(),
             _ => match self.digest {
                 Some(digest) => hex::encode(digest),

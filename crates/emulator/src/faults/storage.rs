@@ -115,10 +115,7 @@ mod tests {
             ..part(3)
         };
         assert_eq!(meet(&mut read(r#"[{"bucket":"b"}]"#), &elsewhere), None);
-        let empty = Stored {
-            size: 0,
-            ..part(3)
-        };
+        let empty = Stored { size: 0, ..part(3) };
         assert_eq!(meet(&mut read("[{}]"), &empty), None);
         assert!(serde_json::from_str::<CorruptUpload>(r#"{"parts":1}"#).is_err());
     }

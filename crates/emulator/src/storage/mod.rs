@@ -502,9 +502,7 @@ mod tests {
         shelves.put_part("b", "u", part(1, a.clone())).unwrap();
         shelves.put_part("b", "u", part(2, b)).unwrap();
         shelves.put_part("b", "v", part(1, c)).unwrap();
-        shelves
-            .complete("b", "u", object("k", vec![a]))
-            .unwrap();
+        shelves.complete("b", "u", object("k", vec![a])).unwrap();
         assert_eq!(files(dir.path()), 2);
         shelves.abort("b", "v").unwrap();
         assert!(shelves.uploads("b").unwrap().is_empty());

@@ -139,6 +139,24 @@ impl Expected {
         })
     }
 
+    /// The same of a request whose checksum headers are not about its body.
+    ///
+    /// # Errors
+    /// As [`Expected::of`].
+    pub fn of_document(request: &HttpRequest) -> Result<Self, S3Error> {
+        let about_body = |name: &str| !name.starts_with("x-amz-checksum-");
+        let headers = request.headers.iter().filter(|(n, _)| about_body(n));
+        Self::of(&HttpRequest {
+            headers: headers.cloned().collect(),
+            ..HttpRequest::default()
+        })
+    }
+
+    /// Whether the client gives an MD5 or a checksum.
+    pub fn is_protected(&self) -> bool {
+        self.md5.is_some() || self.algorithm.is_some()
+    }
+
     /// The algorithm of the checksum that the client gives.
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm

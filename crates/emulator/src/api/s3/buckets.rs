@@ -209,7 +209,17 @@ mod tests {
         }
         let long = "a".repeat(64);
         for name in [
-            "ab", "Abc", "a_b", "-ab", "ab.", "a..b", "1.2.3.4", "xn--a", "a-s3alias", &long, "../x",
+            "ab",
+            "Abc",
+            "a_b",
+            "-ab",
+            "ab.",
+            "a..b",
+            "1.2.3.4",
+            "xn--a",
+            "a-s3alias",
+            &long,
+            "../x",
         ] {
             assert!(!is_name(name), "{name}");
         }

@@ -177,7 +177,9 @@ impl<R: Read> Read for Chunks<R> {
                 return Ok(0);
             }
         }
-        let most = into.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let most = into
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let read = self.from.read(&mut into[..most])?;
         if read == 0 {
             return Err(self.malformed());
@@ -235,7 +237,11 @@ mod tests {
             b"4\nWiki\n0\n\n",
             b"4\r\nWikipedia\r\n0\r\n\r\n",
         ] {
-            assert_eq!(decode(body, false), Err("IncompleteBody".into()), "{body:?}");
+            assert_eq!(
+                decode(body, false),
+                Err("IncompleteBody".into()),
+                "{body:?}"
+            );
         }
         let small_first = b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n";
         assert_eq!(

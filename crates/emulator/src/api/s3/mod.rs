@@ -233,6 +233,10 @@ pub fn run(cx: &S3Cx<'_>, body: Arrived) -> Result<Reply, S3Error> {
         (Action::AbortMultipartUpload, _) => uploads::abort(cx),
         (Action::GetObjectTagging, _) => tagging::get(cx),
         // The engine receives a body for each action that has one.
-        (_, _) => Err(S3Error::new("InternalError", 500, "the body was not received")),
+        (_, _) => Err(S3Error::new(
+            "InternalError",
+            500,
+            "the body was not received",
+        )),
     }
 }

@@ -114,15 +114,15 @@ pub(super) fn head(cx: &S3Cx<'_>) -> Result<Reply, S3Error> {
     read(cx, |_, _, length| Answered::Length(length))
 }
 
-fn read(
-    cx: &S3Cx<'_>,
-    answer: impl Fn(&Content, u64, u64) -> Answered,
-) -> Result<Reply, S3Error> {
+fn read(cx: &S3Cx<'_>, answer: impl Fn(&Content, u64, u64) -> Answered) -> Result<Reply, S3Error> {
     let (object, content) = find(cx)?;
     let identified = |status| {
         Reply::empty(status)
             .with("ETag", quoted(&object.etag))
-            .with("Last-Modified", super::super::protocol::http_date(object.modified))
+            .with(
+                "Last-Modified",
+                super::super::protocol::http_date(object.modified),
+            )
     };
     if conditions::of_read(cx.request, &object)? == Reading::NotModified {
         return Ok(identified(304));
@@ -179,12 +179,14 @@ fn range(header: &str, size: u64) -> Result<Option<(u64, u64)>, S3Error> {
         _ => return Ok(None),
     };
     if from >= size {
-        return Err(
-            S3Error::new("InvalidRange", 416, "The requested range is not satisfiable")
-                .with("RangeRequested", header)
-                .with("ActualObjectSize", size)
-                .with_header("Content-Range", format!("bytes */{size}")),
-        );
+        return Err(S3Error::new(
+            "InvalidRange",
+            416,
+            "The requested range is not satisfiable",
+        )
+        .with("RangeRequested", header)
+        .with("ActualObjectSize", size)
+        .with_header("Content-Range", format!("bytes */{size}")));
     }
     Ok(Some((from, to - from + 1)))
 }
@@ -258,7 +260,13 @@ mod tests {
         assert_eq!(of("bytes=-3"), Ok(Some((7, 3))));
         assert_eq!(of("bytes=-30"), Ok(Some((0, 10))));
         assert_eq!(of("bytes=9-30"), Ok(Some((9, 1))));
-        for ignored in ["bytes=4-2", "bytes=a-b", "bytes=", "items=0-1", "bytes=0-1,3-4"] {
+        for ignored in [
+            "bytes=4-2",
+            "bytes=a-b",
+            "bytes=",
+            "items=0-1",
+            "bytes=0-1,3-4",
+        ] {
             assert_eq!(of(ignored), Ok(None), "{ignored}");
         }
         for beyond in ["bytes=10-", "bytes=10-11", "bytes=-0"] {

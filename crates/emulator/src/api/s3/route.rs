@@ -130,7 +130,12 @@ impl Action {
 
     fn queries(self) -> &'static [&'static str] {
         match self {
-            Self::ListBuckets => &["bucket-region", "continuation-token", "max-buckets", "prefix"],
+            Self::ListBuckets => &[
+                "bucket-region",
+                "continuation-token",
+                "max-buckets",
+                "prefix",
+            ],
             Self::ListObjectsV2 => &[
                 "continuation-token",
                 "delimiter",
@@ -360,11 +365,7 @@ enum Place {
     Object,
 }
 
-fn find(
-    method: &str,
-    place: Place,
-    query: &BTreeMap<String, String>,
-) -> Result<Action, S3Error> {
+fn find(method: &str, place: Place, query: &BTreeMap<String, String>) -> Result<Action, S3Error> {
     let has = |name: &str| query.contains_key(name);
     let action = match (place, method) {
         (Place::Service, "GET") => Some(Action::ListBuckets),
@@ -469,7 +470,11 @@ mod tests {
             ("GET", "/b/k", "versionId=1"),
             ("POST", "/b/k", ""),
         ] {
-            assert_eq!(refused(method, path, query, &[]), "NotImplemented", "{query}");
+            assert_eq!(
+                refused(method, path, query, &[]),
+                "NotImplemented",
+                "{query}"
+            );
         }
         for header in [
             ("x-amz-copy-source", "/b/k"),

@@ -81,7 +81,9 @@ pub(super) fn put(cx: &S3Cx<'_>, body: &[u8]) -> Result<Reply, S3Error> {
     }
     let tags = checked(pairs.into_iter())?;
     let mut shelves = cx.storage.lock();
-    let there = shelves.objects(&bucket.name).map(|o| o.contains_key(cx.key()));
+    let there = shelves
+        .objects(&bucket.name)
+        .map(|o| o.contains_key(cx.key()));
     if there != Some(true) {
         return Err(S3Error::no_such_key(cx.key()));
     }

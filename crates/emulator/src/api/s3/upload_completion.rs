@@ -79,7 +79,9 @@ fn read(body: &[u8]) -> Result<Vec<Listed>, S3Error> {
     let mut listed = Vec::new();
     for part in &document.children {
         part.only(&known)?;
-        let number = part.text_of("PartNumber").and_then(|n| n.trim().parse().ok());
+        let number = part
+            .text_of("PartNumber")
+            .and_then(|n| n.trim().parse().ok());
         let (Some(number), Some(etag)) = (number, part.text_of("ETag")) else {
             return Err(S3Error::malformed());
         };
@@ -134,7 +136,10 @@ fn chosen<'u>(upload: &'u Upload, listed: &[Listed]) -> Result<Vec<&'u Part>, S3
         parts.push(part);
     }
     let but_last = parts.len() - 1;
-    if let Some(small) = parts[..but_last].iter().find(|p| p.segment.size < LEAST_PART) {
+    if let Some(small) = parts[..but_last]
+        .iter()
+        .find(|p| p.segment.size < LEAST_PART)
+    {
         return Err(S3Error::new(
             "EntityTooSmall",
             400,
@@ -162,9 +167,7 @@ fn chosen<'u>(upload: &'u Upload, listed: &[Listed]) -> Result<Vec<&'u Part>, S3
 fn same_checksum(upload: &Upload, part: &Part, wanted: &Listed) -> bool {
     match &wanted.checksum {
         None => true,
-        Some((algorithm, value)) => {
-            Some(*algorithm) == upload.algorithm && *value == part.checksum
-        }
+        Some((algorithm, value)) => Some(*algorithm) == upload.algorithm && *value == part.checksum,
     }
 }
 

@@ -52,7 +52,9 @@ pub(super) fn create(cx: &S3Cx<'_>) -> Result<Reply, S3Error> {
 
 fn checksums(cx: &S3Cx<'_>) -> Result<(Option<Algorithm>, ChecksumType), S3Error> {
     let unsupported = || {
-        S3Error::invalid("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+        S3Error::invalid(
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+        )
     };
     let named = cx.request.header("x-amz-checksum-algorithm");
     let algorithm = named.map(|n| Algorithm::named(n).ok_or_else(unsupported));
