@@ -13,6 +13,7 @@
 //! | [`guest`], [`runtime`] | what runs an instance |
 //! | [`imds`] | the metadata service of each instance |
 //! | [`network`] | public addresses and who reaches them |
+//! | [`storage`] | S3's buckets, on the disk |
 //! | [`daemon`] | the background process |
 //! | [`clock`] | what time it is: the system's, or a simulation's |
 //! | [`config`], [`faults`], [`instance_faults`] | how it behaves, and what is to go wrong |
@@ -36,3 +37,4 @@ pub mod instance_faults;
 pub mod network;
 pub mod runtime;
 pub mod server;
+pub mod storage;

@@ -8,6 +8,7 @@
 mod blocks;
 mod connection;
 mod control;
+mod s3;
 
 use crate::api::protocol::{Delivery, HttpReply, HttpRequest};
 use crate::engine::Engine;
@@ -90,6 +91,9 @@ async fn answer(
     ConnectInfo(cut): ConnectInfo<Cut>,
     request: Request,
 ) -> Response<Body> {
+    if s3::is_asked_for(&request) {
+        return s3::answer(engine, &cut, request).await;
+    }
     if blocks::are_asked_for(&request) {
         return blocks::answer(engine, &cut, request).await;
     }

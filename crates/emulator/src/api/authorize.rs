@@ -182,7 +182,9 @@ fn refusal(asked: Asked<'_>, ask: &Ask, why: &str) -> ApiError {
             format!("You are not authorized to perform this operation. {message}"),
         )
         .with_status(403),
-        Service::Sts | Service::Iam => ApiError::new("AccessDenied", message).with_status(403),
+        Service::Sts | Service::Iam | Service::S3 => {
+            ApiError::new("AccessDenied", message).with_status(403)
+        }
         Service::Ssm | Service::Kms | Service::Quotas => {
             ApiError::new("AccessDeniedException", message)
         }

@@ -103,6 +103,10 @@ impl ApiError {
             // https://docs.aws.amazon.com/ebs/latest/APIReference/CommonErrors.html
             Service::Ebs => Self::new("RequestThrottledException", "Rate exceeded")
                 .with_reason("ACCOUNT_THROTTLED"),
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html
+            Service::S3 => {
+                Self::new("SlowDown", "Please reduce your request rate.").with_status(503)
+            }
         }
     }
 

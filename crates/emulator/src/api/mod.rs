@@ -12,6 +12,7 @@ pub mod iam;
 pub mod json;
 pub mod kms;
 pub mod protocol;
+pub mod s3;
 pub mod service_quotas;
 pub mod session;
 pub mod sigv4;

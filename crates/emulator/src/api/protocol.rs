@@ -52,10 +52,15 @@ pub enum Delivery {
 }
 
 impl HttpReply {
-    /// The header `Date`, see <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>.
+    /// The header `Date`.
     pub fn http_date(&self) -> String {
-        self.date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        http_date(self.date)
     }
+}
+
+/// A time as HTTP's headers have it, see <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>.
+pub fn http_date(time: Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// How a service words its answers.
@@ -75,6 +80,8 @@ pub enum Service {
     Quotas,
     /// EBS direct APIs, REST with JSON, version 2019-11-02.
     Ebs,
+    /// S3, REST with XML, version 2006-03-01. Its requests go another way, see [`super::s3`].
+    S3,
 }
 
 /// How the services in JSON name their actions in the header `X-Amz-Target`.
@@ -114,6 +121,7 @@ impl HttpRequest {
             Service::Kms,
             Service::Quotas,
             Service::Ebs,
+            Service::S3,
         ];
         match self.signed().claim().map(|c| c.service) {
             Ok(signed) => {
@@ -151,7 +159,7 @@ impl Service {
                  <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>",
                 self.namespace()
             ),
-            Self::Ssm | Self::Kms | Self::Quotas | Self::Ebs => content.to_owned(),
+            Self::Ssm | Self::Kms | Self::Quotas | Self::Ebs | Self::S3 => content.to_owned(),
         };
         let (status, headers) = match self {
             Self::Ebs => (ebs::status(action), ebs::identified(request_id)),
@@ -204,6 +212,7 @@ impl Service {
                     .to_string()
             }
             Self::Ebs => ebs::refusal(error).to_string(),
+            Self::S3 => super::s3::error::S3Error::from(error.clone()).xml("/", request_id),
         };
         let mut headers = Vec::new();
         if self == Self::Ebs {
@@ -230,6 +239,7 @@ impl Service {
             Self::Kms => "kms",
             Self::Quotas => "servicequotas",
             Self::Ebs => "ebs",
+            Self::S3 => "s3",
         }
     }
 
@@ -259,6 +269,7 @@ impl Service {
             Self::Sts | Self::Iam => "text/xml",
             Self::Ssm | Self::Kms | Self::Quotas => "application/x-amz-json-1.1",
             Self::Ebs => "application/json",
+            Self::S3 => "application/xml",
         }
     }
 }

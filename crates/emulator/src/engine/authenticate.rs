@@ -98,9 +98,10 @@ fn bad_token(service: Service, why: BadToken) -> ApiError {
         (BadToken::Expired, Service::Sts | Service::Iam) => {
             ApiError::new("ExpiredToken", message).with_status(403)
         }
-        (BadToken::Expired, Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs) => {
-            ApiError::new("ExpiredTokenException", message)
-        }
+        (
+            BadToken::Expired,
+            Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs | Service::S3,
+        ) => ApiError::new("ExpiredTokenException", message),
     }
 }
 
@@ -112,10 +113,12 @@ fn unknown_key(service: Service) -> ApiError {
             "The security token included in the request is invalid.",
         )
         .with_status(403),
-        Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs => ApiError::new(
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-        ),
+        Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs | Service::S3 => {
+            ApiError::new(
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.",
+            )
+        }
     }
 }
 
@@ -173,6 +176,8 @@ fn code(
     match service {
         Service::Ec2 => ApiError::new(ec2, message).with_status(401),
         Service::Sts | Service::Iam => ApiError::new(sts, message).with_status(403),
-        Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs => ApiError::new(ssm, message),
+        Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs | Service::S3 => {
+            ApiError::new(ssm, message)
+        }
     }
 }

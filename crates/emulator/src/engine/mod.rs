@@ -17,6 +17,7 @@ mod layers;
 mod lifetime;
 mod request;
 pub mod request_log;
+pub mod s3;
 mod settings;
 mod store;
 mod throttle;
@@ -36,6 +37,7 @@ use crate::ids::{InstanceId, LayerId};
 use crate::instance_faults::FaultsOf;
 use crate::network::{Barrier, Doors, PublicNetwork};
 use crate::runtime::{Guest, GuestRuntime};
+use crate::storage::Storage;
 use actor::Actors;
 use address_log::{AddressLog, Bindings, bindings};
 use history::History;
@@ -110,6 +112,7 @@ pub struct Engine {
     faults: Arc<FaultFile>,
     buckets: Buckets,
     blocks: BlockStore,
+    storage: Storage,
     log: RequestLog,
     address_log: AddressLog,
     history: History,
@@ -181,6 +184,14 @@ impl Engine {
             Memory::OnDisk => Store::new(dir),
             Memory::OfTheProcess => Store::forgetful(),
         };
+        let storage = match surroundings.memory {
+            Memory::OnDisk => Storage::open(dir),
+            Memory::OfTheProcess => Storage::forgetful(dir),
+        };
+        let storage = storage.map_err(|source| StartError::File {
+            path: file("s3"),
+            source,
+        })?;
         store.save(&account)?;
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
@@ -203,6 +214,7 @@ impl Engine {
             faults,
             buckets: Buckets::new(timing.throttle),
             blocks,
+            storage,
             log,
             address_log,
             history: History::default(),

@@ -35,6 +35,9 @@ impl Engine {
     /// Answers a request. Blocks for as long as the state file takes to write. Whether the client is to get the answer
     /// is part of it.
     pub fn handle(self: &Arc<Self>, request: &HttpRequest) -> HttpReply {
+        if request.service() == Service::S3 {
+            return self.handle_s3_whole(request);
+        }
         let body = asks_for_a_block(request).then(|| BlockBody::of(&request.body));
         self.handle_with(request, body)
     }
@@ -402,6 +405,8 @@ impl Call {
             Service::Kms => Ok(kms::access(&self.action)),
             Service::Sts | Service::Quotas => Ok(Access::Read),
             Service::Ebs => Ok(ebs::access(&self.action)),
+            // Its requests go another way.
+            Service::S3 => Ok(Access::Read),
         }
     }
 
@@ -425,12 +430,16 @@ impl Call {
                 service_quotas::run(&self.action, &self.body, cx).map(|v| v.to_string())
             }
             Service::Ebs => ebs::run(&self.action, &self.body, cx).map(|v| v.to_string()),
+            Service::S3 => Err(ApiError::new(
+                "NotImplemented",
+                "A request of S3's came where those of other services go",
+            )),
         }
     }
 }
 
 /// A request id in the form of AWS's: a random UUID.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let bytes: [u8; 16] = rand::random();
     let text = hex::encode(bytes);
     format!(

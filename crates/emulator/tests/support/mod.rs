@@ -3,6 +3,7 @@
 
 pub mod cli;
 mod guests;
+pub mod s3;
 mod signing;
 pub mod wire;
 

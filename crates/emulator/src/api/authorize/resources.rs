@@ -76,6 +76,8 @@ pub(super) fn of(authority: &Authority<'_>, asked: Asked<'_>) -> Vec<Resource> {
         Service::Kms => kms(authority, asked),
         Service::Quotas => BTreeSet::new(),
         Service::Ebs => ebs(asked),
+        // Whoever reads its requests knows what they are about.
+        Service::S3 => query(asked, "Arn").into_iter().collect(),
     };
     let arns = match arns.is_empty() {
         true => BTreeSet::from(["*".to_owned()]),
@@ -353,7 +355,7 @@ fn context(authority: &Authority<'_>, asked: Asked<'_>, arn: &str) -> Context {
             .collect(),
         Service::Iam => tags_below(asked, "Tags.member"),
         Service::Ebs => ebs_tags(asked),
-        Service::Sts | Service::Ssm | Service::Kms | Service::Quotas => Vec::new(),
+        Service::Sts | Service::Ssm | Service::Kms | Service::Quotas | Service::S3 => Vec::new(),
     };
     for (key, value) in requested {
         context.add(&format!("aws:RequestTag/{key}"), value);
@@ -366,7 +368,12 @@ fn context(authority: &Authority<'_>, asked: Asked<'_>, arn: &str) -> Context {
     match asked.service {
         Service::Ec2 => describe(authority, asked, (kind, id), &mut context),
         Service::Kms => describe_key(authority, asked, id, &mut context),
-        Service::Sts | Service::Iam | Service::Ssm | Service::Quotas | Service::Ebs => {}
+        Service::Sts
+        | Service::Iam
+        | Service::Ssm
+        | Service::Quotas
+        | Service::Ebs
+        | Service::S3 => {}
     }
     context
 }
