@@ -839,7 +839,10 @@ async fn a_guests_snapshot_has_no_blocks() {
     let ec2 = LocalEc2::new();
     let instance = ec2.running(&[]).await;
     let image = ec2
-        .ec2("CreateImage", &[("InstanceId", &instance), ("Name", "image")])
+        .ec2(
+            "CreateImage",
+            &[("InstanceId", &instance), ("Name", "image")],
+        )
         .ok();
     let image = image.text("imageId").unwrap();
     let available = |a: &Answer| a.text("imageState").as_deref() == Some("available");
