@@ -5,6 +5,7 @@ pub mod cells;
 pub mod completions;
 pub mod iam_policy;
 pub mod images;
+pub mod import;
 pub mod local;
 pub mod plan;
 pub mod preflight;
@@ -63,6 +64,7 @@ pub enum Command {
     Preflight(preflight::PreflightArgs),
     IamPolicy(iam_policy::IamPolicyArgs),
     Validate(validate::ValidateArgs),
+    Import(Box<import::ImportArgs>),
     Images(images::ImagesArgs),
     Runs(runs::RunsArgs),
     Sweep(sweep::SweepArgs),
