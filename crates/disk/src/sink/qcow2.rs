@@ -67,7 +67,7 @@ pub(super) fn finish(
             continue;
         };
         let entry = match record.kind {
-            Kind::Data => u64::from(record.place) * CLUSTER | COPIED,
+            Kind::Data => (u64::from(record.place) * CLUSTER) | COPIED,
             Kind::Zeros if *table == 0 => continue,
             Kind::Zeros => 0,
         };
