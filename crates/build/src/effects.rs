@@ -134,7 +134,10 @@ impl Effects {
         }
         // With a client token the port has repeated it already.
         let most = match &effect {
-            Effect::LaunchInstance { .. } | Effect::CopyImage { .. } => 1,
+            Effect::LaunchInstance { .. }
+            | Effect::CopyImage { .. }
+            | Effect::StartSnapshot { .. }
+            | Effect::ImportSnapshot { .. } => 1,
             _ => TRIES,
         };
         let mut tries = 0;
@@ -360,6 +363,21 @@ impl Effects {
                 if of_image
                     && snapshots.cell == cell
                     && matches!(snapshots.state, EffectState::Done(_))
+                {
+                    self.deliver(number)?;
+                }
+            }
+        }
+        if let Effect::RegisterSnapshot { .. } = &entry.effect {
+            // The image stands on what was imported for it.
+            for (number, imported) in state.effects() {
+                let is_content = matches!(
+                    imported.effect,
+                    Effect::StartSnapshot { .. } | Effect::ImportSnapshot { .. }
+                );
+                if is_content
+                    && imported.cell == cell
+                    && matches!(imported.state, EffectState::Done(_))
                 {
                     self.deliver(number)?;
                 }

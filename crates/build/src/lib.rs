@@ -42,6 +42,7 @@ pub mod ssh_access;
 pub mod steps;
 pub mod sweep;
 pub mod timing;
+pub mod transfer;
 pub mod undo;
 pub mod user_data;
 pub mod way_in;

@@ -8,6 +8,9 @@
 //!   "capacity": [{ "instance_type": "m5.xlarge", "zone": "us-east-2c", "purchase": "spot", "times": 1 }],
 //!   "stale_reads_ms": 2000,
 //!   "clock_skew_ms": -400000,
+//!   "latency_ms": { "PutSnapshotBlock": 50 },
+//!   "snapshot_idle_timeout_ms": 500,
+//!   "corrupt_uploads": [{ "key": "disk.raw", "part": 3, "times": 1 }],
 //!   "short_sessions": true,
 //!   "expire_sessions": true,
 //!   "binding_refused": true,
@@ -15,15 +18,17 @@
 //! }
 //! ```
 //!
-//! All but `actions`, `throttle`, `capacity` and those about reads, clock and sessions are keys of [`InstanceFaults`].
+//! All but `actions`, `throttle`, `capacity`, `corrupt_uploads`, `latency_ms` and those about reads, clock, sessions and idle snapshots are keys of [`InstanceFaults`].
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`requests`] | requests that go wrong |
 //! | [`service`] | the service as a whole behaving otherwise |
+//! | [`storage`] | uploads that are stored corrupted |
 
 pub mod requests;
 pub mod service;
+pub mod storage;
 
 use crate::api::error::ApiError;
 use crate::ids::InstanceId;
@@ -32,12 +37,13 @@ use jiff::{SignedDuration, Timestamp};
 use requests::{ActionFault, RequestFault};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use service::{CapacityFault, CapacityRequest, NoCapacity, ThrottleFault};
+use service::{CapacityFault, CapacityRequest, LatencyFault, NoCapacity, ThrottleFault};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use storage::{CorruptUpload, Corruption, Stored};
 
 /// What is to go wrong. A key that is not known is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -49,11 +55,22 @@ pub struct Faults {
     pub throttle: ThrottleFault,
     /// Capacity that EC2 does not have.
     pub capacity: Vec<CapacityFault>,
+    /// Uploads that are stored otherwise than they were received.
+    pub corrupt_uploads: Vec<CorruptUpload>,
     /// For so long after a change, reads answer from the state before it.
     #[serde(rename = "stale_reads_ms", deserialize_with = "service::stale")]
     pub stale_reads: Duration,
     /// How far the service's clock is ahead of this machine's, as its clients see it.
     clock_skew_ms: i64,
+    /// How much later answers are sent.
+    #[serde(rename = "latency_ms")]
+    pub latency: LatencyFault,
+    /// How long nothing may be written to a snapshot that is written by blocks, in place of what its client asked for.
+    #[serde(
+        rename = "snapshot_idle_timeout_ms",
+        deserialize_with = "service::idle_timeout"
+    )]
+    pub snapshot_idle_timeout: Option<Duration>,
     /// Sessions may be as short as a second.
     pub short_sessions: bool,
     /// All sessions that there are when this is read have expired.
@@ -162,6 +179,14 @@ impl FaultFile {
         request: &CapacityRequest<'_>,
     ) -> Result<Result<String, NoCapacity>, ApiError> {
         self.with(|read| service::place(&mut read.faults.capacity, request))
+    }
+
+    /// How what is uploaded is corrupted; counts it.
+    ///
+    /// # Errors
+    /// As [`FaultFile::now`].
+    pub fn corrupts(&self, stored: &Stored<'_>) -> Result<Option<Corruption>, ApiError> {
+        self.with(|read| storage::meet(&mut read.faults.corrupt_uploads, stored))
     }
 
     /// When the last `expire_sessions` had its effect, which is now if it had none yet.

@@ -7,11 +7,13 @@
 //! |---|---|
 //! | [`api`] | the services' protocols and actions, from a request's bytes to an answer's bytes |
 //! | [`account`] | what the local EC2 remembers, as plain data |
+//! | [`blocks`] | the content of snapshots that are written by blocks |
 //! | [`catalogue`] | well-known public images |
 //! | [`engine`] | requests change the account, the world follows |
 //! | [`guest`], [`runtime`] | what runs an instance |
 //! | [`imds`] | the metadata service of each instance |
 //! | [`network`] | public addresses and who reaches them |
+//! | [`storage`] | S3's buckets, on the disk |
 //! | [`daemon`] | the background process |
 //! | [`clock`] | what time it is: the system's, or a simulation's |
 //! | [`config`], [`faults`], [`instance_faults`] | how it behaves, and what is to go wrong |
@@ -20,6 +22,7 @@
 
 pub mod account;
 pub mod api;
+pub mod blocks;
 pub mod catalogue;
 pub mod clock;
 pub mod config;
@@ -34,3 +37,4 @@ pub mod instance_faults;
 pub mod network;
 pub mod runtime;
 pub mod server;
+pub mod storage;

@@ -5,8 +5,10 @@
 //! | `/_local/…` | who is on the host and has the account's secret: faults, the user's policy, quotas |
 //! | all others | the API, for callers on the host and in guests |
 
+mod blocks;
 mod connection;
 mod control;
+mod s3;
 
 use crate::api::protocol::{Delivery, HttpReply, HttpRequest};
 use crate::engine::Engine;
@@ -14,6 +16,7 @@ use crate::runtime::RuntimeError;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
 use axum::http::{Response, StatusCode, header};
 use connection::{Cut, Severable};
 use std::net::TcpListener;
@@ -88,6 +91,12 @@ async fn answer(
     ConnectInfo(cut): ConnectInfo<Cut>,
     request: Request,
 ) -> Response<Body> {
+    if s3::is_asked_for(&request) {
+        return s3::answer(engine, &cut, request).await;
+    }
+    if blocks::are_asked_for(&request) {
+        return blocks::answer(engine, &cut, request).await;
+    }
     let (parts, body) = request.into_parts();
     let body = match to_bytes(body, MOST_BODY).await {
         Ok(body) => body.to_vec(),
@@ -98,18 +107,9 @@ async fn answer(
             );
         }
     };
-    let headers = parts.headers.iter().map(|(n, v)| {
-        (
-            n.as_str().to_owned(),
-            String::from_utf8_lossy(v.as_bytes()).into_owned(),
-        )
-    });
     let request = HttpRequest {
-        method: parts.method.to_string(),
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: headers.collect(),
         body,
+        ..head_of(&parts)
     };
     // The account is written to a file before the answer goes out.
     match tokio::task::spawn_blocking(move || engine.handle(&request)).await {
@@ -121,10 +121,28 @@ async fn answer(
     }
 }
 
+/// A request without its body.
+fn head_of(parts: &Parts) -> HttpRequest {
+    let headers = parts.headers.iter().map(|(n, v)| {
+        (
+            n.as_str().to_owned(),
+            String::from_utf8_lossy(v.as_bytes()).into_owned(),
+        )
+    });
+    HttpRequest {
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: headers.collect(),
+        body: Vec::new(),
+    }
+}
+
 /// The answer, or the end of the connection in its place: nothing of what this returns is written then.
 async fn deliver(reply: HttpReply, cut: &Cut) -> Response<Body> {
     match reply.delivery {
         Delivery::Sent => {}
+        Delivery::Late(delay) => tokio::time::sleep(delay).await,
         Delivery::Dropped => cut.now(),
         Delivery::Withheld(hold) => {
             // Ends early, with the connection, if the client gives up.
@@ -132,10 +150,14 @@ async fn deliver(reply: HttpReply, cut: &Cut) -> Response<Body> {
             cut.now();
         }
     }
-    Response::builder()
+    let mut response = Response::builder()
         .status(reply.status)
         .header(header::CONTENT_TYPE, reply.content_type)
-        .header(header::DATE, reply.http_date())
+        .header(header::DATE, reply.http_date());
+    for (name, value) in &reply.headers {
+        response = response.header(*name, value);
+    }
+    response
         .body(Body::from(reply.body))
         .unwrap_or_else(|e| plain(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))
 }

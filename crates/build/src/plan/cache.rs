@@ -7,7 +7,7 @@ use crate::options::{RunOptions, Venue};
 use crate::spec::{ImageSpec, TestSpec};
 use cloud::wait::{ImagePoller, Verdict, WaitError, deadline};
 use cloud::*;
-use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
+use pipeline::cache_key::{CacheKey, InputSummary, SourceIdentity, StageInputs, cache_key};
 use pipeline::model::{self, Cache, Cell};
 use pipeline::template::RunFacts;
 use std::collections::BTreeSet;
@@ -52,9 +52,25 @@ pub struct Identified {
     /// The inputs one by one, to say what changed.
     inputs: StageInputs,
     /// The source image.
-    source: model::ImageId,
+    source: SourceIdentity,
     /// The tags by which the image is found later.
     pub tags: Tags,
+}
+
+/// What the cache knows a source by: an image's id, or what stands for a disk image.
+fn source_identity(source: &ImageId) -> Result<SourceIdentity, StepError> {
+    let refused = |reason: String| StepError::SourceNotAvailable {
+        image: source.to_string(),
+        state: reason,
+    };
+    match source.as_str().strip_prefix("import:") {
+        Some(digest) => model::Checksum::parse(digest)
+            .map(SourceIdentity::Import)
+            .map_err(refused),
+        None => model::ImageId::new(source.as_str())
+            .map(SourceIdentity::Image)
+            .map_err(refused),
+    }
 }
 
 /// Hashes what decides the content of the cell's image.
@@ -64,11 +80,7 @@ pub fn identify(cell: &Cell, source: &ImageId, venue: Venue) -> Result<Identifie
             path: format!("(a file of stage {})", cell.stage.value),
             reason: error.to_string(),
         })?;
-    let source =
-        model::ImageId::new(source.as_str()).map_err(|reason| StepError::SourceNotAvailable {
-            image: source.to_string(),
-            state: reason,
-        })?;
+    let source = source_identity(source)?;
     let skipped: BTreeSet<usize> = match venue {
         Venue::Aws => BTreeSet::new(),
         Venue::Rehearsal => {

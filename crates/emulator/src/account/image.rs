@@ -17,6 +17,13 @@ pub enum Progress {
         /// What it becomes. Written down before anything is moved, so that a capture can be completed after a crash.
         layer: LayerId,
     },
+    /// It is being written by blocks, see <https://docs.aws.amazon.com/ebs/latest/userguide/writesnapshots.html>.
+    Writing {
+        /// How long nothing may be written, in minutes, before it fails.
+        timeout_minutes: u32,
+        /// How far the client says it is. The account is not told of blocks: what is true is put here where it is shown.
+        percent: u8,
+    },
     /// The capture is done; it counts as complete from then on (that is EC2's delay, not ours).
     Done {
         /// From when on it is complete.
@@ -44,7 +51,10 @@ impl Progress {
         match self {
             Self::Failed { reason } => Some(reason),
             Self::Halting { at, failure, .. } if *at <= now => failure.as_deref(),
-            Self::Halting { .. } | Self::Capturing { .. } | Self::Done { .. } => None,
+            Self::Halting { .. }
+            | Self::Capturing { .. }
+            | Self::Writing { .. }
+            | Self::Done { .. } => None,
         }
     }
 
@@ -52,7 +62,7 @@ impl Progress {
     pub fn due(&self) -> Option<Timestamp> {
         match self {
             Self::Done { complete: at } | Self::Halting { at, .. } => Some(*at),
-            Self::Capturing { .. } | Self::Failed { .. } => None,
+            Self::Capturing { .. } | Self::Writing { .. } | Self::Failed { .. } => None,
         }
     }
 
@@ -295,6 +305,10 @@ pub struct Snapshot {
     pub create_volume_permission: Permission,
     /// What it holds, topmost first; nothing is an empty disk, or the host's own system for a catalogue image.
     pub layers: Vec<LayerId>,
+    /// The snapshots whose blocks it consists of, topmost first: itself, if it was written by blocks, and its parents. A
+    /// copy has those of what it was copied from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<SnapshotId>,
     /// What is known of the system on it, if it is of an instance's root device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
@@ -389,6 +403,7 @@ impl Snapshot {
         let (end, most) = match &self.progress {
             Progress::Done { complete } => (complete, 100),
             Progress::Halting { at, percent, .. } => (at, *percent),
+            Progress::Writing { percent, .. } => return *percent,
             Progress::Capturing { .. } | Progress::Failed { .. } => return 0,
         };
         let whole = end.duration_since(self.started).as_millis().max(1);

@@ -24,7 +24,7 @@ pub mod spot;
 mod tagged;
 pub mod tags;
 
-use crate::ids::{AllocationId, InstanceId, LayerId};
+use crate::ids::{AllocationId, InstanceId, LayerId, SnapshotId};
 use instance::Instance;
 use region::Region;
 use serde::{Deserialize, Serialize};
@@ -180,6 +180,12 @@ impl Account {
             .filter(|i| i.holds_disk())
             .flat_map(|i| i.layers.iter());
         snapshots.chain(instances).cloned().collect()
+    }
+
+    /// The snapshots whose blocks a snapshot still needs.
+    pub fn blocks_in_use(&self) -> BTreeSet<SnapshotId> {
+        let snapshots = self.regions.values().flat_map(|r| r.snapshots.values());
+        snapshots.flat_map(|s| s.blocks.iter()).cloned().collect()
     }
 
     /// A public address that nobody in this account has: 127.x.y.z, never in 127.0.0.0/16, where the host's own services are.

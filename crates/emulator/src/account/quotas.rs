@@ -30,6 +30,8 @@ pub enum Quota {
     Vpcs,
     /// Snapshot copies under way to a region.
     SnapshotCopies,
+    /// Snapshots of a region that are pending. Service Quotas is not asked about it here.
+    PendingSnapshots,
 }
 
 /// What Service Quotas says of a quota.

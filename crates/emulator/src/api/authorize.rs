@@ -156,6 +156,12 @@ impl Authority<'_> {
             asks.extend(about("ec2:CreateTags", resources::tagged(self, asked)));
             asks.extend(about("iam:PassRole", resources::passed(self, asked)));
         }
+        if asked.service == Service::Ebs {
+            asks.extend(about(
+                "ec2:CreateTags",
+                resources::tagged_blocks(self, asked),
+            ));
+        }
         asks
     }
 }
@@ -176,9 +182,15 @@ fn refusal(asked: Asked<'_>, ask: &Ask, why: &str) -> ApiError {
             format!("You are not authorized to perform this operation. {message}"),
         )
         .with_status(403),
-        Service::Sts | Service::Iam => ApiError::new("AccessDenied", message).with_status(403),
+        Service::Sts | Service::Iam | Service::S3 => {
+            ApiError::new("AccessDenied", message).with_status(403)
+        }
         Service::Ssm | Service::Kms | Service::Quotas => {
             ApiError::new("AccessDeniedException", message)
         }
+        // https://docs.aws.amazon.com/ebs/latest/APIReference/API_StartSnapshot.html#API_StartSnapshot_Errors
+        Service::Ebs => ApiError::new("AccessDeniedException", message)
+            .with_status(403)
+            .with_reason("UNAUTHORIZED_ACCOUNT"),
     }
 }

@@ -12,6 +12,7 @@ pub struct ApiError {
     code: Cow<'static, str>,
     message: String,
     status: u16,
+    reason: Option<&'static str>,
 }
 
 impl ApiError {
@@ -21,6 +22,7 @@ impl ApiError {
             code: code.into(),
             message: message.into(),
             status: 400,
+            reason: None,
         }
     }
 
@@ -28,6 +30,17 @@ impl ApiError {
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
+    }
+
+    /// The same with a word for programs, which some services give beside the code.
+    pub fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// The word for programs, such as `SNAPSHOT_NOT_FOUND`.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reason
     }
 
     /// EC2's code, such as `InvalidInstanceID.NotFound`.
@@ -87,6 +100,13 @@ impl ApiError {
             Service::Ssm | Service::Kms => Self::new("ThrottlingException", "Rate exceeded"),
             // https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_GetServiceQuota.html
             Service::Quotas => Self::new("TooManyRequestsException", "Rate exceeded"),
+            // https://docs.aws.amazon.com/ebs/latest/APIReference/CommonErrors.html
+            Service::Ebs => Self::new("RequestThrottledException", "Rate exceeded")
+                .with_reason("ACCOUNT_THROTTLED"),
+            // https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html
+            Service::S3 => {
+                Self::new("SlowDown", "Please reduce your request rate.").with_status(503)
+            }
         }
     }
 

@@ -5,12 +5,14 @@
 
 pub mod authorize;
 pub mod caller;
+pub mod ebs;
 pub mod ec2;
 pub mod error;
 pub mod iam;
 pub mod json;
 pub mod kms;
 pub mod protocol;
+pub mod s3;
 pub mod service_quotas;
 pub mod session;
 pub mod sigv4;
@@ -22,6 +24,7 @@ use crate::account::image::{Image, Snapshot};
 use crate::account::quotas::Quotas;
 use crate::account::region::Region;
 use crate::account::tags::Tags;
+use crate::blocks::BlockStore;
 use crate::catalogue::Catalogue;
 use crate::config::{EmulatorConfig, Timing};
 use crate::faults::Faults;
@@ -56,6 +59,8 @@ pub struct Cx<'a> {
     pub catalogue: &'a Catalogue,
     /// What is to go wrong.
     pub faults: &'a Faults,
+    /// What was written by blocks.
+    pub blocks: &'a BlockStore,
     /// Finds a zone with capacity for a launch.
     pub capacity: &'a Capacity<'a>,
     /// Reads the end of an instance's console.

@@ -1,5 +1,6 @@
 //! HTTP requests and answers, free of any server.
 
+use super::ebs;
 use super::error::ApiError;
 use super::sigv4::SignedRequest;
 use jiff::Timestamp;
@@ -27,8 +28,10 @@ pub struct HttpReply {
     pub status: u16,
     /// The content type.
     pub content_type: &'static str,
+    /// Further headers, names as AWS writes them.
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
-    pub body: String,
+    pub body: Vec<u8>,
     /// The service's time, for the header `Date`.
     pub date: Timestamp,
     /// Whether the client gets it.
@@ -40,6 +43,8 @@ pub struct HttpReply {
 pub enum Delivery {
     /// It does.
     Sent,
+    /// It does, so much later.
+    Late(Duration),
     /// The connection is closed instead.
     Dropped,
     /// It hears nothing for so long, then the connection is closed.
@@ -47,10 +52,15 @@ pub enum Delivery {
 }
 
 impl HttpReply {
-    /// The header `Date`, see <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>.
+    /// The header `Date`.
     pub fn http_date(&self) -> String {
-        self.date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        http_date(self.date)
     }
+}
+
+/// A time as HTTP's headers have it, see <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>.
+pub fn http_date(time: Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// How a service words its answers.
@@ -68,6 +78,10 @@ pub enum Service {
     Kms,
     /// Service Quotas, JSON 1.1.
     Quotas,
+    /// EBS direct APIs, REST with JSON, version 2019-11-02.
+    Ebs,
+    /// S3, REST with XML, version 2006-03-01. Its requests go another way, see [`super::s3`].
+    S3,
 }
 
 /// How the services in JSON name their actions in the header `X-Amz-Target`.
@@ -94,6 +108,7 @@ impl HttpRequest {
             query: &self.query,
             headers: &self.headers,
             body: &self.body,
+            digest: None,
         }
     }
 
@@ -105,6 +120,8 @@ impl HttpRequest {
             Service::Ssm,
             Service::Kms,
             Service::Quotas,
+            Service::Ebs,
+            Service::S3,
         ];
         match self.signed().claim().map(|c| c.service) {
             Ok(signed) => {
@@ -142,12 +159,17 @@ impl Service {
                  <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>",
                 self.namespace()
             ),
-            Self::Ssm | Self::Kms | Self::Quotas => content.to_owned(),
+            Self::Ssm | Self::Kms | Self::Quotas | Self::Ebs | Self::S3 => content.to_owned(),
+        };
+        let (status, headers) = match self {
+            Self::Ebs => (ebs::status(action), ebs::identified(request_id)),
+            _ => (200, Vec::new()),
         };
         HttpReply {
-            status: 200,
+            status,
             content_type: self.content_type(),
-            body,
+            headers,
+            body: body.into_bytes(),
             date,
             delivery: Delivery::Sent,
         }
@@ -189,11 +211,19 @@ impl Service {
                 serde_json::json!({ "__type": error.code(), "message": error.message() })
                     .to_string()
             }
+            Self::Ebs => ebs::refusal(error).to_string(),
+            Self::S3 => super::s3::error::S3Error::from(error.clone()).xml("/", request_id),
         };
+        let mut headers = Vec::new();
+        if self == Self::Ebs {
+            headers = ebs::identified(request_id);
+            headers.push(("x-amzn-ErrorType", error.code().to_owned()));
+        }
         HttpReply {
             status: error.status(),
             content_type: self.content_type(),
-            body,
+            headers,
+            body: body.into_bytes(),
             date,
             delivery: Delivery::Sent,
         }
@@ -208,6 +238,8 @@ impl Service {
             Self::Ssm => "ssm",
             Self::Kms => "kms",
             Self::Quotas => "servicequotas",
+            Self::Ebs => "ebs",
+            Self::S3 => "s3",
         }
     }
 
@@ -236,6 +268,8 @@ impl Service {
             Self::Ec2 => "text/xml;charset=UTF-8",
             Self::Sts | Self::Iam => "text/xml",
             Self::Ssm | Self::Kms | Self::Quotas => "application/x-amz-json-1.1",
+            Self::Ebs => "application/json",
+            Self::S3 => "application/xml",
         }
     }
 }

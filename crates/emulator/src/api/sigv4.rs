@@ -24,6 +24,8 @@ pub struct SignedRequest<'a> {
     pub headers: &'a [(String, String)],
     /// The body.
     pub body: &'a [u8],
+    /// The body's SHA-256, if the body is not here.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// What the `Authorization` header says, before anything is verified.
@@ -70,7 +72,15 @@ pub enum BadSignature {
     Mismatch,
 }
 
+/// How far it may be off for S3, see `RequestTimeTooSkewed`:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>, and "within 15 minutes" in
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html>.
+pub const S3_SKEW: Duration = Duration::from_secs(15 * 60);
+
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// What stands for the body's digest where the body is not signed.
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
 /// Everything but the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -156,7 +166,8 @@ impl SignedRequest<'_> {
     /// # Errors
     /// If the time is off or the signature is not the one expected.
     pub fn verify(&self, claim: &Claim, secret: &str, now: Timestamp) -> Result<(), BadSignature> {
-        if now.duration_since(claim.time).unsigned_abs() > SKEW {
+        let most = if claim.service == "s3" { S3_SKEW } else { SKEW };
+        if now.duration_since(claim.time).unsigned_abs() > most {
             return Err(BadSignature::Skewed {
                 signed: claim.time,
                 now,
@@ -187,7 +198,15 @@ impl SignedRequest<'_> {
                 .collect();
             headers.push_str(&format!("{name}:{}\n", values.join(",")));
         }
-        let body = hex::encode(Sha256::digest(self.body));
+        let body = match self.header("x-amz-content-sha256") {
+            // S3 signs what the header says, and holds the body against it as it comes.
+            Some(said) if claim.service == "s3" => said.to_owned(),
+            Some(UNSIGNED) if self.may_be_unsigned(claim) => UNSIGNED.to_owned(),
+            _ => match self.digest {
+                Some(digest) => hex::encode(digest),
+                None => hex::encode(Sha256::digest(self.body)),
+            },
+        };
         let path = utf8_percent_encode(
             if self.path.is_empty() { "/" } else { self.path },
             PATH_ENCODED,
@@ -201,11 +220,67 @@ impl SignedRequest<'_> {
         )
     }
 
+    /// "The block data is not signed as part of the Signature Version 4 signing process"
+    /// (<https://docs.aws.amazon.com/ebs/latest/APIReference/API_PutSnapshotBlock.html>).
+    fn may_be_unsigned(&self, claim: &Claim) -> bool {
+        claim.service == "ebs" && self.method == "PUT"
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(n, _)| n == name)
             .map(|(_, v)| v.as_str())
+    }
+}
+
+/// Checks the signatures of a body's chunks, each of which covers the one before, see
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>.
+pub struct ChunkSigner {
+    key: Vec<u8>,
+    /// The time and the scope, as in what is signed.
+    scope: String,
+    previous: String,
+}
+
+impl ChunkSigner {
+    /// For the body of a request whose own signature was verified with `secret`.
+    pub fn new(claim: &Claim, secret: &str) -> Self {
+        let (date, region, service) = (&claim.date, &claim.region, &claim.service);
+        Self {
+            key: signing_key(secret, claim),
+            scope: format!(
+                "{}\n{date}/{region}/{service}/aws4_request",
+                claim.timestamp
+            ),
+            previous: claim.signature.clone(),
+        }
+    }
+
+    /// Whether the next chunk's signature is right. `hash` is the chunk's SHA-256.
+    pub fn accepts(&mut self, signature: &str, hash: &[u8]) -> bool {
+        let nothing = hex::encode(Sha256::digest(b""));
+        self.check(
+            "AWS4-HMAC-SHA256-PAYLOAD",
+            &format!("{nothing}\n{}", hex::encode(hash)),
+            signature,
+        )
+    }
+
+    /// Whether the trailer's signature is right. `hash` is the SHA-256 of its lines.
+    pub fn accepts_trailer(&mut self, signature: &str, hash: &[u8]) -> bool {
+        self.check("AWS4-HMAC-SHA256-TRAILER", &hex::encode(hash), signature)
+    }
+
+    fn check(&mut self, kind: &str, what: &str, signature: &str) -> bool {
+        let text = format!("{kind}\n{}\n{}\n{what}", self.scope, self.previous);
+        let Ok(given) = hex::decode(signature) else {
+            return false;
+        };
+        let mut mac = keyed(&self.key);
+        mac.update(text.as_bytes());
+        self.previous = signature.to_owned();
+        mac.verify_slice(&given).is_ok()
     }
 }
 
@@ -303,6 +378,7 @@ mod tests {
             query,
             headers,
             body,
+            digest: None,
         }
     }
 

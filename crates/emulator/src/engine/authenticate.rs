@@ -6,7 +6,7 @@ use crate::api::caller::Caller;
 use crate::api::error::ApiError;
 use crate::api::protocol::{HttpRequest, Service};
 use crate::api::session::{self, BadToken, Expiry};
-use crate::api::sigv4::BadSignature;
+use crate::api::sigv4::{BadSignature, SignedRequest};
 use jiff::Timestamp;
 
 /// What time it is, to those who check credentials.
@@ -18,7 +18,7 @@ pub struct Clocks {
     pub sessions: Expiry,
 }
 
-/// The caller, and the region the request was signed for.
+/// The caller, and the region the request was signed for. `digest` is the body's, where the body is not in the request.
 ///
 /// # Errors
 /// Each service's own codes, see <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonErrors.html> and
@@ -27,9 +27,13 @@ pub fn authenticate(
     account: &Account,
     service: Service,
     request: &HttpRequest,
+    digest: Option<[u8; 32]>,
     clocks: Clocks,
 ) -> Result<(Caller, String), ApiError> {
-    let signed = request.signed();
+    let signed = SignedRequest {
+        digest,
+        ..request.signed()
+    };
     let claim = signed.claim().map_err(|e| refusal(service, &e))?;
     if claim.service != service.name() {
         let message = format!(
@@ -94,9 +98,10 @@ fn bad_token(service: Service, why: BadToken) -> ApiError {
         (BadToken::Expired, Service::Sts | Service::Iam) => {
             ApiError::new("ExpiredToken", message).with_status(403)
         }
-        (BadToken::Expired, Service::Ssm | Service::Kms | Service::Quotas) => {
-            ApiError::new("ExpiredTokenException", message)
-        }
+        (
+            BadToken::Expired,
+            Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs | Service::S3,
+        ) => ApiError::new("ExpiredTokenException", message),
     }
 }
 
@@ -108,10 +113,12 @@ fn unknown_key(service: Service) -> ApiError {
             "The security token included in the request is invalid.",
         )
         .with_status(403),
-        Service::Ssm | Service::Kms | Service::Quotas => ApiError::new(
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-        ),
+        Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs | Service::S3 => {
+            ApiError::new(
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.",
+            )
+        }
     }
 }
 
@@ -169,6 +176,8 @@ fn code(
     match service {
         Service::Ec2 => ApiError::new(ec2, message).with_status(401),
         Service::Sts | Service::Iam => ApiError::new(sts, message).with_status(403),
-        Service::Ssm | Service::Kms | Service::Quotas => ApiError::new(ssm, message),
+        Service::Ssm | Service::Kms | Service::Quotas | Service::Ebs | Service::S3 => {
+            ApiError::new(ssm, message)
+        }
     }
 }

@@ -21,6 +21,8 @@ impl Engine {
     fn remove_unused(&self) {
         let (layers, instances) = {
             let account = self.account();
+            // While the account is held, so that no snapshot begins in between.
+            self.blocks.sweep(&account.blocks_in_use());
             (needed(&account), live(&account))
         };
         for (folder, keep) in [("layers", &layers), ("instances", &instances)] {
@@ -47,7 +49,10 @@ fn needed(account: &Account) -> BTreeSet<String> {
         .flat_map(|r| r.snapshots.values())
         .filter_map(|s| match &s.progress {
             Progress::Capturing { layer, .. } => Some(layer.clone()),
-            Progress::Done { .. } | Progress::Halting { .. } | Progress::Failed { .. } => None,
+            Progress::Writing { .. }
+            | Progress::Done { .. }
+            | Progress::Halting { .. }
+            | Progress::Failed { .. } => None,
         });
     let all: BTreeSet<LayerId> = account
         .layers_in_use()

@@ -10,12 +10,14 @@
 mod actor;
 pub mod address_log;
 mod authenticate;
+mod blocks;
 mod history;
 mod interruption;
 mod layers;
 mod lifetime;
 mod request;
 pub mod request_log;
+pub mod s3;
 mod settings;
 mod store;
 mod throttle;
@@ -26,6 +28,7 @@ pub use store::{Store, StoreError};
 use crate::account::Account;
 use crate::api::sigv4::hmac;
 use crate::api::{Effect, ec2};
+use crate::blocks::BlockStore;
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::config::{EmulatorConfig, Timing};
@@ -34,6 +37,7 @@ use crate::ids::{InstanceId, LayerId};
 use crate::instance_faults::FaultsOf;
 use crate::network::{Barrier, Doors, PublicNetwork};
 use crate::runtime::{Guest, GuestRuntime};
+use crate::storage::Storage;
 use actor::Actors;
 use address_log::{AddressLog, Bindings, bindings};
 use history::History;
@@ -107,6 +111,8 @@ pub struct Engine {
     network: PublicNetwork,
     faults: Arc<FaultFile>,
     buckets: Buckets,
+    blocks: BlockStore,
+    storage: Storage,
     log: RequestLog,
     address_log: AddressLog,
     history: History,
@@ -164,12 +170,28 @@ impl Engine {
                 source,
             })?;
         }
+        let blocks = BlockStore::open(dir).map_err(|source| StartError::File {
+            path: file("blocks"),
+            source,
+        })?;
+        blocks::reopen(&blocks, &account, clock.now()).map_err(|source| StartError::File {
+            path: file("blocks"),
+            source,
+        })?;
         let timing = config.delays.timing();
         let faults = Arc::new(FaultFile::new(dir));
         let store = match surroundings.memory {
             Memory::OnDisk => Store::new(dir),
             Memory::OfTheProcess => Store::forgetful(),
         };
+        let storage = match surroundings.memory {
+            Memory::OnDisk => Storage::open(dir),
+            Memory::OfTheProcess => Storage::forgetful(dir),
+        };
+        let storage = storage.map_err(|source| StartError::File {
+            path: file("s3"),
+            source,
+        })?;
         store.save(&account)?;
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
@@ -191,6 +213,8 @@ impl Engine {
             ),
             faults,
             buckets: Buckets::new(timing.throttle),
+            blocks,
+            storage,
             log,
             address_log,
             history: History::default(),

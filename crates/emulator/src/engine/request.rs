@@ -11,6 +11,7 @@
 use super::Engine;
 use super::address_log::bindings;
 use super::authenticate::{self, Clocks};
+use super::blocks::{Incoming, asks_for_a_block};
 use super::request_log::RequestRecord;
 use super::throttle::Wanted;
 use crate::account::Account;
@@ -21,20 +22,36 @@ use crate::api::ec2::params::Params;
 use crate::api::error::ApiError;
 use crate::api::protocol::{Delivery, HttpReply, HttpRequest, Service};
 use crate::api::session::Expiry;
-use crate::api::{Cx, Effect, ec2, iam, kms, service_quotas, ssm, sts};
+use crate::api::{Cx, Effect, ebs, ec2, iam, kms, service_quotas, ssm, sts};
+use crate::blocks::body::BlockBody;
 use crate::faults::Faults;
 use crate::faults::requests::{EffectTime, RequestFault};
 use crate::faults::service::CapacityRequest;
 use crate::ids::InstanceId;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Engine {
     /// Answers a request. Blocks for as long as the state file takes to write. Whether the client is to get the answer
     /// is part of it.
     pub fn handle(self: &Arc<Self>, request: &HttpRequest) -> HttpReply {
+        if request.service() == Service::S3 {
+            return self.handle_s3_whole(request);
+        }
+        let body = asks_for_a_block(request).then(|| BlockBody::of(&request.body));
+        self.handle_with(request, body)
+    }
+
+    /// The same for a request about a block, whose body is not in the request.
+    pub(crate) fn handle_block(self: &Arc<Self>, head: &HttpRequest, body: BlockBody) -> HttpReply {
+        self.handle_with(head, Some(body))
+    }
+
+    fn handle_with(self: &Arc<Self>, request: &HttpRequest, body: Option<BlockBody>) -> HttpReply {
         self.activity.send_replace(self.clock.instant());
+        self.fail_idle_snapshots();
         let mut seen = Seen::of(request);
-        match self.admit(request, &mut seen) {
+        match self.admit(request, body, &mut seen) {
             Err(refusal) => self.answer(&seen, Err(refusal)),
             Ok(order) => match self.faults.meet(&seen.action, &seen.region) {
                 Err(unusable) => self.answer(&seen, Err(unusable)),
@@ -48,9 +65,15 @@ impl Engine {
     }
 
     /// The one place that every request passes before it has any effect.
-    fn admit(&self, request: &HttpRequest, seen: &mut Seen) -> Result<Order, ApiError> {
+    fn admit(
+        &self,
+        request: &HttpRequest,
+        body: Option<BlockBody>,
+        seen: &mut Seen,
+    ) -> Result<Order, ApiError> {
         let service = seen.service;
         let call = Call::read(service, request)?;
+        let block = body.map(Incoming::of);
         seen.action.clone_from(&call.action);
         let faults = self.faults.now()?;
         seen.faults = faults.clone();
@@ -62,8 +85,9 @@ impl Engine {
                 expired_before: self.faults.sessions_expired_before(now)?,
             },
         };
+        let digest = block.as_ref().and_then(|b| b.digest);
         let (caller, region) =
-            authenticate::authenticate(&self.account(), service, request, clocks)?;
+            authenticate::authenticate(&self.account(), service, request, digest, clocks)?;
         seen.caller = caller.arn();
         seen.region.clone_from(&region);
         let access = call.access(service)?;
@@ -88,6 +112,7 @@ impl Engine {
         };
         self.buckets
             .take(wanted, &faults.throttle, self.clock.instant())?;
+        seen.delay = faults.latency.of(&call.action);
         Ok(Order {
             service,
             call,
@@ -95,12 +120,13 @@ impl Engine {
             region,
             access,
             faults,
+            block,
         })
     }
 
     fn go_wrong(self: &Arc<Self>, order: Order, fault: RequestFault, mut seen: Seen) -> HttpReply {
         seen.fault = Some(fault.name());
-        let nothing = || Ok(String::new());
+        let nothing = || Ok(Content::default());
         let (outcome, delivery) = match fault {
             RequestFault::Error {
                 code,
@@ -137,23 +163,39 @@ impl Engine {
         }
     }
 
-    fn answer(&self, seen: &Seen, outcome: Result<String, ApiError>) -> HttpReply {
+    fn answer(&self, seen: &Seen, outcome: Result<Content, ApiError>) -> HttpReply {
         self.settle(seen, &outcome);
         self.word(seen, outcome)
     }
 
     /// The answer's bytes.
-    fn word(&self, seen: &Seen, outcome: Result<String, ApiError>) -> HttpReply {
+    fn word(&self, seen: &Seen, outcome: Result<Content, ApiError>) -> HttpReply {
         let now = self.clock.now();
         let date = now.checked_add(seen.faults.clock_skew()).unwrap_or(now);
-        match outcome {
-            Ok(content) => seen.service.success(&seen.action, &content, &seen.id, date),
+        let mut reply = match outcome {
+            Ok(content) => {
+                let text = content.text.as_str();
+                let mut reply = seen.service.success(&seen.action, text, &seen.id, date);
+                reply.headers.extend(content.headers);
+                if let Some(bytes) = content.bytes {
+                    (reply.body, reply.content_type) = (bytes, "application/octet-stream");
+                }
+                reply
+            }
             Err(error) => seen.service.failure(&error, &seen.id, date),
+        };
+        if let Some(delay) = seen.delay {
+            reply.delivery = Delivery::Late(delay);
         }
+        reply
     }
 
     /// The one place that every request passes after it has had its effect, before it is answered.
-    fn settle(&self, seen: &Seen, outcome: &Result<String, ApiError>) {
+    fn settle(&self, seen: &Seen, outcome: &Result<Content, ApiError>) {
+        // Blocks have a log of their own.
+        if ebs::is_about_a_block(&seen.action) && outcome.is_ok() && seen.fault.is_none() {
+            return;
+        }
         let record = RequestRecord {
             time: self.clock.now(),
             id: seen.id.clone(),
@@ -170,10 +212,11 @@ impl Engine {
         }
     }
 
-    fn carry_out(self: &Arc<Self>, order: &Order, seen: &mut Seen) -> Result<String, ApiError> {
-        let outcome = match order.access {
-            Access::Read => self.look(order),
-            Access::Write => self.change(order),
+    fn carry_out(self: &Arc<Self>, order: &Order, seen: &mut Seen) -> Result<Content, ApiError> {
+        let outcome = match (&order.block, order.access) {
+            (Some(block), _) => self.about_a_block(order, block),
+            (None, Access::Read) => self.look(order).map(Content::from),
+            (None, Access::Write) => self.change(order).map(Content::from),
         };
         seen.effect = outcome.is_ok();
         outcome
@@ -226,6 +269,7 @@ impl Engine {
             timing: &self.timing,
             catalogue: &self.catalogue,
             faults: &order.faults,
+            blocks: &self.blocks,
             capacity: &capacity,
             console: &console,
             effects: Vec::new(),
@@ -245,6 +289,25 @@ struct Seen {
     faults: Faults,
     fault: Option<&'static str>,
     effect: bool,
+    delay: Option<Duration>,
+}
+
+/// What an action answers.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) text: String,
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// In place of the text.
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            ..Self::default()
+        }
+    }
 }
 
 impl Seen {
@@ -258,25 +321,28 @@ impl Seen {
             faults: Faults::default(),
             fault: None,
             effect: false,
+            delay: None,
         }
     }
 }
 
 /// A request that may have its effect.
-struct Order {
+pub(super) struct Order {
     service: Service,
-    call: Call,
-    caller: Caller,
-    region: String,
+    pub(super) call: Call,
+    pub(super) caller: Caller,
+    pub(super) region: String,
     access: Access,
-    faults: Faults,
+    pub(super) faults: Faults,
+    /// The block's own bytes, where it is about one.
+    block: Option<Incoming>,
 }
 
 /// A request whose action is known.
-struct Call {
-    action: String,
+pub(super) struct Call {
+    pub(super) action: String,
     params: Params,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Call {
@@ -287,6 +353,14 @@ impl Call {
                 action: service.action_of(target).to_owned(),
                 params: Params::new([]),
                 body: request.body.clone(),
+            });
+        }
+        if service == Service::Ebs {
+            let (action, body) = ebs::request::read(request)?;
+            return Ok(Self {
+                action: action.to_owned(),
+                params: Params::new([]),
+                body,
             });
         }
         let form = if request.method == "GET" {
@@ -330,6 +404,9 @@ impl Call {
             Service::Ssm => Ok(ssm::access(&self.action)),
             Service::Kms => Ok(kms::access(&self.action)),
             Service::Sts | Service::Quotas => Ok(Access::Read),
+            Service::Ebs => Ok(ebs::access(&self.action)),
+            // Its requests go another way.
+            Service::S3 => Ok(Access::Read),
         }
     }
 
@@ -352,12 +429,17 @@ impl Call {
             Service::Quotas => {
                 service_quotas::run(&self.action, &self.body, cx).map(|v| v.to_string())
             }
+            Service::Ebs => ebs::run(&self.action, &self.body, cx).map(|v| v.to_string()),
+            Service::S3 => Err(ApiError::new(
+                "NotImplemented",
+                "A request of S3's came where those of other services go",
+            )),
         }
     }
 }
 
 /// A request id in the form of AWS's: a random UUID.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let bytes: [u8; 16] = rand::random();
     let text = hex::encode(bytes);
     format!(

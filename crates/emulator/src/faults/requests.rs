@@ -10,7 +10,7 @@
 //! ```
 
 use crate::account::regions;
-use crate::api::{ec2, iam, kms, service_quotas, ssm, sts};
+use crate::api::{ebs, ec2, iam, kms, s3, service_quotas, ssm, sts};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -201,9 +201,11 @@ impl Written {
 /// A misspelt action would let a test pass without its fault.
 pub(super) fn check_action(action: &str) -> Result<(), String> {
     let known = ec2::find(action).is_some()
+        || ebs::ACTIONS.contains(&action)
         || iam::ACTIONS.contains(&action)
         || kms::ACTIONS.contains(&action)
         || service_quotas::ACTIONS.contains(&action)
+        || s3::ACTIONS.contains(&action)
         || ssm::ACTIONS.contains(&action)
         || sts::ACTIONS.contains(&action);
     match known {

@@ -1,6 +1,6 @@
 //! The service as a whole behaving otherwise: its buckets, its capacity, its clock, what its reads show.
 
-use super::requests::check_action;
+use super::requests::{LONGEST_HOLD, check_action};
 use crate::account::instance_types;
 use crate::account::regions::REGIONS;
 use serde::{Deserialize, Deserializer, de::Error};
@@ -40,6 +40,46 @@ impl<'de> Deserialize<'de> for ThrottleFault {
         }
         Ok(Self(rules))
     }
+}
+
+/// How much later answers are sent, by action; `*` is for those that are not named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LatencyFault(BTreeMap<String, Duration>);
+
+impl LatencyFault {
+    /// How much later the answer to an action is sent.
+    pub fn of(&self, action: &str) -> Option<Duration> {
+        let delay = self.0.get(action).or_else(|| self.0.get("*"));
+        delay.copied().filter(|d| !d.is_zero())
+    }
+}
+
+impl<'de> Deserialize<'de> for LatencyFault {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let given = BTreeMap::<String, u64>::deserialize(from)?;
+        for action in given.keys().filter(|a| *a != "*") {
+            check_action(action).map_err(D::Error::custom)?;
+        }
+        let delay = |(action, ms)| match Duration::from_millis(ms) {
+            delay if delay <= LONGEST_HOLD => Ok((action, delay)),
+            _ => Err(D::Error::custom(format!(
+                "`latency_ms` is {} at most",
+                LONGEST_HOLD.as_millis()
+            ))),
+        };
+        given
+            .into_iter()
+            .map(delay)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// Reads how long nothing may be written to a snapshot.
+pub(super) fn idle_timeout<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Duration>, D::Error> {
+    u64::deserialize(from).map(|ms| Some(Duration::from_millis(ms)))
 }
 
 /// How an instance is paid for.

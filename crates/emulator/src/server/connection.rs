@@ -47,6 +47,8 @@ impl Listener for Severable {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, from) = Listener::accept(&mut self.0).await;
+        // Answers are small and waited for. Without it they are later, not wrong.
+        let _ = stream.set_nodelay(true);
         let cut = Cut::default();
         (Connection { stream, cut }, from)
     }

@@ -3,6 +3,7 @@
 
 pub mod cli;
 mod guests;
+pub mod s3;
 mod signing;
 pub mod wire;
 
@@ -222,6 +223,7 @@ impl LocalEc2 {
 
     pub fn raw(&self, request: &HttpRequest) -> Answer {
         let HttpReply { status, body, .. } = self.engine.handle(request);
+        let body = String::from_utf8(body).unwrap();
         Answer { status, body }
     }
 

@@ -202,6 +202,7 @@ impl Transport for Wire {
                 Service::Ssm => refusal("InternalServerError", 500),
                 Service::Kms => refusal("KMSInternalException", 500),
                 Service::Quotas => refusal("ServiceException", 500),
+                Service::Ebs => refusal("InternalServerException", 500),
             },
             Some(FaultKind::LostRequest) => return Err(broken("before")),
             Some(FaultKind::SilentRequest) => std::future::pending().await,
@@ -225,13 +226,17 @@ impl Transport for Wire {
             self.state.lock().unwrap().calls[index].code = Some(reply.status.to_string());
         }
         tokio::time::sleep(LATENCY).await;
+        let own = reply.headers.iter();
+        let own = own.map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
+        let mut headers = vec![
+            ("content-type".to_owned(), reply.content_type.to_owned()),
+            ("date".to_owned(), reply.http_date()),
+        ];
+        headers.extend(own);
         Ok(WireReply {
             status: reply.status,
-            headers: vec![
-                ("content-type".to_owned(), reply.content_type.to_owned()),
-                ("date".to_owned(), reply.http_date()),
-            ],
-            body: reply.body.into_bytes(),
+            headers,
+            body: reply.body,
         })
     }
 }

@@ -75,6 +75,9 @@ pub(super) fn of(authority: &Authority<'_>, asked: Asked<'_>) -> Vec<Resource> {
         Service::Ssm => ssm(asked),
         Service::Kms => kms(authority, asked),
         Service::Quotas => BTreeSet::new(),
+        Service::Ebs => ebs(asked),
+        // Whoever reads its requests knows what they are about.
+        Service::S3 => query(asked, "Arn").into_iter().collect(),
     };
     let arns = match arns.is_empty() {
         true => BTreeSet::from(["*".to_owned()]),
@@ -99,6 +102,19 @@ pub(super) fn tagged(authority: &Authority<'_>, asked: Asked<'_>) -> Vec<Resourc
             Resource { arn, context }
         })
         .collect()
+}
+
+/// What StartSnapshot tags as it makes it: `ec2:CreateTags` on the snapshot
+/// (<https://docs.aws.amazon.com/ebs/latest/userguide/ebsapi-permissions.html>).
+pub(super) fn tagged_blocks(authority: &Authority<'_>, asked: Asked<'_>) -> Vec<Resource> {
+    match ebs_tags(asked).is_empty() {
+        true => Vec::new(),
+        false => {
+            let arn = arn_of(asked, "snapshot", "*");
+            let context = context(authority, asked, &arn).with("ec2:CreateAction", asked.action);
+            vec![Resource { arn, context }]
+        }
+    }
 }
 
 /// The role that the request passes to EC2.
@@ -259,6 +275,29 @@ fn ssm(asked: Asked<'_>) -> BTreeSet<String> {
     one.chain(many.filter_map(Value::as_str)).map(arn).collect()
 }
 
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticblockstore.html>
+fn ebs(asked: Asked<'_>) -> BTreeSet<String> {
+    let body: Value = serde_json::from_slice(asked.body).unwrap_or_default();
+    if asked.action == "StartSnapshot" {
+        return BTreeSet::from([arn_of(asked, "snapshot", "*")]);
+    }
+    ["SnapshotId", "FirstSnapshotId", "SecondSnapshotId"]
+        .iter()
+        .filter_map(|member| body[*member].as_str())
+        .map(|id| arn_of(asked, "snapshot", id))
+        .collect()
+}
+
+fn ebs_tags(asked: Asked<'_>) -> Vec<(String, String)> {
+    let body: Value = serde_json::from_slice(asked.body).unwrap_or_default();
+    let tags = body["Tags"].as_array().into_iter().flatten();
+    let pair = |tag: &Value| {
+        let value = tag["Value"].as_str().unwrap_or_default();
+        Some((tag["Key"].as_str()?.to_owned(), value.to_owned()))
+    };
+    tags.filter_map(pair).collect()
+}
+
 fn kms(authority: &Authority<'_>, asked: Asked<'_>) -> BTreeSet<String> {
     let body: Value = serde_json::from_slice(asked.body).unwrap_or_default();
     let named = body["KeyId"].as_str().or(body["TargetKeyId"].as_str());
@@ -315,7 +354,8 @@ fn context(authority: &Authority<'_>, asked: Asked<'_>, arn: &str) -> Context {
             .flat_map(|(_, tags)| tags)
             .collect(),
         Service::Iam => tags_below(asked, "Tags.member"),
-        Service::Sts | Service::Ssm | Service::Kms | Service::Quotas => Vec::new(),
+        Service::Ebs => ebs_tags(asked),
+        Service::Sts | Service::Ssm | Service::Kms | Service::Quotas | Service::S3 => Vec::new(),
     };
     for (key, value) in requested {
         context.add(&format!("aws:RequestTag/{key}"), value);
@@ -328,7 +368,12 @@ fn context(authority: &Authority<'_>, asked: Asked<'_>, arn: &str) -> Context {
     match asked.service {
         Service::Ec2 => describe(authority, asked, (kind, id), &mut context),
         Service::Kms => describe_key(authority, asked, id, &mut context),
-        Service::Sts | Service::Iam | Service::Ssm | Service::Quotas => {}
+        Service::Sts
+        | Service::Iam
+        | Service::Ssm
+        | Service::Quotas
+        | Service::Ebs
+        | Service::S3 => {}
     }
     context
 }

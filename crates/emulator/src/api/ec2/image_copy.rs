@@ -178,6 +178,7 @@ fn public_snapshot(image: &Image, size_gib: u32, id: &SnapshotId) -> Snapshot {
         kms_key: None,
         create_volume_permission: Permission::default(),
         layers: Vec::new(),
+        blocks: Vec::new(),
         disk: Some(Disk {
             default_user: image.default_user.clone(),
             agent: image.agent,

@@ -185,11 +185,11 @@ impl CreateImage {
                 faults.making(cx.now, cx.timing.image).snapshot
             }
         };
-        let size_gib = cx
-            .region()
-            .volumes
-            .get(&volume.volume)
-            .map_or(mapping.ebs.size_gib, |v| v.size_gib);
+        let whole = cx.region().volumes.get(&volume.volume).cloned();
+        let size_gib = whole.as_ref().map_or(mapping.ebs.size_gib, |v| v.size_gib);
+        // Guests write to their root device alone: any other is still what it was made from.
+        let from = whole.and_then(|v| v.snapshot).filter(|_| !is_root);
+        let from = from.and_then(|id| cx.snapshot_in(cx.region, &id));
         let snapshot = Snapshot {
             id: SnapshotId::random(),
             owner: cx.owner().to_owned(),
@@ -202,6 +202,7 @@ impl CreateImage {
             kms_key: mapping.ebs.kms_key.clone(),
             create_volume_permission: Permission::default(),
             layers: Vec::new(),
+            blocks: from.map(|s| s.blocks).unwrap_or_default(),
             disk: is_root.then(|| Disk::of(instance)),
             tags: self.tags.of("snapshot"),
         };

@@ -94,7 +94,7 @@ pub(crate) fn source_region(p: &Scope<'_>) -> Result<String, ApiError> {
 }
 
 /// The volume that copies say they are of: "Snapshots created by the CopySnapshot action have an arbitrary volume ID."
-const OF_A_COPY: &str = "vol-ffffffff";
+pub(crate) const OF_A_COPY: &str = "vol-ffffffff";
 
 /// Whether so many more copies can be under way.
 ///
@@ -104,7 +104,9 @@ const OF_A_COPY: &str = "vol-ffffffff";
 pub(crate) fn check_room(cx: &mut Cx<'_>, more: usize) -> Result<(), ApiError> {
     let (now, most) = (cx.now, cx.quotas().count(Quota::SnapshotCopies));
     let snapshots = cx.region().snapshots.values();
-    let under_way = snapshots.filter(|s| s.volume == OF_A_COPY && s.state(now) == "pending");
+    // What was written by blocks is of no volume either, and no copy.
+    let copies = snapshots.filter(|s| s.volume == OF_A_COPY && s.blocks.first() != Some(&s.id));
+    let under_way = copies.filter(|s| s.state(now) == "pending");
     match under_way.count() + more > most {
         true => Err(ApiError::new(
             "ResourceLimitExceeded",
@@ -159,6 +161,7 @@ pub(crate) fn copy(cx: &mut Cx<'_>, source: &Snapshot, copied: Copied<'_>) -> Sn
         kms_key,
         create_volume_permission: Permission::default(),
         layers: source.layers.clone(),
+        blocks: source.blocks.clone(),
         disk: source.disk.clone(),
         tags,
     }

@@ -97,6 +97,7 @@ fn make(
         kms_key: volume.kms_key.clone(),
         create_volume_permission: Permission::default(),
         layers: from.as_ref().map(|s| s.layers.clone()).unwrap_or_default(),
+        blocks: from.as_ref().map(|s| s.blocks.clone()).unwrap_or_default(),
         disk: match root_of {
             Some(instance) => Some(Disk::of(instance)),
             None => from.and_then(|s| s.disk),

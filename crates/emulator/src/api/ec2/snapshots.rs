@@ -155,6 +155,13 @@ fn seen(cx: &Cx<'_>) -> Vec<Snapshot> {
     for snapshot in seen.iter_mut().filter(|s| s.owner != caller) {
         snapshot.tags = Tags::default();
     }
+    for snapshot in &mut seen {
+        if let Progress::Writing { percent, .. } = &mut snapshot.progress
+            && let Ok(set) = cx.blocks.get(&snapshot.id)
+        {
+            *percent = set.progress().unwrap_or_default();
+        }
+    }
     seen
 }
 
