@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::digest::BlockDigest;
+use crate::digest::{BlockDigest, InOrder};
 use crate::{Content, Disk, Extent, ReadError};
 
 /// A block's size in bytes, which EBS direct prescribes.
@@ -198,6 +198,47 @@ impl fmt::Debug for Blocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Blocks")
     }
+}
+
+/// What [`read_and_hash`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    /// All blocks.
+    pub blocks: u32,
+    /// Those that are not all zeros.
+    pub data_blocks: u32,
+    /// The digest over all of them, as EBS direct would have it.
+    pub digest: BlockDigest,
+}
+
+/// Reads and hashes all blocks of a disk and sends them nowhere: what the first half of an import costs. Blocks.
+///
+/// # Errors
+///
+/// What is wrong with the image. A disk that is larger than any volume is [`ReadError::Outside`].
+pub fn read_and_hash(disk: Arc<dyn Disk>, threads: NonZeroUsize) -> Result<Sums, ReadError> {
+    let size = disk.size();
+    let wanted = all(size).map_err(|TooLarge { size }| ReadError::Outside {
+        offset: LARGEST_VOLUME,
+        end: size,
+        size,
+    })?;
+    let queue = threads.saturating_mul(NonZeroUsize::MIN.saturating_add(1));
+    let mut blocks = read(disk, wanted, Reading { threads, queue });
+    let mut sums = Sums {
+        blocks: 0,
+        data_blocks: 0,
+        digest: BlockDigest::of_zeros(),
+    };
+    let mut linear = InOrder::new();
+    while let Some(block) = blocks.blocking_recv() {
+        let block = block?;
+        sums.blocks += 1;
+        sums.data_blocks += u32::from(block.content != BlockContent::Zero);
+        linear.put(block.index, block.digest);
+    }
+    sums.digest = linear.finish();
+    Ok(sums)
 }
 
 /// A panic of another thread leaves a queue or pool that is still whole.

@@ -1,5 +1,6 @@
 //! Digests of blocks, and of all blocks together.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -7,7 +8,7 @@ use aws_lc_rs::digest::{self, Context, SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::blocks::BLOCK;
+use crate::blocks::{BLOCK, BlockIndex};
 
 /// The SHA-256 of a block, which EBS direct wants with each (`x-amz-Checksum`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +99,56 @@ impl fmt::Debug for LinearDigest {
     }
 }
 
+/// A [`LinearDigest`] over blocks that come in another order than by index, every block from the first on.
+///
+/// Holds back what comes early: as much as the reading threads run ahead of the slowest of them.
+#[derive(Debug, Clone, Default)]
+pub struct InOrder {
+    linear: LinearDigest,
+    next: u32,
+    /// A block that is not sent has no digest.
+    early: BTreeMap<u32, Option<BlockDigest>>,
+}
+
+impl InOrder {
+    /// Over no block yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the digest of a block that was sent, or was by an earlier process.
+    pub fn put(&mut self, index: BlockIndex, digest: BlockDigest) {
+        self.early.insert(index.0, Some(digest));
+        self.catch_up();
+    }
+
+    /// Leaves a block out that is not sent.
+    pub fn leave_out(&mut self, index: BlockIndex) {
+        self.early.insert(index.0, None);
+        self.catch_up();
+    }
+
+    fn catch_up(&mut self) {
+        while let Some(digest) = self.early.remove(&self.next) {
+            if let Some(digest) = digest {
+                self.linear.push(&digest);
+            }
+            self.next = self.next.saturating_add(1);
+        }
+    }
+
+    /// The index of the first block that has not come yet.
+    pub fn next(&self) -> BlockIndex {
+        BlockIndex(self.next)
+    }
+
+    /// The digest over all that came. If one is missing between others, those behind it are not in it: compare
+    /// [`next`](Self::next) with the number of blocks before.
+    pub fn finish(self) -> BlockDigest {
+        self.linear.finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +165,25 @@ mod tests {
             Some(BlockDigest::of_zeros())
         );
         assert_eq!(BlockDigest::from_base64("B4VN"), None);
+    }
+
+    #[test]
+    fn the_order_in_which_blocks_come_does_not_matter() {
+        let digests: Vec<BlockDigest> = (0..6).map(|byte| BlockDigest::of(&[byte])).collect();
+        let mut linear = LinearDigest::new();
+        for place in [0, 1, 2, 4, 5] {
+            linear.push(&digests[place]);
+        }
+        let mut in_order = InOrder::new();
+        for place in [4, 0, 5, 2] {
+            let index = u32::try_from(place).expect("small");
+            in_order.put(BlockIndex(index), digests[place]);
+        }
+        assert_eq!(in_order.next(), BlockIndex(1));
+        in_order.put(BlockIndex(1), digests[1]);
+        in_order.leave_out(BlockIndex(3));
+        assert_eq!(in_order.next(), BlockIndex(6));
+        assert_eq!(in_order.finish(), linear.finish());
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod open;
 mod packed;
 pub mod partition;
 pub mod probe;
+pub mod sink;
 mod source;
 mod tables;
 
