@@ -5,6 +5,7 @@ mod site;
 mod source;
 
 pub use import::ImportError;
+pub(crate) use import::with_causes;
 pub use site::SiteError;
 pub use source::SourceError;
 

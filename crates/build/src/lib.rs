@@ -13,6 +13,7 @@ pub mod dial;
 pub mod effects;
 pub mod estimate;
 pub mod event;
+pub mod export;
 pub mod failure;
 pub mod glob;
 pub mod guest;

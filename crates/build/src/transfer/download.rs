@@ -90,7 +90,7 @@ pub async fn download<E: std::error::Error + 'static>(
     snapshot: &SnapshotId,
     wanted: Vec<ListedBlock>,
     watch: &dyn Watch,
-    mut take: impl FnMut(u32, BlockDigest, Bytes) -> Result<(), E>,
+    mut take: impl AsyncFnMut(u32, BlockDigest, Bytes) -> Result<(), E>,
 ) -> Result<(), DownloadError<E>> {
     let mut progress = Transferred {
         done: 0,
@@ -118,7 +118,9 @@ pub async fn download<E: std::error::Error + 'static>(
                 wanted: got.wanted,
             });
         }
-        take(got.index, got.found, got.content).map_err(DownloadError::Taken)?;
+        take(got.index, got.found, got.content)
+            .await
+            .map_err(DownloadError::Taken)?;
         shared.answered(clock.now(), under_way.len() + 1);
         progress.done += BLOCK_BYTES as u64;
         watch.moved(progress);

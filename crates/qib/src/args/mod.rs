@@ -3,6 +3,7 @@
 pub mod account;
 pub mod cells;
 pub mod completions;
+pub mod export;
 pub mod iam_policy;
 pub mod images;
 pub mod import;
@@ -65,6 +66,7 @@ pub enum Command {
     IamPolicy(iam_policy::IamPolicyArgs),
     Validate(validate::ValidateArgs),
     Import(Box<import::ImportArgs>),
+    Export(export::ExportArgs),
     Images(images::ImagesArgs),
     Runs(runs::RunsArgs),
     Sweep(sweep::SweepArgs),

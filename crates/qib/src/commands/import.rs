@@ -37,7 +37,10 @@ pub async fn import(
             .iter()
             .map(|problem| problem.message.clone())
             .collect();
-        let hint = error.problems.iter().find_map(|problem| problem.hint.clone());
+        let hint = error
+            .problems
+            .iter()
+            .find_map(|problem| problem.hint.clone());
         let error = CommandError::bad_input(problems.join("\n"));
         return Err(match hint {
             Some(hint) => error.hinted(hint),
@@ -71,7 +74,9 @@ fn is_address(text: &str) -> bool {
 /// Where a file is, whatever the folder is that a later process goes on in.
 fn absolute(path: &str) -> Result<String, CommandError> {
     let path = std::path::absolute(path).map_err(|error| {
-        CommandError::bad_input(format!("the path {path:?} cannot be made absolute: {error}"))
+        CommandError::bad_input(format!(
+            "the path {path:?} cannot be made absolute: {error}"
+        ))
     })?;
     path.into_os_string().into_string().map_err(|path| {
         CommandError::bad_input(format!("the path {} is not UTF-8", path.display()))
@@ -99,7 +104,10 @@ fn pipeline(args: &ImportArgs) -> Result<String, CommandError> {
     set("checksum", checksum(args)?);
     set("format", args.format.as_ref().and_then(word));
     set("arch", args.arch.as_ref().and_then(word));
-    set("root_device", args.root_device.as_ref().map(|device| json!(device)));
+    set(
+        "root_device",
+        args.root_device.as_ref().map(|device| json!(device)),
+    );
     set("via", word(&args.via));
     set("holes", args.holes.as_ref().and_then(word));
     set("parent", args.parent.as_ref().map(|parent| json!(parent)));
@@ -116,11 +124,17 @@ fn pipeline(args: &ImportArgs) -> Result<String, CommandError> {
         }
     };
     set("name", Some(json!(args.name)));
-    set("description", args.description.as_ref().map(|text| json!(text)));
+    set(
+        "description",
+        args.description.as_ref().map(|text| json!(text)),
+    );
     set("boot_mode", args.boot_mode.as_ref().and_then(word));
     set("tpm", args.tpm.then(|| json!("v2.0")));
     set("imds", args.imds_v2.then(|| json!("v2")));
-    set("encrypted", (args.encrypt || args.kms_key.is_some()).then(|| json!(true)));
+    set(
+        "encrypted",
+        (args.encrypt || args.kms_key.is_some()).then(|| json!(true)),
+    );
     set("kms_key_id", args.kms_key.as_ref().map(|key| json!(key)));
     set("volumes", volumes(args));
     let tags: Map<String, Value> = args
@@ -129,11 +143,14 @@ fn pipeline(args: &ImportArgs) -> Result<String, CommandError> {
         .map(|(key, value)| (key.clone(), json!(value)))
         .collect();
     set("tags", (!tags.is_empty()).then(|| Value::Object(tags)));
-    set("on_conflict", match args.on_conflict {
-        OnConflict::Fail => None,
-        OnConflict::Skip => Some(json!("skip")),
-        OnConflict::Replace => Some(json!("replace")),
-    });
+    set(
+        "on_conflict",
+        match args.on_conflict {
+            OnConflict::Fail => None,
+            OnConflict::Skip => Some(json!("skip")),
+            OnConflict::Replace => Some(json!("replace")),
+        },
+    );
     let stage = stage(&args.name);
     let pipeline = json!({
         "name": "import",
@@ -153,7 +170,9 @@ fn checksum(args: &ImportArgs) -> Result<Option<Value>, CommandError> {
     let Some(text) = &args.checksum else {
         return Ok(None);
     };
-    let is_literal = ["sha256:", "sha512:"].iter().any(|kind| text.starts_with(kind));
+    let is_literal = ["sha256:", "sha512:"]
+        .iter()
+        .any(|kind| text.starts_with(kind));
     if is_literal {
         return match &args.signed_by {
             None => Ok(Some(json!(text))),

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use build::event::Transfer;
 use build::host::{DiskImageError, DiskImages, FetchWatch, FetchedDisk};
-use download::{Address, Check, Digest, Fetch, FetchError, Fetched, Origin, Phase, Progress, Settings};
+use download::{
+    Address, Check, Digest, Fetch, FetchError, Fetched, Origin, Phase, Progress, Settings,
+};
 use pipeline::model::{self, Checksum, Import, ImportChecksum, ImportOrigin};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -105,7 +107,12 @@ impl DiskImages for CachedImages {
     async fn identify(&self, import: &Import) -> Result<Checksum, DiskImageError> {
         let wanted = wanted(import)?;
         let key = format!("{wanted:?}");
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .copied();
         if let Some(known) = known {
             return Ok(known);
         }

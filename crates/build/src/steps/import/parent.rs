@@ -75,7 +75,7 @@ pub(super) async fn known_blocks(
             parent,
             unknown,
             &Unwatched,
-            |index, digest, _| known.add(index, digest),
+            async |index, digest, _| known.add(index, digest),
         );
         let read = context.race(read).await?;
         read.map_err(|error| refuse(reason(&error)))?;
