@@ -94,6 +94,9 @@ pub struct Throttle {
     pub write_burst: u32,
     /// Requests per second afterwards.
     pub write_rate: u32,
+    /// Blocks of snapshots per second, put or got, of an account and of each snapshot, and at once: 1,000 on EC2
+    /// (<https://docs.aws.amazon.com/ebs/latest/userguide/ebs-resource-quotas.html>).
+    pub blocks: u32,
 }
 
 impl Delays {
@@ -132,6 +135,7 @@ impl Delays {
                     read_rate: 100,
                     write_burst: 100,
                     write_rate: 50,
+                    blocks: 100_000,
                 }),
             },
             Self::Ec2Like => Timing {
@@ -151,6 +155,7 @@ impl Delays {
                     read_rate: 20,
                     write_burst: 50,
                     write_rate: 5,
+                    blocks: 1_000,
                 }),
             },
         }

@@ -182,10 +182,16 @@ impl Account {
         snapshots.chain(instances).cloned().collect()
     }
 
-    /// The snapshots whose blocks a snapshot still needs.
+    /// The snapshots whose blocks a snapshot or an instance still needs.
     pub fn blocks_in_use(&self) -> BTreeSet<SnapshotId> {
         let snapshots = self.regions.values().flat_map(|r| r.snapshots.values());
-        snapshots.flat_map(|s| s.blocks.iter()).cloned().collect()
+        let instances = self.regions.values().flat_map(|r| r.instances.values());
+        let disks = instances
+            .filter(|i| i.holds_disk())
+            .filter_map(|i| i.imported.as_ref())
+            .flat_map(|disk| disk.blocks.iter());
+        let snapshots = snapshots.flat_map(|s| s.blocks.iter());
+        snapshots.chain(disks).cloned().collect()
     }
 
     /// A public address that nobody in this account has: 127.x.y.z, never in 127.0.0.0/16, where the host's own services are.
