@@ -17,7 +17,7 @@ const MIB: usize = 1 << 20;
 
 /// Content without a period that any block or part has.
 fn content(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
+    let mut state = seed * 2 + 1;
     let mut data = Vec::with_capacity(length + 8);
     while data.len() < length {
         state = state
