@@ -67,6 +67,8 @@ pub struct Timing {
     pub image: Duration,
     /// How long a copy of an image or snapshot takes to another region at least.
     pub copy: Duration,
+    /// How long an import task takes at least.
+    pub import: Duration,
     /// From a launch until its image says when it was last launched from.
     pub launch_reported: Duration,
     /// How long a change of IAM is unknown to other services, see
@@ -94,6 +96,9 @@ pub struct Throttle {
     pub write_burst: u32,
     /// Requests per second afterwards.
     pub write_rate: u32,
+    /// Blocks of snapshots per second, put or got, of an account and of each snapshot, and at once: 1,000 on EC2
+    /// (<https://docs.aws.amazon.com/ebs/latest/userguide/ebs-resource-quotas.html>).
+    pub blocks: u32,
 }
 
 impl Delays {
@@ -108,6 +113,7 @@ impl Delays {
                 shutting_down: ms(0),
                 image: ms(0),
                 copy: ms(0),
+                import: ms(0),
                 launch_reported: ms(0),
                 iam: ms(0),
                 validation: ms(0),
@@ -122,6 +128,7 @@ impl Delays {
                 shutting_down: ms(60),
                 image: ms(250),
                 copy: ms(400),
+                import: ms(600),
                 launch_reported: ms(0),
                 iam: ms(400),
                 validation: ms(150),
@@ -132,6 +139,7 @@ impl Delays {
                     read_rate: 100,
                     write_burst: 100,
                     write_rate: 50,
+                    blocks: 100_000,
                 }),
             },
             Self::Ec2Like => Timing {
@@ -141,6 +149,7 @@ impl Delays {
                 shutting_down: Duration::from_secs(20),
                 image: Duration::from_secs(45),
                 copy: Duration::from_secs(90),
+                import: Duration::from_secs(300),
                 launch_reported: Duration::from_secs(24 * 3_600),
                 iam: Duration::from_secs(10),
                 validation: Duration::from_secs(5),
@@ -151,6 +160,7 @@ impl Delays {
                     read_rate: 20,
                     write_burst: 50,
                     write_rate: 5,
+                    blocks: 1_000,
                 }),
             },
         }

@@ -11,6 +11,7 @@
 //! | [`catalogue`] | well-known public images |
 //! | [`engine`] | requests change the account, the world follows |
 //! | [`guest`], [`runtime`] | what runs an instance |
+//! | [`imported`] | disks that were written by blocks, and guests made of them |
 //! | [`imds`] | the metadata service of each instance |
 //! | [`network`] | public addresses and who reaches them |
 //! | [`storage`] | S3's buckets, on the disk |
@@ -33,6 +34,8 @@ pub mod files;
 pub mod guest;
 pub mod ids;
 pub mod imds;
+pub mod imported;
+pub mod imports;
 pub mod instance_faults;
 pub mod network;
 pub mod runtime;

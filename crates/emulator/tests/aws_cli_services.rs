@@ -394,3 +394,82 @@ async fn images_and_parameters() {
         .await;
     assert_eq!(launched["LastLaunchedTime"], json!({}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_by_blocks() {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use sha2::{Digest, Sha256};
+    let Some(aws) = Cli::new().await else { return };
+    let dir = aws.ec2.path().to_owned();
+    let block = vec![7; 524_288];
+    let file = dir.join("block");
+    std::fs::write(&file, &block).unwrap();
+    let sum = BASE64_STANDARD.encode(Sha256::digest(&block));
+    let start = "ebs start-snapshot --volume-size 1 --client-token once --timeout 10 --description d --tags Key=k,Value=v";
+    let started = aws.json(start).await;
+    let id = text(&started["SnapshotId"]);
+    assert_eq!(started["BlockSize"], 524_288);
+    assert_eq!(text(&aws.json(start).await["SnapshotId"]), id);
+    let other = start.replace("--volume-size 1", "--volume-size 2");
+    assert!(aws.refused(&other).await.contains("ConflictException"));
+    let put = |index: u32, sum: &str| {
+        let file = file.display();
+        format!(
+            "ebs put-snapshot-block --snapshot-id {id} --block-index {index} --data-length 524288 --block-data {file} --checksum {sum} --checksum-algorithm SHA256 --progress 50"
+        )
+    };
+    assert_eq!(aws.json(&put(3, &sum)).await["Checksum"], sum.as_str());
+    let wrong = BASE64_STANDARD.encode(Sha256::digest(b""));
+    let refused = aws.refused(&put(4, &wrong)).await;
+    assert!(refused.contains("ValidationException"), "{refused}");
+    let shown = aws
+        .json(&format!("ec2 describe-snapshots --snapshot-ids {id}"))
+        .await;
+    assert_eq!(shown["Snapshots"][0]["Progress"], "50%");
+    let complete =
+        |n| format!("ebs complete-snapshot --snapshot-id {id} --changed-blocks-count {n}");
+    assert!(
+        aws.refused(&complete(2))
+            .await
+            .contains("ValidationException")
+    );
+    let linear = BASE64_STANDARD.encode(Sha256::digest(Sha256::digest(&block)));
+    let done = aws
+        .json(&format!(
+            "{} --checksum {linear} --checksum-algorithm SHA256 --checksum-aggregation-method LINEAR",
+            complete(1)
+        ))
+        .await;
+    assert_eq!(done["Status"], "completed");
+    let list = aws
+        .json(&format!("ebs list-snapshot-blocks --snapshot-id {id}"))
+        .await;
+    assert_eq!(list["Blocks"][0]["BlockIndex"], 3);
+    assert!(list["ExpiryTime"].as_f64().unwrap() > 1.7e9, "{list}");
+    let out = dir.join("out");
+    let got = aws
+        .json(&format!(
+            "ebs get-snapshot-block --snapshot-id {id} --block-index 3 --block-token {} {}",
+            text(&list["Blocks"][0]["BlockToken"]),
+            out.display()
+        ))
+        .await;
+    assert_eq!(
+        (&got["Checksum"], &got["DataLength"]),
+        (&sum.into(), &524_288.into())
+    );
+    assert!(std::fs::read(out).unwrap() == block);
+    let child = format!("ebs start-snapshot --volume-size 1 --parent-snapshot-id {id}");
+    let child = text(&aws.json(&child).await["SnapshotId"]);
+    aws.json(&put(9, &text(&got["Checksum"])).replace(&id, &child))
+        .await;
+    aws.json(&complete(1).replace(&id, &child)).await;
+    let changed =
+        format!("ebs list-changed-blocks --first-snapshot-id {id} --second-snapshot-id {child}");
+    let changed = aws.json(&changed).await;
+    assert_eq!(changed["ChangedBlocks"][0]["BlockIndex"], 9);
+    aws.json(&format!(
+        "ec2 register-image --name imported --architecture x86_64 --virtualization-type hvm --root-device-name /dev/sda1 --block-device-mappings DeviceName=/dev/sda1,Ebs={{SnapshotId={id}}}"
+    ))
+    .await;
+}

@@ -76,6 +76,8 @@ impl Engine {
             let finder = self.finder(&account, order, now);
             finder.writing(&put.snapshot_id)?.id.clone()
         };
+        self.buckets
+            .take_of_snapshot("PutSnapshotBlock", id.as_str(), self.clock.instant())?;
         let written = put.write(&self.blocks, &id, (index, &block.body, &digest), now);
         Ok(Content {
             headers: written?,
@@ -99,6 +101,11 @@ impl Engine {
             };
             (sealer, ebs::chain(&self.blocks, snapshot)?)
         };
+        self.buckets.take_of_snapshot(
+            "GetSnapshotBlock",
+            &get.snapshot_id,
+            self.clock.instant(),
+        )?;
         let (bytes, headers) = get.read(&sealer, &chain)?;
         Ok(Content {
             headers,

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>: a bucket for each region and action holds a
 //! burst and fills at a rate; a request that finds it empty is refused with `RequestLimitExceeded` (HTTP 503).
 
+use crate::api::ebs;
 use crate::api::ec2::Access;
 use crate::api::error::ApiError;
 use crate::api::protocol::Service;
@@ -59,17 +60,45 @@ impl Buckets {
         fault: &ThrottleFault,
         now: Instant,
     ) -> Result<(), ApiError> {
-        let own = || self.rules.map(|rules| own_rule(rules, wanted.access));
+        let own = || self.rules.map(|rules| own_rule(rules, wanted));
         let Some(rule) = fault.rule(wanted.action).or_else(own) else {
             return Ok(());
         };
+        let key = (wanted.region.to_owned(), wanted.action.to_owned());
+        match self.take_of(key, rule, now) {
+            true => Ok(()),
+            false => Err(ApiError::throttled(wanted.service)),
+        }
+    }
+
+    /// Takes a token of one snapshot's own bucket, beside the account's.
+    ///
+    /// # Errors
+    /// EBS's refusal if there is none.
+    pub fn take_of_snapshot(
+        &self,
+        action: &str,
+        snapshot: &str,
+        now: Instant,
+    ) -> Result<(), ApiError> {
+        let Some(rules) = self.rules else {
+            return Ok(());
+        };
+        let key = (snapshot.to_owned(), action.to_owned());
+        match self.take_of(key, of_blocks(rules), now) {
+            true => Ok(()),
+            false => Err(ApiError::throttled(Service::Ebs).with_reason("RESOURCE_LEVEL_THROTTLE")),
+        }
+    }
+
+    /// Whether there was a token.
+    fn take_of(&self, key: (String, String), rule: BucketRule, now: Instant) -> bool {
         let full = || Bucket {
             rule,
             tokens: f64::from(rule.burst),
             filled: now,
         };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (wanted.region.to_owned(), wanted.action.to_owned());
         let bucket = buckets.entry(key).or_insert_with(full);
         if bucket.rule != rule {
             *bucket = full();
@@ -77,16 +106,24 @@ impl Buckets {
         let since = now.saturating_duration_since(bucket.filled).as_secs_f64();
         bucket.tokens = (bucket.tokens + since * f64::from(rule.rate)).min(f64::from(rule.burst));
         bucket.filled = now;
-        if bucket.tokens < 1.0 {
-            return Err(ApiError::throttled(wanted.service));
+        let taken = bucket.tokens >= 1.0;
+        if taken {
+            bucket.tokens -= 1.0;
         }
-        bucket.tokens -= 1.0;
-        Ok(())
+        taken
     }
 }
 
-fn own_rule(rules: Throttle, access: Access) -> BucketRule {
-    match access {
+fn of_blocks(rules: Throttle) -> BucketRule {
+    BucketRule {
+        burst: rules.blocks,
+        rate: rules.blocks,
+    }
+}
+
+fn own_rule(rules: Throttle, wanted: Wanted<'_>) -> BucketRule {
+    match wanted.access {
+        _ if ebs::is_about_a_block(wanted.action) => of_blocks(rules),
         Access::Read => BucketRule {
             burst: rules.read_burst,
             rate: rules.read_rate,
@@ -119,6 +156,7 @@ mod tests {
             read_rate: 2,
             write_burst: 1,
             write_rate: 1,
+            blocks: 1,
         }));
         let start = Instant::now();
         let none = ThrottleFault::default();
@@ -135,6 +173,37 @@ mod tests {
         take("DescribeInstances", 0).unwrap();
         take("DescribeImages", 500).unwrap();
         take("DescribeImages", 500).unwrap_err();
+    }
+
+    #[test]
+    fn blocks_have_buckets_of_their_account_and_of_their_snapshot() {
+        let buckets = Buckets::new(Some(Throttle {
+            read_burst: 1,
+            read_rate: 1,
+            write_burst: 1,
+            write_rate: 1,
+            blocks: 2,
+        }));
+        let now = Instant::now();
+        let put = Wanted {
+            service: Service::Ebs,
+            ..read("PutSnapshotBlock")
+        };
+        let none = ThrottleFault::default();
+        for _ in 0..2 {
+            buckets.take(put, &none, now).unwrap();
+            buckets.take_of_snapshot(put.action, "snap-1", now).unwrap();
+        }
+        let refused = buckets.take(put, &none, now).unwrap_err();
+        assert_eq!(refused.reason(), Some("ACCOUNT_THROTTLED"));
+        buckets.take_of_snapshot(put.action, "snap-2", now).unwrap();
+        let refused = buckets.take_of_snapshot(put.action, "snap-1", now);
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.reason(), Some("RESOURCE_LEVEL_THROTTLE"));
+        assert_eq!(
+            (refused.code(), refused.status()),
+            ("RequestThrottledException", 400)
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Signs a POST to `/` without a query.
+    /// Signs a request. Its path and query are taken as they are, so they have to be in the form that is signed. A header
+    /// `x-amz-content-sha256` stands for the body.
     pub fn sign(
         &self,
         request: &mut HttpRequest,
@@ -41,9 +42,11 @@ impl Credentials {
             .iter()
             .map(|(n, v)| format!("{n}:{v}\n"))
             .collect();
-        let body = hex::encode(Sha256::digest(&request.body));
+        let said = request.header("x-amz-content-sha256").map(str::to_owned);
+        let body = said.unwrap_or_else(|| hex::encode(Sha256::digest(&request.body)));
         let canonical = hex::encode(Sha256::digest(format!(
-            "POST\n/\n\n{headers}\n{names}\n{body}"
+            "{}\n{}\n{}\n{headers}\n{names}\n{body}",
+            request.method, request.path, request.query
         )));
         let scope = format!("{date}/{region}/{service}/aws4_request");
         let mut key = format!("AWS4{}", self.secret).into_bytes();
