@@ -33,9 +33,11 @@ pub mod requests;
 pub mod service;
 pub mod storage;
 
+use crate::account::import_task::ImportFate;
 use crate::api::error::ApiError;
 use crate::ids::InstanceId;
 use crate::instance_faults::InstanceFaults;
+use imports::ImportFault;
 use jiff::{SignedDuration, Timestamp};
 use requests::{ActionFault, RequestFault};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
@@ -45,8 +47,6 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use crate::account::import_task::ImportFate;
-use imports::ImportFault;
 use std::time::{Duration, SystemTime};
 use storage::{CorruptUpload, Corruption, Stored};
 

@@ -243,7 +243,12 @@ mod tests {
     #[test]
     fn progress_grows_and_never_says_done_before_it_is() {
         let plain = task(None);
-        let shown = |t: &ImportTask, s| (t.percent(at(s)).unwrap(), t.message(at(s)).unwrap().to_owned());
+        let shown = |t: &ImportTask, s| {
+            (
+                t.percent(at(s)).unwrap(),
+                t.message(at(s)).unwrap().to_owned(),
+            )
+        };
         assert_eq!(shown(&plain, 0), (3, "pending".into()));
         assert_eq!(shown(&plain, 42), (42, "downloading/converting".into()));
         assert_eq!(shown(&plain, 500), (99, "downloading/converting".into()));
@@ -259,8 +264,14 @@ mod tests {
             gone: at(10),
             message: "why".into(),
         };
-        assert_eq!((ended.status(at(9)), ended.status(at(10))), ("deleting", "deleted"));
-        assert_eq!((ended.percent(at(9)), ended.message(at(9))), (None, Some("why")));
+        assert_eq!(
+            (ended.status(at(9)), ended.status(at(10))),
+            ("deleting", "deleted")
+        );
+        assert_eq!(
+            (ended.percent(at(9)), ended.message(at(9))),
+            (None, Some("why"))
+        );
         let week = 7 * 24 * 3600;
         assert!(ended.is_shown(at(week)) && !ended.is_shown(at(10 + week)));
     }

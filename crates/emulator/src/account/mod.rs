@@ -187,10 +187,7 @@ impl Account {
     pub fn blocks_in_use(&self) -> BTreeSet<SnapshotId> {
         let snapshots = self.regions.values().flat_map(|r| r.snapshots.values());
         let written = snapshots.flat_map(|s| s.blocks.iter());
-        let tasks = self
-            .regions
-            .values()
-            .flat_map(|r| r.import_tasks.values());
+        let tasks = self.regions.values().flat_map(|r| r.import_tasks.values());
         let coming = tasks.filter_map(|t| match &t.phase {
             import_task::ImportPhase::Active { target, .. } => Some(target),
             _ => None,

@@ -3,8 +3,8 @@
 use super::ACCOUNT_ID;
 use super::capacity::{CapacityReservation, DedicatedHost, PlacementGroup};
 use super::image::{Image, Snapshot, Volume};
-use super::instance::Instance;
 use super::import_task::ImportTask;
+use super::instance::Instance;
 use super::key_pair::KeyPair;
 use super::kms::Keys;
 use super::launch_template::LaunchTemplate;
@@ -16,9 +16,9 @@ use super::public_access::{PublicImages, PublicSnapshots};
 use super::spot::SpotRequest;
 use super::tags::Tags;
 use crate::ids::{
-    AllocationId, CapacityReservationId, GroupId, GroupRuleId, HostId, ImageId, ImportTaskId, InstanceId,
-    KeyPairId, LaunchTemplateId, ReservationId, SnapshotId, SpotRequestId, SubnetId, VolumeId,
-    VpcId,
+    AllocationId, CapacityReservationId, GroupId, GroupRuleId, HostId, ImageId, ImportTaskId,
+    InstanceId, KeyPairId, LaunchTemplateId, ReservationId, SnapshotId, SpotRequestId, SubnetId,
+    VolumeId, VpcId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,8 @@
 use super::region::Region;
 use super::tags::Tags;
 use crate::ids::{
-    AllocationId, CapacityReservationId, GroupId, HostId, ImageId, ImportTaskId, InstanceId, KeyPairId,
-    LaunchTemplateId, SnapshotId, SpotRequestId, SubnetId, VolumeId, VpcId,
+    AllocationId, CapacityReservationId, GroupId, HostId, ImageId, ImportTaskId, InstanceId,
+    KeyPairId, LaunchTemplateId, SnapshotId, SpotRequestId, SubnetId, VolumeId, VpcId,
 };
 use std::collections::BTreeMap;
 
@@ -26,11 +26,9 @@ impl Region {
             "snap" => by(&mut self.snapshots, SnapshotId::parse(id).ok(), |s| {
                 &mut s.tags
             }),
-            "import-snap" => by(
-                &mut self.import_tasks,
-                ImportTaskId::parse(id).ok(),
-                |t| &mut t.tags,
-            ),
+            "import-snap" => by(&mut self.import_tasks, ImportTaskId::parse(id).ok(), |t| {
+                &mut t.tags
+            }),
             "vol" => by(&mut self.volumes, VolumeId::parse(id).ok(), |v| &mut v.tags),
             "sg" => by(&mut self.groups, GroupId::parse(id).ok(), |g| &mut g.tags),
             "subnet" => by(&mut self.subnets, SubnetId::parse(id).ok(), |s| &mut s.tags),

@@ -12,8 +12,8 @@ use crate::account::image::{Permission, Progress, Snapshot};
 use crate::account::import_task::{DiskFormat, ImportFate, ImportPhase, ImportTask};
 use crate::account::region::Region;
 use crate::account::tags::Tags;
-use crate::imports;
 use crate::ids::{ImportTaskId, SnapshotId};
+use crate::imports;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,10 @@ impl Engine {
     pub(super) fn resume_imports(self: &Arc<Self>) {
         let active: Vec<ImportTaskId> = {
             let account = self.account();
-            let tasks = account.regions.values().flat_map(|r| r.import_tasks.values());
+            let tasks = account
+                .regions
+                .values()
+                .flat_map(|r| r.import_tasks.values());
             tasks
                 .filter(|t| t.is_active())
                 .map(|t| t.id.clone())
@@ -91,7 +94,10 @@ impl Engine {
     /// A task that still goes on.
     fn active(&self, id: &ImportTaskId) -> Result<ImportTask, Ending> {
         let account = self.account();
-        let mut tasks = account.regions.values().filter_map(|r| r.import_tasks.get(id));
+        let mut tasks = account
+            .regions
+            .values()
+            .filter_map(|r| r.import_tasks.get(id));
         let task = tasks.next().filter(|t| t.is_active());
         task.cloned().ok_or(Ending::None)
     }
@@ -104,7 +110,10 @@ impl Engine {
             Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default()
         };
         match &task.fate {
-            Some(ImportFate::Fails { percent: at, message }) if *at <= percent => {
+            Some(ImportFate::Fails {
+                percent: at,
+                message,
+            }) if *at <= percent => {
                 tokio::time::sleep(until(*at)).await;
                 self.active(id)?;
                 Err(Ending::Failed(message.clone()))

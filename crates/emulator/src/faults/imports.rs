@@ -88,9 +88,8 @@ mod tests {
 
     #[test]
     fn one_of_the_two_and_within_bounds() {
-        let read = |text: &str| {
-            serde_json::from_str::<ImportFault>(text).map_err(|e| e.to_string())
-        };
+        let read =
+            |text: &str| serde_json::from_str::<ImportFault>(text).map_err(|e| e.to_string());
         for (text, why) in [
             ("{}", "message"),
             (r#"{"message":"x","stuck_at_percent":1}"#, "one of the two"),

@@ -107,6 +107,7 @@ pub(super) fn has_etc(volume: &Volume, at: (u64, u64)) -> Result<bool, String> {
 /// Does what reads a file system that a stranger made. A panic of the reader is an error like any other.
 pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     // What a panic leaves half done is thrown away with it.
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err("it is damaged in a way that its reader does not expect".to_owned()))
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err("it is damaged in a way that its reader does not expect".to_owned())
+    })
 }

@@ -282,7 +282,12 @@ impl Work<'_> {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             // An empty target, or one that this host's file system does not take.
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                ) =>
+            {
                 return Ok(false);
             }
             Err(e) => return Err(failed("make", place, &e)),
@@ -327,8 +332,7 @@ impl Work<'_> {
         let mut bytes = 0u64;
         while read > 0 {
             let part = piece.get(..read).unwrap_or_default();
-            to.write_all(part)
-                .map_err(|e| failed("write", place, &e))?;
+            to.write_all(part).map_err(|e| failed("write", place, &e))?;
             bytes += read as u64;
             if self.done.bytes + bytes > MOST_BYTES {
                 return Err(format!("its files have more than {} GiB", MOST_BYTES >> 30));

@@ -127,7 +127,11 @@ pub(super) mod tests {
         let once = read(&encrypted, end - 3, 5003);
         assert_eq!(once[..3], [0, 0, 0], "of a block that was put");
         assert!(!is_zero(&once[3..35]));
-        assert_eq!(read(&encrypted, end + 7, 100), once[10..110], "the same again");
+        assert_eq!(
+            read(&encrypted, end + 7, 100),
+            once[10..110],
+            "the same again"
+        );
         assert!(plain.read(plain.length() - 1, &mut [0, 0]).is_err());
         assert!(plain.read(u64::MAX, &mut [0, 0]).is_err());
     }

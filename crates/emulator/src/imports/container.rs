@@ -43,9 +43,7 @@ pub fn check(format: DiskFormat, file: &File, size: u64) -> Result<Kind, Unusabl
         DiskFormat::Vmdk => vmdk(file, size),
         DiskFormat::Vhd => vhd(file, size),
         DiskFormat::Vhdx => vhdx(file, size),
-        DiskFormat::Raw | DiskFormat::Ova => {
-            Err(unsupported("Unsupported specified file format"))
-        }
+        DiskFormat::Raw | DiskFormat::Ova => Err(unsupported("Unsupported specified file format")),
     }
 }
 

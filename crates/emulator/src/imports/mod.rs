@@ -35,7 +35,9 @@ impl Unusable {
     pub fn message(&self) -> String {
         match self {
             Self::Invalid(why) => format!("ClientError: Disk validation failed [{why}]"),
-            Self::Internal(why) => format!("ServerError: an internal error has occurred during conversion. ({why})"),
+            Self::Internal(why) => {
+                format!("ServerError: an internal error has occurred during conversion. ({why})")
+            }
         }
     }
 }

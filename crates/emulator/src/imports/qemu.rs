@@ -30,13 +30,17 @@ pub(super) async fn convert(kind: Kind, from: &Path, to: &Path) -> Result<(), Un
         .kill_on_drop(true);
     let child = command.spawn().map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Unusable::Internal(
-            "the local EC2 converts disk images with qemu-img, which is not installed on this host".to_owned(),
+            "the local EC2 converts disk images with qemu-img, which is not installed on this host"
+                .to_owned(),
         ),
         _ => Unusable::Internal(format!("cannot start qemu-img: {e}")),
     })?;
     let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     let output = ended.map_err(|_| {
-        Unusable::Internal(format!("qemu-img took longer than {} s", PATIENCE.as_secs()))
+        Unusable::Internal(format!(
+            "qemu-img took longer than {} s",
+            PATIENCE.as_secs()
+        ))
     })??;
     if output.status.success() {
         return Ok(());

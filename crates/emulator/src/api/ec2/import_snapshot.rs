@@ -289,7 +289,9 @@ pub(crate) struct DescribeImportSnapshotTasks {
 impl Action for DescribeImportSnapshotTasks {
     fn parse(p: &Scope<'_>) -> Result<Self, ApiError> {
         let ids = p.texts("ImportTaskId").into_iter();
-        let ids = ids.map(ImportTaskId::parse).collect::<Result<Vec<_>, _>>()?;
+        let ids = ids
+            .map(ImportTaskId::parse)
+            .collect::<Result<Vec<_>, _>>()?;
         // In this action the list is not called Filter.
         Ok(Self {
             ids,
