@@ -400,6 +400,7 @@ mod tests {
             etag: String::new(),
             modified: Timestamp::UNIX_EPOCH,
             checksum: String::new(),
+            declared: None,
             segment,
         }
     }
