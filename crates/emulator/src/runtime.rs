@@ -1,6 +1,8 @@
 //! What the local EC2 needs of whatever runs its instances: namespace guests, or in tests a guest in memory.
 
 use crate::guest::{GuestExit, GuestHost, GuestSpec, RunningGuest, StopKind};
+use crate::imported::unpack::{self, Base, Unpacked};
+use crate::imported::{self, volume::Volume};
 use async_trait::async_trait;
 use std::io;
 use std::net::TcpListener;
@@ -28,6 +30,17 @@ pub trait GuestRuntime: Send + Sync + 'static {
 
     /// Turns a stopped instance's own layer into `layer`.
     fn freeze(&self, instance_dir: &Path, layer: &Path) -> Result<(), RuntimeError>;
+
+    /// Makes the layer `layer` of the files on a disk that was written by blocks. `base` is the base layer. Guests that are
+    /// only remembered have no files.
+    fn unpack(
+        &self,
+        _disk: &Volume,
+        _base: &Path,
+        _layer: &Path,
+    ) -> Result<Unpacked, RuntimeError> {
+        Ok(Unpacked::default())
+    }
 
     /// Removes a layer or an instance's folder. One that is not there is removed already.
     fn remove_layer(&self, dir: &Path) -> Result<(), RuntimeError>;
@@ -115,6 +128,17 @@ impl GuestRuntime for GuestHost {
 
     fn freeze(&self, instance_dir: &Path, layer: &Path) -> Result<(), RuntimeError> {
         GuestHost::freeze(self, instance_dir, layer).map_err(|e| RuntimeError(e.to_string()))
+    }
+
+    fn unpack(&self, disk: &Volume, base: &Path, layer: &Path) -> Result<Unpacked, RuntimeError> {
+        let base = Base {
+            root: base.join("root"),
+            usr: "/usr".into(),
+            mode: GuestHost::mode(self),
+        };
+        let root = imported::find_root(disk).map_err(|e| RuntimeError(e.to_string()))?;
+        unpack::unpack(disk, root, &base, layer)
+            .map_err(|e| RuntimeError(format!("the image's files cannot be read: {e}")))
     }
 
     fn remove_layer(&self, dir: &Path) -> Result<(), RuntimeError> {

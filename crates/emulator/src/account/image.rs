@@ -2,7 +2,9 @@
 
 use super::organization;
 use super::tags::Tags;
+use crate::blocks::BlockStore;
 use crate::ids::{ImageId, InstanceId, LayerId, SnapshotId, VolumeId};
+use crate::imported::volume::{self, Unwritten};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -314,6 +316,50 @@ pub struct Snapshot {
     pub disk: Option<Disk>,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// A disk that was written by blocks, and that a guest is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedDisk {
+    /// What its files become.
+    pub layer: LayerId,
+    /// The snapshots whose blocks it consists of, topmost first.
+    pub blocks: Vec<SnapshotId>,
+    /// Its size.
+    pub size_gib: u32,
+    /// Whether the volume is encrypted, so that what was never put reads as noise.
+    pub encrypted: bool,
+}
+
+impl ImportedDisk {
+    /// The disk of a snapshot that was written by blocks, on a volume that is encrypted or not.
+    pub fn of(snapshot: &Snapshot, encrypted: bool) -> Self {
+        let mut parts: Vec<&str> = snapshot.blocks.iter().map(SnapshotId::as_str).collect();
+        parts.push(if encrypted { "encrypted" } else { "plain" });
+        Self {
+            // The same blocks have the same files.
+            layer: LayerId::derived(&parts),
+            blocks: snapshot.blocks.clone(),
+            size_gib: snapshot.size_gib,
+            encrypted,
+        }
+    }
+
+    /// It as bytes.
+    ///
+    /// # Errors
+    /// If its blocks cannot be read.
+    pub fn volume(&self, store: &BlockStore) -> std::io::Result<volume::Volume> {
+        let unwritten = match self.encrypted {
+            true => Unwritten::Noise,
+            false => Unwritten::Zeros,
+        };
+        Ok(volume::Volume::new(
+            store.chain(&self.blocks)?,
+            self.size_gib,
+            unwritten,
+        ))
+    }
 }
 
 /// What is known of the system on a disk.

@@ -1,6 +1,6 @@
 //! An instance as the account remembers it.
 
-use super::image::{ProductCode, Virtualization};
+use super::image::{ImportedDisk, ProductCode, Virtualization};
 use super::lifecycle::InstanceState;
 use super::tags::Tags;
 use crate::ids::{
@@ -70,6 +70,9 @@ pub struct Instance {
     pub volumes: Vec<VolumeAttachment>,
     /// The layers it was launched on, topmost first.
     pub layers: Vec<LayerId>,
+    /// The disk that the lowest of them is made of, if it was written by blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedDisk>,
     /// The user that the image's cloud-init sets up.
     pub default_user: String,
     /// The spot request that it fulfils, if it is a spot instance.

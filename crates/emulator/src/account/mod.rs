@@ -183,16 +183,21 @@ impl Account {
         snapshots.chain(instances).cloned().collect()
     }
 
-    /// The snapshots whose blocks a snapshot or an import task still needs.
+    /// The snapshots whose blocks a snapshot, an instance or an import task still needs.
     pub fn blocks_in_use(&self) -> BTreeSet<SnapshotId> {
         let snapshots = self.regions.values().flat_map(|r| r.snapshots.values());
-        let written = snapshots.flat_map(|s| s.blocks.iter());
+        let instances = self.regions.values().flat_map(|r| r.instances.values());
+        let disks = instances
+            .filter(|i| i.holds_disk())
+            .filter_map(|i| i.imported.as_ref())
+            .flat_map(|disk| disk.blocks.iter());
         let tasks = self.regions.values().flat_map(|r| r.import_tasks.values());
         let coming = tasks.filter_map(|t| match &t.phase {
             import_task::ImportPhase::Active { target, .. } => Some(target),
             _ => None,
         });
-        written.chain(coming).cloned().collect()
+        let snapshots = snapshots.flat_map(|s| s.blocks.iter());
+        snapshots.chain(disks).chain(coming).cloned().collect()
     }
 
     /// A public address that nobody in this account has: 127.x.y.z, never in 127.0.0.0/16, where the host's own services are.

@@ -240,11 +240,16 @@ impl Actor {
         crate::files::make_dir(&spec.instance_dir, 0o711).map_err(|e| {
             RuntimeError(format!("cannot make {}: {e}", spec.instance_dir.display()))
         })?;
+        let imported = self.unpack().await?;
         let StartedGuest {
             imds,
             endpoint,
             guest,
         } = self.engine.runtime.start(spec).await?;
+        // The console begins anew with the guest.
+        for line in imported {
+            self.console(&line);
+        }
         let (guest, services): (Arc<dyn Guest>, _) = match without_network {
             true => {
                 let _unanswered = [imds, endpoint];
@@ -268,6 +273,55 @@ impl Actor {
         });
         self.engine.set_guest(&self.id, Some(guest));
         Ok(())
+    }
+
+    /// Makes the layer of a disk that was written by blocks, unless it is there. What is to be said of it on the console.
+    async fn unpack(&self) -> Result<Vec<String>, RuntimeError> {
+        let disk = {
+            let account = self.engine.account();
+            account
+                .find_instance(&self.id)
+                .and_then(|(_, i)| i.imported.clone())
+        };
+        let Some(disk) = disk else {
+            return Ok(Vec::new());
+        };
+        let mut said = vec![
+            "This image was imported: its files lie over the local EC2's base system, and its kernel and boot loader are not run."
+                .to_owned(),
+        ];
+        let engine = self.engine.clone();
+        let parts = self.engine.instance_dir(&self.id).join("unpacking");
+        let layer = self.engine.layer_dir(&disk.layer);
+        if !layer.is_dir() {
+            let made = parts.clone();
+            let unpacked = tokio::task::spawn_blocking(move || {
+                // Left behind by a local EC2 that was killed.
+                engine.runtime.remove_layer(&made)?;
+                let volume = disk.volume(&engine.blocks);
+                let volume = volume.map_err(|e| RuntimeError(e.to_string()))?;
+                let base = engine.dir.join("base");
+                engine.runtime.unpack(&volume, &base, &made)
+            });
+            let unpacked = unpacked.await.map_err(|e| RuntimeError(e.to_string()))?;
+            let unpacked = match unpacked {
+                Ok(unpacked) => unpacked,
+                Err(why) => {
+                    self.engine.runtime.remove_layer(&parts)?;
+                    return Err(why);
+                }
+            };
+            said.push(format!("Imported image: {unpacked}"));
+            let _held = self.engine.layers.lock().await;
+            match layer.is_dir() {
+                // Another instance of the image was quicker.
+                true => self.engine.runtime.remove_layer(&parts)?,
+                false if parts.is_dir() => std::fs::rename(&parts, &layer)
+                    .map_err(|e| RuntimeError(format!("cannot keep the image's layer: {e}")))?,
+                false => {}
+            }
+        }
+        Ok(said)
     }
 
     fn spec(&self) -> Option<GuestSpec> {

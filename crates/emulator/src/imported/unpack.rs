@@ -77,8 +77,7 @@ impl fmt::Display for Unpacked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} files and folders of the image, {} MiB, over the local EC2's base system; its kernel and boot loader are not \
-             run, and neither are {} programs and libraries of its /usr, in whose place are the host's; {} others left out",
+            "{} files and folders, {} MiB; in place of {} programs and libraries of its /usr are the host's; {} others left out",
             self.entries,
             self.bytes >> 20,
             self.programs,

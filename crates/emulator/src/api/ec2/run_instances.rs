@@ -20,7 +20,7 @@ use super::spot::{self, SpotLaunch};
 use super::tag_specs::TagSpecs;
 use super::xml::Xml;
 use super::{Action, images, instance_view, key_pairs, launch_checks, launch_hosting, snapshots};
-use crate::account::image::{EbsDevice, Image, Volume};
+use crate::account::image::{EbsDevice, Image, ImportedDisk, Volume};
 use crate::account::instance::{
     Hosting, Instance, Interface, LoginKey, ProfileAssociation, ShutdownBehavior, StateReason,
     VolumeAttachment,
@@ -37,6 +37,7 @@ use crate::ids::{
     GroupId, ImageId, InstanceId, InterfaceAttachmentId, InterfaceId, LayerId, ReservationId,
     SpotRequestId, VolumeId,
 };
+use crate::imported::{self, NoRoot};
 use jiff::Timestamp;
 use std::net::Ipv4Addr;
 
@@ -166,8 +167,10 @@ impl Action for RunInstances {
             count,
         )?;
         let reservation = ReservationId::random();
+        let (layers, imported) = root(cx, &image, &devices)?;
         let plan = Plan {
-            layers: layers(cx, &image),
+            layers,
+            imported,
             image,
             devices,
             subnet,
@@ -192,13 +195,37 @@ impl Action for RunInstances {
     }
 }
 
-/// The layers of an image's root device.
-fn layers(cx: &Cx<'_>, image: &Image) -> Vec<LayerId> {
+/// What an image's root device consists of.
+///
+/// # Errors
+/// `UnsupportedOperation` for a disk that was written by blocks and that no guest can be made of: EC2 would launch it, and
+/// only its console would say what is wrong.
+fn root(
+    cx: &Cx<'_>,
+    image: &Image,
+    devices: &Devices,
+) -> Result<(Vec<LayerId>, Option<ImportedDisk>), ApiError> {
     let snapshot = image.root().and_then(|m| m.ebs.snapshot.as_ref());
-    snapshot
-        .and_then(|id| cx.snapshot_in(cx.region, id))
-        .map(|s| s.layers)
-        .unwrap_or_default()
+    let Some(snapshot) = snapshot.and_then(|id| cx.snapshot_in(cx.region, id)) else {
+        return Ok((Vec::new(), None));
+    };
+    if snapshot.blocks.is_empty() {
+        return Ok((snapshot.layers, None));
+    }
+    let device = devices.ebs.iter().find(|m| m.device == image.root_device);
+    let encrypted = snapshot.encrypted || device.is_some_and(|m| m.ebs.encrypted);
+    let disk = ImportedDisk::of(&snapshot, encrypted);
+    let volume = disk.volume(cx.blocks).map_err(NoRoot::Unreadable);
+    match volume.and_then(|v| imported::find_root(&v)) {
+        Ok(_) => Ok((vec![disk.layer.clone()], Some(disk))),
+        Err(why) => Err(ApiError::new(
+            "UnsupportedOperation",
+            format!(
+                "The local EC2 keeps the image '{}' as data and cannot launch it: {why}",
+                image.id
+            ),
+        )),
+    }
 }
 
 /// An image of whichever account remembers that it was launched from.
@@ -219,6 +246,7 @@ struct Plan {
     reservation: ReservationId,
     key: Option<LoginKey>,
     layers: Vec<LayerId>,
+    imported: Option<ImportedDisk>,
     profile: Option<ProfileAssociation>,
     hosting: Hosting,
     doom: Option<StateReason>,
@@ -344,6 +372,7 @@ impl RunInstances {
             root_device: plan.image.root_device.clone(),
             volumes,
             layers: plan.layers.clone(),
+            imported: plan.imported.clone(),
             default_user: plan.image.default_user.clone(),
             spot: spot.as_ref().map(|r| r.id.clone()),
             virtualization: plan.image.virtualization,
