@@ -67,6 +67,8 @@ pub struct Timing {
     pub image: Duration,
     /// How long a copy of an image or snapshot takes to another region at least.
     pub copy: Duration,
+    /// How long an import task takes at least.
+    pub import: Duration,
     /// From a launch until its image says when it was last launched from.
     pub launch_reported: Duration,
     /// How long a change of IAM is unknown to other services, see
@@ -111,6 +113,7 @@ impl Delays {
                 shutting_down: ms(0),
                 image: ms(0),
                 copy: ms(0),
+                import: ms(0),
                 launch_reported: ms(0),
                 iam: ms(0),
                 validation: ms(0),
@@ -125,6 +128,7 @@ impl Delays {
                 shutting_down: ms(60),
                 image: ms(250),
                 copy: ms(400),
+                import: ms(600),
                 launch_reported: ms(0),
                 iam: ms(400),
                 validation: ms(150),
@@ -145,6 +149,7 @@ impl Delays {
                 shutting_down: Duration::from_secs(20),
                 image: Duration::from_secs(45),
                 copy: Duration::from_secs(90),
+                import: Duration::from_secs(300),
                 launch_reported: Duration::from_secs(24 * 3_600),
                 iam: Duration::from_secs(10),
                 validation: Duration::from_secs(5),

@@ -11,6 +11,7 @@
 //!   "latency_ms": { "PutSnapshotBlock": 50 },
 //!   "snapshot_idle_timeout_ms": 500,
 //!   "corrupt_uploads": [{ "key": "disk.raw", "part": 3, "times": 1 }],
+//!   "import_tasks": [{ "message": "ClientError: Disk validation failed [Timeout]", "at_percent": 35, "times": 1 }],
 //!   "short_sessions": true,
 //!   "expire_sessions": true,
 //!   "binding_refused": true,
@@ -18,21 +19,25 @@
 //! }
 //! ```
 //!
-//! All but `actions`, `throttle`, `capacity`, `corrupt_uploads`, `latency_ms` and those about reads, clock, sessions and idle snapshots are keys of [`InstanceFaults`].
+//! All but `actions`, `throttle`, `capacity`, `corrupt_uploads`, `import_tasks`, `latency_ms` and those about reads, clock, sessions and idle snapshots are keys of [`InstanceFaults`].
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`imports`] | import tasks that go wrong |
 //! | [`requests`] | requests that go wrong |
 //! | [`service`] | the service as a whole behaving otherwise |
 //! | [`storage`] | uploads that are stored corrupted |
 
+pub mod imports;
 pub mod requests;
 pub mod service;
 pub mod storage;
 
+use crate::account::import_task::ImportFate;
 use crate::api::error::ApiError;
 use crate::ids::InstanceId;
 use crate::instance_faults::InstanceFaults;
+use imports::ImportFault;
 use jiff::{SignedDuration, Timestamp};
 use requests::{ActionFault, RequestFault};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
@@ -57,6 +62,8 @@ pub struct Faults {
     pub capacity: Vec<CapacityFault>,
     /// Uploads that are stored otherwise than they were received.
     pub corrupt_uploads: Vec<CorruptUpload>,
+    /// Import tasks that go wrong.
+    pub import_tasks: Vec<ImportFault>,
     /// For so long after a change, reads answer from the state before it.
     #[serde(rename = "stale_reads_ms", deserialize_with = "service::stale")]
     pub stale_reads: Duration,
@@ -179,6 +186,14 @@ impl FaultFile {
         request: &CapacityRequest<'_>,
     ) -> Result<Result<String, NoCapacity>, ApiError> {
         self.with(|read| service::place(&mut read.faults.capacity, request))
+    }
+
+    /// What becomes of the next import task; counts it.
+    ///
+    /// # Errors
+    /// As [`FaultFile::now`].
+    pub fn import_fate(&self) -> Result<Option<ImportFate>, ApiError> {
+        self.with(|read| imports::meet(&mut read.faults.import_tasks))
     }
 
     /// How what is uploaded is corrupted; counts it.

@@ -86,6 +86,7 @@ id!(/** A launch template: `lt-…`. */ LaunchTemplateId, "lt", "InvalidLaunchTe
 id!(/** A capacity reservation: `cr-…`. */ CapacityReservationId, "cr", "InvalidCapacityReservationId.Malformed");
 id!(/** A dedicated host: `h-…`. */ HostId, "h", "InvalidHostID.Malformed");
 id!(/** A placement group: `pg-…`. */ PlacementGroupId, "pg", "InvalidPlacementGroupId.Malformed");
+id!(/** A task that imports a snapshot: `import-snap-…`. */ ImportTaskId, "import-snap", "InvalidConversionTaskId.Malformed");
 id!(/** A frozen disk layer. EC2 has no such id: it stands for the blocks behind a snapshot. */ LayerId, "layer", "InvalidSnapshotID.Malformed");
 
 fn random(prefix: &str) -> String {

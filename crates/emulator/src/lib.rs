@@ -35,6 +35,7 @@ pub mod guest;
 pub mod ids;
 pub mod imds;
 pub mod imported;
+pub mod imports;
 pub mod instance_faults;
 pub mod network;
 pub mod runtime;

@@ -17,7 +17,7 @@ const MIB: usize = 1 << 20;
 
 /// Content without a period that any block or part has.
 fn content(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
+    let mut state = seed * 2 + 1;
     let mut data = Vec::with_capacity(length + 8);
     while data.len() < length {
         state = state
@@ -787,9 +787,23 @@ async fn uploads_are_as_strict_as_s3s() {
         put(&part("1"), &[("x-amz-checksum-crc32", &crc)]).await,
         refusal(400, "InvalidRequest")
     );
+    // Without an algorithm any will do, and of one checksum of the whole parts need none.
     let unsaid = begin(&s3, &[]).await;
     let target = format!("/b01/k?partNumber=1&uploadId={unsaid}");
+    s3.send("PUT", &target, &said, &small).await.ok();
+    let of_whole = [
+        ("x-amz-checksum-algorithm", "CRC32"),
+        ("x-amz-checksum-type", "FULL_OBJECT"),
+    ];
+    let whole = begin(&s3, &of_whole).await;
+    let target = format!("/b01/whole?partNumber=1&uploadId={whole}");
+    assert_eq!(put(&target, &[]).await, refusal(404, "NoSuchUpload"));
+    let target = format!("/b01/k?partNumber=1&uploadId={whole}");
+    s3.send("PUT", &target, &[], &small).await.ok();
     assert_eq!(put(&target, &said).await, refusal(400, "InvalidRequest"));
+    s3.ask("DELETE", &format!("/b01/k?uploadId={whole}"))
+        .await
+        .ok();
     for headers in [
         vec![
             ("x-amz-checksum-algorithm", "SHA256"),

@@ -1,7 +1,7 @@
 //! Roles and instance profiles, each account's own. IAM knows no regions.
 //!
-//! From the start the user's account has three instance profiles whose roles may bind an address, and the role
-//! `administrator`, which may do everything. The other accounts have a role `administrator` that trusts the user's account.
+//! From the start the user's account has three instance profiles whose roles may bind an address, the role `vmimport`, which
+//! ImportSnapshot reads buckets with, and the role `administrator`, which may do everything. The other accounts have a role `administrator` that trusts the user's account.
 
 use super::policy::{Kind, Policy};
 use super::tags::Tags;
@@ -26,6 +26,15 @@ const BIND_ADDRESS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Al
 
 const EVERYTHING: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+
+/// The role that imports disk images, which AWS's users are told to make
+/// (<https://docs.aws.amazon.com/vm-import/latest/userguide/required-permissions.html#vmimport-role>).
+pub const VMIMPORT: &str = "vmimport";
+
+const VMIMPORT_TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"vmie.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:Externalid":"vmimport"}}}]}"#;
+
+/// The documented policy, for all buckets.
+const VMIMPORT_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetBucketLocation","s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::*"]},{"Effect":"Allow","Action":["ec2:ModifySnapshotAttribute","ec2:CopySnapshot","ec2:RegisterImage","ec2:Describe*"],"Resource":"*"}]}"#;
 
 /// The IAM of one account.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -109,6 +118,13 @@ impl Iam {
         // Whoever uses the local EC2 may act for all of its accounts.
         let administrator = Role::first(account, ADMINISTRATOR, EVERYTHING, false);
         iam.roles.insert(ADMINISTRATOR.to_owned(), administrator);
+        if account == ACCOUNT_ID {
+            let vmimport = Role {
+                trust: VMIMPORT_TRUST.to_owned(),
+                ..Role::first(account, VMIMPORT, VMIMPORT_POLICY, false)
+            };
+            iam.roles.insert(VMIMPORT.to_owned(), vmimport);
+        }
         let profiles = FIRST_PROFILES.iter().filter(|_| account == ACCOUNT_ID);
         for name in profiles {
             let role = Role::first(account, name, BIND_ADDRESS, true);

@@ -6,6 +6,7 @@ pub mod bytes;
 pub mod capacity;
 pub mod iam;
 pub mod image;
+pub mod import_task;
 pub mod instance;
 pub mod instance_types;
 pub mod key_pair;
@@ -182,7 +183,7 @@ impl Account {
         snapshots.chain(instances).cloned().collect()
     }
 
-    /// The snapshots whose blocks a snapshot or an instance still needs.
+    /// The snapshots whose blocks a snapshot, an instance or an import task still needs.
     pub fn blocks_in_use(&self) -> BTreeSet<SnapshotId> {
         let snapshots = self.regions.values().flat_map(|r| r.snapshots.values());
         let instances = self.regions.values().flat_map(|r| r.instances.values());
@@ -190,8 +191,13 @@ impl Account {
             .filter(|i| i.holds_disk())
             .filter_map(|i| i.imported.as_ref())
             .flat_map(|disk| disk.blocks.iter());
+        let tasks = self.regions.values().flat_map(|r| r.import_tasks.values());
+        let coming = tasks.filter_map(|t| match &t.phase {
+            import_task::ImportPhase::Active { target, .. } => Some(target),
+            _ => None,
+        });
         let snapshots = snapshots.flat_map(|s| s.blocks.iter());
-        snapshots.chain(disks).cloned().collect()
+        snapshots.chain(disks).chain(coming).cloned().collect()
     }
 
     /// A public address that nobody in this account has: 127.x.y.z, never in 127.0.0.0/16, where the host's own services are.

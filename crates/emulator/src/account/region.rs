@@ -3,6 +3,7 @@
 use super::ACCOUNT_ID;
 use super::capacity::{CapacityReservation, DedicatedHost, PlacementGroup};
 use super::image::{Image, Snapshot, Volume};
+use super::import_task::ImportTask;
 use super::instance::Instance;
 use super::key_pair::KeyPair;
 use super::kms::Keys;
@@ -15,9 +16,9 @@ use super::public_access::{PublicImages, PublicSnapshots};
 use super::spot::SpotRequest;
 use super::tags::Tags;
 use crate::ids::{
-    AllocationId, CapacityReservationId, GroupId, GroupRuleId, HostId, ImageId, InstanceId,
-    KeyPairId, LaunchTemplateId, ReservationId, SnapshotId, SpotRequestId, SubnetId, VolumeId,
-    VpcId,
+    AllocationId, CapacityReservationId, GroupId, GroupRuleId, HostId, ImageId, ImportTaskId,
+    InstanceId, KeyPairId, LaunchTemplateId, ReservationId, SnapshotId, SpotRequestId, SubnetId,
+    VolumeId, VpcId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,9 @@ pub struct Region {
     pub volumes: BTreeMap<VolumeId, Volume>,
     /// Own snapshots.
     pub snapshots: BTreeMap<SnapshotId, Snapshot>,
+    /// Tasks that import snapshots.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub import_tasks: BTreeMap<ImportTaskId, ImportTask>,
     /// Own images.
     pub images: BTreeMap<ImageId, Image>,
     /// Capacity reservations.
@@ -155,6 +159,7 @@ impl Region {
             instances: BTreeMap::new(),
             volumes: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            import_tasks: BTreeMap::new(),
             images: BTreeMap::new(),
             reservations: BTreeMap::new(),
             hosts: BTreeMap::new(),

@@ -3,8 +3,8 @@
 use super::region::Region;
 use super::tags::Tags;
 use crate::ids::{
-    AllocationId, CapacityReservationId, GroupId, HostId, ImageId, InstanceId, KeyPairId,
-    LaunchTemplateId, SnapshotId, SpotRequestId, SubnetId, VolumeId, VpcId,
+    AllocationId, CapacityReservationId, GroupId, HostId, ImageId, ImportTaskId, InstanceId,
+    KeyPairId, LaunchTemplateId, SnapshotId, SpotRequestId, SubnetId, VolumeId, VpcId,
 };
 use std::collections::BTreeMap;
 
@@ -25,6 +25,9 @@ impl Region {
             "ami" => by(&mut self.images, ImageId::parse(id).ok(), |i| &mut i.tags),
             "snap" => by(&mut self.snapshots, SnapshotId::parse(id).ok(), |s| {
                 &mut s.tags
+            }),
+            "import-snap" => by(&mut self.import_tasks, ImportTaskId::parse(id).ok(), |t| {
+                &mut t.tags
             }),
             "vol" => by(&mut self.volumes, VolumeId::parse(id).ok(), |v| &mut v.tags),
             "sg" => by(&mut self.groups, GroupId::parse(id).ok(), |g| &mut g.tags),
@@ -101,6 +104,11 @@ impl Region {
             self.snapshots
                 .values()
                 .map(|s| (s.id.as_str(), "snapshot", &s.tags)),
+        );
+        all.extend(
+            self.import_tasks
+                .values()
+                .map(|t| (t.id.as_str(), "import-snapshot-task", &t.tags)),
         );
         all.extend(
             self.volumes

@@ -21,6 +21,7 @@ pub mod sts;
 
 use crate::account::Account;
 use crate::account::image::{Image, Snapshot};
+use crate::account::import_task::ImportFate;
 use crate::account::quotas::Quotas;
 use crate::account::region::Region;
 use crate::account::tags::Tags;
@@ -30,8 +31,9 @@ use crate::config::{EmulatorConfig, Timing};
 use crate::faults::Faults;
 use crate::faults::service::{CapacityRequest, NoCapacity};
 use crate::guest::StopKind;
-use crate::ids::{ImageId, InstanceId, LayerId, SnapshotId};
+use crate::ids::{ImageId, ImportTaskId, InstanceId, LayerId, SnapshotId};
 use crate::instance_faults::{Making, Subject};
+use crate::storage::Storage;
 use caller::Caller;
 use error::ApiError;
 use jiff::Timestamp;
@@ -40,6 +42,9 @@ use std::time::Duration;
 /// Finds a zone with capacity; an error of its own if the faults cannot be read.
 pub type Capacity<'a> =
     dyn Fn(&CapacityRequest<'_>) -> Result<Result<String, NoCapacity>, ApiError> + 'a;
+
+/// What a fault makes of the next import task.
+pub type ImportFates<'a> = dyn Fn() -> Result<Option<ImportFate>, ApiError> + 'a;
 
 /// What an action has to go by.
 pub struct Cx<'a> {
@@ -61,6 +66,10 @@ pub struct Cx<'a> {
     pub faults: &'a Faults,
     /// What was written by blocks.
     pub blocks: &'a BlockStore,
+    /// S3's buckets.
+    pub storage: &'a Storage,
+    /// What becomes of the next import task.
+    pub import_fate: &'a ImportFates<'a>,
     /// Finds a zone with capacity for a launch.
     pub capacity: &'a Capacity<'a>,
     /// Reads the end of an instance's console.
@@ -82,6 +91,8 @@ pub enum Effect {
     BindLater(Duration),
     /// Remove layers that nothing needs any more.
     SweepLayers,
+    /// Let an import task go on.
+    Import(ImportTaskId),
     /// Freeze its disk into a layer, ending its guest before and starting it again after, if it runs.
     Capture(InstanceId, LayerId),
 }

@@ -27,6 +27,7 @@ impl Engine {
                 .collect()
         };
         self.update(|account| self.complete_captures(account, &faults));
+        self.resume_imports();
         for delay in self.coming_bindings() {
             self.bind_later(delay);
         }

@@ -12,6 +12,7 @@ pub mod address_log;
 mod authenticate;
 mod blocks;
 mod history;
+mod import;
 mod interruption;
 mod layers;
 mod lifetime;
@@ -242,6 +243,7 @@ impl Engine {
             Effect::Capture(id, layer) => {
                 self.actors.send(self, &id, actor::Command::Capture(layer))
             }
+            Effect::Import(id) => self.start_import(id),
             Effect::SweepLayers => {
                 let engine = self.clone();
                 tokio::spawn(async move { engine.sweep_layers().await });

@@ -259,6 +259,7 @@ impl Engine {
 
     fn run(&self, order: &Order, account: &mut Account) -> (Result<String, ApiError>, Vec<Effect>) {
         let console = |id: &InstanceId| self.console_tail(id);
+        let import_fate = || self.faults.import_fate();
         let capacity = |request: &CapacityRequest<'_>| self.faults.place(request);
         let mut cx = Cx {
             account,
@@ -270,6 +271,8 @@ impl Engine {
             catalogue: &self.catalogue,
             faults: &order.faults,
             blocks: &self.blocks,
+            storage: &self.storage,
+            import_fate: &import_fate,
             capacity: &capacity,
             console: &console,
             effects: Vec::new(),

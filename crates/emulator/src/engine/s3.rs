@@ -67,6 +67,8 @@ struct Order {
     caller: Caller,
     region: String,
     chunks: Option<ChunkSigner>,
+    /// By which the body is to have a checksum.
+    algorithm: Algorithm,
 }
 
 /// A body, as long as nobody has read it.
@@ -206,7 +208,7 @@ impl Engine {
         self.buckets
             .take(wanted, &faults.throttle, self.clock.instant())?;
         seen.delay = faults.latency.of(call.action.name());
-        let order = Order {
+        let mut order = Order {
             head: HttpRequest {
                 body: Vec::new(),
                 ..head.clone()
@@ -215,8 +217,9 @@ impl Engine {
             caller,
             region,
             chunks: Some(chunks),
+            algorithm: Algorithm::Crc64Nvme,
         };
-        self.with_s3(&order, |cx| s3::check(cx))?;
+        order.algorithm = self.with_s3(&order, s3::check)?;
         Ok(order)
     }
 
@@ -274,11 +277,11 @@ impl Engine {
             }
             _ => Protection::Unsigned,
         };
-        let otherwise = Algorithm::Crc64Nvme;
+        let wanted = order.algorithm;
         if kind == BodyKind::Content {
             let expected = Expected::of(&order.head)?;
             let mut incoming = self.storage.receive()?;
-            let received = expected.receive(body, protection, otherwise, &mut incoming.file)?;
+            let received = expected.receive(body, protection, wanted, &mut incoming.file)?;
             return Ok(Arrived::Content(incoming, received));
         }
         let expected = match order.call.action {
@@ -303,7 +306,7 @@ impl Engine {
             ));
         }
         let mut document = Vec::new();
-        expected.receive(body, protection, otherwise, &mut document)?;
+        expected.receive(body, protection, wanted, &mut document)?;
         Ok(Arrived::Document(document))
     }
 

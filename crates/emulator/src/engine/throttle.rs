@@ -122,7 +122,12 @@ fn of_blocks(rules: Throttle) -> BucketRule {
 }
 
 fn own_rule(rules: Throttle, wanted: Wanted<'_>) -> BucketRule {
+    // "at least 3,500 PUT/COPY/POST/DELETE or 5,500 GET/HEAD requests per second per partitioned Amazon S3 prefix"
+    // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html)
+    let of_s3 = |rate| BucketRule { burst: rate, rate };
     match wanted.access {
+        Access::Read if wanted.service == Service::S3 => of_s3(5_500),
+        Access::Write if wanted.service == Service::S3 => of_s3(3_500),
         _ if ebs::is_about_a_block(wanted.action) => of_blocks(rules),
         Access::Read => BucketRule {
             burst: rules.read_burst,

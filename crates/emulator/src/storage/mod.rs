@@ -49,6 +49,13 @@ pub struct Incoming {
     pub file: File,
 }
 
+impl Incoming {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 impl Drop for Incoming {
     fn drop(&mut self) {
         // It is not there any more if it was kept.
@@ -393,6 +400,7 @@ mod tests {
             etag: String::new(),
             modified: Timestamp::UNIX_EPOCH,
             checksum: String::new(),
+            declared: None,
             segment,
         }
     }

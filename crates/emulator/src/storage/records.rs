@@ -86,8 +86,10 @@ pub struct Part {
     pub etag: String,
     /// When it was put.
     pub modified: Timestamp,
-    /// Its checksum as it was received, in base64.
+    /// Its checksum by the upload's algorithm as it was received, in base64.
     pub checksum: String,
+    /// The checksum that the client gave.
+    pub declared: Option<(Algorithm, String)>,
     /// Its content.
     pub segment: Segment,
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 /// The AWS CLI and a local EC2 for it.
 pub struct Cli {
-    program: String,
+    pub program: String,
     endpoint: String,
     pub ec2: LocalEc2,
 }
@@ -41,19 +41,28 @@ impl Cli {
         command
             .args(arguments.split_whitespace())
             .env_clear()
-            .env("HOME", self.ec2.path())
             .env("PATH", "/usr/bin:/bin")
-            .env("AWS_ENDPOINT_URL", &self.endpoint)
-            .env("AWS_REGION", "us-east-2")
-            .env("AWS_DEFAULT_REGION", "us-east-2")
-            .env("AWS_ACCESS_KEY_ID", &self.ec2.key.access_key)
-            .env("AWS_SECRET_ACCESS_KEY", &self.ec2.key.secret)
-            .envs(self.ec2.key.token.iter().map(|t| ("AWS_SESSION_TOKEN", t)))
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_MAX_ATTEMPTS", "1");
+            .envs(self.environment());
         tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap()
+    }
+
+    /// What points AWS's programs at it.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let key = &self.ec2.key;
+        let mut all = vec![
+            ("HOME", self.ec2.path().display().to_string()),
+            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
+            ("AWS_REGION", "us-east-2".to_owned()),
+            ("AWS_DEFAULT_REGION", "us-east-2".to_owned()),
+            ("AWS_ACCESS_KEY_ID", key.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", key.secret.clone()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_MAX_ATTEMPTS", "1".to_owned()),
+        ];
+        all.extend(key.token.iter().map(|t| ("AWS_SESSION_TOKEN", t.clone())));
+        all
     }
 
     /// The same CLI with the credentials that an answer of STS holds.

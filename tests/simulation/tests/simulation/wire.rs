@@ -194,6 +194,8 @@ impl Transport for Wire {
                 Service::Sts | Service::Iam => refusal("Throttling", 400),
                 Service::Ssm | Service::Kms => refusal("ThrottlingException", 400),
                 Service::Quotas => refusal("TooManyRequestsException", 400),
+                Service::Ebs => refusal("RequestThrottledException", 400),
+                Service::S3 => refusal("SlowDown", 503),
             },
             Some(FaultKind::ServerError) => match service {
                 Service::Ec2 => refusal("InternalError", 500),
@@ -203,6 +205,7 @@ impl Transport for Wire {
                 Service::Kms => refusal("KMSInternalException", 500),
                 Service::Quotas => refusal("ServiceException", 500),
                 Service::Ebs => refusal("InternalServerException", 500),
+                Service::S3 => refusal("InternalError", 500),
             },
             Some(FaultKind::LostRequest) => return Err(broken("before")),
             Some(FaultKind::SilentRequest) => std::future::pending().await,
@@ -267,6 +270,9 @@ fn action_of(service: Service, request: &HttpRequest) -> String {
         json if json.is_json() => json
             .action_of(request.header("x-amz-target").unwrap_or_default())
             .to_owned(),
+        Service::S3 => emulator::api::s3::route::Call::read(request)
+            .map(|call| call.action.name().to_owned())
+            .unwrap_or_default(),
         _ => form_urlencoded::parse(&request.body)
             .find(|(name, _)| name == "Action")
             .map(|(_, value)| value.into_owned())
@@ -278,6 +284,6 @@ fn action_of(service: Service, request: &HttpRequest) -> String {
 /// Whether an action changes something, by EC2's and SSM's way of naming.
 pub fn writes(action: &str) -> bool {
     let name = action.split_once(':').map_or(action, |(_, name)| name);
-    let looks = ["Describe", "Get", "List", "Simulate"];
+    let looks = ["Describe", "Get", "Head", "List", "Simulate"];
     !looks.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -20,13 +20,14 @@ pub(super) struct Resource {
 }
 
 /// Kinds of EC2's resources by the prefix of their ids.
-const KINDS: [(&str, &str); 15] = [
+const KINDS: [(&str, &str); 16] = [
     ("ami", "image"),
     ("cr", "capacity-reservation"),
     ("eipalloc", "elastic-ip"),
     ("eni", "network-interface"),
     ("h", "dedicated-host"),
     ("i", "instance"),
+    ("import-snap", "import-snapshot-task"),
     ("key", "key-pair"),
     ("lt", "launch-template"),
     ("pg", "placement-group"),
@@ -39,7 +40,7 @@ const KINDS: [(&str, &str); 15] = [
 ];
 
 /// Actions that make something, and what they make.
-const MAKES: [(&str, &[&str]); 16] = [
+const MAKES: [(&str, &[&str]); 17] = [
     ("AllocateAddress", &["elastic-ip"]),
     ("CopyImage", &["image"]),
     ("CopySnapshot", &["snapshot"]),
@@ -54,6 +55,7 @@ const MAKES: [(&str, &[&str]); 16] = [
     ("CreateVolume", &["volume"]),
     ("CreateVpc", &["vpc"]),
     ("ImportKeyPair", &["key-pair"]),
+    ("ImportSnapshot", &["import-snapshot-task"]),
     ("RegisterImage", &["image"]),
     ("RunInstances", &["instance", "network-interface", "volume"]),
 ];

@@ -26,9 +26,17 @@ impl Filters {
     /// # Errors
     /// `InvalidParameterValue` for a filter the action does not have, `MissingParameter`, `FilterLimitExceeded`.
     pub fn parse(p: &Scope<'_>, known: &[&str]) -> Result<Self, ApiError> {
+        Self::parse_list(p, "Filter", known)
+    }
+
+    /// The same where the list has another name.
+    ///
+    /// # Errors
+    /// As [`Filters::parse`].
+    pub fn parse_list(p: &Scope<'_>, list: &str, known: &[&str]) -> Result<Self, ApiError> {
         let mut filters = Vec::new();
         let mut count = 0;
-        for scope in p.each("Filter") {
+        for scope in p.each(list) {
             let name = scope.required("Name")?.to_owned();
             if !known.contains(&name.as_str())
                 && !matches!(name.as_str(), "tag-key" | "tag-value")

@@ -15,6 +15,7 @@ pub mod image_protection;
 pub mod image_registration;
 pub mod image_view;
 pub mod images;
+pub mod import_snapshot;
 pub mod instance_credits;
 pub mod instance_states;
 pub mod instance_types;
@@ -210,6 +211,9 @@ pub static ACTIONS: &[Entry] = &[
     write::<security_rules::AuthorizeEgress>("AuthorizeSecurityGroupEgress"),
     write::<security_rules::RevokeIngress>("RevokeSecurityGroupIngress"),
     write::<security_rules::RevokeEgress>("RevokeSecurityGroupEgress"),
+    write::<import_snapshot::CancelImportTask>("CancelImportTask"),
+    read::<import_snapshot::DescribeImportSnapshotTasks>("DescribeImportSnapshotTasks"),
+    write::<import_snapshot::ImportSnapshot>("ImportSnapshot"),
     write::<snapshot_copy::CopySnapshot>("CopySnapshot"),
     write::<snapshot_creation::CreateSnapshot>("CreateSnapshot"),
     write::<snapshot_creation::CreateSnapshots>("CreateSnapshots"),

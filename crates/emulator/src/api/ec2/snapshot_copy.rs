@@ -38,6 +38,16 @@ impl Encryption {
         }
         Ok(Self { encrypted, key })
     }
+
+    /// Whether it is to be encrypted.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// The key that is named.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
 }
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CopySnapshot.html>

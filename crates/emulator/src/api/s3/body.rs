@@ -51,12 +51,10 @@ pub struct Received {
     pub size: u64,
     /// Its MD5.
     pub md5: [u8; 16],
-    /// The algorithm of its checksum.
-    pub algorithm: Algorithm,
-    /// Its checksum.
-    pub checksum: Vec<u8>,
-    /// Whether the client said what the checksum is.
-    pub declared: bool,
+    /// The checksum that the client gave, which is right.
+    pub declared: Option<(Algorithm, Vec<u8>)>,
+    /// The checksum by the algorithm that was wanted in any case.
+    pub wanted: Vec<u8>,
 }
 
 impl Payload {
@@ -167,8 +165,8 @@ impl Expected {
         self.length
     }
 
-    /// Receives the body. `protection` says how its chunks are signed, if they are. `otherwise` is the algorithm to take if
-    /// the client names none.
+    /// Receives the body. `protection` says how its chunks are signed, if they are. By `wanted` a checksum is made in
+    /// any case.
     ///
     /// # Errors
     /// `IncompleteBody`, `BadDigest`, `XAmzContentSHA256Mismatch`, `MalformedTrailerError`, `SignatureDoesNotMatch` of a chunk.
@@ -176,11 +174,11 @@ impl Expected {
         &self,
         body: &mut dyn Read,
         protection: Protection,
-        otherwise: Algorithm,
+        wanted: Algorithm,
         into: &mut dyn Write,
     ) -> Result<Received, S3Error> {
-        let algorithm = self.algorithm.unwrap_or(otherwise);
-        let mut sums = Sums::new(algorithm, self.payload);
+        let other = self.algorithm.filter(|a| *a != wanted);
+        let mut sums = Sums::new(wanted, other, self.payload);
         let trailers = match self.payload {
             Payload::Chunked { trailer, .. } => {
                 let mut chunks = Chunks::new(body, protection, trailer);
@@ -200,15 +198,10 @@ impl Expected {
         if sums.size != self.length {
             return Err(incomplete());
         }
-        self.compare(sums, algorithm, &trailers)
+        self.compare(sums, &trailers)
     }
 
-    fn compare(
-        &self,
-        sums: Sums,
-        algorithm: Algorithm,
-        trailers: &[(String, String)],
-    ) -> Result<Received, S3Error> {
+    fn compare(&self, sums: Sums, trailers: &[(String, String)]) -> Result<Received, S3Error> {
         if let (Payload::Signed(claimed), Some(hash)) = (self.payload, sums.sha256) {
             let computed = hash.finish();
             if claimed[..] != computed[..] {
@@ -231,17 +224,20 @@ impl Expected {
             .with("ExpectedDigest", written(&claimed))
             .with("CalculatedDigest", written(&md5)));
         }
-        let checksum = sums.checksum.finish();
-        let claimed = self.trailed(trailers)?;
-        if claimed.as_ref().is_some_and(|claimed| *claimed != checksum) {
+        let wanted = sums.wanted.finish();
+        let other = sums.other.map(Hasher::finish);
+        let computed = other.as_ref().unwrap_or(&wanted);
+        let declared = self.algorithm.zip(self.trailed(trailers)?);
+        if let Some((algorithm, claimed)) = &declared
+            && claimed != computed
+        {
             return Err(S3Error::bad_digest(algorithm.name()));
         }
         Ok(Received {
             size: sums.size,
             md5,
-            algorithm,
-            checksum,
-            declared: claimed.is_some(),
+            declared,
+            wanted,
         })
     }
 
@@ -275,17 +271,19 @@ impl Expected {
 struct Sums {
     size: u64,
     md5: md5::Context,
-    checksum: Hasher,
+    wanted: Hasher,
+    other: Option<Hasher>,
     sha256: Option<Hasher>,
 }
 
 impl Sums {
-    fn new(algorithm: Algorithm, payload: Payload) -> Self {
+    fn new(wanted: Algorithm, other: Option<Algorithm>, payload: Payload) -> Self {
         let signed = matches!(payload, Payload::Signed(_));
         Self {
             size: 0,
             md5: md5::Context::new(),
-            checksum: Hasher::new(algorithm),
+            wanted: Hasher::new(wanted),
+            other: other.map(Hasher::new),
             sha256: signed.then(|| Hasher::new(Algorithm::Sha256)),
         }
     }
@@ -293,8 +291,8 @@ impl Sums {
     fn update(&mut self, data: &[u8]) {
         self.size += data.len() as u64;
         self.md5.consume(data);
-        self.checksum.update(data);
-        if let Some(hash) = &mut self.sha256 {
+        self.wanted.update(data);
+        for hash in self.other.iter_mut().chain(&mut self.sha256) {
             hash.update(data);
         }
     }

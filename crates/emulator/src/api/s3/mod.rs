@@ -36,6 +36,7 @@ use super::ec2::xml::Xml;
 use super::error::ApiError;
 use super::protocol::HttpRequest;
 use crate::faults::storage::{Corruption, Stored};
+use crate::storage::checksum::Algorithm;
 use crate::storage::content::ContentRange;
 use crate::storage::records::Bucket;
 use crate::storage::{Incoming, Storage};
@@ -189,15 +190,15 @@ pub fn reachable(
     }
 }
 
-/// What a request is refused for before its body is asked for.
+/// What a request is refused for before its body is asked for; the algorithm by which its body is to have a checksum.
 ///
 /// # Errors
 /// What the action itself would refuse it for.
-pub fn check(cx: &S3Cx<'_>) -> Result<(), S3Error> {
+pub fn check(cx: &S3Cx<'_>) -> Result<Algorithm, S3Error> {
     match cx.call.action {
-        Action::UploadPart => uploads::check_part(cx).map(drop),
+        Action::UploadPart => uploads::check_part(cx).map(|(_, algorithm)| algorithm),
         Action::PutObject => objects::check_put(cx),
-        _ => Ok(()),
+        _ => Ok(Algorithm::Crc64Nvme),
     }
 }
 

@@ -1,18 +1,18 @@
 //! Objects.
 
-use super::body::Received;
+use super::body::{Expected, Received};
 use super::conditions::{self, Reading};
 use super::error::S3Error;
 use super::route::object_arn;
 use super::{Answered, Reply, S3Cx, described, xml};
 use crate::faults::storage::Stored;
 use crate::storage::Incoming;
-use crate::storage::checksum::{Checksum, ChecksumType, written};
+use crate::storage::checksum::{Algorithm, Checksum, ChecksumType, written};
 use crate::storage::content::Content;
 use crate::storage::records::Object;
 
-/// What PutObject is refused for before its body is asked for.
-pub(super) fn check_put(cx: &S3Cx<'_>) -> Result<(), S3Error> {
+/// What PutObject is refused for before its body is asked for; the algorithm of the object's checksum.
+pub(super) fn check_put(cx: &S3Cx<'_>) -> Result<Algorithm, S3Error> {
     let bucket = cx.bucket()?;
     let described = described::read(cx.request)?;
     // "you must have the s3:PutObjectTagging permission" if there are tags.
@@ -21,7 +21,9 @@ pub(super) fn check_put(cx: &S3Cx<'_>) -> Result<(), S3Error> {
     }
     let shelves = cx.storage.lock();
     let there = shelves.objects(&bucket.name).and_then(|o| o.get(cx.key()));
-    conditions::of_write(cx, there)
+    conditions::of_write(cx, there)?;
+    let expected = Expected::of(cx.request)?;
+    Ok(expected.algorithm().unwrap_or(Algorithm::Crc64Nvme))
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>
@@ -43,9 +45,12 @@ pub(super) fn put(
         etag: hex::encode(received.md5),
         modified: cx.now,
         checksum: Checksum {
-            algorithm: received.algorithm,
+            algorithm: received
+                .declared
+                .as_ref()
+                .map_or(Algorithm::Crc64Nvme, |(algorithm, _)| *algorithm),
             of: ChecksumType::FullObject,
-            value: written(&received.checksum),
+            value: written(&received.wanted),
         },
         described,
         segments: vec![segment],

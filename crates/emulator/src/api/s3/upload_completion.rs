@@ -167,7 +167,8 @@ fn chosen<'u>(upload: &'u Upload, listed: &[Listed]) -> Result<Vec<&'u Part>, S3
 fn same_checksum(upload: &Upload, part: &Part, wanted: &Listed) -> bool {
     match &wanted.checksum {
         None => true,
-        Some((algorithm, value)) => Some(*algorithm) == upload.algorithm && *value == part.checksum,
+        Some((algorithm, value)) if *algorithm == upload.algorithm() => *value == part.checksum,
+        Some(given) => part.declared.as_ref() == Some(given),
     }
 }
 

@@ -89,8 +89,8 @@ pub(super) fn find<'s>(cx: &S3Cx<'_>, shelves: &'s Shelves<'_>) -> Result<&'s Up
         .ok_or_else(|| S3Error::no_such_upload(id))
 }
 
-/// What UploadPart is refused for before its body is asked for; the part's number and the upload's algorithm.
-pub(super) fn check_part(cx: &S3Cx<'_>) -> Result<(u16, Option<Algorithm>), S3Error> {
+/// What UploadPart is refused for before its body is asked for; the part's number and the algorithm of its checksum.
+pub(super) fn check_part(cx: &S3Cx<'_>) -> Result<(u16, Algorithm), S3Error> {
     cx.bucket()?;
     let text = cx.call.query("partNumber").unwrap_or_default();
     let number = text.parse().ok();
@@ -107,7 +107,13 @@ pub(super) fn check_part(cx: &S3Cx<'_>) -> Result<(u16, Option<Algorithm>), S3Er
     let upload = find(cx, &shelves)?;
     // "This checksum algorithm must be the same for all parts and it match the checksum value supplied in the
     // CreateMultipartUpload request."
-    if expected.algorithm() != upload.algorithm {
+    // An upload that was begun without one takes any, and one whose checksum is of the whole takes parts without.
+    let fits = match (upload.algorithm, expected.algorithm()) {
+        (None, _) => true,
+        (Some(_), None) => upload.checksum_type == ChecksumType::FullObject,
+        (Some(wanted), Some(given)) => wanted == given,
+    };
+    if !fits {
         let name = |a: Option<Algorithm>| {
             a.map_or_else(|| "null".to_owned(), |a| a.name().to_ascii_lowercase())
         };
@@ -117,7 +123,7 @@ pub(super) fn check_part(cx: &S3Cx<'_>) -> Result<(u16, Option<Algorithm>), S3Er
             name(expected.algorithm())
         )));
     }
-    Ok((number, upload.algorithm))
+    Ok((number, upload.algorithm()))
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html>
@@ -136,14 +142,18 @@ pub(super) fn put_part(
         number,
         etag: hex::encode(received.md5),
         modified: cx.now,
-        checksum: written(&received.checksum),
+        checksum: written(&received.wanted),
+        declared: received
+            .declared
+            .as_ref()
+            .map(|(algorithm, checksum)| (*algorithm, written(checksum))),
         segment: shelves.keep(bucket, &incoming, received.size)?,
     };
     let mut reply = Reply::empty(200)
         .with("ETag", quoted(&part.etag))
         .with("x-amz-server-side-encryption", "AES256");
-    if received.declared {
-        reply = reply.with(received.algorithm.header(), &part.checksum);
+    if let Some((algorithm, checksum)) = &part.declared {
+        reply = reply.with(algorithm.header(), checksum);
     }
     shelves.put_part(bucket, &upload, part)?;
     Ok(reply)
