@@ -8,6 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
+    /// One that says so from the start.
+    #[cfg(test)]
+    pub(crate) fn stopped() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
     /// An error once nobody waits any more.
     pub(crate) fn check(&self) -> std::io::Result<()> {
         if self.0.load(Ordering::Relaxed) {

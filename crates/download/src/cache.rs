@@ -87,16 +87,12 @@ impl Place {
         lock_file(&self.folder)
     }
 
-    pub(crate) async fn lock(
-        &self,
-        how: Use,
-        what: &str,
-        progress: &Arc<dyn Progress>,
-    ) -> io::Result<Lease> {
+    /// Takes the lock if nobody has it otherwise.
+    pub(crate) fn try_lock(&self, how: Use) -> io::Result<Option<Lease>> {
         if let Some(cache) = self.folder.parent() {
             std::fs::create_dir_all(cache)?;
         }
-        lock::lock(&self.lock_file(), how, what, progress).await
+        lock::try_lock(&self.lock_file(), how)
     }
 
     /// The entry, if there is one and its image is what it was. Needs the lock, shared or alone.

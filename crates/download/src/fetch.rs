@@ -18,6 +18,11 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How soon a lock that another one has is tried again, at first and after a while.
+const FIRST_TRY: Duration = Duration::from_millis(20);
+const LAST_TRY: Duration = Duration::from_millis(500);
 
 /// Where something is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,35 +239,47 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// From the cache, made there first if need be. Whoever makes it has the lock alone, and whoever uses it shares it;
-    /// between the two another process may have removed it, so it is looked for again.
+    /// From the cache, made there first if need be. Whoever makes it has the lock alone, and whoever uses it shares it, for
+    /// as long as the image is in use. So one who waits to make it tries both, again and again: it may have been made
+    /// meanwhile. flock can wait by itself, but neither for one of two things nor until it is told to stop.
     async fn cached(&self, source: &Source<'_>) -> Result<Fetched, FetchError> {
         let mut check = self.settings.check;
         let mut from_cache = true;
+        let mut pause = FIRST_TRY;
         loop {
-            let lease = self.lock(Use::Shared).await?;
-            if let Some(entry) = self.usable(check, &lease).await? {
+            if let Some(lease) = self.try_lock(Use::Shared)?
+                && let Some(entry) = self.usable(check, &lease).await?
+            {
                 return self.fetched(entry, from_cache, lease);
             }
-            drop(lease);
-            let lease = self.lock(Use::Alone).await?;
-            if self.usable(check, &lease).await?.is_some() {
+            if let Some(lease) = self.try_lock(Use::Alone)? {
+                if self.usable(check, &lease).await?.is_none() {
+                    let made = self.make(source, &lease).await;
+                    if made.is_err() {
+                        self.place.leave();
+                    }
+                    made?;
+                    from_cache = false;
+                }
+                // What was computed just now need not be read again.
+                check = Check::Quick;
                 continue;
             }
-            let made = self.make(source, &lease).await;
-            if made.is_err() {
-                self.place.leave();
+            if pause == FIRST_TRY {
+                self.progress.note(&format!(
+                    "{}: the same content is being fetched or used otherwise; waiting for it",
+                    self.fetch.name
+                ));
             }
-            made?;
-            from_cache = false;
-            // What was computed just now need not be read again.
-            check = Check::Quick;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_TRY);
         }
     }
 
-    async fn lock(&self, how: Use) -> Result<Lease, FetchError> {
-        let lease = self.place.lock(how, &self.fetch.name, self.progress).await;
-        lease.map_err(|error| self.failed("use the cache folder of", error))
+    fn try_lock(&self, how: Use) -> Result<Option<Lease>, FetchError> {
+        self.place
+            .try_lock(how)
+            .map_err(|error| self.failed("use the cache folder of", error))
     }
 
     async fn usable(&self, check: Check, lease: &Lease) -> Result<Option<Entry>, FetchError> {

@@ -3,17 +3,11 @@
 //! An entry's lock is a file beside its folder, locked by flock: shared by those who read the image, alone by the one who
 //! makes or removes it. The system frees it when a process ends, however it ends.
 
-use crate::settings::Progress;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often a lock that another one has is tried. flock can wait by itself, but not be told to stop waiting, and a thread
-/// that waits so would hold up the end of the process.
-const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// The right to use an entry of the cache: as long as one lives, [`prune`](crate::prune) leaves the entry alone.
 #[derive(Clone, Debug)]
@@ -55,28 +49,6 @@ pub(crate) fn try_lock(path: &Path, how: Use) -> io::Result<Option<Lease>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// Takes the lock as soon as nobody has it otherwise.
-pub(crate) async fn lock(
-    path: &Path,
-    how: Use,
-    what: &str,
-    progress: &Arc<dyn Progress>,
-) -> io::Result<Lease> {
-    let mut told = false;
-    loop {
-        if let Some(lease) = try_lock(path, how)? {
-            return Ok(lease);
-        }
-        if !told {
-            progress.note(&format!(
-                "{what}: another fetch of the same content is under way; waiting for it"
-            ));
-            told = true;
-        }
-        tokio::time::sleep(BETWEEN_TRIES).await;
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Act {
     Proper,
     /// Sends all of it with 200, whatever was asked for.
     IgnoreRange,
+    /// Sends all of it with 200, but the connection ends after so many bytes.
+    IgnoreRangeCut(usize),
     /// Properly, but the connection ends after so many bytes of the body.
     Cut(usize),
     /// Properly, but nothing comes any more after so many bytes of the body.
@@ -201,7 +203,7 @@ impl Server {
             });
         let (status, start) = match (wanted, &act) {
             (Some(start), Act::WrongPart) => ("206 Partial Content", start + 1),
-            (_, Act::IgnoreRange) | (None, _) => ("200 OK", 0),
+            (_, Act::IgnoreRange | Act::IgnoreRangeCut(_)) | (None, _) => ("200 OK", 0),
             (Some(start), _) if start >= content.len() => {
                 let range = format!("{head}Content-Range: bytes */{}\r\n", content.len());
                 return answer.say("416 Range Not Satisfiable", &range, b"").await;
@@ -225,7 +227,7 @@ impl Server {
                 answer.head(status, &(head + &length)).await?;
                 answer.body(body).await
             }
-            Act::Cut(most) => {
+            Act::Cut(most) | Act::IgnoreRangeCut(most) => {
                 answer.head(status, &(head + &length)).await?;
                 answer.body(&body[..most.min(body.len())]).await
             }
