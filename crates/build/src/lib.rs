@@ -47,3 +47,5 @@ pub mod transfer;
 pub mod undo;
 pub mod user_data;
 pub mod way_in;
+
+pub use steps::disk_options;

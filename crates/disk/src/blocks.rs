@@ -13,6 +13,7 @@
 //! Memory: a buffer of [`BLOCK`] bytes for each thread, each place in the queue, and each block that the receiver still
 //! holds. The buffer of a block that is dropped is used again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::Peekable;
 use std::num::NonZeroUsize;
@@ -239,6 +240,34 @@ pub fn read_and_hash(disk: Arc<dyn Disk>, threads: NonZeroUsize) -> Result<Sums,
     }
     sums.digest = linear.finish();
     Ok(sums)
+}
+
+/// The digest of a disk's whole content: as [`LinearDigest`] over all of its blocks, those of zeros included. Two images of
+/// the same disk have the same, whatever their formats. Blocks the calling thread.
+///
+/// # Errors
+///
+/// What is wrong with the image.
+pub fn content_digest(disk: &Arc<dyn Disk>, reading: Reading) -> Result<BlockDigest, ReadError> {
+    let wanted = all(disk.size()).map_err(|error| ReadError::Outside {
+        offset: LARGEST_VOLUME,
+        end: error.size,
+        size: LARGEST_VOLUME,
+    })?;
+    let mut blocks = read(Arc::clone(disk), wanted, reading);
+    let mut linear = LinearDigest::new();
+    // Blocks come roughly by index: no more wait here than the readers are apart.
+    let mut early = BTreeMap::new();
+    let mut next = 0;
+    while let Some(block) = blocks.blocking_recv() {
+        let block = block?;
+        early.insert(block.index.0, block.digest);
+        while let Some(digest) = early.remove(&next) {
+            linear.push(&digest);
+            next += 1;
+        }
+    }
+    Ok(linear.finish())
 }
 
 /// A panic of another thread leaves a queue or pool that is still whole.

@@ -49,6 +49,8 @@ pub enum ImportError {
         #[source]
         error: UploadError,
     },
+    #[error("the disk image {file} was changed while it was sent")]
+    Changed { file: String },
     #[error("stopped on request")]
     Stopped(Cancelled),
     #[error(transparent)]
@@ -136,6 +138,7 @@ impl ImportError {
                 UploadError::Cloud(error) => return error.hint().map(str::to_owned),
                 _ => return None,
             },
+            Self::Changed { .. } => "Run again when nothing writes to it any more.",
             Self::Stopped(_) => return None,
             Self::Record(_) => "Is there room in the state folder (QIB_STATE_DIR)?",
             Self::BlockSize { .. } => "EBS has changed; qib has to be changed with it.",

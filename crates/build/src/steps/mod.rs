@@ -43,7 +43,7 @@ pub(crate) use connect::CONNECT_WITHIN;
 pub use context::{CellContext, RunContext};
 pub use copy::copy_cell;
 pub(crate) use import::look_into;
-pub use import::{import_cell, import_source};
+pub use import::{disk_options, import_cell, import_source};
 pub(crate) use launch::{hosting, recipe};
 pub use pollers::{Pollers, RegionPollers, SnapshotWatch};
 pub(crate) use profile::{PATH as IAM_PATH, POLICY};

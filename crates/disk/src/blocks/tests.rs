@@ -235,3 +235,22 @@ fn zeros_are_told_wherever_the_other_byte_is() {
         bytes[place] = 0;
     }
 }
+
+#[test]
+fn the_digest_of_the_content_is_that_of_its_blocks_in_order_zeros_included() {
+    let size = 9 * BLOCK as u64 + 17;
+    let disk: Arc<dyn Disk> = Arc::new(Dotted::new(size, &[0, 3, 8, 9]));
+    let mut linear = LinearDigest::new();
+    for index in 0..10_u32 {
+        let mut block = vec![0; BLOCK];
+        let length = (size - u64::from(index) * BLOCK as u64).min(BLOCK as u64);
+        let part = &mut block[..usize::try_from(length).unwrap()];
+        disk.read_at(part, u64::from(index) * BLOCK as u64).unwrap();
+        linear.push(&BlockDigest::of(&block));
+    }
+    let reading = Reading {
+        threads: NonZeroUsize::new(3).unwrap(),
+        queue: NonZeroUsize::new(2).unwrap(),
+    };
+    assert_eq!(content_digest(&disk, reading).unwrap(), linear.finish());
+}

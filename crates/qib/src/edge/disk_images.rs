@@ -8,6 +8,7 @@ use download::{
 };
 use pipeline::model::{self, Checksum, Import, ImportChecksum, ImportOrigin};
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -33,9 +34,49 @@ impl CachedImages {
             in_use: Mutex::default(),
         }
     }
+
+    fn remember(&self, key: String, digest: Checksum) {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, digest);
+    }
 }
 
-fn failed(error: &FetchError) -> DiskImageError {
+/// The disk of an image that is used where it lies: on this machine, not packed, and with no checksum to be compared with.
+/// It is known by what a machine would read of it, which takes one look at its data, and covers what stands below it as well.
+async fn in_place(import: &Import) -> Result<Option<Arc<dyn Disk>>, DiskImageError> {
+    let (Some(file), None) = (import.origin.file(), &import.checksum) else {
+        return Ok(None);
+    };
+    let path = file.path().to_owned();
+    let options = build::disk_options(import);
+    let opened = tokio::task::spawn_blocking(move || disk::open(&path, &options));
+    match opened.await.map_err(|error| failed(&error))? {
+        Ok(opened) => Ok(Some(opened.disk)),
+        Err(OpenError::NotADisk {
+            found: NotADisk::Gzip | NotADisk::Xz | NotADisk::Zstd,
+            ..
+        }) => Ok(None),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+async fn content_digest(disk: Arc<dyn Disk>) -> Result<Checksum, DiskImageError> {
+    const SOME: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let reading = Reading {
+        threads: threads.min(SOME),
+        queue: SOME,
+    };
+    let digest = tokio::task::spawn_blocking(move || disk::blocks::content_digest(&disk, reading));
+    let digest = digest.await.map_err(|error| failed(&error))?;
+    digest
+        .map(|digest| Checksum::Sha256(*digest.as_bytes()))
+        .map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn std::error::Error) -> DiskImageError {
     DiskImageError {
         message: with_causes(error),
         hint: None,
@@ -116,15 +157,17 @@ impl DiskImages for CachedImages {
         if let Some(known) = known {
             return Ok(known);
         }
+        if let Some(disk) = in_place(import).await? {
+            let digest = content_digest(disk).await?;
+            self.remember(key, digest);
+            return Ok(digest);
+        }
         let silent: Arc<dyn Progress> = Arc::new(download::Silent);
         let digest = download::identify(&wanted, &self.settings, &silent)
             .await
             .map_err(|error| failed(&error))?;
         let digest = checksum(&digest);
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, digest);
+        self.remember(key, digest);
         Ok(digest)
     }
 
@@ -133,6 +176,12 @@ impl DiskImages for CachedImages {
         import: &Import,
         watch: &dyn FetchWatch,
     ) -> Result<FetchedDisk, DiskImageError> {
+        if let (Some(file), Some(_)) = (import.origin.file(), in_place(import).await?) {
+            return Ok(FetchedDisk {
+                path: file.path().to_owned(),
+                from_cache: false,
+            });
+        }
         let wanted = wanted(import)?;
         let (sender, mut told) = unbounded_channel();
         let fetched = {

@@ -4,6 +4,7 @@ use super::ImportOrder;
 use super::told::Told;
 use crate::failure::{ImportError, StepError};
 use crate::steps::context::CellContext;
+use cloud::Sha256Digest;
 use disk::partition::{BootMode, Layout, Table, layout};
 use disk::probe::NotADisk;
 use disk::{Disk, Format, OpenOptions};
@@ -35,6 +36,17 @@ pub(super) struct Content {
     pub boot_mode: Option<String>,
 }
 
+impl Content {
+    /// The digest over all blocks that the image's identity is, where it lies on this machine and nothing else identifies it.
+    pub fn known_content(&self, order: &ImportOrder<'_>) -> Option<Sha256Digest> {
+        let in_place = order.import.checksum.is_none()
+            && order.import.origin.file().map(|file| file.path()) == Some(self.path.as_path());
+        let digits = order.source.image_id.as_str().strip_prefix("import:sha256:");
+        let bytes = hex::decode(digits.filter(|_| in_place)?).ok()?;
+        bytes.try_into().ok().map(Sha256Digest)
+    }
+}
+
 /// The first characters of a hash: enough to tell apart what one run makes.
 pub(super) fn short_hash(text: &str) -> String {
     let mut hash = hex::encode(Sha256::digest(text));
@@ -53,7 +65,7 @@ pub(super) async fn fetch(
     let fetched = context.race(images.fetch(import, &told)).await?;
     let fetched = fetched.map_err(ImportError::Image)?;
     let file = import.origin.file_name().to_owned();
-    let options = options(import);
+    let options = disk_options(import);
     let path = fetched.path.clone();
     let name = file.clone();
     // Files may be slow, and a table of a large image takes many reads.
@@ -130,7 +142,7 @@ pub(crate) async fn look_into(import: &model::Import) -> Result<(), StepError> {
     };
     let path = file.path().to_owned();
     let name = import.origin.file_name().to_owned();
-    let options = options(import);
+    let options = disk_options(import);
     let opened = tokio::task::spawn_blocking(move || open(&path, &name, &options));
     match opened.await.map_err(ended)? {
         Err(ImportError::Unusable {
@@ -168,7 +180,8 @@ fn boot_mode(said: Option<&str>, layout: &Layout, architecture: &str) -> Option<
     }
 }
 
-fn options(import: &model::Import) -> OpenOptions {
+/// How the disk image is opened.
+pub fn disk_options(import: &model::Import) -> OpenOptions {
     OpenOptions {
         format: import.format.as_ref().map(|format| match format.value {
             ImportFormat::Raw => Format::Raw,
@@ -186,7 +199,7 @@ fn options(import: &model::Import) -> OpenOptions {
 
 /// What is in the snapshot: the file by its digest, and how it is read.
 fn identity(order: &ImportOrder<'_>) -> String {
-    let options = options(order.import);
+    let options = disk_options(order.import);
     format!("{}\n{options:?}", order.source.image_id)
 }
 

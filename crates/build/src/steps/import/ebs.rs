@@ -102,6 +102,15 @@ pub(super) async fn snapshot(
                 .as_bytes(),
         ),
     };
+    if written.blocks == blocks
+        && let Some(known) = content.known_content(order)
+        && known != written.digest
+    {
+        return Err(ImportError::Changed {
+            file: content.file.clone(),
+        }
+        .into());
+    }
     complete(context, &started.snapshot, written).await?;
     context.note(format!(
         "{} has {} blocks, of {blocks} that the disk image has",

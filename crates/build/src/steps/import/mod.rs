@@ -26,6 +26,7 @@ use crate::names::tag;
 use crate::spec::{ImageSpec, PublicationSpec};
 use cloud::{Image, Tags};
 use content::Content;
+pub use content::disk_options;
 pub(crate) use content::look_into;
 use pipeline::model::{Import, Via};
 
