@@ -835,6 +835,19 @@ async fn faults_and_quotas_hold_for_blocks() {
 }
 
 #[tokio::test]
+async fn a_hundred_snapshots_may_be_pending() {
+    let ec2 = LocalEc2::new();
+    for _ in 0..100 {
+        started(&ec2, &json!({ "VolumeSize": 1 }));
+    }
+    let (status, code, _) = start(&ec2, &json!({ "VolumeSize": 1 })).error();
+    assert_eq!(
+        (status, code.as_str()),
+        (400, "ConcurrentLimitExceededException")
+    );
+}
+
+#[tokio::test]
 async fn a_guests_snapshot_has_no_blocks() {
     let ec2 = LocalEc2::new();
     let instance = ec2.running(&[]).await;

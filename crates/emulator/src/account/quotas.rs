@@ -178,9 +178,19 @@ impl Quotas<'_> {
         let value = QUOTAS
             .iter()
             .find(|q| q.quota == quota)
-            .map_or(1_000.0, |q| self.value(q));
+            .map_or(untold(quota), |q| self.value(q));
         // Values are checked when they are set.
         value as usize
+    }
+}
+
+/// What Service Quotas is not asked about here.
+fn untold(quota: Quota) -> f64 {
+    match quota {
+        // "Pending snapshots per account: 100"
+        // (https://docs.aws.amazon.com/ebs/latest/userguide/ebs-resource-quotas.html).
+        Quota::PendingSnapshots => 100.0,
+        _ => 1_000.0,
     }
 }
 
