@@ -316,7 +316,7 @@ async fn a_task_says_how_far_it_is_and_its_tags_stay_its_own() {
         ("Filters.1.Value.1", "r1"),
     ];
     let found = import.ec2().ec2("DescribeImportSnapshotTasks", &named).ok();
-    assert_eq!(found.texts("importTaskId"), [task.clone()]);
+    assert_eq!(found.texts("importTaskId"), std::slice::from_ref(&task));
     let done = import
         .ec2()
         .ec2("CancelImportTask", &[("ImportTaskId", &task)]);
@@ -335,7 +335,7 @@ async fn a_task_says_how_far_it_is_and_its_tags_stay_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_is_registered_from_what_was_imported_and_read_by_blocks() {
+async fn an_image_is_registered_from_what_was_imported_and_its_blocks_go_with_the_snapshot() {
     let import = Import::new().await;
     import.put("disk.raw", &disk(MIB)).await;
     let snapshot = import.ended("disk.raw", "RAW").await.unwrap();

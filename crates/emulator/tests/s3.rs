@@ -643,7 +643,10 @@ async fn parts_become_an_object_with_the_checksum_of_their_checksums() {
         .ok();
     assert_eq!(rest.texts("Part/ETag"), etags[2..]);
     let under_way = s3.ask("GET", "/b01?uploads").await.ok();
-    assert_eq!(under_way.texts("Upload/UploadId"), [id.clone()]);
+    assert_eq!(
+        under_way.texts("Upload/UploadId"),
+        std::slice::from_ref(&id)
+    );
     let xml: Vec<_> = (1..)
         .zip(etags.iter().zip(&sums))
         .map(|(n, (e, s))| (n, e.as_str(), Some(s.as_str())))
@@ -920,7 +923,7 @@ async fn an_upload_outlives_a_restart() {
         .ask("GET", &format!("/b01/k?uploadId={id}"))
         .await
         .ok();
-    assert_eq!(listed.texts("Part/ETag"), [e1.clone()]);
+    assert_eq!(listed.texts("Part/ETag"), std::slice::from_ref(&e1));
     let e2 = upload_part(&again, &part(2), &[], &two).await;
     let xml = parts_xml(&[(1, &e1, None), (2, &e2, None)]);
     again

@@ -154,7 +154,8 @@ impl Engine {
         }
         let mut body = Vec::new();
         match answer.reply.content {
-            Answered::Nothing | Answered::Length(_) => {}
+            Answered::Nothing => {}
+            Answered::Length(length) => headers.push(("Content-Length", length.to_string())),
             Answered::Xml(text) => body = text.into_bytes(),
             Answered::Content(range) => {
                 if let Err(e) = range.reader().read_to_end(&mut body) {
@@ -332,10 +333,6 @@ impl Engine {
     }
 
     /// What a fault makes of a request; the whole answer of one that is carried out later.
-    #[expect(
-        clippy::type_complexity,
-        reason = "what is known of the request goes in and out"
-    )]
     fn go_wrong_s3(
         self: &Arc<Self>,
         mut order: Order,
