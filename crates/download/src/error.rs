@@ -124,9 +124,9 @@ pub enum FetchError {
         /// Where it came from.
         from: String,
         /// The digest that it should have.
-        expected: Digest,
+        expected: Box<Digest>,
         /// The digest that it has.
-        got: Digest,
+        got: Box<Digest>,
         /// Something about the transfer that may be the reason.
         note: Option<String>,
     },

@@ -97,7 +97,7 @@ pub struct Fetched {
     pub unpacked: Option<Compression>,
     /// Whether it was in the cache. For a local file that is used where it lies: no.
     pub from_cache: bool,
-    /// Keeps [`prune`](crate::prune) away from the image. None when the image does not lie in the cache.
+    /// Keeps [`prune`](crate::prune()) away from the image. None when the image does not lie in the cache.
     pub lease: Option<Lease>,
 }
 

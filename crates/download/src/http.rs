@@ -256,16 +256,21 @@ fn in_words(error: reqwest::Error) -> (String, Certificate) {
         if !text.contains(&words) {
             text.push_str(&format!(": {words}"));
         }
-        let inner = it
-            .downcast_ref::<std::io::Error>()
-            .and_then(|it| it.get_ref());
-        let tls = it
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|it| it.downcast_ref()));
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+        if is_bad_certificate(it) {
             certificate = Certificate::Refused;
         }
         cause = it.source();
     }
     (text, certificate)
+}
+
+/// Whether an error is that of a certificate. Input and output errors have it within them, some within one another.
+fn is_bad_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
+    }
+    error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        .is_some_and(|inner| is_bad_certificate(inner))
 }

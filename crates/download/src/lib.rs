@@ -13,7 +13,7 @@
 //! Nothing is used before its digest has been compared: neither unpacked nor looked at by a reader of formats.
 //! A local file that is not compressed is used where it lies.
 //!
-//! Dropping the future of [`fetch`] cancels it. What had arrived stays in the cache and the next call asks the server only
+//! Dropping the future of [`fetch()`] cancels it. What had arrived stays in the cache and the next call asks the server only
 //! for the rest; the same is true when the process is killed.
 #![allow(
     clippy::disallowed_methods,

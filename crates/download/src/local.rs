@@ -83,8 +83,8 @@ fn read(
         return Err(FetchError::Mismatch {
             what: what.to_owned(),
             from: path.display().to_string(),
-            expected,
-            got: hashed.wanted,
+            expected: Box::new(expected),
+            got: Box::new(hashed.wanted),
             note: None,
         });
     }

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The right to use an entry of the cache: as long as one lives, [`prune`](crate::prune) leaves the entry alone.
+/// The right to use an entry of the cache: as long as one lives, [`prune`](crate::prune()) leaves the entry alone.
 #[derive(Clone, Debug)]
 pub struct Lease(#[expect(dead_code, reason = "its lock is what matters")] Arc<File>);
 

@@ -119,8 +119,8 @@ impl Transfer<'_> {
                 return Err(FetchError::Mismatch {
                     what: self.what.to_owned(),
                     from: self.address.to_string(),
-                    expected: self.expected,
-                    got: hashed.wanted,
+                    expected: Box::new(self.expected),
+                    got: Box::new(hashed.wanted),
                     note,
                 });
             }

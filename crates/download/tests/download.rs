@@ -1,5 +1,5 @@
 //! Downloads, from servers that behave and from those that do not.
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::disallowed_methods, reason = "tests")]
 
 mod server;
 

@@ -1,5 +1,5 @@
 //! Fetches that end in the middle, and several at the same time.
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::disallowed_methods, reason = "tests")]
 
 mod server;
 

@@ -57,6 +57,8 @@ pub struct Request {
     pub sent: usize,
 }
 
+type Change = Box<dyn FnOnce(&mut State) + Send>;
+
 pub struct State {
     pub files: BTreeMap<String, Vec<u8>>,
     pub etag: Option<String>,
@@ -65,7 +67,7 @@ pub struct State {
     pub always: Act,
     pub requests: Vec<Request>,
     /// Done once, before the next request is answered.
-    pub before_next: Option<Box<dyn FnOnce(&mut State) + Send>>,
+    pub before_next: Option<Change>,
 }
 
 #[derive(Clone)]
