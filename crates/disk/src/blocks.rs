@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::digest::{BlockDigest, InOrder};
+use crate::digest::{BlockDigest, InOrder, LinearDigest};
 use crate::{Content, Disk, Extent, ReadError};
 
 /// A block's size in bytes, which EBS direct prescribes.
