@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use build::event::Transfer;
 use build::host::{DiskImageError, DiskImages, FetchWatch, FetchedDisk};
-use download::{
-    Address, Check, Digest, Fetch, FetchError, Fetched, Origin, Phase, Progress, Settings,
-};
+use disk::blocks::Reading;
+use disk::probe::NotADisk;
+use disk::{Disk, OpenError};
+use download::{Address, Check, Digest, Fetch, Fetched, Origin, Phase, Progress, Settings};
 use pipeline::model::{self, Checksum, Import, ImportChecksum, ImportOrigin};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
