@@ -118,13 +118,23 @@ impl Recalled {
     }
 }
 
+/// Whether the disk image that the cell is imported from may stand on other files: what is in them decides the image's
+/// content as well.
+fn has_backing_files(cell: &Cell) -> bool {
+    cell.import()
+        .is_some_and(|import| import.backing_file == model::BackingFile::Allowed)
+}
+
 /// Whether the cell's images are looked up at all; else why not.
-pub(super) fn ignored(cell: &Cell, options: &RunOptions) -> Option<String> {
+pub(crate) fn ignored(cell: &Cell, options: &RunOptions) -> Option<String> {
     match cell.cache {
         Cache::Off => Some(String::from("the stage says `cache: false`")),
         Cache::On { .. } if options.rebuild.contains(cell.stage.as_str()) => {
             Some(String::from("--rebuild asks for it"))
         }
+        Cache::On { .. } if has_backing_files(cell) => Some(String::from(
+            "its disk image may stand on backing files, which its digest does not cover",
+        )),
         Cache::On { .. } => None,
     }
 }

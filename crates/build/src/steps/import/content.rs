@@ -4,6 +4,7 @@ use super::ImportOrder;
 use super::told::Told;
 use crate::failure::{ImportError, StepError};
 use crate::steps::context::CellContext;
+use cloud::Timestamp;
 use disk::probe::NotADisk;
 use disk::partition::{BootMode, Layout, Table, layout};
 use disk::{Disk, Format, OpenOptions};
@@ -97,7 +98,7 @@ pub(super) async fn fetch(
         &architecture,
     );
     let content = Content {
-        identity: identity(order),
+        identity: identity(order, context.clock().now()),
         path: fetched.path,
         format: disk.format,
         disk: disk.disk,
@@ -184,10 +185,15 @@ fn options(import: &model::Import) -> OpenOptions {
     }
 }
 
-/// What is in the snapshot: the file by its digest, and how it is read.
-fn identity(order: &ImportOrder<'_>) -> String {
+/// What is in the snapshot: the file by its digest, and how it is read. What is in its backing files, if it may have some,
+/// no digest says: then nothing that was begun at another time is gone on with.
+fn identity(order: &ImportOrder<'_>, now: Timestamp) -> String {
     let options = options(order.import);
-    format!("{}\n{options:?}", order.source.image_id)
+    let known = format!("{}\n{options:?}", order.source.image_id);
+    match options.backing_file {
+        disk::BackingFile::Refused => known,
+        disk::BackingFile::Allowed => format!("{known}\nas of {now}"),
+    }
 }
 
 /// Opens it, looks at all its tables, so that what is truncated is found before anything is sent, and at its partitions.
