@@ -6,7 +6,7 @@ use std::path::Path;
 
 use disk::Format;
 use support::{
-    Random, as_qemu_reads, assert_same, converted, open, open_with_backing, patch, qemu_img, run,
+    Random, as_qemu_reads, assert_same, converted, open, open_with_backing, qemu_img, run,
     scattered, text,
 };
 
