@@ -2,9 +2,10 @@
 
 use crate::command::{Failure, Program, failed};
 use crate::emulator::LocalEc2;
-use crate::rusage::wait_with_peak_memory;
+use crate::bench_import::{self, ImportOptions};
+use crate::rusage::wait_with_usage;
 use crate::tree;
-use clap::Args;
+use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,8 +17,17 @@ pub struct Options {
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
     /// Measure this binary instead of building a release.
-    #[arg(long, value_name = "QIB")]
+    #[arg(long, value_name = "QIB", global = true)]
     binary: Option<PathBuf>,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+/// What else can be measured.
+#[derive(Subcommand)]
+enum What {
+    /// Sending a disk image into a snapshot, side by side with coldsnap.
+    Import(ImportOptions),
 }
 
 /// Measures and prints.
@@ -37,6 +47,9 @@ pub fn bench(options: &Options) -> Result<(), Failure> {
         }
     };
     println!("qib: {}", qib.display());
+    if let Some(What::Import(import)) = &options.what {
+        return bench_import::bench(&qib, import);
+    }
     a_run(&qib, options.runs)?;
     validate(&qib, options.runs)
 }
@@ -96,15 +109,16 @@ impl Samples {
         let child = command
             .spawn()
             .map_err(|error| failed(&format!("starting {what}"), &error))?;
-        let (status, peak) = wait_with_peak_memory(child)
+        let usage = wait_with_usage(child)
             .map_err(|error| failed(&format!("waiting for {what}"), &error))?;
-        if !status.success() {
+        if !usage.status.success() {
             return Err(Failure(format!(
-                "{what} ended with {status}; run it by hand to see why"
+                "{what} ended with {}; run it by hand to see why",
+                usage.status
             )));
         }
         self.times.push(begun.elapsed());
-        self.peaks_kib.push(peak);
+        self.peaks_kib.push(usage.peak_kib);
         Ok(())
     }
 

@@ -37,6 +37,15 @@ impl LocalEc2 {
         Ok(ec2)
     }
 
+    /// What goes wrong from now on.
+    ///
+    /// # Errors
+    /// If it cannot be written down.
+    pub fn set_faults(&self, faults: &str) -> Result<(), Failure> {
+        let file = self.folder.join("local").join("faults.json");
+        fs::write(&file, faults).map_err(|error| failed("writing faults.json", &error))
+    }
+
     /// `qib` with `args`, against this local EC2.
     pub fn program(&self, args: &[&str]) -> Program {
         Program::new(&self.qib)

@@ -15,7 +15,9 @@
 )]
 
 mod bench;
+mod bench_import;
 mod check;
+mod coldsnap;
 mod command;
 mod debian;
 mod deny;
@@ -49,7 +51,7 @@ enum Task {
     Faults(faults::Options),
     /// Writes docs/reference.md and docs/pipeline.schema.json from the pipeline's types.
     Docs,
-    /// Measures a one-stage run on the local EC2, and `qib validate`.
+    /// Measures a one-stage run on the local EC2, and `qib validate`; `bench import` measures imports.
     Bench(bench::Options),
 }
 

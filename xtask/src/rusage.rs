@@ -1,4 +1,4 @@
-//! A child's peak memory, which the standard library does not tell: `wait4(2)`.
+//! A child's peak memory and processor time, which the standard library does not tell: `wait4(2)`.
 #![allow(
     unsafe_code,
     reason = "wait4 has no safe binding that returns the child's resource usage"
@@ -6,12 +6,24 @@
 
 use std::io;
 use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
-/// Waits for `child` and returns how it ended and the most memory it held, in KiB.
+/// What a child has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The most memory that it held, in KiB.
+    pub peak_kib: u64,
+    /// Processor time, in user mode and in the kernel.
+    pub cpu: Duration,
+}
+
+/// Waits for `child` and returns how it ended and what it used.
 ///
 /// # Errors
 /// If `wait4` fails.
-pub fn wait_with_peak_memory(child: Child) -> io::Result<(ExitStatus, u64)> {
+pub fn wait_with_usage(child: Child) -> io::Result<Usage> {
     use std::os::unix::process::ExitStatusExt;
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     let mut status: libc::c_int = 0;
@@ -30,15 +42,22 @@ pub fn wait_with_peak_memory(child: Child) -> io::Result<(ExitStatus, u64)> {
         }
     }
     // getrusage(2): ru_maxrss is in KiB on Linux.
-    Ok((
-        ExitStatus::from_raw(status),
-        u64::try_from(usage.ru_maxrss).unwrap_or(0),
-    ))
+    Ok(Usage {
+        status: ExitStatus::from_raw(status),
+        peak_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
+        cpu: duration(usage.ru_utime) + duration(usage.ru_stime),
+    })
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let micros = u64::try_from(time.tv_usec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::wait_with_peak_memory;
+    use super::wait_with_usage;
     use std::process::Command;
 
     #[test]
@@ -48,9 +67,9 @@ mod tests {
                 .args(["-c", script])
                 .spawn()
                 .expect("sh starts");
-            let (status, peak) = wait_with_peak_memory(child).expect("it is a child");
-            assert!(status.success());
-            peak
+            let usage = wait_with_usage(child).expect("it is a child");
+            assert!(usage.status.success());
+            usage.peak_kib
         };
         let small = peak("true");
         let large = peak("x=$(head -c 20000000 /dev/zero | tr '\\0' x); true");

@@ -6,6 +6,8 @@
 //!   GetParameter, GetParametersByPath, PutParameter and DeleteParameter
 //! - STS: <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>
 //! - IAM: <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html> and the pages of the calls
+//! - EBS direct: the pages of the calls in <https://docs.aws.amazon.com/ebs/latest/APIReference/>
+//! - S3: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
 //! - KMS: the pages of DescribeKey and CreateGrant in <https://docs.aws.amazon.com/kms/latest/APIReference/>
 //! - Service Quotas: the pages of GetServiceQuota and GetAWSDefaultServiceQuota in
 //!   <https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/>
@@ -49,6 +51,8 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             // IAM: others change the same role or profile at this moment, or it was just made; nothing was done.
             "ConcurrentModification",
             "EntityTemporarilyUnmodifiable",
+            // EBS direct: too many calls at the same time.
+            "ConcurrentLimitExceededException",
         ],
     ),
     (
@@ -68,6 +72,12 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "DependencyTimeoutException",
             "KeyUnavailableException",
             "KMSInternalException",
+            // EBS direct.
+            "InternalServerException",
+            // S3: what arrived is not what was sent.
+            "BadDigest",
+            "XAmzContentSHA256Mismatch",
+            "IncompleteBody",
         ],
     ),
     (
@@ -78,6 +88,13 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "NoSuchEntity",
             "NoSuchResourceException",
             "NotFoundException",
+            // EBS direct: also of a snapshot that was started a moment ago.
+            "ResourceNotFoundException",
+            // S3.
+            "NotFound",
+            "NoSuchBucket",
+            "NoSuchKey",
+            "NoSuchUpload",
         ],
     ),
     (
@@ -124,6 +141,7 @@ const CODES: &[(ErrorKind, &[&str])] = &[
             "MaxIOPSLimitExceeded",
             "InsufficientFreeAddressesInSubnet",
             "LimitExceededException",
+            "ServiceQuotaExceededException",
         ],
     ),
     (

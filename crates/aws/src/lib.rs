@@ -1,4 +1,4 @@
-//! EC2, SSM, STS, IAM, KMS and Service Quotas through the AWS SDK: the only crate that names `aws-sdk-*`.
+//! EC2, EBS direct, S3, SSM, STS, IAM, KMS and Service Quotas through the AWS SDK: the only crate that names `aws-sdk-*`.
 //!
 //! It implements the port of the `cloud` crate and knows nothing of pipelines or builds. The SDK's EC2 crate needs
 //! 7.5 GB and minutes to compile, so nothing else may depend on it.
@@ -10,6 +10,7 @@
 //!                    ├─ EC2 client ─▶ images, snapshots, instances, launch, addresses, key_pairs, networks …:
 //!                    │                one file per family, conversions as pure functions
 //!                    ├─ SSM client ─▶ parameters
+//!                    ├─ EBS client ─▶ blocks; S3 client ─▶ objects: both with timeouts of their own
 //!                    └─ Service Quotas and KMS clients ─▶ quotas, kms
 //!   every failure ─▶ classify ─▶ cloud::CloudError
 //! ```
@@ -25,6 +26,7 @@ mod account;
 mod addresses;
 mod answer;
 mod block_devices;
+mod blocks;
 mod caller;
 mod classify;
 mod client_settings;
@@ -33,6 +35,7 @@ mod dry_run;
 mod filters;
 mod iam;
 mod images;
+mod import_tasks;
 mod instance_types;
 mod instances;
 mod key_pairs;
@@ -40,6 +43,7 @@ mod kms;
 mod launch;
 mod mfa;
 mod networks;
+mod objects;
 mod options;
 mod parameters;
 mod profile;

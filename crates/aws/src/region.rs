@@ -1,14 +1,17 @@
 //! One region: the port's calls, each handed to the file of its family.
 
+use crate::blocks::AwsBlocks;
 use crate::credentials::RenewedCredentials;
+use crate::objects::AwsObjects;
 use crate::{
-    addresses, caller, dry_run, images, instance_types, instances, key_pairs, kms, launch,
-    networks, parameters, quotas, security_groups, snapshots, subnets, tagging, volumes,
+    addresses, caller, dry_run, images, import_tasks, instance_types, instances, key_pairs, kms,
+    launch, networks, parameters, quotas, security_groups, snapshots, subnets, tagging, volumes,
 };
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use cloud::port::Result;
 use cloud::*;
+use std::sync::Arc;
 
 /// A region's clients. Connections and credentials are shared by all who use it.
 pub(crate) struct AwsRegion {
@@ -18,6 +21,8 @@ pub(crate) struct AwsRegion {
     quotas: aws_sdk_servicequotas::Client,
     kms: aws_sdk_kms::Client,
     sts: aws_sdk_sts::Client,
+    blocks: Arc<AwsBlocks>,
+    objects: Arc<AwsObjects>,
     credentials: RenewedCredentials,
 }
 
@@ -38,6 +43,8 @@ impl AwsRegion {
             quotas: aws_sdk_servicequotas::Client::new(&settings),
             kms: aws_sdk_kms::Client::new(&settings),
             sts: aws_sdk_sts::Client::new(&settings),
+            blocks: Arc::new(AwsBlocks::new(&settings, credentials.clone())),
+            objects: Arc::new(AwsObjects::new(&settings, credentials.clone())),
             credentials,
         }
     }
@@ -47,6 +54,32 @@ impl AwsRegion {
 impl Region for AwsRegion {
     fn name(&self) -> &RegionName {
         &self.name
+    }
+
+    fn blocks(&self) -> Arc<dyn SnapshotBlocks> {
+        self.blocks.clone()
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        self.objects.clone()
+    }
+
+    async fn import_snapshot(&self, request: &ImportRequest) -> Result<ImportTaskId> {
+        self.credentials
+            .sign(import_tasks::import(&self.ec2, request))
+            .await
+    }
+
+    async fn import_tasks(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<ImportTask>> {
+        self.credentials
+            .sign(import_tasks::describe(&self.ec2, filters))
+            .await
+    }
+
+    async fn cancel_import(&self, task: &ImportTaskId) -> Result<()> {
+        self.credentials
+            .sign(import_tasks::cancel(&self.ec2, task))
+            .await
     }
 
     async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>> {

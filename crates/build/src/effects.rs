@@ -134,7 +134,10 @@ impl Effects {
         }
         // With a client token the port has repeated it already.
         let most = match &effect {
-            Effect::LaunchInstance { .. } | Effect::CopyImage { .. } => 1,
+            Effect::LaunchInstance { .. }
+            | Effect::CopyImage { .. }
+            | Effect::StartSnapshot { .. }
+            | Effect::ImportSnapshot { .. } => 1,
             _ => TRIES,
         };
         let mut tries = 0;
@@ -363,6 +366,29 @@ impl Effects {
                 {
                     self.deliver(number)?;
                 }
+            }
+        }
+        if let Effect::RegisterSnapshot { snapshot, .. } = &entry.effect {
+            // The image stands on what was imported for it, and on nothing else that the cell may have begun.
+            let imported = state.effects().rev().find(|(_, imported)| {
+                imported.cell == cell
+                    && match (&imported.effect, &imported.state) {
+                        (
+                            Effect::StartSnapshot { .. },
+                            EffectState::Done(Outcome::Snapshot { id }),
+                        ) => id == snapshot,
+                        _ => false,
+                    }
+            });
+            let imported = imported.or_else(|| {
+                state.effects().rev().find(|(_, imported)| {
+                    imported.cell == cell
+                        && matches!(imported.effect, Effect::ImportSnapshot { .. })
+                        && matches!(imported.state, EffectState::Done(_))
+                })
+            });
+            if let Some((number, _)) = imported {
+                self.deliver(number)?;
             }
         }
         self.deliver(number)

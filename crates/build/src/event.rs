@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub enum Step {
     Preflight,
     Resolve,
+    Fetch,
+    Upload,
+    Import,
+    Register,
     LeaseAddress,
     KeyPair,
     SecurityGroup,
@@ -44,6 +48,10 @@ impl Step {
         match self {
             Self::Preflight => "preparing on this machine, before anything is created",
             Self::Resolve => "resolving the source image, the network and the cache",
+            Self::Fetch => "fetching and opening the disk image",
+            Self::Upload => "sending the disk image",
+            Self::Import => "importing the disk image",
+            Self::Register => "registering the image",
             Self::LeaseAddress => "waiting for the Elastic IP to be free",
             Self::KeyPair => "making the key pair",
             Self::SecurityGroup => "making the security group",
@@ -76,6 +84,10 @@ impl Step {
         match self {
             Self::Preflight => "preflight",
             Self::Resolve => "resolve",
+            Self::Fetch => "fetch",
+            Self::Upload => "upload",
+            Self::Import => "import",
+            Self::Register => "register",
             Self::LeaseAddress => "lease-address",
             Self::KeyPair => "key-pair",
             Self::SecurityGroup => "security-group",
@@ -100,6 +112,31 @@ impl Step {
             Self::Tidy => "tidy",
             Self::Outputs => "outputs",
             Self::CleanUp => "clean-up",
+        }
+    }
+}
+
+/// What is under way with a disk image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "`describe` says what each one is")]
+pub enum Transfer {
+    Download,
+    Verify,
+    Unpack,
+    Upload,
+    Import,
+}
+
+impl Transfer {
+    /// In words, as in "the disk image is being … ".
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Download => "downloaded",
+            Self::Verify => "verified",
+            Self::Unpack => "unpacked",
+            Self::Upload => "sent",
+            Self::Import => "imported",
         }
     }
 }
@@ -204,6 +241,16 @@ pub enum Event {
         cell: CellName,
         region: String,
         percent: u8,
+    },
+    /// How far a disk image is on its way.
+    Transfer {
+        #[serde(flatten)]
+        cell: CellName,
+        what: Transfer,
+        /// Bytes.
+        done: u64,
+        /// Bytes in all; none where nobody knows.
+        total: Option<u64>,
     },
     /// A stage is not built: this image is reused.
     Cached {

@@ -1,8 +1,11 @@
 //! Why a step failed, for the person who reads it at 3 a.m.
 
+mod import;
 mod site;
 mod source;
 
+pub use import::ImportError;
+pub(crate) use import::with_causes;
 pub use site::SiteError;
 pub use source::SourceError;
 
@@ -50,6 +53,8 @@ pub enum StepError {
     Site(#[from] SiteError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Import(ImportError),
     #[error("the stage {stage} has no `launch`: it copies its source, and builds nothing")]
     Unlaunched { stage: String },
     #[error("no image in {region} matches the source: {wanted}")]
@@ -253,6 +258,15 @@ impl From<Cancelled> for StepError {
     }
 }
 
+impl From<ImportError> for StepError {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Stopped(why) => Self::Cancelled(why),
+            error => Self::Import(error),
+        }
+    }
+}
+
 impl StepError {
     /// There is no address of this choice in `region`.
     pub fn from_choice(choice: &AddressChoice, region: &RegionName) -> Self {
@@ -282,6 +296,7 @@ impl StepError {
             Self::Selection(error) => return Some(error.hint()),
             Self::Site(error) => error.hint(),
             Self::Source(error) => error.hint(),
+            Self::Import(error) => return error.hint(),
             Self::NoImageMatches { .. } => {
                 "Check the owner, the name pattern and the region of `source.filter`; `aws ec2 describe-images` with the same filter shows what there is."
             }

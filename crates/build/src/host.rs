@@ -1,8 +1,10 @@
 //! The machine that qib runs on, as ports: its commands, its way to the web, the person at its terminal.
 
+use crate::event::Transfer;
 use crate::guest::{CommandEnd, Output, Script};
 use async_trait::async_trait;
 use pipeline::Loaded;
+use pipeline::model::{Checksum, Import};
 /// For those who run scripts on this machine as they are run in a guest.
 pub use ssh::{Interpreter, LineSplitter, ShebangError};
 use std::path::PathBuf;
@@ -106,6 +108,47 @@ pub trait HttpClient: Send + Sync {
     async fn get(&self, request: &HttpRequest) -> Result<HttpAnswer, String>;
 }
 
+/// Why a disk image cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DiskImageError {
+    /// What was being done with which file, and what went wrong.
+    pub message: String,
+    /// What to do about it, if that is known.
+    pub hint: Option<String>,
+}
+
+/// A disk image that is on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedDisk {
+    /// Its file, unpacked.
+    pub path: PathBuf,
+    /// Whether an earlier run had fetched it.
+    pub from_cache: bool,
+}
+
+/// Is told how far a disk image is.
+pub trait FetchWatch: Send + Sync {
+    /// So far, in bytes; told often, must be cheap.
+    fn moved(&self, what: Transfer, done: u64, total: Option<u64>);
+    /// Something worth knowing.
+    fn note(&self, text: String);
+}
+
+/// Gets disk images onto this machine.
+#[async_trait]
+pub trait DiskImages: Send + Sync {
+    /// By what the image's file is known, before it is fetched: its digest, from the pipeline, from the checksum file, or
+    /// of the file itself where it is on this machine; that it is there and begins like a disk image is looked at then, too.
+    async fn identify(&self, import: &Import) -> Result<Checksum, DiskImageError>;
+    /// Fetches it, verified and unpacked. May be dropped at any time: the next one goes on where it was.
+    async fn fetch(
+        &self,
+        import: &Import,
+        watch: &dyn FetchWatch,
+    ) -> Result<FetchedDisk, DiskImageError>;
+}
+
 /// What a person says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -135,6 +178,8 @@ pub struct Host {
     pub commands: Arc<dyn LocalCommands>,
     /// Its way to the web.
     pub http: Arc<dyn HttpClient>,
+    /// Where disk images come from.
+    pub disk_images: Arc<dyn DiskImages>,
     /// Who can be asked; none without a terminal.
     pub operator: Option<Arc<dyn Operator>>,
     /// The pipeline's file.
@@ -147,6 +192,7 @@ impl Host {
         Self {
             commands: Arc::new(Absent),
             http: Arc::new(Absent),
+            disk_images: Arc::new(Absent),
             operator: None,
             pipeline: Arc::new(Absent),
         }
@@ -174,6 +220,27 @@ impl LocalCommands for Absent {
 impl HttpClient for Absent {
     async fn get(&self, _request: &HttpRequest) -> Result<HttpAnswer, String> {
         Err(ABSENT.to_owned())
+    }
+}
+
+#[async_trait]
+impl DiskImages for Absent {
+    async fn identify(&self, _import: &Import) -> Result<Checksum, DiskImageError> {
+        Err(DiskImageError {
+            message: ABSENT.to_owned(),
+            hint: None,
+        })
+    }
+
+    async fn fetch(
+        &self,
+        _import: &Import,
+        _watch: &dyn FetchWatch,
+    ) -> Result<FetchedDisk, DiskImageError> {
+        Err(DiskImageError {
+            message: ABSENT.to_owned(),
+            hint: None,
+        })
     }
 }
 

@@ -13,6 +13,7 @@ pub mod dial;
 pub mod effects;
 pub mod estimate;
 pub mod event;
+pub mod export;
 pub mod failure;
 pub mod glob;
 pub mod guest;
@@ -42,6 +43,9 @@ pub mod ssh_access;
 pub mod steps;
 pub mod sweep;
 pub mod timing;
+pub mod transfer;
 pub mod undo;
 pub mod user_data;
 pub mod way_in;
+
+pub use steps::disk_options;

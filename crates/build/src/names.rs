@@ -62,6 +62,8 @@ pub struct CellName {
 
 /// What stands behind a cell's name for the test of its image.
 const TEST_SUFFIX: &str = "+test";
+/// What stands behind a cell's name for the temporary image that its disk image is imported as.
+const IMPORT_SUFFIX: &str = "+import";
 
 impl CellName {
     /// The name under which the cell's image is tested: the test's instance, key and group are told from the build's by it,
@@ -72,6 +74,20 @@ impl CellName {
             stage: self.stage.clone(),
             cell: format!("{}{TEST_SUFFIX}", self.cell),
         }
+    }
+
+    /// The name under which a disk image is imported that the cell's instance then starts from.
+    #[must_use]
+    pub fn import(&self) -> Self {
+        Self {
+            stage: self.stage.clone(),
+            cell: format!("{}{IMPORT_SUFFIX}", self.cell),
+        }
+    }
+
+    /// Whether it is the import of the disk image that a cell's instance starts from.
+    pub fn is_import(&self) -> bool {
+        self.cell.ends_with(IMPORT_SUFFIX)
     }
 
     /// Whether it is the test of a cell's image.
@@ -130,6 +146,11 @@ pub mod tag {
 /// The name of the run's key pair or group for `cell`: unique in the account, and found again by it alone.
 pub fn resource_name(run: &RunId, cell: &CellName) -> String {
     format!("qib-{run}-{}-{}", cell.stage, cell.cell)
+}
+
+/// What the keys of a run's objects in S3 begin with: they carry no tag that could be looked for.
+pub fn object_prefix(run: &RunId) -> String {
+    format!("qib/{run}/")
 }
 
 /// The name of the role and of the instance profile that the run makes for `cell`. A role's name has at most 64

@@ -299,6 +299,15 @@ fn subject(effect: &Effect) -> String {
         | Effect::CreateInstanceProfile { name, .. }
         | Effect::CreateImage { name, .. }
         | Effect::RegisterImage { name, .. } => name.clone(),
+        Effect::StartSnapshot { description, .. } => description.clone(),
+        Effect::UploadObject { bucket, key, .. } | Effect::ImportSnapshot { bucket, key, .. } => {
+            format!("s3://{bucket}/{key}")
+        }
+        Effect::FinishUpload { of, .. } => format!("of effect {}", of.0),
+        Effect::CompleteSnapshot { snapshot, .. } | Effect::TagSnapshot { snapshot, .. } => {
+            snapshot.to_string()
+        }
+        Effect::RegisterSnapshot { name, snapshot, .. } => format!("{name} of {snapshot}"),
         Effect::PutRolePolicy { role, .. } => role.clone(),
         Effect::AddRole { profile, role, .. } => format!("{role} to {profile}"),
         Effect::CopyImage {
@@ -362,6 +371,9 @@ fn id(outcome: &Outcome) -> Option<String> {
         Outcome::Instance { id } => id.to_string(),
         Outcome::Association { id } => id.to_string(),
         Outcome::Image { id } => id.to_string(),
+        Outcome::Snapshot { id } => id.to_string(),
+        Outcome::Upload { id } => id.clone(),
+        Outcome::ImportTask { id } => id.to_string(),
     })
 }
 

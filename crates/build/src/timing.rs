@@ -87,6 +87,7 @@ impl StepLog {
             | Event::Warning { .. }
             | Event::Output { .. }
             | Event::ImageProgress { .. }
+            | Event::Transfer { .. }
             | Event::Cached { .. }
             | Event::Built { .. }
             | Event::Paused { .. }

@@ -3,8 +3,11 @@
 //! Where the outcome is not known, because the reply was lost or the process died, it is looked up by what the effect
 //! carries: a client token, or a name that is unique to the run and has the run's tag.
 
+mod imported;
 mod parameter;
 mod roles;
+
+pub(crate) use imported::{own_started, own_task, own_tasks};
 
 pub(crate) use roles::{
     delete_profile, delete_profile_commands, delete_role, delete_role_commands, own_profile,
@@ -178,6 +181,25 @@ async fn remove(
             }
             retried(clock, || free_address(region, allocation, instance)).await
         }
+        Effect::StartSnapshot { description, .. } => {
+            retried(clock, || {
+                imported::remove_started(region, clock, run, description, state)
+            })
+            .await
+        }
+        Effect::UploadObject { bucket, key, .. } => {
+            retried(clock, || imported::remove_object(region, bucket, key)).await
+        }
+        Effect::ImportSnapshot { bucket, key, .. } => {
+            let object = ObjectPlace {
+                bucket: bucket.clone(),
+                key: key.clone(),
+            };
+            retried(clock, || {
+                imported::remove_task(region, clock, run, &object, state)
+            })
+            .await
+        }
         Effect::AuthorizeIngress { .. }
         | Effect::PutRolePolicy { .. }
         | Effect::AddRole { .. }
@@ -190,7 +212,11 @@ async fn remove(
         // Undone apart, for they may turn out to be complete, or another's by now.
         | Effect::CreateImage { .. }
         | Effect::RegisterImage { .. }
+        | Effect::RegisterSnapshot { .. }
         | Effect::CopyImage { .. }
+        | Effect::CompleteSnapshot { .. }
+        | Effect::FinishUpload { .. }
+        | Effect::TagSnapshot { .. }
         | Effect::CreateSnapshots { .. }
         | Effect::WriteParameter { .. }
         | Effect::ReplaceGroups { .. }
@@ -445,6 +471,7 @@ pub fn left_resource(
         (
             Effect::CreateImage { name, .. }
             | Effect::RegisterImage { name, .. }
+            | Effect::RegisterSnapshot { name, .. }
             | Effect::CopyImage { name, .. },
             _,
         ) => (
@@ -485,11 +512,13 @@ pub fn left_resource(
             name.clone(),
             format!("ssm delete-parameter --name {name}"),
         ),
-        (other, _) => (
-            "effect",
-            format!("{other:?}"),
-            String::from("sts get-caller-identity"),
-        ),
+        (other, outcome) => imported::left(other, outcome).unwrap_or_else(|| {
+            (
+                "effect",
+                format!("{other:?}"),
+                String::from("sts get-caller-identity"),
+            )
+        }),
     };
     LeftResource {
         kind: kind.to_owned(),

@@ -55,3 +55,4 @@ id!(/** A key pair: `key-…`. */ KeyPairId);
 id!(/** An AWS account: twelve digits. */ AccountId);
 id!(/** A region's name, such as `us-east-2`. */ RegionName);
 id!(/** An availability zone's name, such as `us-east-2c`. */ AvailabilityZone);
+id!(/** A task that imports a snapshot: `import-snap-…`. */ ImportTaskId);

@@ -8,21 +8,26 @@
 //!   build ──▶ Account ──▶ Region (one per AWS region)
 //!                │           ├─ describe …  (reads, safe to repeat)
 //!                │           ├─ create …    (tagged in the same call)
-//!                │           └─ delete …    (already gone counts as done)
+//!                │           ├─ delete …    (already gone counts as done)
+//!                │           ├─ blocks      (a snapshot's content: EBS direct)
+//!                │           └─ objects     (S3)
 //!                └─ caller_identity
 //! ```
 
 pub mod address;
+pub mod blocks;
 pub mod clock;
 pub mod credentials;
 pub mod error;
 pub mod identity;
 pub mod ids;
 pub mod image;
+pub mod import_task;
 pub mod inquiry;
 pub mod instance;
 pub mod key_pair;
 pub mod network;
+pub mod objects;
 pub mod parameter;
 pub mod port;
 pub mod retry;
@@ -30,6 +35,10 @@ pub mod tags;
 pub mod wait;
 
 pub use address::{Address, AddressBinding, AddressFilter};
+pub use blocks::{
+    BLOCK_BYTES, BlockContent, BlockPage, BlockWrite, ListedBlock, Sha256Digest, SnapshotBlocks,
+    SnapshotEncryption, StartRequest, StartedSnapshot, Written,
+};
 pub use clock::{Clock, Timestamp};
 pub use error::{CloudError, ErrorKind};
 pub use identity::{Iam, InstanceProfile, Role, Simulated};
@@ -39,6 +48,7 @@ pub use image::{
     ImageState, LaunchTemplateImage, Permissions, PublicSharing, RegisterRequest, Snapshot,
     SnapshotState, SnapshotsRequest, Volume, VolumeSnapshot,
 };
+pub use import_task::{ImportRequest, ImportState, ImportTask};
 pub use inquiry::{DryRun, KmsKey, Quota, Verdict};
 pub use instance::{
     CapacityReservation, EbsVolume, EnhancedNetworking, GuestShutdown, Hosting, Instance,
@@ -47,6 +57,7 @@ pub use instance::{
 };
 pub use key_pair::KeyPairDescription;
 pub use network::{IngressRule, OptIn, RegionDescription, SecurityGroup, Subnet, Vpc};
+pub use objects::{ObjectFacts, ObjectPlace, Objects, PartWrite, UploadId, UploadedPart};
 pub use parameter::{Depth, Parameter, ParameterKind, ParameterWrite};
 pub use port::{Account, CallerIdentity, Region};
 pub use tags::{TagSpecification, Tags};

@@ -40,6 +40,12 @@ pub trait Region: Send + Sync {
     /// The region's name.
     fn name(&self) -> &RegionName;
 
+    /// The content of the region's snapshots.
+    fn blocks(&self) -> Arc<dyn SnapshotBlocks>;
+
+    /// The objects in S3.
+    fn objects(&self) -> Arc<dyn Objects>;
+
     /// DescribeImages, all pages. An unknown id in the filter is left out of the answer.
     async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>>;
     /// CreateImage. `NoReboot` is sent unless [`ImageRequest::capture`] asks for a reboot, so that a running instance is
@@ -95,6 +101,13 @@ pub trait Region: Send + Sync {
     ) -> Result<()>;
     /// GetSnapshotBlockPublicAccessState.
     async fn public_snapshots(&self) -> Result<PublicSharing>;
+
+    /// ImportSnapshot.
+    async fn import_snapshot(&self, request: &ImportRequest) -> Result<ImportTaskId>;
+    /// DescribeImportSnapshotTasks of the account, all pages.
+    async fn import_tasks(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<ImportTask>>;
+    /// CancelImportTask. One that has ended already is left as it is.
+    async fn cancel_import(&self, task: &ImportTaskId) -> Result<()>;
 
     /// DescribeVolumes by EC2 filters, all pages.
     async fn volumes(&self, filters: &[(String, Vec<String>)]) -> Result<Vec<Volume>>;

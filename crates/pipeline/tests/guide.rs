@@ -1,4 +1,4 @@
-//! The examples of the guides to the language and to provisioners: each loads, and the editors' schema takes it.
+//! The examples of the guides to the language, to provisioners and to disk images: each loads, and the editors' schema takes it.
 //!
 //! A fence's words say what its example is: `yaml pipeline` a whole pipeline, `yaml file=NAME` a file that those after it
 //! include, `yaml stage` keys of a stage, `yaml top` keys of a pipeline beside a small one.
@@ -13,10 +13,11 @@ use support::json::violations;
 
 const LANGUAGE: &str = include_str!("../../../docs/guide/language.md");
 const PROVISIONERS: &str = include_str!("../../../docs/guide/provisioners.md");
+const IMPORT: &str = include_str!("../../../docs/guide/import.md");
 
 /// An example: the words after the fence, and the text.
 fn examples() -> Vec<(String, String)> {
-    [LANGUAGE, PROVISIONERS]
+    [LANGUAGE, PROVISIONERS, IMPORT]
         .into_iter()
         .flat_map(examples_of)
         .collect()
@@ -94,6 +95,7 @@ fn folder() -> tempfile::TempDir {
         ("scripts/grub.sh", "echo grub\n"),
         ("common/update.sh", "echo update\n"),
         ("files/app/x", "x\n"),
+        ("appliance.vmdk", "x\n"),
     ] {
         let path = folder.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -125,7 +127,7 @@ fn every_example_loads_and_the_schema_takes_it() {
         assert!(found.is_empty(), "{found:#?}\n{whole}");
         tried += 1;
     }
-    assert!(tried >= 18, "the guide has {tried} examples");
+    assert!(tried >= 22, "the guide has {tried} examples");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::record::EffectNumber;
 use cloud::{
-    AllocationId, AssociationId, ImageId, InstanceId, KeyPairId, RegionName, SecurityGroupId,
-    SnapshotId, Timestamp, VpcId,
+    AllocationId, AssociationId, ImageId, ImportTaskId, InstanceId, KeyPairId, RegionName,
+    SecurityGroupId, SnapshotId, Timestamp, UploadId, VpcId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +127,52 @@ pub enum Effect {
         #[serde(default)]
         test: Option<String>,
     },
+    /// StartSnapshot. `content` is a hash of what is to be in it: a snapshot that was begun with other content is not gone
+    /// on with. The description is the run's own, and is how it is found again.
+    StartSnapshot {
+        region: RegionName,
+        client_token: String,
+        description: String,
+        content: String,
+    },
+    /// CompleteSnapshot: all blocks are written; goes with the snapshot.
+    CompleteSnapshot {
+        region: RegionName,
+        snapshot: SnapshotId,
+    },
+    /// CreateMultipartUpload, UploadPart and CompleteMultipartUpload: an object that is there until it has been imported.
+    /// `content` is a hash of what is to be in it.
+    UploadObject {
+        region: RegionName,
+        bucket: String,
+        key: String,
+        content: String,
+    },
+    /// CompleteMultipartUpload: the object is there; goes with the upload `of`.
+    FinishUpload {
+        region: RegionName,
+        of: EffectNumber,
+    },
+    /// ImportSnapshot of an object. The snapshot is found by the task.
+    ImportSnapshot {
+        region: RegionName,
+        client_token: String,
+        bucket: String,
+        key: String,
+    },
+    /// CreateTags on a snapshot that a task made, for the task gives it none; goes with the task.
+    TagSnapshot {
+        region: RegionName,
+        snapshot: SnapshotId,
+    },
+    /// RegisterImage of a snapshot that was imported. `recipe` is a hash of what the image is to be, and of what: an image
+    /// that was registered otherwise is not gone on with.
+    RegisterSnapshot {
+        region: RegionName,
+        name: String,
+        snapshot: SnapshotId,
+        recipe: String,
+    },
     /// ModifyImageAttribute: instances of the image speak IMDSv2 only; goes with the image.
     RequireImdsV2 { region: RegionName, image: ImageId },
     /// The checks, in an instance that was booted from the image; goes with that instance.
@@ -224,6 +270,10 @@ impl Effect {
             | Self::CreateImage { .. }
             | Self::RegisterImage { .. }
             | Self::CopyImage { .. }
+            | Self::StartSnapshot { .. }
+            | Self::UploadObject { .. }
+            | Self::ImportSnapshot { .. }
+            | Self::RegisterSnapshot { .. }
             | Self::WriteParameter { .. } => true,
             Self::PutRolePolicy { .. }
             | Self::AddRole { .. }
@@ -233,6 +283,9 @@ impl Effect {
             | Self::StopInstance { .. }
             | Self::ReplaceGroups { .. }
             | Self::SetNetworking { .. }
+            | Self::CompleteSnapshot { .. }
+            | Self::FinishUpload { .. }
+            | Self::TagSnapshot { .. }
             | Self::RequireImdsV2 { .. }
             | Self::TestImage { .. }
             | Self::MarkComplete { .. }
@@ -257,7 +310,7 @@ impl Effect {
     /// The image that it makes, by its name; none if it makes none.
     pub fn makes_image(&self) -> Option<&str> {
         match self {
-            Self::CopyImage { name, .. } => Some(name),
+            Self::CopyImage { name, .. } | Self::RegisterSnapshot { name, .. } => Some(name),
             other => other.captures(),
         }
     }
@@ -314,6 +367,17 @@ impl Effect {
                     && source_region == earlier_source_region
                     && source_image == earlier_source
             }
+            // The token has the time in it, in a tag.
+            (
+                Self::StartSnapshot {
+                    region, content, ..
+                },
+                Self::StartSnapshot {
+                    region: earlier_region,
+                    content: earlier_content,
+                    ..
+                },
+            ) => region == earlier_region && content == earlier_content,
             _ => self == earlier,
         }
     }
@@ -340,6 +404,13 @@ impl Effect {
             | Self::CreateSnapshots { region, .. }
             | Self::CreateImage { region, .. }
             | Self::RegisterImage { region, .. }
+            | Self::StartSnapshot { region, .. }
+            | Self::CompleteSnapshot { region, .. }
+            | Self::UploadObject { region, .. }
+            | Self::FinishUpload { region, .. }
+            | Self::ImportSnapshot { region, .. }
+            | Self::TagSnapshot { region, .. }
+            | Self::RegisterSnapshot { region, .. }
             | Self::RequireImdsV2 { region, .. }
             | Self::TestImage { region, .. }
             | Self::MarkComplete { region, .. }
@@ -372,6 +443,12 @@ pub enum Outcome {
     Association { id: AssociationId },
     /// An image.
     Image { id: ImageId },
+    /// A snapshot.
+    Snapshot { id: SnapshotId },
+    /// A multipart upload.
+    Upload { id: String },
+    /// An import task.
+    ImportTask { id: ImportTaskId },
     /// A parameter, as of this version.
     Parameter { version: i64 },
     /// A guest in which all provisioners have run, but for those that a rehearsal skips.
@@ -435,3 +512,18 @@ recorded!(SecurityGroupId, SecurityGroup);
 recorded!(InstanceId, Instance);
 recorded!(AssociationId, Association);
 recorded!(ImageId, Image);
+recorded!(SnapshotId, Snapshot);
+recorded!(ImportTaskId, ImportTask);
+
+impl Recorded for UploadId {
+    fn outcome(&self) -> Outcome {
+        Outcome::Upload { id: self.0.clone() }
+    }
+
+    fn recorded(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Upload { id } => Some(Self(id.clone())),
+            _ => None,
+        }
+    }
+}

@@ -108,6 +108,7 @@ pub(crate) async fn look<'p>(
         options,
         run: PLANNED_RUN,
         now: ports.clock.now(),
+        images: ports.host.disk_images.as_ref(),
     };
     let surveyed = survey.look(&selection, &closed).await;
     let mut rows: Vec<PlanRow> = Vec::new();

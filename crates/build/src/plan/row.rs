@@ -104,7 +104,7 @@ impl PlanRow {
             Ok(seen) => {
                 match &seen.work {
                     Work::Build(spec) => self.describe(spec, options),
-                    Work::Copy(spec) => self.describe_image(&spec.image),
+                    Work::Copy(spec) | Work::Import(spec) => self.describe_image(&spec.image),
                 }
                 self.decide(seen, maker);
             }

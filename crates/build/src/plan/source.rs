@@ -1,10 +1,12 @@
 //! Finding the image that a stage starts from.
 
-use crate::failure::{SourceError, StepError};
+use crate::failure::{ImportError, SourceError, StepError};
+use crate::host::DiskImages;
 use crate::images::state_word;
 use crate::names::tag;
-use cloud::{Image, ImageFilter, ImageState, Region, RegionName, Timestamp};
-use pipeline::model::{self, Deprecated, Pick, PipelineSource, Source};
+use cloud::{Image, ImageFilter, ImageId, ImageState, Region, RegionName, Tags, Timestamp};
+use pipeline::cache_key::SourceIdentity;
+use pipeline::model::{self, Deprecated, Import, ImportOrigin, Pick, PipelineSource, Source};
 
 /// The image that `source` means, for sources that are not stages. `now` decides what is deprecated.
 ///
@@ -13,6 +15,7 @@ pub async fn find_source(
     region: &dyn Region,
     source: &Source,
     now: Timestamp,
+    images: &dyn DiskImages,
 ) -> Result<Image, StepError> {
     match source {
         Source::ImageId { id, deprecated } => {
@@ -56,7 +59,40 @@ pub async fn find_source(
             region: region.name().to_string(),
             wanted: format!("stage {name}"),
         }),
+        Source::Import(import) => imported(images, import).await,
     }
+}
+
+/// What stands for a disk image: an image that EC2 does not have yet. Its id is the digest of the disk image's file, which is
+/// what the cache knows it by; what else is asked of a source is as the pipeline's language says.
+pub(crate) async fn imported(images: &dyn DiskImages, import: &Import) -> Result<Image, StepError> {
+    let identity = images.identify(import).await;
+    let digest = identity.map_err(|error| match import.origin {
+        ImportOrigin::File(_) => ImportError::File(error),
+        ImportOrigin::Url(_) => ImportError::Image(error),
+    })?;
+    Ok(Image {
+        image_id: ImageId::new(SourceIdentity::Import(digest).to_string()),
+        name: import.name().to_owned(),
+        description: String::new(),
+        state: ImageState::Available,
+        state_reason: None,
+        created: None,
+        owner: None,
+        architecture: import
+            .arch
+            .as_ref()
+            .map_or_else(String::new, |arch| arch.as_str().to_owned()),
+        root_device: Some(import.root_device.value.as_str().to_owned()),
+        snapshots: Vec::new(),
+        tags: Tags::new(),
+        deprecated: None,
+        protected: false,
+        public: false,
+        boot_mode: None,
+        virtualization: String::from("hvm"),
+        volumes: Vec::new(),
+    })
 }
 
 /// The image with this id, if it can be launched. `of` says where the id is from.
@@ -293,9 +329,11 @@ fn words_of_pipeline(wanted: &PipelineSource) -> String {
 pub(crate) fn wanted_words(source: &Source) -> String {
     match source {
         Source::Filter { filter, .. } => words(filter),
-        Source::ImageId { .. } | Source::Ssm { .. } | Source::Pipeline(_) | Source::Stage(_) => {
-            String::new()
-        }
+        Source::ImageId { .. }
+        | Source::Ssm { .. }
+        | Source::Pipeline(_)
+        | Source::Stage(_)
+        | Source::Import(_) => String::new(),
     }
 }
 

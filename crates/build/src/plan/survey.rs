@@ -10,6 +10,7 @@ use super::cache::{
 use super::made_files::to_be_made;
 use super::source::{find_source, launchable};
 use crate::failure::StepError;
+use crate::host::DiskImages;
 use crate::names::CellName;
 use crate::names::tag;
 use crate::options::RunOptions;
@@ -41,6 +42,8 @@ pub struct Survey<'s> {
     pub run: &'s str,
     /// What `run.time` stands for, and now.
     pub now: Timestamp,
+    /// What disk images are known by.
+    pub images: &'s dyn DiskImages,
 }
 
 /// What was seen for one cell.
@@ -65,6 +68,8 @@ pub enum Work {
     Build(Box<CellSpec>),
     /// A copy of the source image, and nothing else.
     Copy(Box<PublicationSpec>),
+    /// The image of an imported disk, and nothing else.
+    Import(Box<PublicationSpec>),
 }
 
 impl Work {
@@ -72,7 +77,7 @@ impl Work {
     pub fn build(&self) -> Option<&CellSpec> {
         match self {
             Self::Build(spec) => Some(spec),
-            Self::Copy(_) => None,
+            Self::Copy(_) | Self::Import(_) => None,
         }
     }
 
@@ -80,7 +85,7 @@ impl Work {
     pub fn cell(&self) -> &CellName {
         match self {
             Self::Build(spec) => &spec.cell,
-            Self::Copy(spec) => &spec.cell,
+            Self::Copy(spec) | Self::Import(spec) => &spec.cell,
         }
     }
 
@@ -88,7 +93,7 @@ impl Work {
     pub fn publishes(&self) -> (&RegionName, &ImageSpec) {
         match self {
             Self::Build(spec) => (&spec.region, &spec.image),
-            Self::Copy(spec) => (&spec.region, &spec.image),
+            Self::Copy(spec) | Self::Import(spec) => (&spec.region, &spec.image),
         }
     }
 }
@@ -164,7 +169,7 @@ impl Survey<'_> {
         asked: Vec<Asked<'_, '_>>,
     ) -> Vec<(usize, Surveyed)> {
         let region = self.account.region(region);
-        let sources = Sources::find(region.as_ref(), &asked, self.now).await;
+        let sources = Sources::find(region.as_ref(), &asked, self.now, self.images).await;
         let mut looked: Vec<(usize, &ChosenCell<'_>, Surveyed)> = asked
             .iter()
             .map(|one| (one.at, one.cell, self.begin(one, &sources)))
@@ -200,6 +205,9 @@ impl Survey<'_> {
         let work = if cell.cell.is_copy() {
             let spec = copy_spec_for(&cell.name, &cell.region, cell.cell, &facts)?;
             Work::Copy(Box::new(spec))
+        } else if cell.cell.is_import() {
+            let spec = copy_spec_for(&cell.name, &cell.region, cell.cell, &facts)?;
+            Work::Import(Box::new(spec))
         } else {
             let venue = self.options.venue;
             let spec = cell_spec_for(&cell.name, &cell.region, cell.cell, venue, &facts)?;
@@ -347,7 +355,12 @@ struct Sources<'s> {
 }
 
 impl<'s> Sources<'s> {
-    async fn find(region: &dyn Region, asked: &[Asked<'s, '_>], now: Timestamp) -> Self {
+    async fn find(
+        region: &dyn Region,
+        asked: &[Asked<'s, '_>],
+        now: Timestamp,
+        images: &dyn DiskImages,
+    ) -> Self {
         let mut ids: Vec<ImageId> = Vec::new();
         let mut others: Vec<&'s Source> = Vec::new();
         for one in asked {
@@ -377,9 +390,11 @@ impl<'s> Sources<'s> {
                 .map(|image| (image.image_id.clone(), image));
             Ok(named.collect())
         };
-        let found = others
-            .iter()
-            .map(|source| async { find_source(region, source, now).await.map_err(Arc::new) });
+        let found = others.iter().map(|source| async {
+            find_source(region, source, now, images)
+                .await
+                .map_err(Arc::new)
+        });
         let (by_id, found) = futures::join!(by_id, join_all(found));
         Self {
             region: region.name().clone(),

@@ -39,6 +39,9 @@ pub(super) async fn after_failure(
     test.drop_leases().await;
     let mut left = context.effects().unmake_all(Some(test.cell())).await;
     left.extend(context.effects().unmake_all(Some(context.cell())).await);
+    // What the instance started from is the last to be needed.
+    let import = context.of_import();
+    left.extend(context.effects().unmake_all(Some(import.cell())).await);
     if way_in.is_none()
         && let Err(error) = forget_keys(context)
     {

@@ -4,6 +4,7 @@ use super::aftermath::{after_failure, forget_keys};
 use super::convert::{cell_spec, encrypt_at_launch, facts_for};
 use super::copy::find_or_copy;
 use super::decided::{Decided, building_lease, found_or_to_make, give_back};
+use super::import::{find_or_build_imported, find_or_import};
 use super::layer::found_after;
 use super::publication::{Found, begun_as, clear, publish};
 use crate::event::{Event, Step};
@@ -50,10 +51,14 @@ pub(super) async fn run_cell(
     let region = run.ports.account.region(&chosen.region);
     let context = CellContext::new(run, chosen.name.clone(), region);
     let progress = Progress::default();
-    let found = if chosen.cell.is_copy() {
-        find_or_copy(&context, chosen.cell, source, identity, &progress).await
-    } else {
-        find_or_build(&context, chosen.cell, source, identity, &progress).await
+    let cell = chosen.cell;
+    let found = match cell.import() {
+        Some(import) if cell.is_import() => {
+            find_or_import(&context, cell, import, identity, &progress).await
+        }
+        Some(import) => find_or_build_imported(&context, cell, import, identity, &progress).await,
+        None if cell.is_copy() => find_or_copy(&context, cell, source, identity, &progress).await,
+        None => find_or_build(&context, cell, source, identity, &progress).await,
     };
     match found {
         Ok((image, reported)) => match forget_keys(&context) {
@@ -84,8 +89,9 @@ pub(super) async fn resolved_source(
         (Some(image), _) => image,
         (None, wanted) => {
             let now = context.clock().now();
+            let images = context.run().ports.host.disk_images.as_ref();
             context
-                .race(find_source(context.region(), wanted, now))
+                .race(find_source(context.region(), wanted, now, images))
                 .await??
         }
     };
@@ -145,7 +151,7 @@ async fn find_or_build(
     build(context, cell, &spec, from, Point::Guest, lease, progress).await
 }
 
-async fn build(
+pub(super) async fn build(
     context: &CellContext,
     cell: &Cell,
     spec: &CellSpec,
@@ -177,7 +183,7 @@ async fn build(
 
 /// Goes on where an earlier process of the run had come to. None if there is nothing to go on with: then what stood has
 /// been removed.
-async fn go_on(
+pub(super) async fn go_on(
     context: &CellContext,
     cell: &Cell,
     spec: &mut CellSpec,

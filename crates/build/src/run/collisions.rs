@@ -35,6 +35,7 @@ pub(super) async fn find(
         options: &context.options,
         run: context.effects.run().as_str(),
         now: context.started,
+        images: context.ports.host.disk_images.as_ref(),
     };
     let looks = async {
         let surveyed = survey.look(selection, unusable).await;

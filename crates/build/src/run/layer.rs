@@ -25,7 +25,10 @@ pub(super) async fn found_after(
     loop {
         let now = context.clock().now();
         let region = context.region();
-        let found = context.race(find_source(region, wanted, now)).await?;
+        let images = context.run().ports.host.disk_images.as_ref();
+        let found = context
+            .race(find_source(region, wanted, now, images))
+            .await?;
         let may_come = is_new(before, now);
         match found {
             Ok(image) if !is_older(&image, before) => return Ok(image),

@@ -15,6 +15,7 @@ mod convert;
 mod copy;
 mod credentials;
 mod decided;
+mod import;
 mod layer;
 mod leases;
 mod outputs;
@@ -324,7 +325,7 @@ impl Asked<'_> {
                 | StepError::CannotGoOn { .. }
                 | StepError::Selection(_)
                 | StepError::NoAnsible { .. }
-        );
+        ) || matches!(&error, StepError::Import(error) if error.is_bad_input());
         let cell = CellName {
             stage: pipeline.name.to_string(),
             cell: options.region.to_string(),

@@ -223,6 +223,10 @@ impl DeadRun {
             let Some(name) = entry.effect.makes_image() else {
                 continue;
             };
+            // One that an instance was to start from is nobody's result.
+            if entry.cell.is_import() {
+                continue;
+            }
             let region = entry.effect.region();
             let filters = match entry.state.outcome().and_then(ImageId::recorded) {
                 Some(id) => own("image-id", id.as_str(), &self.run),

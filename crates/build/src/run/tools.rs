@@ -1,15 +1,17 @@
-//! Programs of this machine that a run needs, looked for before anything is made: a missing one must not be found out when
+//! Programs and disk images of this machine that a run needs, looked for before anything is made: a missing one must not be found out when
 //! an instance has been paid for.
 
 use crate::ansible::from_here::look_for;
 use crate::failure::StepError;
 use crate::options::Venue;
+use crate::plan::source::imported;
 use crate::ports::Ports;
+use crate::steps::look_into;
 use pipeline::model::{Ansible, Pipeline, Presence, Provisioner};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Looks for Ansible, if a stage runs a playbook from here.
+/// Looks for Ansible, if a stage runs a playbook from here, and at disk images that are here.
 pub(super) async fn look(
     pipeline: &Pipeline,
     venue: Venue,
@@ -40,6 +42,16 @@ pub(super) async fn look(
             playbook: ansible.playbook.written.value.clone(),
             why,
         })?;
+    }
+    disk_images(pipeline, ports).await
+}
+
+/// Looks at the disk images that are on this machine: one that is empty, is none or has another checksum is bad input.
+async fn disk_images(pipeline: &Pipeline, ports: &Ports) -> Result<(), StepError> {
+    let imports = pipeline.stages.iter().filter_map(|stage| stage.import());
+    for import in imports.filter(|import| import.origin.file().is_some()) {
+        imported(ports.host.disk_images.as_ref(), import).await?;
+        look_into(import).await?;
     }
     Ok(())
 }

@@ -212,6 +212,14 @@ impl CellContext {
         }
     }
 
+    /// The import of the disk image that the cell's instance starts from.
+    pub fn of_import(&self) -> Self {
+        Self {
+            cell: self.cell.import(),
+            ..self.clone()
+        }
+    }
+
     /// The test of the cell's image, whose instance lives for `max_lifetime`.
     pub fn for_test(&self, max_lifetime: Duration) -> Self {
         Self {

@@ -200,6 +200,7 @@ fn is_among(entry: &EffectEntry, things: &Things) -> bool {
         (
             Effect::CreateImage { name, .. }
             | Effect::RegisterImage { name, .. }
+            | Effect::RegisterSnapshot { name, .. }
             | Effect::CopyImage { name, .. },
             None,
         ) => return things.has_named("image", name),

@@ -24,6 +24,7 @@ mod account;
 mod attempts;
 mod budget;
 mod calls;
+mod content;
 mod iam;
 mod jitter;
 mod ledger;

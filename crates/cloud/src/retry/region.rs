@@ -3,6 +3,7 @@
 use super::CallNature::{Creating, Idempotent, Read};
 use super::attempts::Attempts;
 use super::calls::repeated_calls;
+use super::content::{RetryingBlocks, RetryingObjects};
 use crate::port::Result;
 use crate::*;
 use async_trait::async_trait;
@@ -25,6 +26,14 @@ repeated_calls! {
         fn name(&self) -> &RegionName {
             self.inner.name()
         }
+
+        fn blocks(&self) -> Arc<dyn SnapshotBlocks> {
+            Arc::new(RetryingBlocks::new(self.inner.blocks(), self.attempts.clone()))
+        }
+
+        fn objects(&self) -> Arc<dyn Objects> {
+            Arc::new(RetryingObjects::new(self.inner.objects(), self.attempts.clone()))
+        }
     }
     images(filter: &ImageFilter) -> Vec<Image> = Read, "DescribeImages" of "";
     create_image(request: &ImageRequest) -> ImageId = Creating, "CreateImage" of request.instance_id.as_str();
@@ -46,6 +55,10 @@ repeated_calls! {
     snapshot_permissions(snapshot: &SnapshotId) -> Permissions = Read, "DescribeSnapshotAttribute" of snapshot.as_str();
     change_snapshot_permissions(snapshot: &SnapshotId, grant: Grant, permissions: &Permissions) -> () = Idempotent, "ModifySnapshotAttribute" of snapshot.as_str();
     public_snapshots() -> PublicSharing = Read, "GetSnapshotBlockPublicAccessState" of "";
+    /// By its ClientToken.
+    import_snapshot(request: &ImportRequest) -> ImportTaskId = Idempotent, "ImportSnapshot" of &request.object.to_string();
+    import_tasks(filters: &[(String, Vec<String>)]) -> Vec<ImportTask> = Read, "DescribeImportSnapshotTasks" of "";
+    cancel_import(task: &ImportTaskId) -> () = Idempotent, "CancelImportTask" of task.as_str();
     volumes(filters: &[(String, Vec<String>)]) -> Vec<Volume> = Read, "DescribeVolumes" of "";
     delete_volume(volume: &VolumeId) -> () = Idempotent, "DeleteVolume" of volume.as_str();
     regions() -> Vec<RegionDescription> = Read, "DescribeRegions" of "";

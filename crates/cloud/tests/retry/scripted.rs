@@ -138,6 +138,22 @@ impl Region for Handle {
     fn name(&self) -> &RegionName {
         &self.0.name
     }
+    fn blocks(&self) -> Arc<dyn SnapshotBlocks> {
+        Arc::new(Handle(self.0.clone()))
+    }
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::new(Handle(self.0.clone()))
+    }
+    async fn import_snapshot(&self, _: &ImportRequest) -> Result<ImportTaskId> {
+        self.0.call("ImportSnapshot", "import-snap-1".into()).await
+    }
+    async fn import_tasks(&self, _: Filters<'_>) -> Result<Vec<ImportTask>> {
+        let none = Vec::new();
+        self.0.call("DescribeImportSnapshotTasks", none).await
+    }
+    async fn cancel_import(&self, _: &ImportTaskId) -> Result<()> {
+        self.0.call("CancelImportTask", ()).await
+    }
     async fn images(&self, _: &ImageFilter) -> Result<Vec<Image>> {
         self.0.call("DescribeImages", Vec::new()).await
     }
@@ -350,6 +366,86 @@ impl Region for Handle {
     }
     async fn delete_parameter(&self, _: &str) -> Result<()> {
         self.0.call("DeleteParameter", ()).await
+    }
+}
+
+#[async_trait]
+impl SnapshotBlocks for Handle {
+    async fn start(&self, _: &StartRequest) -> Result<StartedSnapshot> {
+        let started = StartedSnapshot {
+            snapshot_id: "snap-1".into(),
+            block_bytes: BLOCK_BYTES,
+            kms_key_id: None,
+        };
+        self.0.call("StartSnapshot", started).await
+    }
+    async fn put(&self, _: &SnapshotId, _: &BlockWrite) -> Result<()> {
+        self.0.call("PutSnapshotBlock", ()).await
+    }
+    async fn complete(&self, _: &SnapshotId, _: Written) -> Result<()> {
+        self.0.call("CompleteSnapshot", ()).await
+    }
+    async fn list(&self, _: &SnapshotId, _: Option<&str>) -> Result<BlockPage> {
+        let page = BlockPage {
+            blocks: Vec::new(),
+            volume_gib: 1,
+            block_bytes: BLOCK_BYTES,
+            next: None,
+        };
+        self.0.call("ListSnapshotBlocks", page).await
+    }
+    async fn get(&self, _: &SnapshotId, _: &ListedBlock) -> Result<BlockContent> {
+        let content = BlockContent {
+            content: bytes::Bytes::new(),
+            digest: Sha256Digest([0; 32]),
+        };
+        self.0.call("GetSnapshotBlock", content).await
+    }
+}
+
+#[async_trait]
+impl Objects for Handle {
+    async fn bucket_region(&self, _: &str) -> Result<Option<String>> {
+        self.0.call("HeadBucket", None).await
+    }
+    async fn begin_upload(&self, _: &ObjectPlace) -> Result<UploadId> {
+        let upload = UploadId(String::from("u"));
+        self.0.call("CreateMultipartUpload", upload).await
+    }
+    async fn put_part(&self, _: &ObjectPlace, _: &UploadId, _: &PartWrite) -> Result<UploadedPart> {
+        let part = UploadedPart {
+            number: 1,
+            etag: String::new(),
+            bytes: 0,
+            digest: None,
+        };
+        self.0.call("UploadPart", part).await
+    }
+    async fn parts(&self, _: &ObjectPlace, _: &UploadId) -> Result<Vec<UploadedPart>> {
+        self.0.call("ListParts", Vec::new()).await
+    }
+    async fn finish_upload(
+        &self,
+        _: &ObjectPlace,
+        _: &UploadId,
+        _: &[UploadedPart],
+    ) -> Result<()> {
+        self.0.call("CompleteMultipartUpload", ()).await
+    }
+    async fn uploads(&self, _: &str, _: &str) -> Result<Vec<(ObjectPlace, UploadId)>> {
+        self.0.call("ListMultipartUploads", Vec::new()).await
+    }
+    async fn abort_upload(&self, _: &ObjectPlace, _: &UploadId) -> Result<()> {
+        self.0.call("AbortMultipartUpload", ()).await
+    }
+    async fn list(&self, _: &str, _: &str) -> Result<Vec<ObjectPlace>> {
+        self.0.call("ListObjectsV2", Vec::new()).await
+    }
+    async fn facts(&self, _: &ObjectPlace) -> Result<Option<ObjectFacts>> {
+        self.0.call("HeadObject", None).await
+    }
+    async fn delete(&self, _: &ObjectPlace) -> Result<()> {
+        self.0.call("DeleteObject", ()).await
     }
 }
 

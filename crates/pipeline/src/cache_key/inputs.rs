@@ -2,8 +2,8 @@
 
 use crate::files::{FileKind, Files};
 use crate::model::{
-    Cell, Commands, Image, InstanceProfile, Launch, Place, Presence, Provisioner, Reboot, Run,
-    Test, Upload, UploadSource, UserData, Volume,
+    Cell, Commands, Image, Import, InstanceProfile, Launch, Place, Presence, Provisioner, Reboot,
+    Run, Test, Upload, UploadSource, UserData, Volume,
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -44,6 +44,8 @@ pub enum InputName {
     UserData,
     /// What the image says of itself: architecture, boot mode, networking, encryption.
     Image,
+    /// What a disk that is imported is taken for, and how it is made into a snapshot.
+    Import,
     /// A provisioner.
     Provisioner {
         /// Its place under `provision`, from 0.
@@ -61,6 +63,7 @@ impl InputName {
             Self::InstanceProfile => "i",
             Self::UserData => "u",
             Self::Image => "g",
+            Self::Import => "m",
             Self::Provisioner { .. } => "p",
         }
     }
@@ -73,6 +76,7 @@ impl fmt::Display for InputName {
             Self::InstanceProfile => f.write_str("instance profile"),
             Self::UserData => f.write_str("user-data"),
             Self::Image => f.write_str("image properties"),
+            Self::Import => f.write_str("import"),
             Self::Provisioner { position, label } => write!(f, "provision[{position}] {label}"),
         }
     }
@@ -101,6 +105,7 @@ impl StageInputs {
         let mut inputs = Vec::new();
         inputs.extend(of_launch(stage));
         inputs.extend(image(&stage.image));
+        inputs.extend(stage.import().map(import));
         for (position, provisioner) in stage.provision.iter().enumerate() {
             let Some(digest) = digest(&provisioner.value, files)? else {
                 continue;
@@ -154,6 +159,24 @@ fn image(image: &Image) -> Option<Input> {
     })
 }
 
+/// What an import says that decides what is in the snapshot. The file itself is in the key by its digest; where it is from
+/// and by which way it gets to EC2 change nothing in it.
+fn import(import: &Import) -> Input {
+    let mut fields = Fields::default();
+    fields.optional(
+        "format",
+        import.format.as_ref().map(|format| format.as_str()),
+    );
+    fields.optional("arch", import.arch.as_ref().map(|arch| arch.as_str()));
+    fields.put("root_device", import.root_device.as_str());
+    fields.put("backing_file", import.backing_file.as_str());
+    fields.put("holes", import.via.holes().as_str());
+    Input {
+        name: InputName::Import,
+        digest: fields.digest(),
+    }
+}
+
 /// The digest of a test: of its checks, in their order, and of which of them a rehearsal leaves out. How the test's
 /// instance is launched and reached does not enter, as with the image's.
 ///
@@ -205,7 +228,7 @@ fn digest(provisioner: &Provisioner, files: &dyn Files) -> io::Result<Option<Dig
     }))
 }
 
-/// What of the launch is in the image: a copy launches nothing, and hashes as if nothing were said.
+/// What of the launch is in the image: a copy, or an import alone, launches nothing, and hashes as if nothing were said.
 fn of_launch(stage: &Cell) -> [Input; 3] {
     let launch = stage.launch.as_ref();
     let mut volumes = Fields::default();

@@ -4,13 +4,13 @@
 //! v1 s=ami-0abc… v=1a2b3c4d i=… u=… p=11111111.22222222.33333333
 //! ```
 //!
-//! `g=…` follows `u` where the image says something of itself. `s` is the source image, each other letter an [`InputName`] with its digest's first eight digits; `p` lists the
+//! `g=…` follows `u` where the image says something of itself, and then `m=…` where the stage imports a disk. `s` is the source
+//! image (of a disk that is imported `import-sha256-…`, its digest's first sixteen digits), each other letter an [`InputName`] with its digest's first eight digits; `p` lists the
 //! provisioners in their order. Only letters, digits, spaces and `= . -` are used, which every AWS service allows in a
 //! tag. A value has at most 256 characters: what does not fit goes on in the next tag (`qib:inputs`, `qib:inputs-2` …),
 //! and the values joined are the text again.
 
-use super::{InputName, StageInputs};
-use crate::model::ImageId;
+use super::{InputName, SourceIdentity, StageInputs};
 use std::fmt;
 
 const MAX_VALUE: usize = 256;
@@ -26,6 +26,8 @@ pub struct InputSummary {
     user_data: String,
     /// Empty where the image says nothing of itself.
     image: String,
+    /// Empty where nothing is imported.
+    import: String,
     provisioners: Vec<String>,
 }
 
@@ -43,13 +45,14 @@ impl std::error::Error for SummaryError {}
 
 impl InputSummary {
     /// The summary of a stage's inputs on a source image.
-    pub fn new(inputs: &StageInputs, source: &ImageId) -> Self {
+    pub fn new(inputs: &StageInputs, source: &SourceIdentity) -> Self {
         let mut summary = Self {
-            source: source.as_str().to_owned(),
+            source: source.short(),
             volumes: String::new(),
             profile: String::new(),
             user_data: String::new(),
             image: String::new(),
+            import: String::new(),
             provisioners: Vec::new(),
         };
         for input in inputs.iter() {
@@ -59,6 +62,7 @@ impl InputSummary {
                 InputName::InstanceProfile => summary.profile = short,
                 InputName::UserData => summary.user_data = short,
                 InputName::Image => summary.image = short,
+                InputName::Import => summary.import = short,
                 InputName::Provisioner { .. } => summary.provisioners.push(short),
             }
         }
@@ -104,10 +108,12 @@ impl InputSummary {
         };
         let (source, volumes, profile, user_data) =
             (field("s")?, field("v")?, field("i")?, field("u")?);
-        let image = match words.next_if(|word| word.starts_with("g=")) {
-            Some(word) => word.trim_start_matches("g=").to_owned(),
-            None => String::new(),
+        let mut optional = |name: &str| {
+            let word = words.next_if(|word| word.starts_with(name));
+            word.map_or("", |word| word.trim_start_matches(name))
+                .to_owned()
         };
+        let (image, import) = (optional("g="), optional("m="));
         let list = words
             .next()
             .and_then(|word| word.strip_prefix("p="))
@@ -123,12 +129,13 @@ impl InputSummary {
             profile,
             user_data,
             image,
+            import,
             provisioners,
         })
     }
 
     /// What differs between an older image's inputs and these: words for a person, none when nothing does.
-    pub fn changes(old: &Self, inputs: &StageInputs, source: &ImageId) -> Vec<String> {
+    pub fn changes(old: &Self, inputs: &StageInputs, source: &SourceIdentity) -> Vec<String> {
         let new = Self::new(inputs, source);
         let mut changes = Vec::new();
         if old.source != new.source {
@@ -142,6 +149,7 @@ impl InputSummary {
             (InputName::InstanceProfile, &old.profile, &new.profile),
             (InputName::UserData, &old.user_data, &new.user_data),
             (InputName::Image, &old.image, &new.image),
+            (InputName::Import, &old.import, &new.import),
         ];
         changes.extend(
             parts
@@ -206,7 +214,8 @@ fn place_of(inputs: &StageInputs, nth: usize) -> usize {
         InputName::Volumes
         | InputName::InstanceProfile
         | InputName::UserData
-        | InputName::Image => None,
+        | InputName::Image
+        | InputName::Import => None,
     });
     let places: Vec<usize> = places.collect();
     match places.get(nth) {
@@ -231,11 +240,15 @@ impl fmt::Display for InputSummary {
             profile,
             user_data,
             image,
+            import,
             provisioners,
         } = self;
         write!(f, "v1 s={source} v={volumes} i={profile} u={user_data} ")?;
         if !image.is_empty() {
             write!(f, "g={image} ")?;
+        }
+        if !import.is_empty() {
+            write!(f, "m={import} ")?;
         }
         write!(f, "p={}", provisioners.join("."))
     }

@@ -4,8 +4,8 @@ use crate::Span;
 use crate::decode::{Allows, MatrixScope, Scope};
 use crate::files::{FileKind, Files};
 use crate::model::{
-    BastionHostKey, BastionKey, Cell, Commands, Connect, HostKey, InstanceProfile, LocalFile,
-    LoginKey, OutputKind, Pipeline, Policy, PreflightAction, Presence, Provisioner,
+    BastionHostKey, BastionKey, Cell, Commands, Connect, HostKey, Import, InstanceProfile,
+    LocalFile, LoginKey, OutputKind, Pipeline, Policy, PreflightAction, Presence, Provisioner,
     ProvisionerEntry, StageName, UefiDataFile, Upload, UploadSource, UserData, UserDataFile,
 };
 use crate::problem::Fault;
@@ -77,6 +77,7 @@ pub(crate) fn read_files(
         let mut called = Vec::new();
         for (at, cell) in stage.iter_mut().enumerate() {
             let (name, values) = (cell.stage.value.clone(), cell.matrix.clone());
+            let is_import = cell.import().is_some();
             let matrix = names.get(&name).map(|names| MatrixScope {
                 values: &values,
                 names,
@@ -92,6 +93,7 @@ pub(crate) fn read_files(
                 Scope {
                     stage: Some(name.as_str()),
                     matrix: matrix.as_ref().filter(|_| cell.name.is_some()),
+                    of_import: is_import,
                     ..scope
                 },
             );
@@ -106,6 +108,11 @@ pub(crate) fn read_files(
 impl Reader<'_> {
     fn cell(&mut self, cell: &mut Cell, scope: Scope<'_>) {
         let recipe = &mut cell.recipe;
+        // An image is looked for, not read: it may be larger than memory.
+        let import = recipe.source.value.import_mut();
+        for (file, what) in import.into_iter().flat_map(Import::files_mut) {
+            self.file(file, what);
+        }
         if let Some(launch) = &mut recipe.launch {
             if let Some(UserData::File(user_data)) = &mut launch.user_data {
                 self.user_data(user_data);

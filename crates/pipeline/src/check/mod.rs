@@ -5,6 +5,7 @@ mod cells;
 mod connect;
 mod files;
 mod image_name;
+mod imports;
 mod launch;
 mod outputs;
 mod parameters;
@@ -36,6 +37,7 @@ pub(crate) fn check(pipeline: &Pipeline, left_out: &[StageName]) -> Vec<Fault> {
         faults.extend(stages::source(pipeline, left_out, cell));
         faults.extend(stages::copies(cell));
         faults.extend(sources::check(&cell.source));
+        faults.extend(imports::check(cell));
         faults.extend(provision::check(cell));
         faults.extend(connect::check(cell));
         faults.extend(ansible::check(cell));

@@ -18,11 +18,16 @@ pub(super) fn check(stage: &Cell) -> Vec<Fault> {
     for entry in stage.all_entries() {
         details(entry, &mut faults);
     }
-    if let (Some(first), true) = (stage.on_error.first(), stage.is_copy()) {
+    if let (Some(first), true) = (stage.on_error.first(), stage.is_copy() || stage.is_import()) {
+        let does = if stage.is_copy() {
+            "copies its source"
+        } else {
+            "registers what it imports"
+        };
         faults.push(
             Fault::new(
                 first.span,
-                "nothing can come after a failure here: the stage only copies its source",
+                format!("nothing can come after a failure here: the stage only {does}"),
             )
             .hint("leave `on_error` out, or say how to `launch` and `connect`"),
         );

@@ -63,12 +63,17 @@ fn registration(cell: &Cell) -> Vec<Fault> {
         ));
     }
     // RegisterImage, BlockDeviceMapping: a volume that is made from a snapshot is encrypted as that is.
-    if image.is_registered() {
+    if image.is_registered() || cell.is_import() {
         let encrypted = image
             .volumes
             .iter()
             .filter(|volume| volume.encrypted.is_some());
         faults.extend(encrypted.map(|volume| {
+            if cell.is_import() {
+                let message = "the image is registered of the snapshot that is imported, which is encrypted or not as a whole";
+                return Fault::new(volume.device.span, message)
+                    .hint("write `image.encrypted: true` instead");
+            }
             let message = "an image with `architecture`, `boot_mode`, `tpm` or `uefi_data` is registered from snapshots, \
                            which are encrypted as the instance's volumes are";
             Fault::new(volume.device.span, message)
@@ -100,7 +105,7 @@ fn registration(cell: &Cell) -> Vec<Fault> {
     ];
     let needs_a_stop = needs_a_stop.into_iter().flatten().next();
     let Some(launch) = &cell.launch else {
-        if let Some((span, key)) = needs_a_stop {
+        if let (Some((span, key)), false) = (needs_a_stop, cell.is_import()) {
             let message =
                 format!("`{key}` is said of an instance, and a stage that only copies has none");
             faults.push(
@@ -113,10 +118,17 @@ fn registration(cell: &Cell) -> Vec<Fault> {
                 .provision
                 .first()
                 .map_or(cell.stage.span, |entry| entry.span);
-            faults.push(
-                Fault::new(at, "a test is launched and reached as its stage, and a stage that only copies says neither")
-                    .hint("give the stage `launch` and `connect`, or test in the stage that starts from this one"),
+            let does = if cell.is_import() {
+                "registers what it imports"
+            } else {
+                "copies"
+            };
+            let message = format!(
+                "a test is launched and reached as its stage, and a stage that only {does} says neither"
             );
+            faults.push(Fault::new(at, message).hint(
+                "give the stage `launch` and `connect`, or test in the stage that starts from this one",
+            ));
         }
         return faults;
     };

@@ -32,7 +32,7 @@ pub(super) fn check(source: &Located<Source>) -> Vec<Fault> {
                 );
             }
         }
-        Source::ImageId { .. } | Source::Stage(_) | Source::Ssm { .. } => {}
+        Source::ImageId { .. } | Source::Stage(_) | Source::Ssm { .. } | Source::Import(_) => {}
     }
     faults
 }

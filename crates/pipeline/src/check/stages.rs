@@ -187,7 +187,12 @@ pub(super) fn details(stage: &Cell) -> Vec<Fault> {
 /// `launch` and `connect` are left out together, and only where nothing is to be done in an instance.
 pub(super) fn copies(stage: &Cell) -> Vec<Fault> {
     let here = stage.stage.span;
-    let for_copy = "a stage without `launch`, `connect` and `provision` copies its source image";
+    let for_copy = match stage.import() {
+        None => "a stage without `launch`, `connect` and `provision` copies its source image",
+        Some(_) => {
+            "a stage without `launch`, `connect` and `provision` registers the image of the disk that it imports"
+        }
+    };
     let missing = match (&stage.launch, &stage.connect) {
         (Some(_), Some(_)) => return Vec::new(),
         (None, Some(_)) => "launch",
@@ -198,6 +203,7 @@ pub(super) fn copies(stage: &Cell) -> Vec<Fault> {
                     "provisioners need an instance, and the stage has no `launch` and no `connect`";
                 return vec![Fault::new(provisioner.span, message).hint(for_copy)];
             }
+            None if stage.is_import() => return Vec::new(),
             None => return copy_with_volumes(stage).into_iter().collect(),
         },
     };

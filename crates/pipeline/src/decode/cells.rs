@@ -153,8 +153,10 @@ fn cell(
         let axes = matrix.axes.0.iter().map(|axis| axis.name.to_string());
         axes.collect()
     });
+    let of_import = node.get("source").and_then(|source| source.get("import"));
     let of_cell = Scope {
         cell: name.as_deref(),
+        of_import: of_import.is_some(),
         ..scope
     };
     let recipe = Recipe::deserialize(NodeDeserializer::new(node, of_cell))

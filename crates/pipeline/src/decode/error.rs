@@ -1,9 +1,10 @@
 //! The decoder's error: it finds its place on the way out.
 
+use super::marker;
 use crate::Span;
 use crate::problem::Fault;
 use crate::suggest::closest;
-use serde::de;
+use serde::{Deserialize, Serialize, de};
 use std::fmt;
 
 /// A value that does not fit its type. serde makes errors without a place; the innermost node that the error passes
@@ -53,6 +54,48 @@ impl From<Fault> for DecodeError {
     }
 }
 
+/// What a type says of itself when its parts do not fit each other: where, and what to do. serde hands on an error's text
+/// only, so that the rest travels in it as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    span: Option<Span>,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Refusal {
+    /// About the whole value, unless `at` says otherwise.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            span: None,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn at(mut self, span: Span) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    pub(crate) fn or_at(mut self, span: Span) -> Self {
+        self.span.get_or_insert(span);
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let packed = serde_json::to_string(self).map_err(|_| fmt::Error)?;
+        write!(f, "{}{packed}", marker::REFUSAL)
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -78,8 +121,17 @@ fn known(written: &str, words: &'static [&'static str]) -> String {
 
 impl de::Error for DecodeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
+        let message = message.to_string();
+        let packed = message.strip_prefix(marker::REFUSAL);
+        if let Some(Ok(refusal)) = packed.map(serde_json::from_str::<Refusal>) {
+            return Self {
+                message: refusal.message,
+                hint: refusal.hint,
+                span: refusal.span,
+            };
+        }
         Self {
-            message: message.to_string(),
+            message,
             hint: None,
             span: None,
         }

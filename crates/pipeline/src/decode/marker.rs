@@ -15,5 +15,7 @@ pub(crate) const SECRET_TEMPLATE: &str = "$qib::secret_template";
 pub(crate) const ENTRIES: &str = "$qib::entries";
 /// As a struct's name, with the keys that may stand beside an entry's kind: those keys, then the rest.
 pub(crate) const ENTRY: &str = "$qib::entry";
+/// In front of an error's text: the rest is a [`super::Refusal`] as JSON.
+pub(crate) const REFUSAL: &str = "$qib::refusal ";
 /// A value of any form; its texts come as their parts in JSON, secrets allowed.
 pub(crate) const SECRET_TREE: &str = "$qib::secret_tree";

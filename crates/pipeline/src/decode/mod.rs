@@ -19,7 +19,7 @@ mod tree;
 
 pub(crate) use carried::Carried;
 pub(crate) use cells::cells;
-pub(crate) use error::DecodeError;
+pub(crate) use error::{DecodeError, Refusal};
 pub use host::GitFacts;
 pub(crate) use host::Host;
 pub(crate) use mentions::mentions;

@@ -69,6 +69,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) matrix: Option<&'a MatrixScope<'a>>,
     /// The cell's name, where its matrix gives it one. Elsewhere it is the region's, which a run knows.
     pub(crate) cell: Option<&'a str>,
+    /// Whether the stage starts from a disk image, of which less is known than of an AMI.
+    pub(crate) of_import: bool,
     pub(crate) expressions: Expressions,
     pub(crate) part: FilePart,
 }
@@ -192,6 +194,16 @@ impl Scope<'_> {
             let message =
                 format!("{name} is known only when the image is there; it may not stand here");
             return Err(Fault::new(at, message).hint("it may stand in `outputs`"));
+        }
+        if self.of_import
+            && let Name::SourceCreated | Name::SourceOwner | Name::SourceTag(_) = expression.name
+        {
+            let name = &expression.name;
+            let message =
+                format!("{name} is known of an AMI, and this stage starts from a disk image");
+            return Err(Fault::new(at, message).hint(
+                "of an import there are source.id, the digest of its file, and source.name, the file's name without its extension",
+            ));
         }
         let of_cell = self.part == FilePart::Outputs
             && matches!(expression.name, Name::Matrix(_) | Name::StageName);

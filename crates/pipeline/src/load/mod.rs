@@ -214,6 +214,7 @@ fn bare(around: Surroundings<'_>) -> Scope<'_> {
         stage: None,
         matrix: None,
         cell: None,
+        of_import: false,
         expressions: Expressions::Refused(
             "a variable's declaration cannot use expressions",
             "`derive` can: it stands instead of `default`",

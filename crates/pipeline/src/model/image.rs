@@ -28,12 +28,15 @@ pub struct Image {
     /// Tags for the image, its snapshots and its copies, besides the stage's.
     #[serde(default)]
     pub tags: Tags,
-    /// Block devices of the image where they differ from `launch.volumes`.
+    /// Block devices of the image where they differ from `launch.volumes`; of a disk that is imported without `launch`, its
+    /// root device and further ones.
     #[serde(default)]
     pub volumes: Vec<Volume>,
-    /// The processor architecture, where it is not the source image's. (RegisterImage.)
+    /// The processor architecture, where it is not the source image's. (RegisterImage.) Of a disk that is imported,
+    /// `source.import.arch` says it.
     pub architecture: Option<Located<Architecture>>,
-    /// How instances of the image boot, where it is not as the source image says. (RegisterImage.)
+    /// How instances of the image boot, where it is not as the source image says. (RegisterImage.) Of a disk that is
+    /// imported, the architecture and the partition table say it otherwise.
     pub boot_mode: Option<Located<BootMode>>,
     /// The NitroTPM that instances of the image have; needs `boot_mode: uefi`. (RegisterImage, `TpmSupport`.)
     pub tpm: Option<Located<Tpm>>,

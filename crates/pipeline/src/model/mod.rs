@@ -6,6 +6,7 @@
 mod address;
 mod ansible;
 mod bastion;
+mod checksum;
 mod connect;
 mod copies;
 mod download;
@@ -15,6 +16,9 @@ mod files;
 mod glob;
 mod hosting;
 mod image;
+mod import;
+mod import_file;
+mod import_text;
 mod instance_profile;
 mod json_path;
 mod later;
@@ -47,6 +51,7 @@ mod word_or_map;
 pub use address::{Address, Bind, ElasticIp, ElasticIpChoice};
 pub use ansible::{Ansible, AnsibleLocal, GalaxyArchive, Requirements};
 pub use bastion::{Bastion, BastionHostKey, BastionKey};
+pub use checksum::Checksum;
 pub use connect::{Connect, HostKey, LoginKey, WaitCloudInit};
 pub use copies::CopyTarget;
 pub use download::Download;
@@ -57,6 +62,12 @@ pub use hosting::{
     CapacityReservation, Credits, HopLimit, Metadata, OnShutdown, Placement, Tenancy,
 };
 pub use image::{BootMode, Image, ImageKind, Imds, Tpm};
+pub use import::{
+    BackingFile, ChecksumList, Holes, Import, ImportAttempts, ImportChecksum, ImportFormat,
+    ImportOrigin, UploadAs, Via,
+};
+pub(crate) use import_file::ImportFile;
+pub use import_text::{BucketName, DownloadUrl, ListedName, RoleName};
 pub use instance_profile::{InstanceProfile, Policy, binding_statement};
 pub use json_path::JsonPath;
 pub use later::Later;

@@ -1,6 +1,6 @@
 //! Where a stage starts.
 
-use super::{CellName, ImageId, Located, Owner, ParameterName, PipelineName, StageName};
+use super::{CellName, ImageId, Import, Located, Owner, ParameterName, PipelineName, StageName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub enum Source {
     },
     /// The newest complete image that another pipeline has made.
     Pipeline(PipelineSource),
+    /// A disk image, which is made into a snapshot first.
+    Import(Box<Import>),
 }
 
 impl Source {
@@ -46,7 +48,30 @@ impl Source {
         match self {
             Self::Stage(cell) => Some(cell),
             Self::Filter { after, .. } => after.as_ref(),
-            Self::ImageId { .. } | Self::Ssm { .. } | Self::Pipeline(_) => None,
+            Self::ImageId { .. } | Self::Ssm { .. } | Self::Pipeline(_) | Self::Import(_) => None,
+        }
+    }
+
+    /// The disk image that is imported, if it starts from one.
+    pub fn import(&self) -> Option<&Import> {
+        match self {
+            Self::Import(import) => Some(import),
+            Self::ImageId { .. }
+            | Self::Filter { .. }
+            | Self::Stage(_)
+            | Self::Ssm { .. }
+            | Self::Pipeline(_) => None,
+        }
+    }
+
+    pub(crate) fn import_mut(&mut self) -> Option<&mut Import> {
+        match self {
+            Self::Import(import) => Some(import),
+            Self::ImageId { .. }
+            | Self::Filter { .. }
+            | Self::Stage(_)
+            | Self::Ssm { .. }
+            | Self::Pipeline(_) => None,
         }
     }
 }
@@ -209,7 +234,8 @@ impl RootDevice {
     }
 }
 
-/// The image a stage starts from: exactly one of `image_id`, `filter`, `ssm`, `pipeline` and, alone, `stage`.
+/// The image a stage starts from: exactly one of `image_id`, `filter`, `ssm`, `pipeline`, `import` and, alone,
+/// `stage`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Source")]
@@ -242,6 +268,9 @@ pub(crate) struct SourceFile {
     /// With `image_id`, `ssm` and `pipeline`: whether the image may be deprecated (default `false`). For `filter`, it
     /// belongs into that.
     include_deprecated: Option<bool>,
+    /// A disk image, which becomes an EBS snapshot. A stage without `launch` registers the AMI of it; one with `launch`
+    /// starts its instance from it.
+    import: Option<Box<Import>>,
 }
 
 impl TryFrom<SourceFile> for Source {
@@ -260,7 +289,28 @@ impl TryFrom<SourceFile> for Source {
             include_deprecated,
             after,
             cell,
+            import,
         } = file;
+        if let Some(import) = import {
+            let alone = [
+                image_id.is_some(),
+                filter.is_some(),
+                pick.is_some(),
+                stage.is_some(),
+                ssm.is_some(),
+                pipeline.is_some(),
+                tags.is_some(),
+                owners.is_some(),
+                include_deprecated.is_some(),
+                after.is_some(),
+                cell.is_some(),
+            ];
+            return if alone.contains(&true) {
+                Err("`import` stands alone: nothing else says where the stage starts")
+            } else {
+                Ok(Self::Import(import))
+            };
+        }
         let of_stage = stage.is_some() && pipeline.is_none();
         if cell.is_some() && !of_stage && after.is_none() {
             return Err("`cell` goes with `stage` and `after` only");
@@ -304,7 +354,7 @@ impl TryFrom<SourceFile> for Source {
             })),
             (None, None, None, None, Some(stage)) => Ok(Self::Stage(StageCell { stage, cell })),
             _ => Err(
-                "a source is exactly one of `image_id`, `filter`, `stage`, `ssm` and `pipeline`",
+                "a source is exactly one of `image_id`, `filter`, `stage`, `ssm`, `pipeline` and `import`",
             ),
         }
     }

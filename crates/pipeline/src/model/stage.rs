@@ -2,9 +2,9 @@
 
 use super::entry::entries;
 use super::{
-    BastionHostKey, BastionKey, Connect, HostKey, Image, InstanceProfile, Later, Launch, LocalFile,
-    Located, LoginKey, Matrix, ProvisionerEntry, Region, Source, StageName, Tags, Test, TimeSpan,
-    UserData,
+    BastionHostKey, BastionKey, Connect, HostKey, Image, Import, InstanceProfile, Later, Launch,
+    LocalFile, Located, LoginKey, Matrix, ProvisionerEntry, Region, Source, StageName, Tags, Test,
+    TimeSpan, UserData,
 };
 use crate::template::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -65,9 +65,10 @@ pub struct Recipe {
     pub when: Option<Later<Condition>>,
     /// The region to build in; without it the pipeline's.
     pub region: Option<Located<Region>>,
-    /// The image that the stage starts from.
+    /// The image that the stage starts from, or the disk image that it imports.
     pub source: Located<Source>,
-    /// The instance to build on. A stage that neither launches, connects nor provisions copies its source image.
+    /// The instance to build on. A stage that neither launches, connects nor provisions copies its source image, or makes the
+    /// image of the disk that it imports.
     pub launch: Option<Launch>,
     /// How to reach the instance.
     pub connect: Option<Connect>,
@@ -95,6 +96,7 @@ impl Cell {
     /// not have are skipped, and use none.
     pub fn files(&self, rehearsal: bool) -> Vec<&LocalFile> {
         let mut files = Vec::new();
+        files.extend(self.import().into_iter().flat_map(Import::files));
         if let Some(launch) = &self.launch {
             if let Some(UserData::File(user_data)) = &launch.user_data {
                 files.push(&user_data.file);
@@ -135,6 +137,20 @@ impl Cell {
 impl Recipe {
     /// Whether the stage only copies its source: no instance is launched, so there is none to connect to or provision.
     pub fn is_copy(&self) -> bool {
+        self.import().is_none() && self.has_no_instance()
+    }
+
+    /// The disk image that the stage starts from, if it does.
+    pub fn import(&self) -> Option<&Import> {
+        self.source.value.import()
+    }
+
+    /// Whether the stage registers the image of the disk that it imports, and does no more: no instance is launched.
+    pub fn is_import(&self) -> bool {
+        self.import().is_some() && self.has_no_instance()
+    }
+
+    fn has_no_instance(&self) -> bool {
         self.launch.is_none() && self.connect.is_none() && self.provision.is_empty()
     }
 }

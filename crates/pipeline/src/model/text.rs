@@ -65,6 +65,8 @@ macro_rules! text {
     };
 }
 
+pub(super) use text;
+
 fn word(text: &str, first: fn(char) -> bool, rest: fn(char) -> bool) -> bool {
     let mut chars = text.chars();
     chars.next().is_some_and(first) && chars.all(rest)
@@ -288,6 +290,12 @@ text!(
             || t.strip_prefix("sd").is_some_and(|r| tail(r, 1))
     }
 );
+impl DeviceName {
+    /// A name that is written in the program.
+    pub(crate) fn fixed(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+}
 text!(
     /// The name of a Linux user: `ec2-user`, `root`.
     UserName, "^[a-z_][a-z0-9_.-]{0,31}$", "a Linux user name (at most 32 lower-case letters, digits, '_', '-', '.')",

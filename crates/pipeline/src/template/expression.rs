@@ -35,9 +35,9 @@ pub enum Name {
     RunId,
     /// `run.time`: when the run began, in UTC.
     RunTime,
-    /// `source.id`: the id of the image the stage starts from.
+    /// `source.id`: the id of the image the stage starts from; of a disk image, the digest of its file.
     SourceId,
-    /// `source.name`: the name of the image the stage starts from.
+    /// `source.name`: the name of the image the stage starts from; of a disk image, its file's without extension.
     SourceName,
     /// `source.created`: when that image was created, in UTC.
     SourceCreated,
@@ -150,11 +150,11 @@ pub(crate) const FIXED_NAMES_WITH_TIME: [(&str, &str); 25] = [
     ("run.time", "in a run: when it began, in UTC"),
     (
         "source.id",
-        "in a run: the id of the image that the stage starts from",
+        "in a run: the id of the image that the stage starts from; of a disk image that it imports, the digest of its file (`sha256:…`)",
     ),
     (
         "source.name",
-        "in a run: the name of the image that the stage starts from",
+        "in a run: the name of the image that the stage starts from; of a disk image, its file's name without extensions such as `.qcow2` and `.raw.xz`",
     ),
     (
         "source.created",

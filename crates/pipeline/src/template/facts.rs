@@ -14,9 +14,9 @@ pub struct RunFacts {
     pub run_id: Option<String>,
     /// `run.time`
     pub run_time: Option<Timestamp>,
-    /// `source.id`
+    /// `source.id`; where a disk is imported, the digest of its file: `sha256:…`
     pub source_id: Option<String>,
-    /// `source.name`
+    /// `source.name`; where a disk is imported, [`crate::model::Import::name`]
     pub source_name: Option<String>,
     /// `source.created`
     pub source_created: Option<Timestamp>,

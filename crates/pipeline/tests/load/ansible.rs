@@ -39,7 +39,7 @@ fn with(entry: &str) -> String {
 fn key(setup: &Setup, text: &str) -> CacheKey {
     let loaded = setup.load(text).map_err(|error| error.to_string()).unwrap();
     let inputs = StageInputs::collect(&loaded.pipeline.stages[0], &setup.files).unwrap();
-    let source = ImageId::new("ami-0123456789abcdef0").unwrap();
+    let source = ImageId::new("ami-0123456789abcdef0").unwrap().into();
     cache_key(&inputs, &source, &BTreeSet::new())
 }
 

@@ -2,13 +2,17 @@
 
 use crate::bad_input::{GOOD, setup};
 use crate::memory::{Memory, Setup};
-use pipeline::cache_key::{CacheKey, InputSummary, StageInputs, cache_key};
+use pipeline::cache_key::{CacheKey, InputSummary, SourceIdentity, StageInputs, cache_key};
 use pipeline::model::ImageId;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-fn source() -> ImageId {
-    ImageId::new("ami-0123456789abcdef0").unwrap()
+fn image(id: &str) -> SourceIdentity {
+    ImageId::new(id).unwrap().into()
+}
+
+fn source() -> SourceIdentity {
+    image("ami-0123456789abcdef0")
 }
 
 fn inputs(setup: &Setup, text: &str) -> StageInputs {
@@ -161,7 +165,7 @@ fn what_decides_the_content_changes_the_key() {
         }),
         "a folder",
     );
-    let other = ImageId::new("ami-0fedcba9876543210").unwrap();
+    let other = image("ami-0fedcba9876543210");
     add(
         cache_key(&inputs(&setup(), GOOD), &other, &BTreeSet::new()),
         "the source",
@@ -233,7 +237,7 @@ fn a_plan_can_say_what_changed() {
         changes(&setup(), &GOOD.replace("default: '8'", "default: '9'")),
         ["volumes"]
     );
-    let other = ImageId::new("ami-0fedcba9876543210").unwrap();
+    let other = image("ami-0fedcba9876543210");
     assert_eq!(
         InputSummary::changes(&old, &inputs(&setup(), GOOD), &other),
         ["source image: ami-0fedcba9876543210 instead of ami-0123456789abcdef0"]

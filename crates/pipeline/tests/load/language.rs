@@ -22,7 +22,7 @@ fn labels(setup: &Setup, text: &str) -> Vec<String> {
 fn key(setup: &Setup, text: &str) -> String {
     let loaded = setup.load(text).map_err(|error| error.to_string()).unwrap();
     let inputs = StageInputs::collect(&loaded.pipeline.stages[0], &setup.files).unwrap();
-    let source = ImageId::new("ami-0123456789abcdef0").unwrap();
+    let source = ImageId::new("ami-0123456789abcdef0").unwrap().into();
     cache_key(&inputs, &source, &BTreeSet::new()).to_string()
 }
 

@@ -7,6 +7,7 @@ mod bad_provision;
 mod bounds;
 mod cache;
 mod design;
+mod import;
 mod include;
 mod language;
 mod launch;

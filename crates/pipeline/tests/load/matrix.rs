@@ -179,7 +179,9 @@ fn a_cells_name_is_known_when_the_file_is_loaded_and_decides_the_key() {
     );
     let key = |cell: &Cell| {
         let inputs = pipeline::cache_key::StageInputs::collect(cell, &pipeline::Disk).unwrap();
-        let source = pipeline::model::ImageId::new("ami-0123456789abcdef0").unwrap();
+        let source = pipeline::model::ImageId::new("ami-0123456789abcdef0")
+            .unwrap()
+            .into();
         pipeline::cache_key::cache_key(&inputs, &source, &BTreeSet::new())
     };
     assert_ne!(key(&cells[0]), key(&cells[1]));

@@ -22,7 +22,7 @@ fn with(entry: &str) -> String {
 fn key_of(setup: &Setup, text: &str, skipped: &[usize]) -> CacheKey {
     let loaded = load(setup, text);
     let inputs = StageInputs::collect(&loaded.pipeline.stages[0], &setup.files).unwrap();
-    let source = ImageId::new("ami-0123456789abcdef0").unwrap();
+    let source = ImageId::new("ami-0123456789abcdef0").unwrap().into();
     cache_key(&inputs, &source, &skipped.iter().copied().collect())
 }
 
@@ -123,7 +123,7 @@ fn an_entry_is_in_the_cells_that_it_is_for_and_in_no_others() {
         .iter()
         .map(|cell| {
             let inputs = StageInputs::collect(cell, &setup().files).unwrap();
-            let source = ImageId::new("ami-0123456789abcdef0").unwrap();
+            let source = ImageId::new("ami-0123456789abcdef0").unwrap().into();
             cache_key(&inputs, &source, &BTreeSet::new())
         })
         .collect();

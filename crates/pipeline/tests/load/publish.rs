@@ -146,7 +146,7 @@ fn what_an_image_says_of_itself_decides_its_content_and_what_becomes_of_it_does_
     let key = |text: &str| {
         let loaded = setup.load(text).map_err(|error| error.to_string()).unwrap();
         let inputs = StageInputs::collect(&loaded.pipeline.stages[0], &setup.files).unwrap();
-        let source = ImageId::new("ami-0123456789abcdef0").unwrap();
+        let source = ImageId::new("ami-0123456789abcdef0").unwrap().into();
         cache_key(&inputs, &source, &BTreeSet::new())
     };
     let bare = key(&with(""));

@@ -73,6 +73,13 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
                     }
                 }
             }
+            "dependentSchemas" => {
+                for (key, rule) in rule.as_object().expect("a map") {
+                    if value.get(key).is_some() {
+                        here.extend(fits(rule));
+                    }
+                }
+            }
             "pattern" => {
                 // What only ECMAScript's expressions can say (look-ahead) is left to editors.
                 if let (Some(text), Ok(pattern)) = (

@@ -3,8 +3,10 @@
 pub mod account;
 pub mod cells;
 pub mod completions;
+pub mod export;
 pub mod iam_policy;
 pub mod images;
+pub mod import;
 pub mod local;
 pub mod plan;
 pub mod preflight;
@@ -63,6 +65,8 @@ pub enum Command {
     Preflight(preflight::PreflightArgs),
     IamPolicy(iam_policy::IamPolicyArgs),
     Validate(validate::ValidateArgs),
+    Import(Box<import::ImportArgs>),
+    Export(export::ExportArgs),
     Images(images::ImagesArgs),
     Runs(runs::RunsArgs),
     Sweep(sweep::SweepArgs),

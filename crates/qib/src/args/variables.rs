@@ -4,7 +4,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Values for a pipeline's variables.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct VariableArgs {
     /// Gives a variable its value; goes before all files. Can be given several times.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]

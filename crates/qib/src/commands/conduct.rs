@@ -14,6 +14,7 @@ use super::terminal::Terminal;
 use crate::args::account::AccountArgs;
 use crate::args::variables::VariableArgs;
 use crate::edge::clock::SystemClock;
+use crate::edge::disk_images::CachedImages;
 use crate::edge::environment::Environment;
 use crate::edge::http::Web;
 use crate::edge::local_commands::ThisHost;
@@ -152,6 +153,7 @@ pub async fn conduct(
         host: Host {
             commands: Arc::new(ThisHost::new(environment.state_dir.join("scripts"))),
             http: Arc::new(Web),
+            disk_images: Arc::new(CachedImages::new(environment.cache_dir.join("images"))),
             operator,
             pipeline: Arc::new(PipelineFile {
                 file: asked.pipeline.clone(),

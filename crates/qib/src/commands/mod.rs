@@ -4,8 +4,10 @@
 pub mod completions;
 pub mod conduct;
 pub mod error;
+pub mod export;
 pub mod iam_policy;
 pub mod images;
+pub mod import;
 pub mod local;
 pub mod pipeline_file;
 pub mod place;
@@ -39,6 +41,8 @@ pub async fn execute(
         Command::Preflight(args) => preflight::preflight(args, environment, terminal).await,
         Command::IamPolicy(args) => iam_policy::iam_policy(args, environment, terminal),
         Command::Validate(args) => validate::validate(&args, environment, terminal),
+        Command::Import(args) => import::import(*args, environment, terminal).await,
+        Command::Export(args) => export::export(args, environment, terminal).await,
         Command::Images(args) => images::images(args, environment, terminal).await,
         Command::Runs(args) => runs::runs(args, environment, terminal).await,
         Command::Sweep(args) => sweep::sweep(&args, environment, terminal).await,

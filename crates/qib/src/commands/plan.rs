@@ -6,6 +6,7 @@ use super::place::Place;
 use super::terminal::Terminal;
 use crate::args::plan::{PlanArgs, PlannedArgs};
 use crate::edge::clock::SystemClock;
+use crate::edge::disk_images::CachedImages;
 use crate::edge::environment::Environment;
 use crate::render::json::document;
 use crate::render::plan::{identity_line, plan_text};
@@ -70,7 +71,10 @@ impl Planned {
             clock: Arc::new(SystemClock),
             guests: Arc::new(build::ssh_access::SshAccess::default()),
             caller_address: place.caller_address,
-            host: build::host::Host::absent(),
+            host: build::host::Host {
+                disk_images: Arc::new(CachedImages::new(environment.cache_dir.join("images"))),
+                ..build::host::Host::absent()
+            },
             observer: Arc::new(Nobody),
             journal_watch: None,
         };

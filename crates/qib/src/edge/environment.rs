@@ -11,6 +11,8 @@ pub struct Environment {
     pub state_dir: PathBuf,
     /// Where the local EC2 lives: QIB_LOCAL_DIR, else `qib/local-ec2` in the XDG state folder.
     pub local_dir: PathBuf,
+    /// Where downloaded disk images are kept: QIB_CACHE_DIR, else `qib` in the XDG cache folder.
+    pub cache_dir: PathBuf,
     /// The user's home, for `~` in a pipeline's paths.
     pub home: Option<PathBuf>,
     /// The socket of the user's SSH agent.
@@ -28,7 +30,7 @@ pub struct Environment {
 pub enum BadEnvironment {
     /// The folders cannot be told.
     #[error(
-        "there is no home folder to keep state in: set HOME, or QIB_STATE_DIR and QIB_LOCAL_DIR"
+        "there is no home folder to keep state in: set HOME, or QIB_STATE_DIR, QIB_LOCAL_DIR and QIB_CACHE_DIR"
     )]
     NoHome,
     /// QIB_CRASH_AT is malformed.
@@ -56,11 +58,16 @@ impl Environment {
                 .unwrap_or_else(|| strategy.data_dir())
                 .join("qib"))
         };
+        let cache = || {
+            let strategy = strategy.as_ref().ok_or(BadEnvironment::NoHome)?;
+            Ok(strategy.cache_dir().join("qib"))
+        };
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Ok(Self {
             state_dir: named("QIB_STATE_DIR").map_or_else(state, Ok)?,
             local_dir: named("QIB_LOCAL_DIR")
                 .map_or_else(|| state().map(|dir| dir.join("local-ec2")), Ok)?,
+            cache_dir: named("QIB_CACHE_DIR").map_or_else(cache, Ok)?,
             home: strategy
                 .as_ref()
                 .map(|strategy| strategy.home_dir().to_owned()),

@@ -4,6 +4,7 @@
 pub mod caller_address;
 pub mod clock;
 pub mod crash_point;
+pub mod disk_images;
 pub mod environment;
 pub mod git;
 pub mod http;

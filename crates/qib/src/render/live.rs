@@ -10,7 +10,7 @@
 
 use super::stopwatch::Stopwatch;
 use super::style::{Palette, Role};
-use super::wording::{Saying, saying};
+use super::wording::{Saying, saying, size_text, transfer_text};
 use super::{Progress, Spoken};
 use build::estimate::Durations;
 use build::event::{Event, Step};
@@ -62,6 +62,8 @@ struct Running {
     provisioner: Option<String>,
     /// How far its image is, by region.
     percents: BTreeMap<String, u8>,
+    /// How far a disk image is, in words.
+    transfer: Option<String>,
 }
 
 /// How many cells have come to what.
@@ -106,6 +108,7 @@ impl LiveBars {
                 begun: self.clock.now(),
                 provisioner: None,
                 percents: BTreeMap::new(),
+                transfer: None,
             });
             self.running.len() - 1
         });
@@ -242,6 +245,7 @@ impl LiveBars {
                 one.begun = begun;
                 one.provisioner = None;
                 one.percents.clear();
+                one.transfer = None;
                 if let Some(bar) = self.bars.get(cell) {
                     bar.reset_elapsed();
                 }
@@ -253,6 +257,24 @@ impl LiveBars {
                 percent,
             } => {
                 self.of(cell).percents.insert(region.clone(), *percent);
+                true
+            }
+            Event::Transfer {
+                cell,
+                what,
+                done,
+                total,
+            } => {
+                let now = self.clock.now();
+                let one = self.of(cell);
+                let took = cloud::clock::between(one.begun, now).as_secs_f64();
+                let rate = if took > 0.5 && *total != Some(100) {
+                    let a_second = size_text((*done as f64 / took) as u64);
+                    format!(", {a_second}/s")
+                } else {
+                    String::new()
+                };
+                one.transfer = Some(format!("{}{rate}", transfer_text(*what, *done, *total)));
                 true
             }
             Event::ProvisionerStarted { cell, provisioner } => {
@@ -294,6 +316,9 @@ impl LiveBars {
 
 impl Running {
     fn message(&self) -> String {
+        if let Some(transfer) = &self.transfer {
+            return transfer.clone();
+        }
         let what = match (&self.provisioner, self.step) {
             (Some(provisioner), _) => format!("provisioning: {provisioner}"),
             (None, Some(step)) => step.describe().to_owned(),

@@ -29,6 +29,7 @@ pub mod style;
 pub mod summary;
 pub mod sweep;
 pub mod table;
+pub mod transfer_bar;
 pub mod verified;
 pub mod wording;
 

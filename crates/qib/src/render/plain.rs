@@ -3,7 +3,7 @@
 
 use super::stopwatch::Stopwatch;
 use super::style::{Palette, Role};
-use super::wording::{Saying, saying};
+use super::wording::{Saying, percent, saying};
 use super::{Progress, Spoken};
 use build::event::Event;
 use build::names::CellName;
@@ -63,16 +63,26 @@ impl<W: Write + Send> PlainLines<W> {
 
     /// Whether an image's progress is worth a line.
     fn is_news(&mut self, event: &Event) -> bool {
-        let Event::ImageProgress {
-            cell,
-            region,
-            percent,
-        } = event
-        else {
-            return true;
+        let (cell, of, percent) = match event {
+            Event::ImageProgress {
+                cell,
+                region,
+                percent,
+            } => (cell, region.clone(), *percent),
+            Event::Transfer {
+                cell,
+                what,
+                done,
+                total,
+            } => match total {
+                Some(total) => (cell, what.describe().to_owned(), percent(*done, *total)),
+                // Without a total one is told seldom enough.
+                None => return true,
+            },
+            _ => return true,
         };
         let tenths = percent / PERCENT_STEP;
-        let image = (cell.clone(), region.clone());
+        let image = (cell.clone(), of);
         self.said_percent.insert(image, tenths) != Some(tenths)
     }
 }

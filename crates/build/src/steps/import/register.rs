@@ -1,0 +1,122 @@
+//! RegisterImage of the snapshot. <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html>
+
+use super::ImportOrder;
+use super::content::{Content, short_hash};
+use super::ebs::whole;
+use crate::failure::{ImportError, StepError};
+use crate::journal::Effect;
+use crate::names::tag;
+use crate::steps::capture::{find_own, image_available};
+use crate::steps::context::CellContext;
+use cloud::{EbsVolume, ErrorKind, Image, RegisterRequest, SnapshotId};
+
+/// What the image is to be and of what disk, in short: all but its snapshot, and the time in its tags.
+pub(super) fn recipe(order: &ImportOrder<'_>, content: &Content) -> String {
+    let mut tags = order.image_tags.clone();
+    tags.0.remove(tag::EXPIRES);
+    tags.0.remove(tag::LEASE);
+    let image = order.image;
+    short_hash(&format!(
+        "{}\n{}\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{tags:?}",
+        order.name,
+        content.identity,
+        content.architecture,
+        content.boot_mode,
+        image.description,
+        image.properties,
+        image.encryption,
+        image.volumes,
+        order.import.root_device.value,
+    ))
+}
+
+/// Registers it, and waits until it is available.
+pub(super) async fn register(
+    context: &CellContext,
+    order: &ImportOrder<'_>,
+    content: &Content,
+    snapshot: &SnapshotId,
+) -> Result<Image, StepError> {
+    let seen = whole(context, order, snapshot).await?;
+    let properties = &order.image.properties;
+    let root = order.import.root_device.value.as_str().to_owned();
+    let request = RegisterRequest {
+        name: order.name.clone(),
+        description: order.image.description.clone(),
+        architecture: content.architecture.clone(),
+        virtualization: String::from("hvm"),
+        volumes: volumes(
+            &order.image.volumes,
+            &root,
+            snapshot,
+            seen.volume_gib.max(content.volume_gib),
+            content,
+        )?,
+        root_device: root,
+        boot_mode: content.boot_mode.clone(),
+        tpm: properties.tpm.clone(),
+        uefi_data: properties.uefi_data.clone(),
+        imds_v2: properties.imds_v2,
+        // Nitro instances do not start without it, and every distribution has had the driver for years.
+        ena: Some(properties.ena.unwrap_or(true)),
+        sriov: properties.sriov,
+        image_tags: order.image_tags.clone(),
+    };
+    let effect = Effect::RegisterSnapshot {
+        region: context.region().name().clone(),
+        name: request.name.clone(),
+        snapshot: snapshot.clone(),
+        recipe: recipe(order, content),
+    };
+    let made = context
+        .effects()
+        .make(
+            context.cell(),
+            effect,
+            async || match context.region().register_image(&request).await {
+                // One of that name that carries the run's tag is the one of a lost reply.
+                Err(error) if error.kind == ErrorKind::Duplicate => {
+                    find_own(context, &request.name).await?.ok_or(error)
+                }
+                result => result,
+            },
+            async || find_own(context, &request.name).await,
+        )
+        .await?;
+    context.note(format!("image {} ({})", made.value, request.name));
+    image_available(context, &made.value, &request.name, order.image.wait).await
+}
+
+/// The image's volumes: the root volume of the snapshot, and whatever else the pipeline asks for.
+fn volumes(
+    said: &[EbsVolume],
+    root: &str,
+    snapshot: &SnapshotId,
+    least_gib: u32,
+    content: &Content,
+) -> Result<Vec<EbsVolume>, ImportError> {
+    let bare = |device: &str| device.trim_start_matches("/dev/").to_owned();
+    let is_root = |volume: &&EbsVolume| bare(&volume.device) == bare(root);
+    let of_root = said.iter().find(is_root).cloned().unwrap_or_default();
+    if let Some(size) = of_root.size_gib
+        && size < least_gib
+    {
+        return Err(ImportError::VolumeTooSmall {
+            file: content.file.clone(),
+            gib: least_gib,
+            device: root.to_owned(),
+            said: size,
+        });
+    }
+    let root_volume = EbsVolume {
+        device: root.to_owned(),
+        snapshot_id: Some(snapshot.clone()),
+        // The snapshot decides; EC2 refuses to be told.
+        encrypted: None,
+        kms_key_id: None,
+        delete_on_termination: Some(of_root.delete_on_termination.unwrap_or(true)),
+        ..of_root
+    };
+    let others = said.iter().filter(|volume| !is_root(volume)).cloned();
+    Ok(std::iter::once(root_volume).chain(others).collect())
+}
