@@ -21,11 +21,13 @@ pub mod ansible;
 pub mod ended;
 pub mod faults;
 pub mod holdings;
+pub mod import_aids;
 pub mod local_ec2;
 pub mod one_stage;
 pub mod places;
 pub mod running;
 pub mod shipped;
+pub mod web_server;
 
 pub use ended::Ended;
 pub use holdings::Holdings;
