@@ -368,19 +368,27 @@ impl Effects {
                 }
             }
         }
-        if let Effect::RegisterSnapshot { .. } = &entry.effect {
-            // The image stands on what was imported for it.
-            for (number, imported) in state.effects() {
-                let is_content = matches!(
-                    imported.effect,
-                    Effect::StartSnapshot { .. } | Effect::ImportSnapshot { .. }
-                );
-                if is_content
-                    && imported.cell == cell
-                    && matches!(imported.state, EffectState::Done(_))
-                {
-                    self.deliver(number)?;
-                }
+        if let Effect::RegisterSnapshot { snapshot, .. } = &entry.effect {
+            // The image stands on what was imported for it, and on nothing else that the cell may have begun.
+            let imported = state.effects().rev().find(|(_, imported)| {
+                imported.cell == cell
+                    && match (&imported.effect, &imported.state) {
+                        (
+                            Effect::StartSnapshot { .. },
+                            EffectState::Done(Outcome::Snapshot { id }),
+                        ) => id == snapshot,
+                        _ => false,
+                    }
+            });
+            let imported = imported.or_else(|| {
+                state.effects().rev().find(|(_, imported)| {
+                    imported.cell == cell
+                        && matches!(imported.effect, Effect::ImportSnapshot { .. })
+                        && matches!(imported.state, EffectState::Done(_))
+                })
+            });
+            if let Some((number, _)) = imported {
+                self.deliver(number)?;
             }
         }
         self.deliver(number)

@@ -148,6 +148,11 @@ pub fn resource_name(run: &RunId, cell: &CellName) -> String {
     format!("qib-{run}-{}-{}", cell.stage, cell.cell)
 }
 
+/// What the keys of a run's objects in S3 begin with: they carry no tag that could be looked for.
+pub fn object_prefix(run: &RunId) -> String {
+    format!("qib/{run}/")
+}
+
 /// The name of the role and of the instance profile that the run makes for `cell`. A role's name has at most 64
 /// characters out of letters, digits and `+=,.@_-`; of a longer one the end gives way to a hash of the whole.
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>

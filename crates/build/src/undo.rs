@@ -7,7 +7,7 @@ mod imported;
 mod parameter;
 mod roles;
 
-pub(crate) use imported::{own_started, own_task};
+pub(crate) use imported::{own_started, own_task, own_tasks};
 
 pub(crate) use roles::{
     delete_profile, delete_profile_commands, delete_role, delete_role_commands, own_profile,
@@ -183,7 +183,7 @@ async fn remove(
         }
         Effect::StartSnapshot { description, .. } => {
             retried(clock, || {
-                imported::remove_started(region, run, description, state)
+                imported::remove_started(region, clock, run, description, state)
             })
             .await
         }
@@ -195,7 +195,10 @@ async fn remove(
                 bucket: bucket.clone(),
                 key: key.clone(),
             };
-            retried(clock, || imported::remove_task(region, run, &object, state)).await
+            retried(clock, || {
+                imported::remove_task(region, clock, run, &object, state)
+            })
+            .await
         }
         Effect::AuthorizeIngress { .. }
         | Effect::PutRolePolicy { .. }

@@ -21,6 +21,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, SeekFrom};
+use rustix::io::Errno;
+
 use crate::Format;
 use crate::blocks::{self, BLOCK, BlockIndex, TooLarge};
 use crate::digest::BlockDigest;
@@ -127,12 +130,17 @@ impl Sink {
             Format::Qcow2 => Layout::Qcow2 { next: 1 },
             other => return Err(SinkError::Format(other)),
         };
-        if path.symlink_metadata().is_ok() {
+        let partial = with_suffix(path, ".partial");
+        let blocks = with_suffix(path, ".partial.blocks");
+        let identity = records::identity(format, size, identity);
+        if exists(path) {
+            // Killed between the last two steps of finishing, an earlier process has left its records.
+            if exists(&blocks) && !exists(&partial) {
+                Records::open(&blocks, &identity)?.0.remove()?;
+            }
             return Err(SinkError::Exists(path.to_owned()));
         }
-        let partial = with_suffix(path, ".partial");
-        let identity = records::identity(format, size, identity);
-        let (records, begun) = Records::open(&with_suffix(path, ".partial.blocks"), &identity)?;
+        let (records, begun) = Records::open(&blocks, &identity)?;
         let file = open_partial(&partial, begun)?;
         let mut sink = Self {
             path: path.to_owned(),
@@ -329,23 +337,25 @@ impl Sink {
         self.file
             .sync_all()
             .map_err(|source| self.failed("brought to stable storage", source))?;
-        // A link, because a renaming would take the place of what is there.
-        match std::fs::hard_link(&self.partial, &self.path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(SinkError::Exists(self.path));
-            }
-            // Some file systems have no links.
-            Err(_) => std::fs::rename(&self.partial, &self.path)
-                .map_err(|source| self.failed("given its name", source))?,
-        }
+        self.give_name()?;
         self.records.remove()?;
-        match std::fs::remove_file(&self.partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(self.failed("removed", error))
+        sync_folder(&self.path)
+    }
+
+    /// Gives the file its name, unless something has it.
+    fn give_name(&self) -> Result<(), SinkError> {
+        let (from, to) = (&self.partial, &self.path);
+        let outcome = match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // The file system cannot do both at once.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !exists(to) => {
+                std::fs::rename(from, to)
             }
-            _ => sync_folder(&self.path),
-        }
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::EXIST) => {
+                return Err(SinkError::Exists(to.clone()));
+            }
+            outcome => outcome.map_err(io::Error::from),
+        };
+        outcome.map_err(|source| self.failed("given its name", source))
     }
 
     /// An attempt that was interrupted may have written a block that is not part of the disk after all.
@@ -361,9 +371,9 @@ impl Sink {
     /// Whether there is something else than a hole in a block of a raw disk.
     fn may_have_data(&self, index: BlockIndex) -> bool {
         let end = index.offset() + BLOCK as u64;
-        match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(index.offset())) {
+        match rustix::fs::seek(&self.file, SeekFrom::Data(index.offset())) {
             Ok(data) => data < end,
-            Err(rustix::io::Errno::NXIO) => false,
+            Err(Errno::NXIO) => false,
             Err(_) => true,
         }
     }
@@ -382,6 +392,11 @@ impl Sink {
             source,
         }
     }
+}
+
+/// Whether something has this name, be it a link that leads nowhere.
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

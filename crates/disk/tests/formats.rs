@@ -6,7 +6,7 @@ use std::path::Path;
 
 use disk::Format;
 use support::{
-    Random, as_qemu_reads, assert_same, converted, open, open_with_backing, patch, qemu_img, run,
+    Random, as_qemu_reads, assert_same, converted, open, open_with_backing, qemu_img, run,
     scattered, text,
 };
 
@@ -122,6 +122,78 @@ fn vmdk_in_several_files() {
     ] {
         check(&raw, Format::Vmdk, "vmdk", &["-o", options]);
     }
+}
+
+/// As VMware and VirtualBox write them, who do not know where the directory will be when they begin.
+#[test]
+fn vmdk_with_a_footer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let raw = folder.path().join("in.raw");
+    scattered(&raw, 5 * MIB, 20, MIB, 3);
+    let image = converted(&raw, "vmdk", &["-o", "subformat=streamOptimized"]);
+    let mut bytes = std::fs::read(&image).expect("readable");
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    let header = bytes[..512].to_vec();
+    bytes[56..64].fill(0xff);
+    let marker = |kind: u8| {
+        let mut marker = [0; 512];
+        marker[0] = u8::from(kind == 3);
+        marker[12] = kind;
+        marker
+    };
+    bytes.extend(marker(3));
+    bytes.extend(&header);
+    bytes.extend(marker(0));
+    support::write(&image, &bytes);
+    assert_same(&open(&image).disk, &raw, "with a footer");
+    assert_same(
+        &open(&image).disk,
+        &as_qemu_reads(&image),
+        "as QEMU reads it",
+    );
+    for cut in [1, 512, 1024, 1536, 4096] {
+        support::write(&image, &bytes[..bytes.len() - cut]);
+        let refusal = support::refusal(&image);
+        assert!(refusal.contains("truncated"), "{refusal}");
+    }
+}
+
+/// QEMU does not make these; a chunk has 8 times as many blocks, so that its bitmap's entry is elsewhere in the table.
+#[test]
+fn vhdx_with_sectors_of_4096_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let raw = folder.path().join("in.raw");
+    scattered(&raw, 6000 * MIB, 0, 1, 1);
+    let last = 5000 * MIB;
+    support::patch(&raw, last + 5, b"behind the first chunk");
+    let image = converted(&raw, "vhdx", &["-o", "block_size=1M"]);
+    assert_same(&open(&image).disk, &raw, "before");
+    let bytes = std::fs::read(&image).expect("readable");
+    let at = |place: usize| {
+        let mut field = [0; 8];
+        field.copy_from_slice(&bytes[place..place + 8]);
+        u64::from_le_bytes(field)
+    };
+    // Two regions: the table, and the metadata.
+    let (table, metadata) = (at((192 << 10) + 32), at((192 << 10) + 64));
+    let entry = table + (5000 + 1) * 8;
+    let value = at(usize::try_from(entry).expect("small"));
+    assert_eq!(value & 7, 6, "the block is there");
+    support::patch(&image, entry, &[0; 8]);
+    support::patch(&image, entry - 8, &value.to_le_bytes());
+    // The size of a logical sector: its item is found by its GUID.
+    let start = usize::try_from(metadata).expect("small");
+    let item = bytes[start..start + 4096]
+        .windows(4)
+        .position(|four| four == 0x8141_bf1d_u32.to_le_bytes())
+        .expect("the item");
+    let place = metadata + (at(start + item + 16) & 0xffff_ffff);
+    assert_eq!(
+        bytes[usize::try_from(place).expect("small")..][..4],
+        [0, 2, 0, 0]
+    );
+    support::patch(&image, place, &4096_u32.to_le_bytes());
+    assert_same(&open(&image).disk, &raw, "sectors of 4096 bytes");
 }
 
 #[test]

@@ -227,6 +227,23 @@ fn a_block_that_has_changed_on_the_disk_is_written_again() {
     }
 }
 
+/// A process that dies between giving the file its name and removing its records.
+#[test]
+fn what_is_left_of_an_export_that_was_finished_is_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out.raw");
+    let records = folder.path().join("out.raw.partial.blocks");
+    let sink = Sink::open(&path, Format::Raw, MIB, "snap-1").expect("a sink");
+    std::fs::rename(folder.path().join("out.raw.partial"), &path).expect("renamed");
+    drop(sink);
+    let open = |identity| Sink::open(&path, Format::Raw, MIB, identity);
+    assert!(matches!(open("snap-2"), Err(SinkError::OfAnother(_))));
+    assert!(records.exists(), "it is another's");
+    assert!(matches!(open("snap-1"), Err(SinkError::Exists(_))));
+    assert!(!records.exists());
+    assert!(path.exists());
+}
+
 #[test]
 fn nothing_of_others_is_touched() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -165,11 +165,13 @@ pub enum Effect {
         region: RegionName,
         snapshot: SnapshotId,
     },
-    /// RegisterImage of a snapshot that was imported.
+    /// RegisterImage of a snapshot that was imported. `recipe` is a hash of what the image is to be, and of what: an image
+    /// that was registered otherwise is not gone on with.
     RegisterSnapshot {
         region: RegionName,
         name: String,
         snapshot: SnapshotId,
+        recipe: String,
     },
     /// ModifyImageAttribute: instances of the image speak IMDSv2 only; goes with the image.
     RequireImdsV2 { region: RegionName, image: ImageId },

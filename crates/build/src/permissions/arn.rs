@@ -84,6 +84,11 @@ impl Arns {
         )
     }
 
+    /// A bucket, which is in no region's ARN: `images`; or what is in it: `images/qib/*`.
+    pub fn s3(&self, what: &str) -> String {
+        format!("arn:{}:s3:::{what}", self.partition())
+    }
+
     /// A KMS key of a region.
     pub fn kms(&self, region: &str, resource: &str) -> String {
         format!(

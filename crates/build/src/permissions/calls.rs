@@ -2,7 +2,8 @@
 
 /// A call of the port, by the name of its method, and the actions that it takes.
 pub struct Call {
-    /// The method of `cloud::Account`, `cloud::Region` or `cloud::Iam`.
+    /// The method of `cloud::Account`, `cloud::Region` or `cloud::Iam`; those of `cloud::SnapshotBlocks` and
+    /// `cloud::Objects` have `blocks.` and `objects.` before them.
     pub method: &'static str,
     /// Its actions; empty for what needs no permission.
     pub actions: &'static [&'static str],
@@ -91,6 +92,35 @@ pub const CALLS: &[Call] = &[
         "public_snapshots",
         &["ec2:GetSnapshotBlockPublicAccessState"],
     ),
+    run(
+        "import_snapshot",
+        // EC2 looks at the object in the caller's name, too.
+        // <https://docs.aws.amazon.com/vm-import/latest/userguide/required-permissions.html>
+        &[
+            "ec2:ImportSnapshot",
+            "ec2:CreateTags",
+            "s3:GetBucketLocation",
+            "s3:GetObject",
+        ],
+    ),
+    run("import_tasks", &["ec2:DescribeImportSnapshotTasks"]),
+    run("cancel_import", &["ec2:CancelImportTask"]),
+    run("blocks.start", &["ebs:StartSnapshot", "ec2:CreateTags"]),
+    run("blocks.put", &["ebs:PutSnapshotBlock"]),
+    run("blocks.complete", &["ebs:CompleteSnapshot"]),
+    run("blocks.list", &["ebs:ListSnapshotBlocks"]),
+    run("blocks.get", &["ebs:GetSnapshotBlock"]),
+    run("objects.bucket_region", &["s3:ListBucket"]),
+    run("objects.begin_upload", &["s3:PutObject"]),
+    run("objects.put_part", &["s3:PutObject"]),
+    run("objects.parts", &["s3:ListMultipartUploadParts"]),
+    run("objects.finish_upload", &["s3:PutObject"]),
+    run("objects.uploads", &["s3:ListBucketMultipartUploads"]),
+    run("objects.abort_upload", &["s3:AbortMultipartUpload"]),
+    run("objects.list", &["s3:ListBucket"]),
+    // Without s3:ListBucket an object that is not there looks as one that must not be seen.
+    run("objects.facts", &["s3:GetObject", "s3:ListBucket"]),
+    run("objects.delete", &["s3:DeleteObject"]),
     run("volumes", &["ec2:DescribeVolumes"]),
     run("delete_volume", &["ec2:DeleteVolume"]),
     run("regions", &["ec2:DescribeRegions"]),

@@ -3,9 +3,9 @@
 use super::arn::Arns;
 use cloud::RegionName;
 use pipeline::model::{
-    Address, Bind, CapacityReservation, Cell, Connect, ElasticIpChoice, GroupChoice,
+    Address, Bind, CapacityReservation, Cell, Connect, ElasticIpChoice, GroupChoice, Import,
     InstanceProfile, KmsKeyId, Launch, LoginKey, OnConflict, Protection, Source, Spot,
-    SubnetChoice, Volume, VpcChoice,
+    SubnetChoice, Via, Volume, VpcChoice,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,14 @@ pub struct Features {
     pub captures: bool,
     /// Whether images are made by RegisterImage.
     pub registers: bool,
+    /// Whether disk images are imported.
+    pub imports: bool,
+    /// Whether some of them are sent by the EBS direct APIs.
+    pub starts_snapshots: bool,
+    /// Snapshots that imports are made on top of.
+    pub parents: BTreeSet<String>,
+    /// Buckets that disk images go through.
+    pub buckets: BTreeSet<String>,
     /// Whether an image's IMDS version is set.
     pub imds: bool,
     /// Whether images are copied.
@@ -142,6 +150,9 @@ impl Features {
         if let Source::Ssm { parameter, .. } = &cell.source.value {
             self.source_parameters.insert(parameter.to_string());
         }
+        if let Some(import) = cell.import() {
+            self.add_import(import);
+        }
         if let Some(launch) = &cell.launch {
             self.add_launch(launch, &chosen.region);
         }
@@ -153,6 +164,19 @@ impl Features {
         let of_test = of_test.and_then(|test| test.launch.instance_profile.as_ref());
         self.profiles.extend(of_test.map(ToString::to_string));
         self.add_image(chosen);
+    }
+
+    fn add_import(&mut self, import: &Import) {
+        self.imports = true;
+        match &import.via {
+            Via::Ebs { parent, .. } => {
+                self.starts_snapshots = true;
+                self.parents.extend(parent.iter().map(|id| id.to_string()));
+            }
+            Via::S3 { bucket, .. } => {
+                self.buckets.insert(bucket.as_str().to_owned());
+            }
+        }
     }
 
     fn add_launch(&mut self, launch: &Launch, region: &RegionName) {

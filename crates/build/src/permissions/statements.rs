@@ -17,6 +17,7 @@ use super::keys;
 use super::policy::Statement;
 use crate::lease::LEASES;
 use crate::names::tag;
+use std::collections::BTreeSet;
 
 /// Whether the policy is to permit the questions of `qib preflight`, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub fn statements(features: &Features, arns: &Arns, questions: Questions) -> Vec
     statements.extend(launch(features, arns));
     statements.extend(addresses(features, arns));
     statements.extend(images(features, arns));
+    statements.extend(imports(features, arns));
     statements.extend(parameters(features, arns));
     statements.extend(roles(features, arns));
     statements.extend(keys::statements(features, arns));
@@ -107,6 +109,10 @@ fn look(features: &Features, arns: &Arns, questions: Questions) -> Statement {
         ),
         (several, &["ec2:DescribeRegions"]),
         (
+            !features.buckets.is_empty(),
+            &["ec2:DescribeImportSnapshotTasks"],
+        ),
+        (
             features.replaces_own,
             &[
                 "ec2:DescribeLaunchTemplateVersions",
@@ -139,14 +145,20 @@ fn make(features: &Features, arns: &Arns) -> Statement {
             features.registers,
             &["ec2:CreateSnapshots", "ec2:RegisterImage"],
         ),
+        (features.imports, &["ec2:RegisterImage"]),
+        (features.starts_snapshots, &["ebs:StartSnapshot"]),
     ]);
     let statement = Statement::allow("MakeWithTheRunsTag", actions).on(made(features, arns));
     tagged(where_several(statement, arns), "RequestTag")
 }
 
+fn makes_images(features: &Features) -> bool {
+    features.captures || features.registers || features.copies || features.imports
+}
+
 /// What is made, as resources.
 fn made(features: &Features, arns: &Arns) -> Vec<String> {
-    let images = features.captures || features.registers || features.copies;
+    let images = makes_images(features);
     of(&[
         (
             features.launches,
@@ -156,6 +168,7 @@ fn made(features: &Features, arns: &Arns) -> Vec<String> {
         (features.groups.temporary, &["security-group"]),
         (features.imports_keys, &["key-pair"]),
         (images, &["image", "snapshot"]),
+        (!features.buckets.is_empty(), &["import-snapshot-task"]),
     ])
     .into_iter()
     .map(|kind| match kind {
@@ -175,7 +188,11 @@ fn tag_as_made(features: &Features, arns: &Arns) -> Statement {
         (features.captures, &["CreateImage"]),
         (features.registers, &["CreateSnapshots", "RegisterImage"]),
         (features.copies, &["CopyImage"]),
+        (features.imports, &["RegisterImage"]),
+        (features.starts_snapshots, &["StartSnapshot"]),
+        (!features.buckets.is_empty(), &["ImportSnapshot"]),
     ]);
+    let creating: BTreeSet<&str> = creating.into_iter().collect();
     let actions: &[&str] = match creating.is_empty() {
         true => &[],
         false => &["ec2:CreateTags"],
@@ -188,7 +205,7 @@ fn tag_as_made(features: &Features, arns: &Arns) -> Statement {
 
 /// What is done to what carries the run's tag, up to its removal. A dead run's is removed as well.
 fn change_own(features: &Features, arns: &Arns) -> Statement {
-    let images = features.captures || features.registers || features.copies;
+    let images = makes_images(features);
     let replaces = features.replaces_own || features.replaces_any;
     let actions = of(&[
         (
@@ -228,6 +245,12 @@ fn change_own(features: &Features, arns: &Arns) -> Statement {
             features.registers,
             &["ec2:CreateSnapshots", "ec2:RegisterImage"],
         ),
+        (features.imports, &["ec2:RegisterImage"]),
+        (
+            features.starts_snapshots,
+            &["ebs:CompleteSnapshot", "ebs:PutSnapshotBlock"],
+        ),
+        (!features.buckets.is_empty(), &["ec2:CancelImportTask"]),
         (
             features.shares || features.imds,
             &["ec2:ModifyImageAttribute"],
@@ -255,6 +278,7 @@ fn change_own(features: &Features, arns: &Arns) -> Statement {
         (features.groups.temporary, &["security-group"]),
         (features.imports_keys, &["key-pair"]),
         (images, &["image", "snapshot"]),
+        (!features.buckets.is_empty(), &["import-snapshot-task"]),
     ]);
     let resources = resources.into_iter().map(|kind| arns.ec2(kind, "*"));
     let statement = Statement::allow("ChangeAndRemoveWhatRunsMade", actions).on(resources);
@@ -361,6 +385,47 @@ fn images(features: &Features, arns: &Arns) -> Vec<Statement> {
         let snapshots = snapshots.on([arns.ec2("snapshot", "*")]);
         statements.extend([image, snapshots].map(|one| where_several(one, arns)));
     }
+    statements
+}
+
+/// What disk images take on their way. The role that EC2 reads the object as is named, not passed: it trusts
+/// `vmie.amazonaws.com`. <https://docs.aws.amazon.com/vm-import/latest/userguide/required-permissions.html>
+fn imports(features: &Features, arns: &Arns) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    if !features.parents.is_empty() {
+        let parents = features.parents.iter().map(|id| arns.ec2("snapshot", id));
+        let read = ["ebs:GetSnapshotBlock", "ebs:ListSnapshotBlocks"];
+        statements.push(Statement::allow("ReadParents", read).on(parents));
+    }
+    if features.buckets.is_empty() {
+        return statements;
+    }
+    let tasks = [
+        arns.ec2("import-snapshot-task", "*"),
+        arns.ec2("snapshot", "*"),
+    ];
+    let import = Statement::allow("ImportObjects", ["ec2:ImportSnapshot"]).on(tasks);
+    // The snapshot of a task carries no tag: it is given the run's before anything else is done with it.
+    let tag = Statement::allow("TagWhatIsImported", ["ec2:CreateTags"]);
+    let tag = tagged(tag.on([arns.ec2("snapshot", "*")]), "RequestTag");
+    let buckets = || features.buckets.iter();
+    let look = [
+        "s3:GetBucketLocation",
+        "s3:ListBucket",
+        "s3:ListBucketMultipartUploads",
+    ];
+    let look = Statement::allow("LookIntoBuckets", look).on(buckets().map(|name| arns.s3(name)));
+    let write = [
+        "s3:AbortMultipartUpload",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:ListMultipartUploadParts",
+        "s3:PutObject",
+    ];
+    let write = Statement::allow("WriteObjects", write);
+    let write = write.on(buckets().map(|name| arns.s3(&format!("{name}/qib/*"))));
+    statements.extend([import, tag].map(|one| where_several(one, arns)));
+    statements.extend([look, write]);
     statements
 }
 

@@ -72,6 +72,21 @@ fn everything() -> Pipeline {
     launch: { instance_type: m5.large, spot: true }
     connect: { user: u }
     image: { name: spot }
+  imported:
+    source:
+      import:
+        url: https://images.example.com/a.raw
+        checksum: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+        parent: snap-0123456789abcdef0
+    image: { name: imported }
+  by_s3:
+    source:
+      import:
+        url: https://images.example.com/a.raw
+        checksum: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+        via: s3
+        bucket: image-imports
+    image: { name: by-s3 }
 "#,
     )
 }
@@ -79,16 +94,18 @@ fn everything() -> Pipeline {
 #[test]
 fn every_call_of_the_port_has_its_actions() {
     let sources = [
-        include_str!("../../../cloud/src/port.rs"),
-        include_str!("../../../cloud/src/identity.rs"),
+        ("", include_str!("../../../cloud/src/port.rs")),
+        ("", include_str!("../../../cloud/src/identity.rs")),
+        ("blocks.", include_str!("../../../cloud/src/blocks.rs")),
+        ("objects.", include_str!("../../../cloud/src/objects.rs")),
     ];
-    let methods: BTreeSet<&str> = sources
+    let methods: BTreeSet<String> = sources
         .iter()
-        .flat_map(|source| source.lines())
-        .filter_map(|line| line.trim().strip_prefix("async fn "))
-        .filter_map(|rest| rest.split('(').next())
+        .flat_map(|(of, source)| source.lines().map(move |line| (of, line)))
+        .filter_map(|(of, line)| Some((of, line.trim().strip_prefix("async fn ")?)))
+        .filter_map(|(of, rest)| Some(format!("{of}{}", rest.split('(').next()?)))
         .collect();
-    let mapped: BTreeSet<&str> = CALLS.iter().map(|call| call.method).collect();
+    let mapped: BTreeSet<String> = CALLS.iter().map(|call| call.method.to_owned()).collect();
     assert!(methods.len() > 60, "the port's files are read: {methods:?}");
     assert_eq!(methods, mapped);
     assert_eq!(mapped.len(), CALLS.len(), "none stands there twice");
@@ -135,6 +152,55 @@ fn the_guide_names_every_action() {
         })
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn an_import_is_permitted_its_own_way_alone() {
+    let import = |more: &str| {
+        load(&format!(
+            "  base:\n    source:\n      import:\n        url: https://images.example.com/a.raw\n        \
+             checksum: sha256:{}\n{more}    image: {{ name: base }}\n",
+            "01".repeat(32)
+        ))
+    };
+    let plain = import("");
+    let by_ebs = of(&plain, Questions::NotAsked);
+    let allowed = actions(&by_ebs);
+    for action in ["ebs:StartSnapshot", "ebs:PutSnapshotBlock", "ebs:CompleteSnapshot"] {
+        assert!(allowed.contains(action), "{action}");
+    }
+    for action in [
+        "ebs:ListSnapshotBlocks",
+        "ec2:RunInstances",
+        "ec2:CreateSnapshots",
+        "ec2:ImportSnapshot",
+    ] {
+        assert!(!allowed.contains(action), "{action}");
+    }
+    assert!(!allowed.iter().any(|action| action.starts_with("s3:")));
+    // What is written carries the run's tag, which StartSnapshot gave it.
+    let put = statement_with(&by_ebs, "ebs:PutSnapshotBlock");
+    assert!(put.condition["Null"].contains_key("aws:ResourceTag/qib:run"));
+    let start = statement_with(&by_ebs, "ebs:StartSnapshot");
+    assert!(start.condition["Null"].contains_key("aws:RequestTag/qib:run"));
+
+    let with_parent = import("        parent: snap-0123456789abcdef0\n");
+    let with_parent = of(&with_parent, Questions::NotAsked);
+    let read = statement_with(&with_parent, "ebs:GetSnapshotBlock");
+    assert_eq!(read.resource, ["arn:aws:ec2:us-east-2::snapshot/snap-0123456789abcdef0"]);
+
+    let via_s3 = import("        via: s3\n        bucket: image-imports\n");
+    let via_s3 = of(&via_s3, Questions::NotAsked);
+    assert!(!actions(&via_s3).iter().any(|action| action.starts_with("ebs:")));
+    let write = statement_with(&via_s3, "s3:PutObject");
+    assert_eq!(write.resource, ["arn:aws:s3:::image-imports/qib/*"]);
+    assert!(!actions(&via_s3).contains("iam:PassRole"));
+}
+
+fn statement_with<'p>(policy: &'p Policy, action: &str) -> &'p Statement {
+    let mut statements = policy.statement.iter();
+    let found = statements.find(|one| one.action.iter().any(|of| of == action));
+    found.unwrap_or_else(|| panic!("{action}: {policy:?}"))
 }
 
 #[test]

@@ -118,13 +118,24 @@ impl Recalled {
     }
 }
 
+/// Whether the disk image that the cell is imported from may stand on other files: what is in them decides the image's
+/// content as well, and no digest of it covers them. Without a checksum it is known by what can be read of it, which does.
+fn has_backing_files(cell: &Cell) -> bool {
+    cell.import()
+        .filter(|import| import.checksum.is_some())
+        .is_some_and(|import| import.backing_file == model::BackingFile::Allowed)
+}
+
 /// Whether the cell's images are looked up at all; else why not.
-pub(super) fn ignored(cell: &Cell, options: &RunOptions) -> Option<String> {
+pub(crate) fn ignored(cell: &Cell, options: &RunOptions) -> Option<String> {
     match cell.cache {
         Cache::Off => Some(String::from("the stage says `cache: false`")),
         Cache::On { .. } if options.rebuild.contains(cell.stage.as_str()) => {
             Some(String::from("--rebuild asks for it"))
         }
+        Cache::On { .. } if has_backing_files(cell) => Some(String::from(
+            "its disk image may stand on backing files, which its digest does not cover",
+        )),
         Cache::On { .. } => None,
     }
 }
@@ -143,6 +154,14 @@ pub(super) fn recall(
         image.tags.get(tag::STAGE) != Some(&name.stage)
             || image.tags.get(tag::CELL) == Some(&name.cell)
     });
+    // An image of a disk and nothing else is as good as its name: it is what somebody asked for by it, and costs no build. One
+    // of another name is another's.
+    if cell.is_import()
+        && let Ok(wanted) = cell.image.name.render(&RunFacts::default())
+    {
+        let named = |image: &Image| image.tags.get(tag::FINAL_NAME).unwrap_or(&image.name) == wanted;
+        found.retain(named);
+    }
     let max_age = match cell.cache {
         Cache::On { max_age } => max_age.map(|age| age.get()),
         Cache::Off => None,

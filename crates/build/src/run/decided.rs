@@ -6,11 +6,13 @@ use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
 use crate::lease::image_folder;
 use crate::names::tag;
-use crate::plan::cache::{CacheDecision, Identified, Lookout, Patience, decide, named_otherwise};
+use crate::plan::cache::{
+    CacheDecision, Identified, Lookout, Patience, decide, ignored, named_otherwise,
+};
 use crate::steps::CellContext;
 use crate::steps::lease::{HeldLease, queue};
 use cloud::{ErrorKind, Image, Tags};
-use pipeline::model::{Cache, Cell};
+use pipeline::model::Cell;
 
 /// What is decided.
 pub(super) enum Decided {
@@ -79,8 +81,7 @@ pub(super) async fn building_lease(
     cell: &Cell,
     tags: &Tags,
 ) -> Result<Option<HeldLease>, StepError> {
-    let forced =
-        cell.cache == Cache::Off || context.run().options.rebuild.contains(cell.stage.as_str());
+    let forced = ignored(cell, &context.run().options).is_some();
     let Some(key) = tags.get(tag::CACHE_KEY).filter(|_| !forced) else {
         return Ok(None);
     };

@@ -3,7 +3,7 @@
 
 use super::cell::{build, delivered_before, go_on};
 use super::convert::{cell_spec, copy_spec_for, encrypt_at_launch, facts_for};
-use super::decided::{Decided, found_or_to_make, give_back};
+use super::decided::{Decided, building_lease, found_or_to_make, give_back};
 use super::publication::{Found, clear, publish};
 use crate::event::{Event, Step};
 use crate::failure::{CellFailure, StepError};
@@ -56,28 +56,34 @@ pub(super) async fn find_or_import(
     let options = &context.run().options;
     let identified = identify(cell, &source.image_id, options.venue).map_err(fail)?;
     spec.image.cache_tags = identified.tags.clone();
-    let patience = Patience::with(&spec.image, None);
-    let lease = match found_or_to_make(context, cell, &source, &identified, patience).await? {
-        Decided::Found(found) => return publish(context, cell, &spec, *found, progress).await,
-        Decided::Make(lease) => lease,
-    };
-    // An image that an earlier process of the run registered has the name already.
     let registered = context.standing(|effect| matches!(effect, Effect::RegisterSnapshot { .. }));
-    match registered.first() {
+    let lease = match registered.first() {
+        // An image that an earlier process of the run registered has the name already, and the cache would wait for it.
         Some(number) => {
             let state = context.effects().state();
             let name = state
                 .effect(*number)
                 .and_then(|entry| entry.effect.makes_image().map(str::to_owned));
             spec.image.transitional_name = name.filter(|name| *name != spec.image.name);
+            let lease = building_lease(context, cell, &identified.tags).await;
+            lease.map_err(fail)?
         }
         None => {
+            let patience = Patience::with(&spec.image, None);
+            let lease = match found_or_to_make(context, cell, &source, &identified, patience).await?
+            {
+                Decided::Found(found) => {
+                    return publish(context, cell, &spec, *found, progress).await;
+                }
+                Decided::Make(lease) => lease,
+            };
             if let Some(instead) = clear(context, cell, &mut spec, progress).await? {
                 give_back(context, lease.as_ref()).await?;
                 return Ok(instead);
             }
+            lease
         }
-    }
+    };
     context.finish(Step::Resolve);
     let made = steps::import_cell(context, &spec, import, &source, progress).await?;
     give_back(context, lease.as_ref()).await?;

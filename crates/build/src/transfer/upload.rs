@@ -163,11 +163,19 @@ pub async fn upload(
         queue: QUEUE,
     };
     let mut reader = Some(read(what.disk.clone(), wanted.into_iter(), reading));
+    let mut behind = behind_the_end(all, acknowledged, parent)?.into_iter();
     let shared = Arc::new(Shared::new(what.clock.now()));
     let mut under_way: JoinSet<Result<(u32, BlockDigest), CloudError>> = JoinSet::new();
     let at_once = |shared: &Shared| shared.pace().at_once();
     loop {
         let room = under_way.len() < at_once(&shared);
+        if room
+            && reader.is_none()
+            && let Some(index) = behind.next()
+        {
+            under_way.spawn(put(what, zeros(index), shared.clone()));
+            continue;
+        }
         tokio::select! {
             biased;
             Some(ended) = under_way.join_next(), if !under_way.is_empty() => {
@@ -194,6 +202,32 @@ pub async fn upload(
             }
             else => return Ok(()),
         }
+    }
+}
+
+/// The blocks behind the end of a disk of `all` blocks that have to be made zeros: the parent's, which was longer. Else a
+/// partition table's copy or a file system would be found there that is of another disk.
+fn behind_the_end(
+    all: u32,
+    acknowledged: &Acknowledged,
+    parent: Option<&Acknowledged>,
+) -> Result<Vec<u32>, AcknowledgedError> {
+    let mut behind = Vec::new();
+    if let Some(parent) = parent {
+        parent.each(|index, digest| {
+            if index >= all && digest != BlockDigest::of_zeros() && !acknowledged.has(index) {
+                behind.push(index);
+            }
+        })?;
+    }
+    Ok(behind)
+}
+
+fn zeros(index: u32) -> Block {
+    Block {
+        index: BlockIndex(index),
+        content: BlockContent::Zero,
+        digest: BlockDigest::of_zeros(),
     }
 }
 

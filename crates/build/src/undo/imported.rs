@@ -1,11 +1,11 @@
 //! What an import leaves until it has come to an image: snapshots, objects in S3, import tasks.
 
-use super::own;
+use super::{looked_up, own};
 use crate::journal::{Effect, EffectState, Outcome};
 use crate::names::{RunId, tag};
 use cloud::{
-    CloudError, ErrorKind, ImageFilter, ImportState, ImportTask, ImportTaskId, ObjectPlace, Region,
-    Snapshot, SnapshotId, SnapshotState,
+    Clock, CloudError, ErrorKind, ImageFilter, ImportState, ImportTask, ImportTaskId, ObjectPlace,
+    Region, Snapshot, SnapshotId, SnapshotState, Tags,
 };
 
 /// The run's snapshot that StartSnapshot was asked for with this description, which no other has.
@@ -27,14 +27,24 @@ pub(crate) async fn own_started(
     Ok(best.map(|snapshot| snapshot.snapshot_id.clone()))
 }
 
-/// The run's task that ImportSnapshot was asked for with this description, which no other has.
+/// The run's import tasks. No filter of DescribeImportSnapshotTasks is documented, so it is asked for all: EC2 forgets them
+/// after some days. <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImportSnapshotTasks.html>
+pub(crate) async fn own_tasks(
+    region: &dyn Region,
+    run: &RunId,
+) -> Result<Vec<ImportTask>, CloudError> {
+    let mut tasks = region.import_tasks(&[]).await?;
+    tasks.retain(|task| task.tags.get(tag::RUN) == Some(run.as_str()));
+    Ok(tasks)
+}
+
+/// The run's task that ImportSnapshot was asked for with this object, which no other has.
 pub(crate) async fn own_task(
     region: &dyn Region,
     object: &ObjectPlace,
     run: &RunId,
 ) -> Result<Option<ImportTask>, CloudError> {
-    let filters = [(format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()])];
-    let found = region.import_tasks(&filters).await?;
+    let found = own_tasks(region, run).await?;
     Ok(found
         .into_iter()
         .filter(|task| task.object.as_ref() == Some(object))
@@ -46,9 +56,10 @@ pub(crate) async fn own_task(
         }))
 }
 
-/// Removes what StartSnapshot made.
+/// Removes what StartSnapshot made. It is looked for first: what was made a moment ago may not show yet, and would be left.
 pub(super) async fn remove_started(
     region: &dyn Region,
+    clock: &dyn Clock,
     run: &RunId,
     description: &str,
     state: &EffectState,
@@ -57,7 +68,7 @@ pub(super) async fn remove_started(
         Some(Outcome::Snapshot { id }) => own("snapshot-id", id.as_str(), run),
         _ => own("description", description, run),
     };
-    for snapshot in region.snapshots(&filters).await? {
+    for snapshot in looked_up(clock, || region.snapshots(&filters)).await? {
         delete_unused(region, run, &snapshot.snapshot_id).await?;
     }
     Ok(())
@@ -88,37 +99,47 @@ pub(super) async fn remove_object(
 /// Cancels a task, or removes the snapshot that it came to.
 pub(super) async fn remove_task(
     region: &dyn Region,
+    clock: &dyn Clock,
     run: &RunId,
     object: &ObjectPlace,
     state: &EffectState,
 ) -> Result<(), CloudError> {
-    let filters = [(format!("tag:{}", tag::RUN), vec![run.as_str().to_owned()])];
-    let tasks = region.import_tasks(&filters).await?;
     let wanted: Option<&ImportTaskId> = match state.outcome() {
         Some(Outcome::ImportTask { id }) => Some(id),
         _ => None,
     };
-    let ours = tasks.iter().filter(|task| match wanted {
+    let is_meant = |task: &ImportTask| match wanted {
         Some(id) => task.task_id == *id,
         None => task.object.as_ref() == Some(object),
-    });
-    for task in ours {
-        if task.state == ImportState::Active {
-            region.cancel_import(&task.task_id).await?;
-            still_going(region, &task.task_id).await?;
-        }
-        // A task that was cancelled or failed may have made its snapshot already.
-        if let Some(snapshot) = &task.snapshot_id {
-            delete_unused(region, run, snapshot).await?;
+    };
+    let look = || async {
+        let mut tasks = own_tasks(region, run).await?;
+        tasks.retain(is_meant);
+        Ok(tasks)
+    };
+    for task in looked_up(clock, look).await? {
+        let ended = match task.state {
+            ImportState::Active => {
+                region.cancel_import(&task.task_id).await?;
+                ended(region, &task.task_id).await?
+            }
+            ImportState::Completed | ImportState::Ended => Some(task),
+        };
+        // A task that was cancelled or failed may have made its snapshot all the same.
+        if let Some(snapshot) = ended.and_then(|task| task.snapshot_id) {
+            delete_imported(region, run, &snapshot).await?;
         }
     }
     Ok(())
 }
 
-/// Errs as long as the task is active: it could still make a snapshot.
-async fn still_going(region: &dyn Region, task: &ImportTaskId) -> Result<(), CloudError> {
+/// The task, once it has ended; none if EC2 has forgotten it. Errs as long as it is active: it could still make a snapshot.
+async fn ended(
+    region: &dyn Region,
+    task: &ImportTaskId,
+) -> Result<Option<ImportTask>, CloudError> {
     let tasks = region.import_tasks(&[]).await?;
-    match tasks.iter().find(|one| one.task_id == *task) {
+    match tasks.into_iter().find(|one| one.task_id == *task) {
         Some(one) if one.state == ImportState::Active => Err(CloudError {
             operation: "CancelImportTask",
             resource: Some(task.to_string()),
@@ -128,8 +149,23 @@ async fn still_going(region: &dyn Region, task: &ImportTaskId) -> Result<(), Clo
             message: String::from("EC2 took the call, but the task is still active"),
             request_id: None,
         }),
-        _ => Ok(()),
+        seen => Ok(seen),
     }
+}
+
+/// Deletes the snapshot of a task. It carries no tag: without the run's, who may only remove what runs have made could not
+/// delete it, and if it stays nobody would find it.
+async fn delete_imported(
+    region: &dyn Region,
+    run: &RunId,
+    snapshot: &SnapshotId,
+) -> Result<(), CloudError> {
+    let tags = Tags::new().with(tag::RUN, run.as_str());
+    match region.create_tags(&[snapshot.to_string()], &tags).await {
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+        tagged => tagged?,
+    }
+    delete_unused(region, run, snapshot).await
 }
 
 /// Deletes a snapshot, unless a complete image of the run stands on it.

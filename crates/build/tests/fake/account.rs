@@ -1,7 +1,10 @@
 //! An account in memory: as strict as the steps need it, with faults by call.
 
+use super::blocks::Blocks;
 use super::iam::FakeIam;
+use super::import_tasks::Tasks;
 use super::network::{Network, matches};
+use super::objects::Buckets;
 use async_trait::async_trait;
 use cloud::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +97,14 @@ pub struct Store {
     pub kms_keys: BTreeMap<String, KmsKey>,
     /// KMS keys that EBS may not be let use.
     pub ungranted_keys: Vec<String>,
+    /// The content of snapshots.
+    pub blocks: Blocks,
+    /// So many looks at snapshots see none.
+    pub snapshots_show_late: u32,
+    /// Objects in S3.
+    pub buckets: Buckets,
+    /// Imports of objects.
+    pub tasks: Tasks,
 }
 
 impl Store {
@@ -209,6 +220,10 @@ impl FakeAccount {
             .values()
             .filter(|a| a.binding.is_some())
             .map(|a| format!("binding of {}", a.allocation_id));
+        let tasks = store.tasks.all.values().map(|kept| &kept.task);
+        let importing = tasks
+            .filter(|task| task.state == ImportState::Active)
+            .map(|task| task.task_id.to_string());
         alive
             .chain(store.key_pairs.keys().cloned())
             .chain(groups)
@@ -217,6 +232,9 @@ impl FakeAccount {
             .chain(store.parameters.keys().cloned())
             .chain(store.iam.holdings())
             .chain(bound)
+            .chain(store.buckets.objects.keys().map(|(_, key)| key.clone()))
+            .chain(store.buckets.uploads.keys().cloned())
+            .chain(importing)
             .collect()
     }
 
@@ -339,6 +357,30 @@ impl Account for FakeAccount {
 impl Region for FakeAccount {
     fn name(&self) -> &RegionName {
         &self.name
+    }
+
+    fn blocks(&self) -> Arc<dyn SnapshotBlocks> {
+        self.own_blocks()
+    }
+
+    fn objects(&self) -> Arc<dyn Objects> {
+        Arc::new(self.clone())
+    }
+
+    async fn import_snapshot(&self, request: &ImportRequest) -> Result<ImportTaskId, CloudError> {
+        self.import_begun(request)
+    }
+
+    async fn import_tasks(
+        &self,
+        filters: &[(String, Vec<String>)],
+    ) -> Result<Vec<ImportTask>, CloudError> {
+        assert!(filters.is_empty(), "EC2 documents no filter: {filters:?}");
+        self.import_tasks_seen()
+    }
+
+    async fn cancel_import(&self, task: &ImportTaskId) -> Result<(), CloudError> {
+        self.import_cancelled(task)
     }
 
     async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>, CloudError> {
@@ -523,14 +565,25 @@ impl Region for FakeAccount {
     ) -> Result<Vec<Snapshot>, CloudError> {
         self.call("DescribeSnapshots")?;
         let mut found = Vec::new();
-        let volumes = self.store().snapshot_volumes.clone();
-        for (id, snapshot) in &mut self.store().snapshots {
+        let mut store = self.store();
+        if !store.snapshots.is_empty() && store.snapshots_show_late > 0 {
+            store.snapshots_show_late -= 1;
+            return Ok(found);
+        }
+        let volumes = store.snapshot_volumes.clone();
+        let open = store.blocks.open.clone();
+        for (id, snapshot) in &mut store.snapshots {
             let volume = volumes.get(id).map_or("", |volume| volume.as_str());
-            let named = [("snapshot-id", id.as_str()), ("volume-id", volume)];
+            let description = snapshot.description.clone();
+            let named = [
+                ("snapshot-id", id.as_str()),
+                ("volume-id", volume),
+                ("description", description.as_str()),
+            ];
             if fits(&snapshot.tags, filters, &named) {
                 found.push(snapshot.clone());
-                // The next look finds it whole.
-                if snapshot.state == SnapshotState::Pending {
+                // The next look finds it whole, unless blocks are still to come.
+                if snapshot.state == SnapshotState::Pending && !open.contains(id) {
                     snapshot.state = SnapshotState::Completed;
                     snapshot.progress_percent = 100;
                 }
@@ -557,6 +610,7 @@ impl Region for FakeAccount {
             return Err(error("DeleteSnapshot", ErrorKind::Dependency));
         }
         store.snapshots.remove(snapshot.as_str());
+        store.blocks.open.remove(snapshot.as_str());
         drop(store);
         lost((), fault)
     }

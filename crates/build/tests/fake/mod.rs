@@ -3,12 +3,17 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod account;
+pub mod blocks;
 pub mod copies;
+pub mod disks;
 pub mod guest;
 pub mod iam;
+pub mod import_tasks;
+pub mod importing;
 pub mod inquiry;
 pub mod lifecycle;
 pub mod network;
+pub mod objects;
 pub mod permissions;
 pub mod pipelines;
 pub mod scripted;

@@ -1,6 +1,7 @@
 //! Whole runs of a pipeline's text, against an account in memory.
 
 use super::account::FakeAccount;
+use super::disks::FakeDisks;
 use super::guest::FakeGuests;
 use super::time::EventClock;
 use super::{Home, Recorder};
@@ -54,6 +55,7 @@ pub struct Site {
     pub guests: Arc<FakeGuests>,
     pub state: tempfile::TempDir,
     pub on_failure: OnFailure,
+    pub disks: Arc<FakeDisks>,
 }
 
 impl Site {
@@ -72,10 +74,11 @@ impl Site {
             guests: Arc::new(FakeGuests::default()),
             state: tempfile::tempdir().unwrap(),
             on_failure: OnFailure::CleanUp,
+            disks: Arc::default(),
         }
     }
 
-    fn options(&self) -> RunOptions {
+    pub fn options(&self) -> RunOptions {
         RunOptions {
             venue: Venue::Aws,
             region: "us-east-2".into(),
@@ -96,13 +99,16 @@ impl Site {
         self.ports_watched(None)
     }
 
-    fn ports_watched(&self, watch: Option<Arc<dyn JournalWatch>>) -> Ports {
+    pub fn ports_watched(&self, watch: Option<Arc<dyn JournalWatch>>) -> Ports {
         Ports {
             account: Arc::new(self.account.clone()),
             clock: Arc::new(self.clock.clone()),
             guests: self.guests.clone(),
             caller_address: Arc::new(Home),
-            host: build::host::Host::absent(),
+            host: build::host::Host {
+                disk_images: self.disks.clone(),
+                ..build::host::Host::absent()
+            },
             observer: self.recorder.clone(),
             journal_watch: watch,
         }
@@ -195,7 +201,7 @@ impl Site {
     }
 }
 
-struct KillAfter(u64);
+pub struct KillAfter(pub u64);
 
 impl JournalWatch for KillAfter {
     fn before(&self, _: u64) {}

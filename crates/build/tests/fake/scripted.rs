@@ -121,6 +121,7 @@ impl Scripted {
         Host {
             commands: Arc::new(self.clone()),
             http: Arc::new(self.clone()),
+            disk_images: Arc::new(super::disks::FakeDisks::default()),
             operator: operator.then(|| Arc::new(self.clone()) as Arc<dyn Operator>),
             pipeline,
         }

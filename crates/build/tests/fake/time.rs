@@ -39,16 +39,66 @@ impl EventClock {
                     return output;
                 }
             }
-            let mut inner = self.0.lock().unwrap();
-            let ((at, _), waker) = inner
-                .sleepers
-                .pop_first()
-                .expect("all wait, and not for time");
-            inner.now = inner.now.max(at);
-            drop(inner);
-            waker.wake();
+            assert!(self.move_on(), "all wait, and not for time");
         }
     }
+
+    /// Runs work beside which threads read disks, to its end, or until `is_over`: then it is dropped where it stands, as by
+    /// a process that is killed. When nothing has happened for [`THREADS_WORK`] of real time, time moves on. On a slow
+    /// machine that may be before a thread is through, and no test may mind: it is as if the thread had been slow.
+    pub fn run_beside_threads<F: Future>(
+        &self,
+        work: F,
+        is_over: impl Fn() -> bool,
+    ) -> Option<F::Output> {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut work = pin!(work);
+            loop {
+                let mut pending = 0_u32;
+                let step = std::future::poll_fn(|context| {
+                    if is_over() {
+                        return Poll::Ready(None);
+                    }
+                    pending += 1;
+                    work.as_mut().poll(context).map(Some)
+                });
+                tokio::select! {
+                    biased;
+                    output = step => return output,
+                    () = quiet() => {}
+                }
+                // It is polled when it begins, and once more when time is up; else somebody was woken meanwhile.
+                if pending <= 2 {
+                    assert!(self.move_on(), "all wait, and not for time");
+                }
+            }
+        })
+    }
+
+    /// Moves on to the moment for which somebody waits, if somebody does.
+    fn move_on(&self) -> bool {
+        let mut inner = self.0.lock().unwrap();
+        let Some(((at, _), waker)) = inner.sleepers.pop_first() else {
+            return false;
+        };
+        inner.now = inner.now.max(at);
+        drop(inner);
+        waker.wake();
+        true
+    }
+}
+
+/// How long threads that read disks may seem to do nothing.
+const THREADS_WORK: Duration = Duration::from_millis(2);
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "threads take real time, whatever the clock of the work says"
+)]
+async fn quiet() {
+    tokio::time::sleep(THREADS_WORK).await;
 }
 
 #[async_trait]

@@ -133,20 +133,20 @@ impl BlockStore {
         idle.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Removes the folders of all snapshots but those needed. Files that are being read stay readable to who reads them.
-    pub fn sweep(&self, needed: &BTreeSet<SnapshotId>) {
+    /// Forgets all snapshots but those needed, and gives their folders, to be removed. Files that are being read stay
+    /// readable to who reads them.
+    pub fn forget_all_but(&self, needed: &BTreeSet<SnapshotId>) -> Vec<PathBuf> {
         let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
         sets.retain(|id, _| needed.contains(id));
         let Ok(entries) = std::fs::read_dir(&self.dir) else {
-            return;
+            return Vec::new();
         };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let known = needed.iter().any(|id| name.to_str() == Some(id.as_str()));
-            if !known && let Err(e) = std::fs::remove_dir_all(entry.path()) {
-                tracing::warn!("cannot remove {}: {e}", entry.path().display());
-            }
-        }
+        let needed: BTreeSet<&str> = needed.iter().map(SnapshotId::as_str).collect();
+        entries
+            .flatten()
+            .filter(|e| !needed.contains(&*e.file_name().to_string_lossy()))
+            .map(|e| e.path())
+            .collect()
     }
 
     fn keep(&self, id: &SnapshotId, set: BlockSet) -> Arc<BlockSet> {

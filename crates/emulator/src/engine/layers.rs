@@ -19,12 +19,17 @@ impl Engine {
     }
 
     fn remove_unused(&self) {
-        let (layers, instances) = {
+        let (layers, instances, blocks) = {
             let account = self.account();
             // While the account is held, so that no snapshot begins in between.
-            self.blocks.sweep(&account.blocks_in_use());
-            (needed(&account), live(&account))
+            let blocks = self.blocks.forget_all_but(&account.blocks_in_use());
+            (needed(&account), live(&account), blocks)
         };
+        for folder in blocks {
+            if let Err(e) = std::fs::remove_dir_all(&folder) {
+                tracing::warn!("cannot remove {}: {e}", folder.display());
+            }
+        }
         for (folder, keep) in [("layers", &layers), ("instances", &instances)] {
             let Ok(entries) = std::fs::read_dir(self.dir.join(folder)) else {
                 continue;

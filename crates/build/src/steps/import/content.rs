@@ -4,7 +4,7 @@ use super::ImportOrder;
 use super::told::Told;
 use crate::failure::{ImportError, StepError};
 use crate::steps::context::CellContext;
-use cloud::Sha256Digest;
+use cloud::{Sha256Digest, Timestamp};
 use disk::partition::{BootMode, Layout, Table, layout};
 use disk::probe::NotADisk;
 use disk::{Disk, Format, OpenOptions};
@@ -26,6 +26,8 @@ pub(super) struct Content {
     pub format: Format,
     /// What is in it.
     pub disk: Arc<dyn Disk>,
+    /// The digest over all of its blocks, if that is what it is known by.
+    pub known: Option<Sha256Digest>,
     /// What tells it from another: what was fetched, and how it is read.
     pub identity: String,
     /// The size of a volume that it fits into, in GiB.
@@ -36,15 +38,13 @@ pub(super) struct Content {
     pub boot_mode: Option<String>,
 }
 
-impl Content {
-    /// The digest over all blocks that the image's identity is, where it lies on this machine and nothing else identifies it.
-    pub fn known_content(&self, order: &ImportOrder<'_>) -> Option<Sha256Digest> {
-        let in_place = order.import.checksum.is_none()
-            && order.import.origin.file().map(|file| file.path()) == Some(self.path.as_path());
-        let digits = order.source.image_id.as_str().strip_prefix("import:sha256:");
-        let bytes = hex::decode(digits.filter(|_| in_place)?).ok()?;
-        bytes.try_into().ok().map(Sha256Digest)
-    }
+/// The digest over all blocks that the image's identity is, where it lies on this machine and nothing else identifies it.
+fn known_content(order: &ImportOrder<'_>, path: &Path) -> Option<Sha256Digest> {
+    let in_place = order.import.checksum.is_none()
+        && order.import.origin.file().map(|file| file.path()) == Some(path);
+    let digits = order.source.image_id.as_str().strip_prefix("import:sha256:");
+    let bytes = hex::decode(digits.filter(|_| in_place)?).ok()?;
+    bytes.try_into().ok().map(Sha256Digest)
 }
 
 /// The first characters of a hash: enough to tell apart what one run makes.
@@ -109,7 +109,8 @@ pub(super) async fn fetch(
         &architecture,
     );
     let content = Content {
-        identity: identity(order),
+        identity: identity(order, context.clock().now()),
+        known: known_content(order, &fetched.path),
         path: fetched.path,
         format: disk.format,
         disk: disk.disk,
@@ -197,10 +198,17 @@ pub fn disk_options(import: &model::Import) -> OpenOptions {
     }
 }
 
-/// What is in the snapshot: the file by its digest, and how it is read.
-fn identity(order: &ImportOrder<'_>) -> String {
+/// What is in the snapshot: the file by its digest, and how it is read. What is in its backing files, if it may have some,
+/// no digest says: then nothing that was begun at another time is gone on with.
+fn identity(order: &ImportOrder<'_>, now: Timestamp) -> String {
     let options = disk_options(order.import);
-    format!("{}\n{options:?}", order.source.image_id)
+    let known = format!("{}\n{options:?}", order.source.image_id);
+    match options.backing_file {
+        disk::BackingFile::Refused => known,
+        // Where nothing but its content identifies it, that covers them.
+        disk::BackingFile::Allowed if order.import.checksum.is_none() => known,
+        disk::BackingFile::Allowed => format!("{known}\nas of {now}"),
+    }
 }
 
 /// Opens it, looks at all its tables, so that what is truncated is found before anything is sent, and at its partitions.

@@ -19,6 +19,7 @@ use cloud::{
 use disk::blocks::block_count;
 use pipeline::model::{self, Holes, Located};
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use std::time::Duration;
 /// How long EBS waits for the next block before it gives the snapshot up, in minutes: as long as a run may be dead and
 /// still be gone on with. <https://docs.aws.amazon.com/ebs/latest/APIReference/API_StartSnapshot.html>
 const IDLE_MINUTES: u32 = 60;
+const BLOCKS_PER_GIB: u32 = 2048;
 /// How many threads read and hash: on more the disk is the limit, or the line.
 const READERS: NonZeroUsize = NonZeroUsize::new(2).expect("two is not zero");
 
@@ -45,7 +47,7 @@ pub(super) async fn snapshot(
     }
     let parent_id = parent.map(|id| SnapshotId::new(id.as_str()));
     let known = match &parent_id {
-        Some(parent) => Some(known_blocks(context, parent).await?),
+        Some(parent) => Some(known_blocks(context, parent, content.volume_gib).await?),
         None => None,
     };
     let identity = format!(
@@ -57,15 +59,17 @@ pub(super) async fn snapshot(
         error: error.into(),
     })?;
     let mut started = begin(context, order, content, &identity, parent_id.as_ref()).await?;
-    let mut acknowledged = started.acknowledged(context, &identity, blocks)?;
+    // Blocks behind the disk's end may be the parent's.
+    let volume_blocks = content.volume_gib * BLOCKS_PER_GIB;
+    let mut acknowledged = started.acknowledged(context, &identity, volume_blocks)?;
     if acknowledged.count() > 0 {
         context.note(format!(
             "goes on: EBS has {} of {blocks} blocks",
             acknowledged.count()
         ));
     }
-    loop {
-        let sent = send(
+    let written = loop {
+        let written = write(
             context,
             content,
             &started,
@@ -74,44 +78,22 @@ pub(super) async fn snapshot(
             known.as_ref(),
         )
         .await;
-        match sent {
-            Ok(()) => break,
+        match written {
+            Ok(written) => break written,
             // A snapshot that nothing was written to for an hour is given up by EBS, and one that was begun by an earlier
             // process may be that.
-            Err(ImportError::Upload {
-                error: UploadError::Cloud(error),
-                ..
-            }) if started.earlier && is_given_up(&error) => {
+            Err(error) if started.earlier && is_given_up(&error) => {
                 context.warn(format!(
                     "{} is not to be gone on with ({error}): another one is begun",
                     started.snapshot
                 ));
                 context.effects().unmake(started.number).await?;
                 started = begin(context, order, content, &identity, parent_id.as_ref()).await?;
-                acknowledged = started.acknowledged(context, &identity, blocks)?;
+                acknowledged = started.acknowledged(context, &identity, volume_blocks)?;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
-    }
-    let written = Written {
-        blocks: acknowledged.count(),
-        digest: Sha256Digest(
-            *acknowledged
-                .linear()
-                .map_err(ImportError::Record)?
-                .as_bytes(),
-        ),
     };
-    if written.blocks == blocks
-        && let Some(known) = content.known_content(order)
-        && known != written.digest
-    {
-        return Err(ImportError::Changed {
-            file: content.file.clone(),
-        }
-        .into());
-    }
-    complete(context, &started.snapshot, written).await?;
     context.note(format!(
         "{} has {} blocks, of {blocks} that the disk image has",
         started.snapshot, written.blocks
@@ -121,7 +103,7 @@ pub(super) async fn snapshot(
         &started.snapshot,
         &acknowledged,
         known.as_ref(),
-        blocks,
+        volume_blocks,
     );
     Ok(started.snapshot)
 }
@@ -132,6 +114,7 @@ struct Started {
     snapshot: SnapshotId,
     /// Whether an earlier process of the run had started it.
     earlier: bool,
+    /// When it was started, or gone on with: the earlier process may have died the moment before.
     at: Timestamp,
 }
 
@@ -158,11 +141,52 @@ fn record_path(context: &CellContext) -> Result<PathBuf, StepError> {
         .join("acknowledged-blocks"))
 }
 
-fn is_given_up(error: &CloudError) -> bool {
+fn is_given_up(error: &StepError) -> bool {
+    let error = match error {
+        StepError::Cloud(error)
+        | StepError::Import(ImportError::Upload {
+            error: UploadError::Cloud(error),
+            ..
+        }) => error,
+        _ => return false,
+    };
     matches!(
         error.kind,
         ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::WrongState
     )
+}
+
+/// Sends what is not there yet, and tells EBS that this is all.
+async fn write(
+    context: &CellContext,
+    content: &Content,
+    started: &Started,
+    holes: Holes,
+    acknowledged: &mut Acknowledged,
+    known: Option<&Acknowledged>,
+) -> Result<Written, StepError> {
+    send(context, content, started, holes, acknowledged, known).await?;
+    let digest = acknowledged.linear().map_err(ImportError::Record)?;
+    let written = Written {
+        blocks: acknowledged.count(),
+        digest: Sha256Digest(*digest.as_bytes()),
+    };
+    if let Some(known) = content.known
+        && is_whole(content, written)
+        && known != written.digest
+    {
+        return Err(ImportError::Changed {
+            file: content.file.clone(),
+        }
+        .into());
+    }
+    complete(context, &started.snapshot, written).await?;
+    Ok(written)
+}
+
+/// Whether all of the disk's blocks were sent.
+fn is_whole(content: &Content, written: Written) -> bool {
+    block_count(content.disk.size()).is_ok_and(|all| all == written.blocks)
 }
 
 async fn begin(
@@ -172,7 +196,16 @@ async fn begin(
     identity: &str,
     parent: Option<&SnapshotId>,
 ) -> Result<Started, StepError> {
-    // Each attempt has a description of its own, by which it is found.
+    let wanted = short_hash(identity);
+    // What an earlier process began with other content is not gone on with.
+    let others = context.standing(|earlier| {
+        matches!(earlier, Effect::StartSnapshot { content, .. } if *content != wanted)
+    });
+    for number in others {
+        context.effects().unmake(number).await?;
+    }
+    // Whatever was removed has a description of its own, by which it is found; and a token of its own, for EBS would answer
+    // one that it knows with a snapshot that is gone.
     let attempt = context
         .effects()
         .state()
@@ -180,7 +213,7 @@ async fn begin(
         .filter(|(_, entry)| {
             entry.cell == *context.cell()
                 && matches!(entry.effect, Effect::StartSnapshot { .. })
-                && matches!(entry.state, EffectState::Undone | EffectState::NotDone)
+                && entry.state == EffectState::Undone
         })
         .count();
     let mut request = StartRequest {
@@ -200,19 +233,14 @@ async fn begin(
         region: context.region().name().clone(),
         client_token: request.client_token.clone(),
         description: request.description.clone(),
-        content: short_hash(identity),
+        content: wanted,
     };
-    // What an earlier process began with other content is not gone on with.
-    let others = context
-        .standing(|earlier| matches!(earlier, Effect::StartSnapshot { .. }) && !effect.is(earlier));
-    for number in others {
-        context.effects().unmake(number).await?;
-    }
     let earlier = !context
         .standing(|earlier| matches!(earlier, Effect::StartSnapshot { .. }))
         .is_empty();
     let at = context.clock().now();
     let blocks = context.region().blocks();
+    let block_bytes = Cell::new(BLOCK_BYTES);
     let made = context
         .effects()
         .make(
@@ -220,24 +248,20 @@ async fn begin(
             effect,
             async || {
                 let started = blocks.start(&request).await?;
-                if started.block_bytes != BLOCK_BYTES {
-                    return Err(CloudError {
-                        operation: "StartSnapshot",
-                        resource: Some(started.snapshot_id.to_string()),
-                        kind: ErrorKind::Other,
-                        code: String::new(),
-                        message: format!(
-                            "the blocks of {} have {} bytes, and not {BLOCK_BYTES}: EBS has changed, and qib has to be changed with it",
-                            started.snapshot_id, started.block_bytes
-                        ),
-                        request_id: None,
-                    });
-                }
+                block_bytes.set(started.block_bytes);
                 Ok(started.snapshot_id)
             },
             async || own_started(context.region(), &request.description, context.run_id()).await,
         )
         .await?;
+    // The journal knows the snapshot by now, so that it goes.
+    if block_bytes.get() != BLOCK_BYTES {
+        return Err(ImportError::BlockSize {
+            snapshot: made.value.to_string(),
+            found: block_bytes.get(),
+        }
+        .into());
+    }
     context.note(format!("snapshot {} is being written", made.value));
     Ok(Started {
         number: made.number,
@@ -277,7 +301,7 @@ async fn send(
         blocks: context.region().blocks(),
         clock: context.run().ports.clock.clone(),
         snapshot: started.snapshot.clone(),
-        started: (!started.earlier).then_some(started.at),
+        started: Some(started.at),
         disk: content.disk.clone(),
         holes: match holes {
             Holes::Send => transfer::Holes::Send,
@@ -308,8 +332,8 @@ async fn complete(
         .effects()
         .set(context.cell(), effect, async || {
             match blocks.complete(snapshot, written).await {
-                // The first call's answer was lost: what it was about is done.
-                Err(error) if is_complete(context, snapshot).await => {
+                // The first call's answer was lost, or that of an earlier process: what it was about is done, and shows soon.
+                Err(error) if may_be_done(&error) && is_complete(context, snapshot).await => {
                     context.note(format!("{snapshot} was completed before: {error}"));
                     Ok(())
                 }
@@ -320,14 +344,29 @@ async fn complete(
     Ok(())
 }
 
+fn may_be_done(error: &CloudError) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::Transient | ErrorKind::InvalidInput | ErrorKind::WrongState
+    )
+}
+
+/// How long a snapshot of which all blocks are there may take until it shows as completed, if that was asked for.
+const COMPLETE_WITHIN: Duration = Duration::from_secs(60);
+
 async fn is_complete(context: &CellContext, snapshot: &SnapshotId) -> bool {
     let filters = crate::undo::own("snapshot-id", snapshot.as_str(), context.run_id());
-    let found = context.region().snapshots(&filters).await;
-    found.is_ok_and(|found| {
-        found
-            .iter()
-            .any(|one| one.state == SnapshotState::Completed)
-    })
+    let until = context.deadline(COMPLETE_WITHIN);
+    loop {
+        let found = context.region().snapshots(&filters).await;
+        let state = found.ok().and_then(|found| found.into_iter().next());
+        match state.map(|snapshot| snapshot.state) {
+            Some(SnapshotState::Completed) => return true,
+            Some(SnapshotState::Failed(_)) => return false,
+            Some(SnapshotState::Pending) | None if context.clock().now() >= until => return false,
+            Some(SnapshotState::Pending) | None => context.clock().sleep(LOOK_EVERY).await,
+        }
+    }
 }
 
 /// How often it is looked whether a snapshot is whole.

@@ -22,6 +22,7 @@ use super::context::CellContext;
 use super::{BuiltImage, Progress, publish};
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
+use crate::journal::Effect;
 use crate::names::tag;
 use crate::spec::{ImageSpec, PublicationSpec};
 use cloud::{Image, Tags};
@@ -132,6 +133,9 @@ async fn imported(context: &CellContext, order: &ImportOrder<'_>) -> Result<Imag
     let content = content::fetch(context, order)
         .await
         .map_err(fail(Step::Fetch))?;
+    start_over_if_other(context, order, &content)
+        .await
+        .map_err(fail(Step::Fetch))?;
     context.finish(Step::Fetch);
     let snapshot = match &order.import.via {
         Via::Ebs { holes, parent } => {
@@ -150,6 +154,39 @@ async fn imported(context: &CellContext, order: &ImportOrder<'_>) -> Result<Imag
         .map_err(fail(Step::Register))?;
     context.finish(Step::Register);
     Ok(image)
+}
+
+/// Removes what an earlier process of the run has registered of another disk, or otherwise than it is wanted now, with what
+/// it stands on: no snapshot goes before its image.
+async fn start_over_if_other(
+    context: &CellContext,
+    order: &ImportOrder<'_>,
+    content: &Content,
+) -> Result<(), StepError> {
+    let wanted = register::recipe(order, content);
+    let others = context.standing(|effect| {
+        matches!(effect, Effect::RegisterSnapshot { recipe, .. } if *recipe != wanted)
+    });
+    if others.is_empty() {
+        return Ok(());
+    }
+    context.note(
+        "what an earlier process of this run had begun is thrown away: the image that it registered is another than \
+         is wanted now",
+    );
+    let imported = context.standing(|effect| {
+        matches!(
+            effect,
+            Effect::RegisterSnapshot { .. }
+                | Effect::StartSnapshot { .. }
+                | Effect::ImportSnapshot { .. }
+                | Effect::UploadObject { .. }
+        )
+    });
+    for number in imported {
+        context.effects().unmake(number).await?;
+    }
+    Ok(())
 }
 
 /// The description that a snapshot of the cell is found by: no other snapshot has it.

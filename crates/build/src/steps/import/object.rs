@@ -17,7 +17,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use cloud::{
-    CloudError, ErrorKind, ObjectPlace, Objects, PartWrite, Sha256Digest, UploadId, UploadedPart,
+    Clock, CloudError, ErrorKind, ObjectPlace, Objects, PartWrite, Sha256Digest, UploadId,
+    UploadedPart,
 };
 use disk::Disk;
 use pipeline::model::UploadAs;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 const MIB: u64 = 1 << 20;
@@ -90,47 +92,79 @@ fn original(content: &Content) -> Result<&'static str, ImportError> {
     }
 }
 
-/// Puts the disk image into the bucket.
-pub(super) async fn upload(
+/// What tells one object from another: what is in it, and what becomes of it.
+pub(super) fn content_hash(order: &ImportOrder<'_>, content: &Content) -> String {
+    short_hash(&format!(
+        "{}\n{:?}",
+        content.identity, order.image.encryption
+    ))
+}
+
+/// The format that the object has, in EC2's words.
+fn format_of(content: &Content, upload_as: UploadAs) -> Result<&'static str, ImportError> {
+    match upload_as {
+        UploadAs::Raw => Ok("RAW"),
+        UploadAs::Original => original(content),
+    }
+}
+
+/// Where the disk image goes as number `number`.
+pub(super) fn place(
     context: &CellContext,
     order: &ImportOrder<'_>,
     content: &Content,
     bucket: &str,
     upload_as: UploadAs,
-    attempt: u32,
-) -> Result<Uploaded, StepError> {
-    let (bytes, format) = match upload_as {
-        UploadAs::Raw => (Bytewise::Disk(content.disk.clone()), "RAW"),
+    number: u32,
+) -> Result<ObjectPlace, ImportError> {
+    let format = format_of(content, upload_as)?;
+    Ok(ObjectPlace {
+        bucket: bucket.to_owned(),
+        key: format!(
+            "{}{}-{}-{number}.{}",
+            crate::names::object_prefix(context.run_id()),
+            order.import.name().replace(
+                |c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-',
+                "_"
+            ),
+            short_hash(&format!(
+                "{}\n{}",
+                context.cell(),
+                content_hash(order, content)
+            )),
+            format.to_ascii_lowercase()
+        ),
+    })
+}
+
+/// Puts the disk image into the bucket. None if the upload that was gone on with is no more: then it is undone, and the next
+/// one has another key.
+pub(super) async fn upload(
+    context: &CellContext,
+    order: &ImportOrder<'_>,
+    content: &Content,
+    place: ObjectPlace,
+    upload_as: UploadAs,
+) -> Result<Option<Uploaded>, StepError> {
+    let format = format_of(content, upload_as)?;
+    let bytes = match upload_as {
+        UploadAs::Raw => Bytewise::Disk(content.disk.clone()),
         UploadAs::Original => {
-            let format = original(content)?;
             let unreadable = |error: std::io::Error| StepError::LocalFile {
                 path: content.path.display().to_string(),
                 reason: error.to_string(),
             };
             let file = File::open(&content.path).map_err(unreadable)?;
             let size = file.metadata().map_err(unreadable)?.len();
-            (Bytewise::File(Arc::new(file), size), format)
+            Bytewise::File(Arc::new(file), size)
         }
     };
     let part_bytes = part_bytes(bytes.size())?;
-    let place = ObjectPlace {
-        bucket: bucket.to_owned(),
-        key: format!(
-            "qib/{}/{}-{}-{attempt}.{}",
-            context.run_id(),
-            order.import.name().replace(
-                |c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-',
-                "_"
-            ),
-            short_hash(&format!("{}\n{}", context.cell(), content.identity)),
-            format.to_ascii_lowercase()
-        ),
-    };
     let effect = Effect::UploadObject {
         region: context.region().name().clone(),
         bucket: place.bucket.clone(),
         key: place.key.clone(),
-        content: short_hash(&content.identity),
+        content: content_hash(order, content),
     };
     let objects = context.region().objects();
     let begun = context
@@ -156,14 +190,25 @@ pub(super) async fn upload(
     };
     let told = Told::new(context);
     if !is_finished(context, begun.number) {
-        let parts = context.race(whole.send(context, &told)).await??;
+        let parts = match context.race(whole.send(context, &told)).await?? {
+            Some(parts) => parts,
+            // An upload that was finished is no more, and neither is one that somebody has aborted.
+            None if whole.objects.facts(&whole.place).await?.is_some() => {
+                context.race(whole.hashed()).await??
+            }
+            None => {
+                context.warn(format!("the upload of {place} is no more: it begins anew"));
+                context.effects().unmake(begun.number).await?;
+                return Ok(None);
+            }
+        };
         finish(context, &whole, begun.number, &parts).await?;
     }
-    Ok(Uploaded {
+    Ok(Some(Uploaded {
         place,
         format,
         number: begun.number,
-    })
+    }))
 }
 
 fn part_bytes(size: u64) -> Result<u64, ImportError> {
@@ -196,19 +241,24 @@ struct Upload {
 }
 
 impl Upload {
-    /// Sends what S3 has not. Gives all parts, by number.
+    /// How many parts there are.
+    fn count(&self) -> u32 {
+        let parts = self.bytes.size().div_ceil(self.part_bytes).max(1);
+        u32::try_from(parts).unwrap_or(u32::MAX)
+    }
+
+    /// Sends what S3 has not. Gives all parts, by number; none if there is no such upload.
     async fn send(
         &self,
         context: &CellContext,
         told: &Told<'_>,
-    ) -> Result<Vec<UploadedPart>, StepError> {
+    ) -> Result<Option<Vec<UploadedPart>>, StepError> {
         let size = self.bytes.size();
-        let count = u32::try_from(size.div_ceil(self.part_bytes).max(1)).unwrap_or(u32::MAX);
+        let count = self.count();
         let there: BTreeMap<u32, UploadedPart> =
             match self.objects.parts(&self.place, &self.upload).await {
                 Ok(parts) => parts.into_iter().map(|part| (part.number, part)).collect(),
-                // An upload that was finished has no parts any more: what became of it is seen at the end.
-                Err(error) if error.kind == ErrorKind::NotFound => BTreeMap::new(),
+                Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
         if !there.is_empty() {
@@ -222,7 +272,7 @@ impl Upload {
         told.tell(Transfer::Upload, 0, Some(size));
         loop {
             while under_way.len() < at_once && next <= count {
-                under_way.spawn(self.part(next, size, there.get(&next).cloned()));
+                under_way.spawn(self.part(next, there.get(&next).cloned()));
                 next += 1;
             }
             let Some(part) = under_way.join_next().await else {
@@ -233,33 +283,57 @@ impl Upload {
             told.tell(Transfer::Upload, done, Some(size));
             parts.insert(part.number, part);
         }
-        Ok(parts.into_values().collect())
+        Ok(Some(parts.into_values().collect()))
     }
 
-    /// Reads, hashes and sends one part, unless S3 has it with the same digest.
-    fn part(
+    /// The parts as they would be sent, to be compared with an object that is there.
+    async fn hashed(&self) -> Result<Vec<UploadedPart>, StepError> {
+        let mut parts = Vec::new();
+        for number in 1..=self.count() {
+            let (content, digest) = self.read(number).await?;
+            parts.push(UploadedPart {
+                number,
+                etag: String::new(),
+                bytes: content.len() as u64,
+                digest: Some(digest),
+            });
+        }
+        Ok(parts)
+    }
+
+    /// Reads and hashes one part.
+    fn read(
         &self,
         number: u32,
-        size: u64,
-        there: Option<UploadedPart>,
-    ) -> impl Future<Output = Result<UploadedPart, StepError>> + Send + 'static {
+    ) -> impl Future<Output = Result<(Bytes, Sha256Digest), StepError>> + Send + 'static {
         let offset = u64::from(number - 1) * self.part_bytes;
-        let length = usize::try_from(self.part_bytes.min(size - offset)).unwrap_or_default();
-        let (bytes, objects) = (self.bytes.clone(), self.objects.clone());
-        let (place, upload) = (self.place.clone(), self.upload.clone());
+        let left = self.bytes.size().saturating_sub(offset);
+        let length = usize::try_from(self.part_bytes.min(left)).unwrap_or_default();
+        let (bytes, place) = (self.bytes.clone(), self.place.to_string());
         async move {
             let read = tokio::task::spawn_blocking(move || {
                 let content = bytes.read(offset, length)?;
                 let digest = Sha256Digest(Sha256::digest(&content).into());
                 Ok((Bytes::from(content), digest))
             });
-            let (content, digest) =
-                read.await
-                    .map_err(ended)?
-                    .map_err(|reason: String| StepError::LocalFile {
-                        path: place.to_string(),
-                        reason,
-                    })?;
+            let unreadable = |reason: String| StepError::LocalFile {
+                path: place,
+                reason,
+            };
+            read.await.map_err(ended)?.map_err(unreadable)
+        }
+    }
+
+    /// Reads, hashes and sends one part, unless S3 has it with the same digest.
+    fn part(
+        &self,
+        number: u32,
+        there: Option<UploadedPart>,
+    ) -> impl Future<Output = Result<UploadedPart, StepError>> + Send + 'static {
+        let (read, objects) = (self.read(number), self.objects.clone());
+        let (place, upload) = (self.place.clone(), self.upload.clone());
+        async move {
+            let (content, digest) = read.await?;
             if let Some(there) = there
                 && there.bytes == content.len() as u64
                 && there.digest == Some(digest)
@@ -297,35 +371,53 @@ impl Upload {
         format!("{}-{}", BASE64.encode(hash.finalize()), parts.len())
     }
 
-    /// Compares what S3 says of the object with what was sent.
-    async fn compare(&self, parts: &[UploadedPart]) -> Result<(), StepError> {
-        let differs = |what: String| ImportError::ObjectDiffers {
-            object: self.place.to_string(),
-            what,
+    /// In what the object that S3 has differs from what was sent; none if it does not.
+    async fn difference(&self, parts: &[UploadedPart]) -> Result<Option<String>, CloudError> {
+        let Some(facts) = self.objects.facts(&self.place).await? else {
+            return Ok(Some(String::from("there is no such object")));
         };
-        let facts = self.objects.facts(&self.place).await?;
-        let Some(facts) = facts else {
-            return Err(differs(String::from("there is no such object")).into());
-        };
-        if facts.bytes != self.bytes.size() {
-            return Err(differs(format!(
-                "it has {} bytes, and should have {}",
-                facts.bytes,
-                self.bytes.size()
-            ))
-            .into());
+        let size = self.bytes.size();
+        if facts.bytes != size {
+            let what = format!("it has {} bytes, and should have {size}", facts.bytes);
+            return Ok(Some(what));
         }
         let wanted = Self::checksum(parts);
-        match facts.checksum {
-            Some(found) if found != wanted => {
-                Err(differs(format!("its checksum is {found}, and should be {wanted}")).into())
+        Ok(facts
+            .checksum
+            .filter(|found| *found != wanted)
+            .map(|found| format!("its checksum is {found}, and should be {wanted}")))
+    }
+
+    /// Joins the parts. An answer that was lost, or that of an earlier process, is made up for by a look.
+    async fn join(&self, clock: &dyn Clock, parts: &[UploadedPart]) -> Result<(), CloudError> {
+        let mut tries = 0;
+        loop {
+            let joined = self
+                .objects
+                .finish_upload(&self.place, &self.upload, parts)
+                .await;
+            tries += 1;
+            let error = match joined {
+                Err(error) if may_be_done(&error) => error,
+                joined => return joined,
+            };
+            if self.objects.facts(&self.place).await?.is_some() {
+                return Ok(());
             }
-            _ => Ok(()),
+            if error.kind != ErrorKind::Transient || tries >= TRIES {
+                return Err(error);
+            }
+            clock.sleep(PAUSE * tries).await;
         }
     }
 }
 
-/// Joins the parts, and looks that S3 has what was sent.
+/// How often the parts are joined that S3 does not answer about.
+const TRIES: u32 = 4;
+/// The pause before they are joined again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Joins the parts, and looks that S3 has what was sent: before that, it does not count as there.
 async fn finish(
     context: &CellContext,
     upload: &Upload,
@@ -336,26 +428,33 @@ async fn finish(
         region: context.region().name().clone(),
         of,
     };
-    context
+    let mut different = None;
+    let finished = context
         .effects()
         .set(context.cell(), effect, async || {
-            let finished = upload
-                .objects
-                .finish_upload(&upload.place, &upload.upload, parts)
-                .await;
-            match finished {
-                // Its answer was lost, or that of an earlier process: then the object is there.
-                Err(error) if may_be_done(&error) => {
-                    match upload.objects.facts(&upload.place).await? {
-                        Some(_) => Ok(()),
-                        None => Err(error),
-                    }
-                }
-                ended => ended,
+            upload.join(context.clock(), parts).await?;
+            different = upload.difference(parts).await?;
+            match &different {
+                None => Ok(()),
+                Some(what) => Err(CloudError {
+                    operation: "CompleteMultipartUpload",
+                    resource: Some(upload.place.to_string()),
+                    kind: ErrorKind::Other,
+                    code: String::new(),
+                    message: what.clone(),
+                    request_id: None,
+                }),
             }
         })
-        .await?;
-    upload.compare(parts).await
+        .await;
+    match different {
+        Some(what) => Err(ImportError::ObjectDiffers {
+            object: upload.place.to_string(),
+            what,
+        }
+        .into()),
+        None => finished.map(|_| ()),
+    }
 }
 
 fn may_be_done(error: &CloudError) -> bool {

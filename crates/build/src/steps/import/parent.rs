@@ -27,10 +27,11 @@ fn content_of(context: &CellContext, snapshot: &SnapshotId) -> String {
     format!("whole {snapshot} at {endpoint}")
 }
 
-/// The digests of the parent's blocks.
+/// The digests of the parent's blocks. It must be such that a snapshot of `volume_gib` can have it as its parent.
 pub(super) async fn known_blocks(
     context: &CellContext,
     parent: &SnapshotId,
+    volume_gib: u32,
 ) -> Result<Acknowledged, StepError> {
     let refuse = |why: String| ImportError::Parent {
         parent: parent.to_string(),
@@ -49,6 +50,13 @@ pub(super) async fn known_blocks(
     }
     if found.kms_key_id.is_some() {
         return Err(refuse(String::from("it is encrypted")).into());
+    }
+    if found.volume_gib > volume_gib {
+        let why = format!(
+            "it is of {} GiB, and the new snapshot is of {volume_gib}",
+            found.volume_gib
+        );
+        return Err(refuse(why).into());
     }
     let path = path(context, parent).map_err(|error| refuse(error.to_string()))?;
     let blocks = u32::try_from((u64::from(found.volume_gib) << 30).div_ceil(BLOCK as u64))

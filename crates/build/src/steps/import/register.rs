@@ -1,13 +1,34 @@
 //! RegisterImage of the snapshot. <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html>
 
 use super::ImportOrder;
-use super::content::Content;
+use super::content::{Content, short_hash};
 use super::ebs::whole;
 use crate::failure::{ImportError, StepError};
 use crate::journal::Effect;
+use crate::names::tag;
 use crate::steps::capture::{find_own, image_available};
 use crate::steps::context::CellContext;
 use cloud::{EbsVolume, ErrorKind, Image, RegisterRequest, SnapshotId};
+
+/// What the image is to be and of what disk, in short: all but its snapshot, and the time in its tags.
+pub(super) fn recipe(order: &ImportOrder<'_>, content: &Content) -> String {
+    let mut tags = order.image_tags.clone();
+    tags.0.remove(tag::EXPIRES);
+    tags.0.remove(tag::LEASE);
+    let image = order.image;
+    short_hash(&format!(
+        "{}\n{}\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{tags:?}",
+        order.name,
+        content.identity,
+        content.architecture,
+        content.boot_mode,
+        image.description,
+        image.properties,
+        image.encryption,
+        image.volumes,
+        order.import.root_device.value,
+    ))
+}
 
 /// Registers it, and waits until it is available.
 pub(super) async fn register(
@@ -45,6 +66,7 @@ pub(super) async fn register(
         region: context.region().name().clone(),
         name: request.name.clone(),
         snapshot: snapshot.clone(),
+        recipe: recipe(order, content),
     };
     let made = context
         .effects()

@@ -14,9 +14,9 @@ use super::object::{self, Uploaded};
 use super::task::{self, Ended};
 use crate::event::Step;
 use crate::failure::{CellFailure, ImportError, StepError};
-use crate::journal::Effect;
+use crate::journal::{Effect, EffectNumber, EffectState, Outcome};
 use crate::steps::context::CellContext;
-use cloud::{ErrorKind, SnapshotId};
+use cloud::{ErrorKind, ObjectPlace, SnapshotId};
 use pipeline::model::{UploadAs, Via};
 use std::time::Duration;
 
@@ -55,13 +55,17 @@ pub(super) async fn snapshot(
         timeout: timeout.get(),
         attempts: attempts.get(),
     };
+    let earlier = settle(context, order, content, &way).await;
+    if let Some(snapshot) = earlier.map_err(fail(Step::Upload))? {
+        return Ok(snapshot);
+    }
     check_bucket(context, way.bucket)
         .await
         .map_err(fail(Step::Upload))?;
-    let mut attempt = attempts_before(context, way.bucket) + 1;
+    let mut attempt = 1;
     loop {
         context.begin(Step::Upload).await?;
-        let uploaded = object::upload(context, order, content, way.bucket, way.upload_as, attempt)
+        let uploaded = upload(context, order, content, &way)
             .await
             .map_err(fail(Step::Upload))?;
         context.finish(Step::Upload);
@@ -77,15 +81,130 @@ pub(super) async fn snapshot(
     }
 }
 
-/// How many attempts earlier processes of the run have given up.
-fn attempts_before(context: &CellContext, bucket: &str) -> u32 {
+/// Puts the disk image into the bucket, under a key that nothing has had before.
+async fn upload(
+    context: &CellContext,
+    order: &ImportOrder<'_>,
+    content: &Content,
+    way: &Way<'_>,
+) -> Result<Uploaded, StepError> {
+    loop {
+        let place = next_place(context, order, content, way)?;
+        if let Some(uploaded) =
+            object::upload(context, order, content, place, way.upload_as).await?
+        {
+            return Ok(uploaded);
+        }
+    }
+}
+
+/// Where the next object goes, or the one that stands.
+fn next_place(
+    context: &CellContext,
+    order: &ImportOrder<'_>,
+    content: &Content,
+    way: &Way<'_>,
+) -> Result<ObjectPlace, ImportError> {
     let state = context.effects().state();
-    let given_up = state.effects().filter(|(_, entry)| {
+    let gone = state.effects().filter(|(_, entry)| {
         entry.cell == *context.cell()
-            && matches!(&entry.effect, Effect::UploadObject { bucket: at, .. } if at == bucket)
-            && !entry.state.may_stand()
+            && matches!(entry.effect, Effect::UploadObject { .. })
+            && entry.state == EffectState::Undone
     });
-    u32::try_from(given_up.count()).unwrap_or(u32::MAX)
+    let number = u32::try_from(gone.count()).unwrap_or(u32::MAX);
+    object::place(
+        context,
+        order,
+        content,
+        way.bucket,
+        way.upload_as,
+        number.saturating_add(1),
+    )
+}
+
+/// Sorts out what earlier processes of the run have left: gives the snapshot, if there is one already, and removes what is
+/// not to be gone on with.
+///
+/// | object | task | |
+/// |---|---|---|
+/// | as now | none, or its own | it is gone on with |
+/// | as now | undone | the attempt had been given up: the object goes |
+/// | other content, bucket or form | any | both go |
+/// | gone, of the same content | came to a snapshot | this is it |
+/// | gone | any other | the task goes |
+async fn settle(
+    context: &CellContext,
+    order: &ImportOrder<'_>,
+    content: &Content,
+    way: &Way<'_>,
+) -> Result<Option<SnapshotId>, StepError> {
+    let state = context.effects().state();
+    let wanted = next_place(context, order, content, way)?;
+    let hash = object::content_hash(order, content);
+    let of_cell = || {
+        let effects = state.effects().rev();
+        effects.filter(|(_, entry)| entry.cell == *context.cell())
+    };
+    let is_given_up = |key: &str| {
+        let mut tasks = of_cell().filter(|(_, entry)| {
+            matches!(&entry.effect, Effect::ImportSnapshot { key: of, .. } if of == key)
+        });
+        tasks
+            .next()
+            .is_some_and(|(_, entry)| entry.state == EffectState::Undone)
+    };
+    let mut going_on: Option<&str> = None;
+    let mut over: Vec<EffectNumber> = Vec::new();
+    let mut same_content: Vec<&str> = Vec::new();
+    for (number, entry) in of_cell() {
+        let Effect::UploadObject {
+            bucket,
+            key,
+            content,
+            ..
+        } = &entry.effect
+        else {
+            continue;
+        };
+        if !entry.state.may_stand() {
+            if *content == hash {
+                same_content.push(key);
+            }
+        } else if *bucket == wanted.bucket && *key == wanted.key && !is_given_up(key) {
+            going_on = Some(key);
+        } else {
+            over.push(number);
+        }
+    }
+    let mut snapshot = None;
+    for (number, entry) in of_cell().filter(|(_, entry)| entry.state.may_stand()) {
+        let Effect::ImportSnapshot { key, .. } = &entry.effect else {
+            continue;
+        };
+        if going_on == Some(key.as_str()) {
+            continue;
+        }
+        let made = match entry.state.outcome() {
+            Some(Outcome::ImportTask { id })
+                if snapshot.is_none() && same_content.contains(&key.as_str()) =>
+            {
+                task::snapshot_of(context, id).await?
+            }
+            _ => None,
+        };
+        match made {
+            Some(made) => snapshot = Some(made),
+            None => context.effects().unmake(number).await?,
+        }
+    }
+    for number in over {
+        context.effects().unmake(number).await?;
+    }
+    if let Some(snapshot) = &snapshot {
+        context.note(format!("goes on: {snapshot} had been imported"));
+        tag(context, order, snapshot).await?;
+    }
+    Ok(snapshot)
 }
 
 /// One attempt: a snapshot, or none and the next may come to one.

@@ -11,7 +11,7 @@ use crate::journal::{Effect, EffectNumber};
 use crate::names::tag;
 use crate::spec::Encryption;
 use crate::steps::context::CellContext;
-use crate::undo::own_task;
+use crate::undo::{own_task, own_tasks};
 use cloud::{
     ErrorKind, ImportRequest, ImportState, ImportTask, ImportTaskId, SnapshotEncryption, SnapshotId,
 };
@@ -90,6 +90,14 @@ pub(super) async fn begin(
         bucket: object.place.bucket.clone(),
         key: object.place.key.clone(),
     };
+    // A task that an earlier process began otherwise would make another snapshot of the same object.
+    let others = context.standing(|earlier| {
+        matches!(earlier, Effect::ImportSnapshot { key, .. } if *key == object.place.key)
+            && *earlier != effect
+    });
+    for number in others {
+        context.effects().unmake(number).await?;
+    }
     let made = context
         .effects()
         .make(
@@ -123,6 +131,36 @@ fn client_token(context: &CellContext, request: &ImportRequest) -> String {
     hex::encode(hash.finalize())
 }
 
+/// The snapshot that a task of an earlier process came to: by the journal, for EC2 forgets its tasks; else by the task.
+pub(super) async fn snapshot_of(
+    context: &CellContext,
+    task: &ImportTaskId,
+) -> Result<Option<SnapshotId>, StepError> {
+    let known = context.race(context.region().import_tasks(&[])).await??;
+    let known = known.into_iter().find(|one| one.task_id == *task);
+    let snapshot = match known {
+        Some(task) if task.state == ImportState::Completed => task.snapshot_id,
+        Some(_) => None,
+        None => {
+            let state = context.effects().state();
+            let mut tagged = state.effects().rev().filter_map(|(_, entry)| {
+                let is_ours = entry.cell == *context.cell() && entry.state.outcome().is_some();
+                match &entry.effect {
+                    Effect::TagSnapshot { snapshot, .. } if is_ours => Some(snapshot.clone()),
+                    _ => None,
+                }
+            });
+            tagged.next()
+        }
+    };
+    let Some(snapshot) = snapshot else {
+        return Ok(None);
+    };
+    let filters = [("snapshot-id".to_owned(), vec![snapshot.to_string()])];
+    let seen = context.race(context.region().snapshots(&filters)).await??;
+    Ok((!seen.is_empty()).then_some(snapshot))
+}
+
 /// Waits until the task has ended, and tells what EC2 says of it.
 pub(super) async fn ended(
     context: &CellContext,
@@ -132,12 +170,9 @@ pub(super) async fn ended(
     let deadline = context.deadline(timeout);
     let told = Told::new(context);
     let mut said = String::new();
-    let ours = [(
-        format!("tag:{}", tag::RUN),
-        vec![context.run_id().to_string()],
-    )];
     loop {
-        let seen = match context.race(context.region().import_tasks(&ours)).await? {
+        let looked = own_tasks(context.region(), context.run_id());
+        let seen = match context.race(looked).await? {
             Ok(tasks) => tasks.into_iter().find(|one| one.task_id == *task),
             Err(error) if error.is_passing() || error.kind == ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
