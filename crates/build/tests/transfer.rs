@@ -264,7 +264,7 @@ proptest! {
             let listed = list::<Infallible>(service.as_ref(), &snapshot).await?;
             assert_eq!(listed.volume_bytes, 1 << 30);
             let seen = Seen::default();
-            download(&service, &time, &snapshot, listed.blocks, &seen, |index, _, content| {
+            download(&service, &time, &snapshot, listed.blocks, &seen, async |index, _, content| {
                 assert!(read.insert(index, content).is_none(), "each is handed over once");
                 Ok::<(), Infallible>(())
             })
