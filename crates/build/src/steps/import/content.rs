@@ -5,8 +5,8 @@ use super::told::Told;
 use crate::failure::{ImportError, StepError};
 use crate::steps::context::CellContext;
 use cloud::Timestamp;
-use disk::probe::NotADisk;
 use disk::partition::{BootMode, Layout, Table, layout};
+use disk::probe::NotADisk;
 use disk::{Disk, Format, OpenOptions};
 use pipeline::model::{self, ImportFormat};
 use sha2::{Digest, Sha256};
@@ -185,14 +185,18 @@ fn options(import: &model::Import) -> OpenOptions {
     }
 }
 
-/// What is in the snapshot: the file by its digest, and how it is read. What is in its backing files, if it may have some,
-/// no digest says: then nothing that was begun at another time is gone on with.
+/// What is read: the file by its digest, and how.
+pub(super) fn source_identity(order: &ImportOrder<'_>) -> String {
+    format!("{}\n{:?}", order.source.image_id, options(order.import))
+}
+
+/// What is in the snapshot. What is in the image's backing files, if it may have some, no digest says: then nothing that was
+/// begun at another time is gone on with.
 fn identity(order: &ImportOrder<'_>, now: Timestamp) -> String {
-    let options = options(order.import);
-    let known = format!("{}\n{options:?}", order.source.image_id);
-    match options.backing_file {
-        disk::BackingFile::Refused => known,
-        disk::BackingFile::Allowed => format!("{known}\nas of {now}"),
+    let known = source_identity(order);
+    match order.import.backing_file {
+        model::BackingFile::Refused => known,
+        model::BackingFile::Allowed => format!("{known}\nas of {now}"),
     }
 }
 
