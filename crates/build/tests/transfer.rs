@@ -4,7 +4,9 @@
 mod fake;
 
 use build::transfer::download::{DownloadError, list};
-use build::transfer::{Acknowledged, Holes, Transferred, Upload, UploadError, Watch, download, upload};
+use build::transfer::{
+    Acknowledged, Holes, Transferred, Upload, UploadError, Watch, download, upload,
+};
 use bytes::Bytes;
 use cloud::*;
 use disk::{Content, Disk, Extent, ReadError};
@@ -101,7 +103,9 @@ impl World {
             idle_minutes: 60,
             tags: Tags::new(),
         };
-        let started = clock.run(SnapshotBlocks::start(&account, &request)).unwrap();
+        let started = clock
+            .run(SnapshotBlocks::start(&account, &request))
+            .unwrap();
         Self {
             account,
             clock,
