@@ -188,3 +188,65 @@ pub fn append(path: &Path, content: &[u8]) {
     file.and_then(|mut file| file.write_all(content))
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
+
+/// The processor architecture of a disk, as its partition table says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// `x86_64`.
+    X86,
+    /// `arm64`.
+    Arm,
+}
+
+impl Architecture {
+    /// The type of a root partition:
+    /// <https://uapi-group.org/specifications/specs/discoverable_partitions_specification/>.
+    fn root_type(self) -> &'static str {
+        match self {
+            Self::X86 => "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+            Self::Arm => "B921B045-1DF0-41C3-AF44-4C6F280D4F24",
+        }
+    }
+}
+
+/// The type of an EFI system partition.
+const ESP: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
+/// Where the root partition of [`system_disk`] begins, in MiB.
+const ROOT_AT: u64 = 6;
+/// Its size, in MiB.
+const ROOT_MIB: u64 = 24;
+
+/// A raw disk as a distribution publishes it: a GPT with an EFI system partition and a root in ext4, which has these files.
+/// Without root and without a mount. Returns its path, in the folder `work`.
+#[track_caller]
+pub fn system_disk(
+    ec2: &LocalEc2,
+    name: &str,
+    architecture: Architecture,
+    files: &[(&str, &[u8])],
+) -> PathBuf {
+    let tree = ec2.path(format!("disk-of-{name}"));
+    if tree.exists() {
+        fs::remove_dir_all(&tree).unwrap_or_else(|error| panic!("{}: {error}", tree.display()));
+    }
+    fs::create_dir_all(tree.join("etc")).unwrap_or_else(|error| panic!("a tree: {error}"));
+    for (path, content) in files {
+        ec2.write(tree.join(path), content);
+    }
+    let size = ROOT_AT + ROOT_MIB + 1;
+    let script = format!(
+        "export PATH=\"$PATH:/usr/sbin:/sbin\"\n\
+         rm -f '{name}' '{name}.root'\n\
+         truncate -s {size}M '{name}'\n\
+         printf 'label: gpt\\nstart=1MiB, size=4MiB, type={ESP}\\nstart={ROOT_AT}MiB, size={ROOT_MIB}MiB, type={}\\n' \
+           | sfdisk --quiet '{name}'\n\
+         mke2fs -q -F -t ext4 -d \"$1\" '{name}.root' {ROOT_MIB}M\n\
+         dd if='{name}.root' of='{name}' bs=1M seek={ROOT_AT} conv=notrunc,sparse status=none\n\
+         rm '{name}.root'\n",
+        architecture.root_type()
+    );
+    let mut command = ec2.program("sh");
+    command.args(["-euc", &script, "sh"]).arg(&tree);
+    Running::start(command).end().exits(0);
+    ec2.path("work").join(name)
+}
