@@ -334,7 +334,7 @@ fn own_user_id() -> Result<u32, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SAME_FOR_ALL, GUEST_SCRIPTS, Package, test_executable, tree};
+    use super::{GUEST_SCRIPTS, Package, SAME_FOR_ALL, test_executable, tree};
 
     fn message(manifest: &str, kind: &str) -> String {
         serde_json::json!({

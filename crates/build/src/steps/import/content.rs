@@ -42,7 +42,11 @@ pub(super) struct Content {
 fn known_content(order: &ImportOrder<'_>, path: &Path) -> Option<Sha256Digest> {
     let in_place = order.import.checksum.is_none()
         && order.import.origin.file().map(|file| file.path()) == Some(path);
-    let digits = order.source.image_id.as_str().strip_prefix("import:sha256:");
+    let digits = order
+        .source
+        .image_id
+        .as_str()
+        .strip_prefix("import:sha256:");
     let bytes = hex::decode(digits.filter(|_| in_place)?).ok()?;
     bytes.try_into().ok().map(Sha256Digest)
 }
@@ -200,7 +204,11 @@ pub fn disk_options(import: &model::Import) -> OpenOptions {
 
 /// What is read: the file by its digest, and how.
 pub(super) fn source_identity(order: &ImportOrder<'_>) -> String {
-    format!("{}\n{:?}", order.source.image_id, disk_options(order.import))
+    format!(
+        "{}\n{:?}",
+        order.source.image_id,
+        disk_options(order.import)
+    )
 }
 
 /// What is in the snapshot. What is in the image's backing files, if it may have some, no digest says: then nothing that was
