@@ -47,7 +47,7 @@ pub enum ImportError {
     Upload {
         snapshot: String,
         #[source]
-        error: UploadError,
+        error: Box<UploadError>,
     },
     #[error("stopped on request")]
     Stopped(Cancelled),
@@ -132,7 +132,7 @@ impl ImportError {
             Self::Architecture { .. } => {
                 "Say it: `arch: x86_64` or `arch: arm64` in `source.import`; `--arch` on the command line."
             }
-            Self::Upload { error, .. } => match error {
+            Self::Upload { error, .. } => match error.as_ref() {
                 UploadError::Cloud(error) => return error.hint().map(str::to_owned),
                 _ => return None,
             },
