@@ -22,6 +22,7 @@ pub mod disk_images;
 pub mod ended;
 pub mod faults;
 pub mod holdings;
+pub mod import_aids;
 pub mod local_ec2;
 pub mod one_stage;
 pub mod places;
@@ -29,6 +30,7 @@ pub mod running;
 pub mod service_log;
 pub mod shipped;
 pub mod web;
+pub mod web_server;
 
 pub use ended::Ended;
 pub use holdings::Holdings;

@@ -117,7 +117,7 @@ impl LocalEc2 {
     }
 
     /// Any program, with this person's environment and nothing of the test's.
-    fn program(&self, program: impl AsRef<OsStr>) -> Command {
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         let inherited = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".to_owned());
         command

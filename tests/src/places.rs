@@ -37,3 +37,18 @@ pub fn python() -> PathBuf {
     );
     python
 }
+
+/// coldsnap, the program: `QIB_TEST_COLDSNAP`, else the one that `cargo xtask test` installs.
+pub fn coldsnap() -> PathBuf {
+    let coldsnap = env::var_os("QIB_TEST_COLDSNAP").map_or_else(
+        || checkout().join(".test-tools/coldsnap/bin/coldsnap"),
+        PathBuf::from,
+    );
+    assert!(
+        coldsnap.exists(),
+        "there is no {}: `cargo xtask test` installs it; by hand `cargo install coldsnap --version 0.12.0 --locked --root \
+         .test-tools/coldsnap`, or say where it is with QIB_TEST_COLDSNAP",
+        coldsnap.display()
+    );
+    coldsnap
+}
