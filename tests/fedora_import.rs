@@ -283,7 +283,9 @@ fn an_image_that_is_not_what_the_publisher_lists_becomes_no_ami() {
         .map(|failure| &failure["step"])
         .collect();
     assert_eq!(steps, ["fetch"], "{failed}");
-    let failed = failed.says(&image_name("aarch64")).says("SHA-256");
+    let failed = failed
+        .says(&image_name("aarch64"))
+        .says("is not what the checksum says");
     // The other one is not hindered.
     rehearsal.images_and_snapshots(1, &failed);
 }
