@@ -1,6 +1,7 @@
 //! `via: s3`: what goes wrong between a disk image and the snapshot that EC2 makes of it, what becomes of it, and that
 //! nothing of it stays: no object, no upload, no task, no snapshot that nobody knows.
 
+use end_to_end::faults::is_whole;
 use end_to_end::import_aids::{
     MIB, assert_identical, assert_nothing_left_of_s3, bucket, import_tasks, put_block, qemu_img,
     raw_image, snapshot, times_done, written_down,
@@ -436,4 +437,100 @@ fn what_a_dead_run_left_in_s3_is_swept_from_elsewhere_by_its_bucket() {
         .exits(0);
     assert_nothing_left_of_s3(&ec2, BUCKET, &swept);
     assert_eq!(ec2.holdings().of("snapshots").len(), 0, "{swept}");
+}
+
+/// How many records the journal of a run has.
+fn records_of(ec2: &LocalEc2, run: &str) -> usize {
+    let path = ec2.path(format!("state/runs/{run}/journal.jsonl"));
+    fs::read_to_string(&path)
+        .unwrap_or_default()
+        .lines()
+        .count()
+}
+
+/// What was done to the account until now, of what must be done once for an image.
+fn done_once(ec2: &LocalEc2) -> [usize; 4] {
+    [
+        times_done(ec2, "CreateMultipartUpload"),
+        times_done(ec2, "CompleteMultipartUpload"),
+        import_tasks(ec2).len(),
+        times_done(ec2, "RegisterImage"),
+    ]
+}
+
+/// The usual form takes three moments; `QIB_FAULTS=whole` takes each, once with a resumption and once with a sweep.
+#[test]
+fn after_a_kill_at_any_record_the_image_is_made_once_or_nothing_is_left() {
+    let ec2 = started();
+    let raw = image(&ec2);
+    let file = pipeline(&ec2, "disk.raw", "");
+    let first = ec2.run(&file).exits(0);
+    let records = records_of(&ec2, &first.run_id());
+    assert!(records > 10, "an import writes more than {records} records");
+    let moments =
+        (1..=records).flat_map(|record| ["before", "after"].map(|at| format!("{record}:{at}")));
+    let cases: Vec<(String, bool)> = if is_whole() {
+        moments
+            .flat_map(|at| [(at.clone(), true), (at, false)])
+            .collect()
+    } else {
+        let stride = records * 2 / 3 - 1;
+        moments
+            .step_by(stride)
+            .skip(1)
+            .zip([true, false, true])
+            .collect()
+    };
+    let mut images = 1;
+    for (seed, (at, resumes)) in cases.into_iter().enumerate() {
+        let case = format!("killed at {at}, resumes: {resumes}");
+        put_block(&raw, 3, 1000 + seed as u64);
+        let before = done_once(&ec2);
+        let mut command = command(&ec2, &file);
+        command.env("QIB_CRASH_AT", &at);
+        let crashed = Running::start(command).end();
+        assert_eq!(crashed.code, None, "{case}{crashed}");
+        let was_closed = crashed.stdout.contains("\"event\":\"finished\"");
+        let ended = if resumes {
+            let begun = crashed.events_of("started");
+            match begun.first() {
+                // It died before it had said its name: the next run begins anew.
+                None => ec2.run(&file).exits(0),
+                Some(begun) => {
+                    let run = begun["run"].as_str().unwrap_or_default();
+                    let resumed = ec2.qib(["runs", "resume", "--json", run]);
+                    // Of one whose journal has no record nobody knows.
+                    let unknown = at == "1:before" && resumed.code == Some(2);
+                    if unknown { ec2.run(&file) } else { resumed }.exits(0)
+                }
+            }
+        } else {
+            ec2.qib(["sweep", "--local", "--yes", "--json"]).exits(0)
+        };
+        let now = done_once(&ec2);
+        let done: Vec<usize> = now
+            .iter()
+            .zip(before)
+            .map(|(now, before)| now - before)
+            .collect();
+        if resumes {
+            assert_eq!(done, [1, 1, 1, 1], "{case}{crashed}{ended}");
+        } else {
+            assert!(
+                done.iter().all(|times| *times <= 1),
+                "{case}: {done:?}{crashed}{ended}"
+            );
+        }
+        // A sweep leaves what had become complete.
+        let there = ec2.holdings();
+        let made = there.of("images").len() - images;
+        images += made;
+        assert!(
+            made == 1 || (made == 0 && !resumes),
+            "{case}{crashed}{ended}"
+        );
+        assert!(made == 1 || !was_closed, "{case}{crashed}{ended}");
+        there.assert_counts(&[("images", images), ("snapshots", images)], &ended);
+        assert_nothing_left_of_s3(&ec2, BUCKET, &ended);
+    }
 }
