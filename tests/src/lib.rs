@@ -18,6 +18,7 @@
 )]
 
 pub mod ansible;
+pub mod disk_images;
 pub mod ended;
 pub mod faults;
 pub mod holdings;
@@ -26,7 +27,9 @@ pub mod local_ec2;
 pub mod one_stage;
 pub mod places;
 pub mod running;
+pub mod service_log;
 pub mod shipped;
+pub mod web;
 pub mod web_server;
 
 pub use ended::Ended;

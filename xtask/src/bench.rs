@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: figures, not verdicts. They are of this machine; compare them only with others of it.
 
+use crate::bench_import::{self, ImportOptions};
 use crate::command::{Failure, Program, failed};
 use crate::emulator::LocalEc2;
-use crate::bench_import::{self, ImportOptions};
 use crate::rusage::wait_with_usage;
 use crate::tree;
 use clap::{Args, Subcommand};

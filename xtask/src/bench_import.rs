@@ -79,7 +79,10 @@ fn in_folder(
         ))?;
         for zeros in [Zeros::Sent, Zeros::LeftOut] {
             let theirs = best(options.repeat, |_| {
-                account.measure(coldsnap_command(coldsnap, &account, &image, zeros), "coldsnap")
+                account.measure(
+                    coldsnap_command(coldsnap, &account, &image, zeros),
+                    "coldsnap",
+                )
             })?;
             let ours = best(options.repeat, |run| {
                 let name = format!("bench-{latency}-{zeros:?}-{run}");
@@ -258,7 +261,9 @@ impl Account {
             let text = status[key].as_str().map(str::to_owned);
             text.ok_or_else(|| Failure(format!("`qib local status` tells no {key}")))
         };
-        let process = status["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let process = status["pid"]
+            .as_u64()
+            .and_then(|pid| u32::try_from(pid).ok());
         Ok(Self {
             endpoint: text("endpoint")?,
             variables: vec![
@@ -319,6 +324,14 @@ fn qib_command(ec2: &LocalEc2, image: &Path, zeros: Zeros, name: &str) -> Comman
     };
     let image = image.to_string_lossy();
     ec2.quiet(&[
-        "import", "--local", image.as_ref(), "--name", name, "--arch", "x86_64", "--holes", holes,
+        "import",
+        "--local",
+        image.as_ref(),
+        "--name",
+        name,
+        "--arch",
+        "x86_64",
+        "--holes",
+        holes,
     ])
 }

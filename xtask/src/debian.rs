@@ -61,6 +61,34 @@ const PACKAGES: &[Package] = &[
         name: "tmux",
         reason: "a real terminal, to see what a person sees",
     },
+    Package {
+        name: "qemu-utils",
+        reason: "qemu-img makes disk images in every format and judges what qib reads and writes; the local EC2's ImportSnapshot converts with it",
+    },
+    Package {
+        name: "e2fsprogs",
+        reason: "mke2fs makes the file systems of disk images, without being root",
+    },
+    Package {
+        name: "fdisk",
+        reason: "sfdisk makes the partition tables of disk images",
+    },
+    Package {
+        name: "gnupg",
+        reason: "makes keys and signed checksum files",
+    },
+    Package {
+        name: "gpgv",
+        reason: "verifies signed checksum files",
+    },
+    Package {
+        name: "xz-utils",
+        reason: "packs disk images",
+    },
+    Package {
+        name: "zstd",
+        reason: "packs disk images",
+    },
 ];
 
 /// Installs what is missing as root; otherwise says what to install.

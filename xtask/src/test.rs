@@ -6,6 +6,7 @@
 //!                                                                                                    one, if root
 //! ```
 
+use crate::coldsnap::{self, Profile};
 use crate::command::{Failure, Program, failed};
 use crate::unprivileged::{TestUser, Workplace};
 use crate::{check, debian, deny, python, tree};
@@ -21,6 +22,34 @@ const ROOT_ONLY: &[(&str, &str)] = &[(
     "cloud_init",
     "cloud-init writes as several users, which a guest of one mapped user id has not",
 )];
+
+/// End-to-end test files of what is the same for every user: the account, the command line, files of this machine. As root
+/// they are not run once more for an unprivileged user, which would cost as long again; the others, in which guests do
+/// something, are.
+const SAME_FOR_ALL: &[&str] = &[
+    "aws_cli",
+    "bad_input",
+    "capacity",
+    "coldsnap",
+    "comboami",
+    "concurrency",
+    "crashes",
+    "credentials",
+    "fedora_import",
+    "images",
+    "import",
+    "import_bad_input",
+    "import_kills",
+    "import_s3",
+    "journal",
+    "many_cells",
+    "ocp_preflight",
+    "output",
+    "outputs",
+    "preflight",
+    "publish",
+    "sweep",
+];
 
 /// The tests of the scripts that run in guests. Each puts itself into namespaces of its own and touches nothing outside
 /// them.
@@ -67,6 +96,7 @@ pub fn test(options: &Options) -> Result<(), Failure> {
     debian::install_missing(root)?;
     python::install()?;
     deny::install()?;
+    coldsnap::install(Profile::Debug)?;
     phases.done("installing what the tests need");
     if !options.no_check {
         check::check()?;
@@ -111,6 +141,12 @@ pub fn test(options: &Options) -> Result<(), Failure> {
     if root {
         let user = TestUser::make()?;
         let place = user.workplace()?;
+        // Whoever asks for the unprivileged user, or for these files, gets them all.
+        let asked = options.unprivileged || !options.files.is_empty();
+        let wanted: Vec<&Executable> = wanted
+            .into_iter()
+            .filter(|executable| asked || !SAME_FOR_ALL.contains(&executable.name.as_str()))
+            .collect();
         failed_files.extend(end_to_end(
             &wanted,
             Who::User {
@@ -193,6 +229,7 @@ impl Executable {
             .env("QIB_BIN", tree::qib())
             .env("QIB_TEST_TREE", tree::root())
             .env("QIB_TEST_PYTHON", python::interpreter())
+            .env("QIB_TEST_COLDSNAP", coldsnap::program(Profile::Debug))
     }
 }
 
@@ -297,7 +334,7 @@ fn own_user_id() -> Result<u32, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GUEST_SCRIPTS, Package, test_executable, tree};
+    use super::{GUEST_SCRIPTS, Package, SAME_FOR_ALL, test_executable, tree};
 
     fn message(manifest: &str, kind: &str) -> String {
         serde_json::json!({
@@ -320,6 +357,14 @@ mod tests {
             .collect();
         files.sort();
         assert_eq!(files, GUEST_SCRIPTS);
+    }
+
+    #[test]
+    fn what_is_said_to_be_the_same_for_all_is_there() {
+        for name in SAME_FOR_ALL {
+            let file = tree::root().join("tests").join(format!("{name}.rs"));
+            assert!(file.is_file(), "{}", file.display());
+        }
     }
 
     #[test]

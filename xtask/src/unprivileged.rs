@@ -83,7 +83,10 @@ impl TestUser {
                 format!("USER={}", self.name),
                 format!("LOGNAME={}", self.name),
             ])
-            .args(["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"])
+            .args([
+                "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+                "LANG=C.UTF-8",
+            ])
             .args([
                 format!("QIB_BIN={}", place.qib().display()),
                 format!("QIB_TEST_TREE={}", place.folder.display()),

@@ -148,9 +148,12 @@ pub fn resource_name(run: &RunId, cell: &CellName) -> String {
     format!("qib-{run}-{}-{}", cell.stage, cell.cell)
 }
 
+/// What the keys of all objects in S3 begin with that runs make.
+pub const OBJECTS: &str = "qib/";
+
 /// What the keys of a run's objects in S3 begin with: they carry no tag that could be looked for.
 pub fn object_prefix(run: &RunId) -> String {
-    format!("qib/{run}/")
+    format!("{OBJECTS}{run}/")
 }
 
 /// The name of the role and of the instance profile that the run makes for `cell`. A role's name has at most 64

@@ -7,7 +7,7 @@ mod imported;
 mod parameter;
 mod roles;
 
-pub(crate) use imported::{own_started, own_task, own_tasks};
+pub(crate) use imported::{cancel_task, own_started, own_task, own_tasks};
 
 pub(crate) use roles::{
     delete_profile, delete_profile_commands, delete_role, delete_role_commands, own_profile,

@@ -1069,6 +1069,7 @@ fn a_sweep_of_one_region_leaves_what_the_run_has_in_another_to_the_next() {
             regions: vec![RegionName::new(region)],
             endpoint: None,
             clock: Arc::new(world.clock.clone()),
+            buckets: Vec::new(),
             state_dir: world.host.path().to_owned(),
             only: None,
             kept: KeptToo::No,

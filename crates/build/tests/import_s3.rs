@@ -37,7 +37,12 @@ fn the_object_goes_in_parts_and_is_gone_when_it_is_imported() {
     let report = world.run(1, &world.pipeline(VIA, ""));
     let snapshot = world.is_all_there_is(&report);
     let store = world.site.account.store();
-    let mut parts: Vec<u32> = store.buckets.parts.iter().map(|(_, number)| *number).collect();
+    let mut parts: Vec<u32> = store
+        .buckets
+        .parts
+        .iter()
+        .map(|(_, number)| *number)
+        .collect();
     parts.sort_unstable();
     assert_eq!(parts, [1, 2, 3]);
     let [asked] = store.tasks.asked.as_slice() else {
@@ -45,13 +50,28 @@ fn the_object_goes_in_parts_and_is_gone_when_it_is_imported() {
     };
     assert_eq!(asked.format, "RAW");
     assert_eq!(asked.role, "vmimport");
-    let run = store.images[&report.images[0].image_id].tags.get(tag::RUN).unwrap().to_owned();
-    assert!(asked.object.key.starts_with(&format!("qib/{run}/")), "{}", asked.object);
+    let run = store.images[&report.images[0].image_id]
+        .tags
+        .get(tag::RUN)
+        .unwrap()
+        .to_owned();
+    assert!(
+        asked.object.key.starts_with(&format!("qib/{run}/")),
+        "{}",
+        asked.object
+    );
     assert_eq!(asked.tags.get(tag::RUN), Some(run.as_str()));
     // The task's tags are no tags of its snapshot: it is given them afterwards.
     let tags = &store.snapshots[&snapshot].tags;
     assert_eq!(tags.get(tag::RUN), Some(run.as_str()));
-    assert!(world.site.recorder.text().contains("downloading/converting"), "EC2's words are shown");
+    assert!(
+        world
+            .site
+            .recorder
+            .text()
+            .contains("downloading/converting"),
+        "EC2's words are shown"
+    );
 }
 
 #[test]
@@ -67,10 +87,16 @@ fn an_instance_starts_from_what_was_imported() {
 fn a_bucket_of_another_region_is_found_before_anything_is_sent() {
     let world = small();
     let mut store = world.site.account.store();
-    store.buckets.regions.insert("images".into(), "eu-west-1".into());
+    store
+        .buckets
+        .regions
+        .insert("images".into(), "eu-west-1".into());
     drop(store);
     let failure = only_failure(&world.run(1, &world.pipeline(VIA, "")));
-    assert!(failure.contains("eu-west-1") && failure.contains("us-east-2"), "{failure}");
+    assert!(
+        failure.contains("eu-west-1") && failure.contains("us-east-2"),
+        "{failure}"
+    );
     assert_eq!(world.count("CreateMultipartUpload"), 0);
 
     // Whoever may not ask is let try.
@@ -90,7 +116,12 @@ fn a_lost_reply_makes_nothing_twice() {
     ];
     for call in calls {
         let world = small();
-        world.site.account.store().faults.push((call, Fault::LostReply));
+        world
+            .site
+            .account
+            .store()
+            .faults
+            .push((call, Fault::LostReply));
         let report = world.run(1, &world.pipeline(VIA, ""));
         world.is_all_there_is(&report);
         let store = world.site.account.store();
@@ -104,7 +135,10 @@ fn a_lost_reply_makes_nothing_twice() {
 #[test]
 fn parts_that_are_joined_without_an_answer_are_joined_again() {
     let world = small();
-    let fault = ("CompleteMultipartUpload", Fault::Refused(ErrorKind::Transient));
+    let fault = (
+        "CompleteMultipartUpload",
+        Fault::Refused(ErrorKind::Transient),
+    );
     world.site.account.store().faults.extend([fault, fault]);
     let report = world.run(1, &world.pipeline(VIA, ""));
     world.is_all_there_is(&report);
@@ -116,7 +150,10 @@ fn an_object_that_is_not_what_was_sent_is_not_imported() {
     let world = small();
     world.site.account.store().buckets.corrupts = true;
     let failure = only_failure(&world.run(1, &world.pipeline(VIA, "")));
-    assert!(failure.contains("its checksum is") && failure.contains("s3://images/qib/"), "{failure}");
+    assert!(
+        failure.contains("its checksum is") && failure.contains("s3://images/qib/"),
+        "{failure}"
+    );
     assert_eq!(world.count("ImportSnapshot"), 0);
     assert_eq!(world.holdings(), [""; 0]);
 }
@@ -125,11 +162,22 @@ fn an_object_that_is_not_what_was_sent_is_not_imported() {
 fn what_may_pass_is_tried_again_with_another_object_and_another_task() {
     let world = small();
     let failed = "ClientError: Disk validation failed [Timeout]".to_owned();
-    world.site.account.store().tasks.ends.extend([TaskEnd::Fails(failed), TaskEnd::Stuck]);
+    world
+        .site
+        .account
+        .store()
+        .tasks
+        .ends
+        .extend([TaskEnd::Fails(failed), TaskEnd::Stuck]);
     let report = world.run(1, &world.pipeline(VIA, ""));
     world.is_all_there_is(&report);
     let store = world.site.account.store();
-    let mut keys: Vec<&str> = store.tasks.asked.iter().map(|one| one.object.key.as_str()).collect();
+    let mut keys: Vec<&str> = store
+        .tasks
+        .asked
+        .iter()
+        .map(|one| one.object.key.as_str())
+        .collect();
     keys.sort_unstable();
     keys.dedup();
     assert_eq!(keys.len(), 3, "{keys:?}");
@@ -138,7 +186,10 @@ fn what_may_pass_is_tried_again_with_another_object_and_another_task() {
     assert_eq!(store.tasks.all.values().filter(cancelled).count(), 2);
     drop(store);
     let said = world.site.recorder.text();
-    assert!(said.contains("Disk validation failed [Timeout], after 1 of 3 attempts"), "{said}");
+    assert!(
+        said.contains("Disk validation failed [Timeout], after 1 of 3 attempts"),
+        "{said}"
+    );
     assert!(said.contains("28 % done after 1800s"), "{said}");
 }
 
@@ -146,9 +197,18 @@ fn what_may_pass_is_tried_again_with_another_object_and_another_task() {
 fn what_does_not_pass_is_tried_once_and_nothing_is_left() {
     let world = small();
     let failed = "ClientError: Unsupported disk image format".to_owned();
-    world.site.account.store().tasks.ends.push_back(TaskEnd::Fails(failed));
+    world
+        .site
+        .account
+        .store()
+        .tasks
+        .ends
+        .push_back(TaskEnd::Fails(failed));
     let failure = only_failure(&world.run(1, &world.pipeline(VIA, "")));
-    assert!(failure.contains("was deleted: ClientError: Unsupported"), "{failure}");
+    assert!(
+        failure.contains("was deleted: ClientError: Unsupported"),
+        "{failure}"
+    );
     assert_eq!(world.count("ImportSnapshot"), 1);
     assert_eq!(world.holdings(), [""; 0]);
 }
@@ -156,10 +216,19 @@ fn what_does_not_pass_is_tried_once_and_nothing_is_left() {
 #[test]
 fn the_attempts_come_to_an_end() {
     let world = small();
-    world.site.account.store().tasks.ends.extend(vec![TaskEnd::Stuck; 9]);
+    world
+        .site
+        .account
+        .store()
+        .tasks
+        .ends
+        .extend(vec![TaskEnd::Stuck; 9]);
     let text = world.pipeline(&format!("{VIA}, attempts: 2, timeout: 10m"), "");
     let failure = only_failure(&world.run(1, &text));
-    assert!(failure.contains("after 600s") && failure.contains("2 of 2 attempts"), "{failure}");
+    assert!(
+        failure.contains("after 600s") && failure.contains("2 of 2 attempts"),
+        "{failure}"
+    );
     assert_eq!(world.count("ImportSnapshot"), 2);
     assert_eq!(world.holdings(), [""; 0]);
     // Whoever takes the run up again means it.
@@ -210,10 +279,19 @@ fn a_crash_at_any_moment_makes_nothing_twice() {
         }
         killed += 1;
         let report = world.resume(1, &text);
-        assert!(report.failures.is_empty(), "after record {record}: {:?}", report.failures);
+        assert!(
+            report.failures.is_empty(),
+            "after record {record}: {:?}",
+            report.failures
+        );
         world.is_all_there_is(&report);
         let store = world.site.account.store();
-        assert_eq!(store.tasks.all.len(), 1, "after record {record}");
+        assert_eq!(
+            store.tasks.all.len(),
+            1,
+            "after record {record}: {}",
+            world.journal(1)
+        );
         assert_eq!(store.buckets.parts.len(), 1, "after record {record}");
         assert_eq!(store.registrations.len(), 1, "after record {record}");
     }
@@ -225,14 +303,24 @@ fn a_crash_between_two_attempts_costs_none() {
     let mut killed = 0;
     for record in 10.. {
         let world = small();
-        world.site.account.store().tasks.ends.push_back(TaskEnd::Stuck);
+        world
+            .site
+            .account
+            .store()
+            .tasks
+            .ends
+            .push_back(TaskEnd::Stuck);
         let text = world.pipeline(&format!("{VIA}, attempts: 2"), "");
         if world.killed_after(1, record, &text).is_none() {
             break;
         }
         killed += 1;
         let report = world.resume(1, &text);
-        assert!(report.failures.is_empty(), "after record {record}: {:?}", report.failures);
+        assert!(
+            report.failures.is_empty(),
+            "after record {record}: {:?}",
+            report.failures
+        );
         world.is_all_there_is(&report);
         let tasks = world.site.account.store().tasks.all.len();
         assert!(tasks <= 2, "after record {record}: {tasks}");
@@ -311,14 +399,22 @@ fn an_object_that_is_no_longer_wanted_so_goes_with_its_task() {
 
     let mut world = small();
     let over = |world: &Importing| world.count("ImportSnapshot") > 0;
-    assert!(world.run_until(1, &world.pipeline(VIA, ""), || over(&world)).is_none());
+    assert!(
+        world
+            .run_until(1, &world.pipeline(VIA, ""), || over(&world))
+            .is_none()
+    );
     world.write(disk(&[Of::Data(99); 2]));
     let report = world.resume(1, &world.pipeline(VIA, ""));
     world.is_all_there_is(&report);
 
     // Read as another role: the same object, another task.
     let world = small();
-    assert!(world.run_until(1, &world.pipeline(VIA, ""), || over(&world)).is_none());
+    assert!(
+        world
+            .run_until(1, &world.pipeline(VIA, ""), || over(&world))
+            .is_none()
+    );
     let report = world.resume(1, &world.pipeline(&format!("{VIA}, role: importer"), ""));
     world.is_all_there_is(&report);
     let store = world.site.account.store();
@@ -335,7 +431,10 @@ fn ec2_may_have_forgotten_the_task_of_a_snapshot() {
             break;
         }
         let mut store = world.site.account.store();
-        let tagged = store.snapshots.values().any(|one| one.tags.get(tag::RUN).is_some());
+        let tagged = store
+            .snapshots
+            .values()
+            .any(|one| one.tags.get(tag::RUN).is_some());
         if !tagged || !store.registrations.is_empty() || !store.buckets.objects.is_empty() {
             continue;
         }

@@ -302,6 +302,7 @@ fn sweep(site: &Site, region: &str) -> Sweep {
         regions: vec![region.into()],
         endpoint: None,
         clock: Arc::new(site.clock.clone()),
+        buckets: Vec::new(),
         state_dir: site.state.path().join("elsewhere"),
         only: None,
         kept: KeptToo::No,

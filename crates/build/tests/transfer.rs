@@ -4,7 +4,9 @@
 mod fake;
 
 use build::transfer::download::{DownloadError, list};
-use build::transfer::{Acknowledged, Holes, Transferred, Upload, UploadError, Watch, download, upload};
+use build::transfer::{
+    Acknowledged, Holes, Transferred, Upload, UploadError, Watch, download, upload,
+};
 use bytes::Bytes;
 use cloud::*;
 use disk::{Content, Disk, Extent, ReadError};
@@ -101,7 +103,9 @@ impl World {
             idle_minutes: 60,
             tags: Tags::new(),
         };
-        let started = clock.run(SnapshotBlocks::start(&account, &request)).unwrap();
+        let started = clock
+            .run(SnapshotBlocks::start(&account, &request))
+            .unwrap();
         Self {
             account,
             clock,
@@ -264,7 +268,7 @@ proptest! {
             let listed = list::<Infallible>(service.as_ref(), &snapshot).await?;
             assert_eq!(listed.volume_bytes, 1 << 30);
             let seen = Seen::default();
-            download(&service, &time, &snapshot, listed.blocks, &seen, |index, _, content| {
+            download(&service, &time, &snapshot, listed.blocks, &seen, async |index, _, content| {
                 assert!(read.insert(index, content).is_none(), "each is handed over once");
                 Ok::<(), Infallible>(())
             })

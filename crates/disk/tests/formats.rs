@@ -215,6 +215,48 @@ fn vhd_of_both_kinds() {
     }
 }
 
+/// Who made the image decides whether its geometry or its size counts.
+#[test]
+fn the_size_of_a_vhd_is_what_its_creator_meant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let raw = folder.path().join("in.raw");
+    scattered(&raw, 3 * MIB, 20, MIB, 3);
+    let image = converted(&raw, "vpc", &["-o", "subformat=dynamic"]);
+    let original = std::fs::read(&image).expect("readable");
+    let mut field = [0; 8];
+    field.copy_from_slice(&original[48..56]);
+    let by_geometry = u64::from_be_bytes(field);
+    let larger = by_geometry + 5 * SECTOR;
+    for (creator, size) in [
+        (b"qemu", by_geometry),
+        (b"vpc ", by_geometry),
+        (b"qem2", larger),
+        (b"win ", larger),
+        (b"d2v ", larger),
+        (b"tap\0", larger),
+        (b"CTXS", larger),
+        (b"vbox", larger),
+    ] {
+        let mut bytes = original.clone();
+        let last = bytes.len() - 512;
+        for start in [0, last] {
+            let footer = &mut bytes[start..start + 512];
+            footer[28..32].copy_from_slice(creator);
+            footer[48..56].copy_from_slice(&larger.to_be_bytes());
+            footer[64..68].fill(0);
+            let sum = footer
+                .iter()
+                .fold(0_u32, |sum, &byte| sum + u32::from(byte));
+            footer[64..68].copy_from_slice(&(!sum).to_be_bytes());
+        }
+        support::write(&image, &bytes);
+        assert_eq!(open(&image).disk.size(), size, "{creator:?}");
+        let info = qemu_img(&["info", "-f", "vpc", "--output=json", text(&image)]);
+        let said = format!("\"virtual-size\": {size}");
+        assert!(info.contains(&said), "{creator:?}: {info}");
+    }
+}
+
 #[test]
 fn vhdx_of_both_kinds() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -166,7 +166,11 @@ fn an_import_is_permitted_its_own_way_alone() {
     let plain = import("");
     let by_ebs = of(&plain, Questions::NotAsked);
     let allowed = actions(&by_ebs);
-    for action in ["ebs:StartSnapshot", "ebs:PutSnapshotBlock", "ebs:CompleteSnapshot"] {
+    for action in [
+        "ebs:StartSnapshot",
+        "ebs:PutSnapshotBlock",
+        "ebs:CompleteSnapshot",
+    ] {
         assert!(allowed.contains(action), "{action}");
     }
     for action in [
@@ -187,11 +191,18 @@ fn an_import_is_permitted_its_own_way_alone() {
     let with_parent = import("        parent: snap-0123456789abcdef0\n");
     let with_parent = of(&with_parent, Questions::NotAsked);
     let read = statement_with(&with_parent, "ebs:GetSnapshotBlock");
-    assert_eq!(read.resource, ["arn:aws:ec2:us-east-2::snapshot/snap-0123456789abcdef0"]);
+    assert_eq!(
+        read.resource,
+        ["arn:aws:ec2:us-east-2::snapshot/snap-0123456789abcdef0"]
+    );
 
     let via_s3 = import("        via: s3\n        bucket: image-imports\n");
     let via_s3 = of(&via_s3, Questions::NotAsked);
-    assert!(!actions(&via_s3).iter().any(|action| action.starts_with("ebs:")));
+    assert!(
+        !actions(&via_s3)
+            .iter()
+            .any(|action| action.starts_with("ebs:"))
+    );
     let write = statement_with(&via_s3, "s3:PutObject");
     assert_eq!(write.resource, ["arn:aws:s3:::image-imports/qib/*"]);
     assert!(!actions(&via_s3).contains("iam:PassRole"));

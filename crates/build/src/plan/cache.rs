@@ -159,7 +159,8 @@ pub(super) fn recall(
     if cell.is_import()
         && let Ok(wanted) = cell.image.name.render(&RunFacts::default())
     {
-        let named = |image: &Image| image.tags.get(tag::FINAL_NAME).unwrap_or(&image.name) == wanted;
+        let named =
+            |image: &Image| image.tags.get(tag::FINAL_NAME).unwrap_or(&image.name) == wanted;
         found.retain(named);
     }
     let max_age = match cell.cache {

@@ -70,13 +70,13 @@ pub(super) async fn find_or_import(
         }
         None => {
             let patience = Patience::with(&spec.image, None);
-            let lease = match found_or_to_make(context, cell, &source, &identified, patience).await?
-            {
-                Decided::Found(found) => {
-                    return publish(context, cell, &spec, *found, progress).await;
-                }
-                Decided::Make(lease) => lease,
-            };
+            let lease =
+                match found_or_to_make(context, cell, &source, &identified, patience).await? {
+                    Decided::Found(found) => {
+                        return publish(context, cell, &spec, *found, progress).await;
+                    }
+                    Decided::Make(lease) => lease,
+                };
             if let Some(instead) = clear(context, cell, &mut spec, progress).await? {
                 give_back(context, lease.as_ref()).await?;
                 return Ok(instead);

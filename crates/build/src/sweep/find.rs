@@ -1,5 +1,6 @@
 //! Looking at a region: what carries qib's tags, and what it takes to judge it.
 
+use super::imports::Imports;
 use crate::lease::{self, LeaseRecord};
 use crate::names::tag;
 use crate::steps::IAM_PATH;
@@ -67,6 +68,8 @@ pub struct Observed {
     pub images: Vec<Image>,
     /// Snapshots with qib's tag.
     pub snapshots: Vec<Snapshot>,
+    /// What is left of imports through S3.
+    pub imports: Imports,
     /// All Elastic IPs: they are never qib's own, but may be bound to an instance of its.
     pub addresses: Vec<Address>,
     /// All leases, or why these credentials may not read them.
@@ -75,7 +78,11 @@ pub struct Observed {
 
 /// Looks. The leases are read last: a run writes its lease before it makes anything, so that everything seen here had
 /// its run's lease before.
-pub(super) async fn observe(region: &dyn Region, roles: &Roles) -> Result<Observed, CloudError> {
+pub(super) async fn observe(
+    region: &dyn Region,
+    roles: &Roles,
+    buckets: &[String],
+) -> Result<Observed, CloudError> {
     let tagged = vec![("tag-key".to_owned(), vec![tag::RUN.to_owned()])];
     let instances = InstanceFilter {
         filters: tagged.clone(),
@@ -86,7 +93,7 @@ pub(super) async fn observe(region: &dyn Region, roles: &Roles) -> Result<Observ
         ..ImageFilter::default()
     };
     let addresses = AddressFilter::default();
-    let (instances, volumes, key_pairs, groups, images, snapshots, addresses) = futures::try_join!(
+    let (instances, volumes, key_pairs, groups, images, snapshots, addresses, imports) = futures::try_join!(
         region.instances(&instances),
         region.volumes(&tagged),
         region.key_pairs(&tagged),
@@ -94,6 +101,7 @@ pub(super) async fn observe(region: &dyn Region, roles: &Roles) -> Result<Observ
         region.images(&images),
         region.snapshots(&tagged),
         region.addresses(&addresses),
+        Imports::observe(region, buckets),
     )?;
     Ok(Observed {
         region: region.name().clone(),
@@ -104,6 +112,7 @@ pub(super) async fn observe(region: &dyn Region, roles: &Roles) -> Result<Observ
         roles: roles.of(region.name()),
         images,
         snapshots,
+        imports,
         addresses,
         leases: leases(region).await?,
     })
@@ -144,5 +153,6 @@ impl Observed {
             .chain(roles)
             .chain(images)
             .chain(snapshots)
+            .chain(self.imports.tasks.iter().map(|one| &one.tags))
     }
 }

@@ -12,9 +12,10 @@ use serde::Serialize;
 pub struct SweepRow {
     /// Where it is.
     pub region: String,
-    /// `instance`, `volume`, `key-pair`, `security-group`, `instance-profile`, `role`, `image`, `snapshot`, `address-binding`, `lease` or `journal`.
+    /// `instance`, `volume`, `key-pair`, `security-group`, `instance-profile`, `role`, `image`, `snapshot`,
+    /// `import-task`, `upload`, `object`, `address-binding`, `lease` or `journal`.
     pub kind: String,
-    /// Its id; a lease's is its parameter's name, a journal's the run.
+    /// Its id; a lease's is its parameter's name, a journal's the run, an object's where it is.
     pub id: String,
     /// Its name; empty if it has none.
     pub name: String,
@@ -129,7 +130,19 @@ fn remove_with(finding: &Finding, endpoint: Option<&str>) -> String {
         Thing::Image(id) => {
             format!("ec2 deregister-image --delete-associated-snapshots --image-id {id}")
         }
-        Thing::Snapshot(id) => format!("ec2 delete-snapshot --snapshot-id {id}"),
+        Thing::ImportTask(id) => format!("ec2 cancel-import-task --import-task-id {id}"),
+        Thing::Upload {
+            bucket,
+            key,
+            upload,
+            ..
+        } => format!(
+            "s3api abort-multipart-upload --bucket {bucket} --key {key} --upload-id '{upload}'"
+        ),
+        Thing::Object { place, .. } => format!("s3 rm {place}"),
+        Thing::Snapshot(id) | Thing::ImportedSnapshot { id, .. } => {
+            format!("ec2 delete-snapshot --snapshot-id {id}")
+        }
         Thing::Volume(id) => format!("ec2 delete-volume --volume-id {id}"),
         Thing::KeyPair(id) => format!("ec2 delete-key-pair --key-pair-id {id}"),
         Thing::SecurityGroup(id) => format!("ec2 delete-security-group --group-id {id}"),

@@ -11,7 +11,7 @@
 //!     is it still dead? ── no ──▶ left alone
 //!       │ yes; its journal is locked by the sweep, if it is on this machine
 //!       ▼
-//!     bindings ─▶ instances, until terminated ─▶ images ─▶ snapshots ─▶ volumes ─▶ key pairs ─▶ groups ─▶ profiles, roles ─▶ tickets
+//!     bindings ─▶ instances, until terminated ─▶ import tasks ─▶ uploads, objects ─▶ images ─▶ snapshots ─▶ volumes ─▶ key pairs ─▶ groups ─▶ profiles, roles ─▶ tickets
 //!       ▲                                                                                                                     │
 //!       └───────────── something new shows (made by a call that was still under way) ◀── look again ◀─────────────────────────┘
 //!                                                                                             │ nothing new
@@ -23,6 +23,7 @@
 
 mod carry_out;
 mod find;
+mod imports;
 mod journals;
 mod lines;
 mod remove;
@@ -31,6 +32,7 @@ mod settle;
 
 pub use carry_out::{Carried, Outcome, SweepProgress, SweepWatch, carry_out};
 pub use find::{Observed, Roles};
+pub use imports::Imports;
 pub use journals::LocalJournal;
 pub use lines::{SweepRow, planned_rows, rows};
 pub use rule::{Finding, Judged, KeptToo, Origin, Standing, SweepFacts, Thing, Verdict, judge};
@@ -56,6 +58,9 @@ pub struct Sweep {
     pub endpoint: Option<String>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Buckets that are looked into besides those that import tasks name, whatever region they are in: what is below `qib/`
+    /// there carries no tag, and EC2 forgets its tasks.
+    pub buckets: Vec<String>,
     /// Where this machine's journals are.
     pub state_dir: PathBuf,
     /// Only what this run made; none for every run.
@@ -108,7 +113,7 @@ async fn look_holding(sweep: &Sweep, held: &Held) -> Result<SweepPlan, SweepErro
     let roles = Roles::observe(sweep.account.iam().as_ref()).await?;
     let regions = sweep.regions.iter().map(|name| {
         let (region, roles) = (sweep.account.region(name), &roles);
-        async move { find::observe(region.as_ref(), roles).await }
+        async move { find::observe(region.as_ref(), roles, &sweep.buckets).await }
     });
     let observed = futures::future::try_join_all(regions).await?;
     let journals = journals::all(sweep)?;

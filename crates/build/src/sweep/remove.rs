@@ -4,7 +4,7 @@ use super::Sweep;
 use super::carry_out::{SweepProgress, SweepWatch};
 use super::rule::{Finding, Thing};
 use crate::names::{RunId, tag};
-use crate::undo::{delete_profile, delete_role, retried_within, terminate};
+use crate::undo::{cancel_task, delete_profile, delete_role, retried_within, terminate};
 use cloud::wait::{InstancePoller, Verdict, deadline, instance_poller};
 use cloud::*;
 use futures::future::join_all;
@@ -66,6 +66,13 @@ impl Things {
     }
 }
 
+fn place(bucket: &str, key: &str) -> ObjectPlace {
+    ObjectPlace {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+    }
+}
+
 impl<'a> Remover<'a> {
     pub(super) fn new(sweep: &'a Sweep, watch: &'a dyn SweepWatch) -> Self {
         let poller = |name: &RegionName| {
@@ -104,7 +111,7 @@ impl<'a> Remover<'a> {
                     kind,
                     [
                         Finding {
-                            thing: Thing::Snapshot(_),
+                            thing: Thing::Snapshot(_) | Thing::ImportedSnapshot { .. },
                             ..
                         },
                         ..
@@ -161,6 +168,27 @@ impl<'a> Remover<'a> {
                 .map_err(|error| error.to_string())?;
                 return self.wait_until_terminated(region, id).await;
             }
+            Thing::ImportTask(id) => {
+                retried_within(clock, patience, || self.one_of_few(cancel_task(region, id))).await
+            }
+            Thing::Upload {
+                bucket,
+                key,
+                upload,
+                ..
+            } => {
+                let (place, upload) = (place(bucket, key), UploadId(upload.clone()));
+                let objects = region.objects();
+                retried_within(clock, patience, || {
+                    self.one_of_few(objects.abort_upload(&place, &upload))
+                })
+                .await
+            }
+            Thing::Object { bucket, key, .. } => {
+                let place = place(bucket, key);
+                let objects = region.objects();
+                retried_within(clock, patience, || self.one_of_few(objects.delete(&place))).await
+            }
             Thing::Image(id) => {
                 if self.is_complete_by_now(region, id).await? {
                     return Ok(Handled::Stays(String::from("it has become complete")));
@@ -173,6 +201,17 @@ impl<'a> Remover<'a> {
             Thing::Snapshot(id) => {
                 retried_within(clock, patience, || {
                     self.one_of_few(region.delete_snapshot(id))
+                })
+                .await
+            }
+            Thing::ImportedSnapshot { id, run } => {
+                // Whoever may remove only what runs have made could not delete it as it is.
+                let tags = Tags::new().with(tag::RUN, run.as_str());
+                retried_within(clock, patience, || async {
+                    let resources = [id.to_string()];
+                    self.one_of_few(region.create_tags(&resources, &tags))
+                        .await?;
+                    self.one_of_few(region.delete_snapshot(id)).await
                 })
                 .await
             }

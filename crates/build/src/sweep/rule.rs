@@ -3,14 +3,17 @@
 //! ```text
 //!   no qib:run, or one that no run could have ───▶ not looked at
 //!   its run lives, or may live ──────────────────▶ stays
+//!   a snapshot without qib:run that an import task of a run made ─▶ as that run's
 //!   an image with qib:complete, its snapshots ───▶ stay
 //!   a kept instance, with all of its cell ───────▶ stays, until asked for or past qib:expires
 //!   a kept image, with its snapshots ────────────▶ stays, likewise
+//!   an object of a run that nothing else tells of ▶ stays, until asked for by the run's id
 //!   in use by what is not qib's ─────────────────▶ stays
 //!   all else ────────────────────────────────────▶ goes
 //! ```
 
 use super::find::Observed;
+use super::imports::Imports;
 use super::journals::LocalJournal;
 use crate::journal::JournalLock;
 use crate::lease::{AliveBecause, LeaseRecord, Leased, Liveness, Signs, liveness};
@@ -40,10 +43,39 @@ pub enum Thing {
     },
     /// An instance.
     Instance(InstanceId),
+    /// An import task that is active.
+    ImportTask(ImportTaskId),
+    /// An upload to S3 that is under way.
+    Upload {
+        /// Where to.
+        place: String,
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// The upload.
+        upload: String,
+    },
+    /// An object in S3.
+    Object {
+        /// Where it is.
+        place: String,
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
     /// An image that is not complete.
     Image(ImageId),
     /// A snapshot.
     Snapshot(SnapshotId),
+    /// A snapshot that an import task came to and that has no tag yet.
+    ImportedSnapshot {
+        /// The snapshot.
+        id: SnapshotId,
+        /// The run whose task it was.
+        run: RunId,
+    },
     /// A volume.
     Volume(VolumeId),
     /// A key pair.
@@ -68,8 +100,11 @@ impl Thing {
         match self {
             Self::AddressBinding { .. } => "address-binding",
             Self::Instance(_) => "instance",
+            Self::ImportTask(_) => "import-task",
+            Self::Upload { .. } => "upload",
+            Self::Object { .. } => "object",
             Self::Image(_) => "image",
-            Self::Snapshot(_) => "snapshot",
+            Self::Snapshot(_) | Self::ImportedSnapshot { .. } => "snapshot",
             Self::Volume(_) => "volume",
             Self::KeyPair(_) => "key-pair",
             Self::SecurityGroup(_) => "security-group",
@@ -85,8 +120,10 @@ impl Thing {
         match self {
             Self::AddressBinding { association, .. } => association.as_str(),
             Self::Instance(id) => id.as_str(),
+            Self::ImportTask(id) => id.as_str(),
+            Self::Upload { place, .. } | Self::Object { place, .. } => place,
             Self::Image(id) => id.as_str(),
-            Self::Snapshot(id) => id.as_str(),
+            Self::Snapshot(id) | Self::ImportedSnapshot { id, .. } => id.as_str(),
             Self::Volume(id) => id.as_str(),
             Self::KeyPair(id) => id.as_str(),
             Self::SecurityGroup(id) => id.as_str(),
@@ -371,6 +408,22 @@ impl<'a> Account<'a> {
         }
     }
 
+    /// The verdict on an object of `run` or an upload, which carry no tags. A run that may not use SSM shows by the tags of
+    /// other things alone, and while it uploads it may have none: where nothing else tells of a run, it is asked for by its
+    /// id.
+    fn judge_of_object(&self, seen: &Observed, run: &RunId) -> Verdict {
+        let has_lease = self.leases.iter().any(|lease| lease.run == *run);
+        let is_known = self.runs.contains_key(run)
+            || has_lease
+            || (self.facts.lock)(run) != JournalLock::Absent;
+        if is_known || (self.facts.only == Some(run) && seen.leases.is_ok()) {
+            return self.judge_of_run(run);
+        }
+        Verdict::Keep {
+            reason: format!("nothing else tells whether its run lives; `--run {run}` takes it"),
+        }
+    }
+
     /// The verdict on what a kept instance of the same cell needs.
     fn judge_of_cell(&self, origin: &Origin) -> Verdict {
         match (self.judge_of_run(&origin.run), self.kept_cell(origin)) {
@@ -492,8 +545,20 @@ impl<'a> Account<'a> {
                 }
             }
         }
-        for snapshot in &seen.snapshots {
-            let Some(origin) = origin(&snapshot.tags) else {
+        // A task's snapshot carries no tag until its run gives it one: it is whose the task is.
+        let of_tasks = seen.imports.snapshots.iter().filter_map(|snapshot| {
+            let mut tasks = seen.imports.tasks.iter();
+            let task =
+                tasks.find(|task| task.snapshot_id.as_ref() == Some(&snapshot.snapshot_id))?;
+            let is_tagged = origin(&snapshot.tags).is_some();
+            (!is_tagged).then_some((snapshot, &task.tags))
+        });
+        let tagged = seen
+            .snapshots
+            .iter()
+            .map(|snapshot| (snapshot, &snapshot.tags));
+        for (snapshot, tags) in tagged.chain(of_tasks) {
+            let Some(origin) = origin(tags) else {
                 continue;
             };
             let (verdict, standing) = match in_use.get(&snapshot.snapshot_id) {
@@ -511,8 +576,55 @@ impl<'a> Account<'a> {
                     (self.judge_of_run(&origin.run), Standing::Aid)
                 }
             };
-            let thing = Thing::Snapshot(snapshot.snapshot_id.clone());
+            let id = snapshot.snapshot_id.clone();
+            let thing = match snapshot.tags.get(tag::RUN) {
+                Some(_) => Thing::Snapshot(id),
+                None => Thing::ImportedSnapshot {
+                    id,
+                    run: origin.run.clone(),
+                },
+            };
             add(thing, "", origin, snapshot.started, verdict, standing);
+        }
+        for task in &seen.imports.tasks {
+            let (ImportState::Active, Some(origin)) = (&task.state, origin(&task.tags)) else {
+                continue;
+            };
+            let verdict = self.judge_of_run(&origin.run);
+            let thing = Thing::ImportTask(task.task_id.clone());
+            let name = task.object.as_ref().map(ToString::to_string);
+            let name = name.unwrap_or_default();
+            add(thing, &name, origin, None, verdict, Standing::Aid);
+        }
+        let whole = |run: RunId| Origin {
+            run,
+            pipeline: String::new(),
+            cell: None,
+        };
+        for (place, upload) in &seen.imports.uploads {
+            let Some(run) = Imports::run_of(place) else {
+                continue;
+            };
+            let verdict = self.judge_of_object(seen, &run);
+            let thing = Thing::Upload {
+                place: place.to_string(),
+                bucket: place.bucket.clone(),
+                key: place.key.clone(),
+                upload: upload.0.clone(),
+            };
+            add(thing, "", whole(run), None, verdict, Standing::Aid);
+        }
+        for place in &seen.imports.objects {
+            let Some(run) = Imports::run_of(place) else {
+                continue;
+            };
+            let verdict = self.judge_of_object(seen, &run);
+            let thing = Thing::Object {
+                place: place.to_string(),
+                bucket: place.bucket.clone(),
+                key: place.key.clone(),
+            };
+            add(thing, "", whole(run), None, verdict, Standing::Aid);
         }
         for volume in &seen.volumes {
             let Some(origin) = origin(&volume.tags) else {

@@ -195,6 +195,9 @@ fn is_among(entry: &EffectEntry, things: &Things) -> bool {
         }
         (_, Some(Outcome::Instance { id })) => Thing::Instance(id.clone()),
         (_, Some(Outcome::Image { id })) => Thing::Image(id.clone()),
+        (Effect::StartSnapshot { .. }, Some(Outcome::Snapshot { id })) => {
+            Thing::Snapshot(id.clone())
+        }
         (_, Some(Outcome::KeyPair { id })) => Thing::KeyPair(id.clone()),
         (_, Some(Outcome::SecurityGroup { id })) => Thing::SecurityGroup(id.clone()),
         (

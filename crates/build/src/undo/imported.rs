@@ -133,11 +133,17 @@ pub(super) async fn remove_task(
     Ok(())
 }
 
-/// The task, once it has ended; none if EC2 has forgotten it. Errs as long as it is active: it could still make a snapshot.
-async fn ended(
+/// Cancels a task, and looks that it has ended.
+pub(crate) async fn cancel_task(
     region: &dyn Region,
     task: &ImportTaskId,
-) -> Result<Option<ImportTask>, CloudError> {
+) -> Result<(), CloudError> {
+    region.cancel_import(task).await?;
+    ended(region, task).await.map(|_| ())
+}
+
+/// The task, once it has ended; none if EC2 has forgotten it. Errs as long as it is active: it could still make a snapshot.
+async fn ended(region: &dyn Region, task: &ImportTaskId) -> Result<Option<ImportTask>, CloudError> {
     let tasks = region.import_tasks(&[]).await?;
     match tasks.into_iter().find(|one| one.task_id == *task) {
         Some(one) if one.state == ImportState::Active => Err(CloudError {

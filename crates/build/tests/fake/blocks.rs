@@ -164,7 +164,8 @@ impl SnapshotBlocks for FakeAccount {
         let Some(kept) = store.snapshots.get(snapshot.as_str()) else {
             return Err(error(CALL, ErrorKind::NotFound));
         };
-        let beyond = u64::from(block.index) * BLOCK_BYTES as u64 >= u64::from(kept.volume_gib) << 30;
+        let beyond =
+            u64::from(block.index) * BLOCK_BYTES as u64 >= u64::from(kept.volume_gib) << 30;
         if !store.blocks.open.contains(snapshot.as_str()) || beyond {
             return Err(error(CALL, ErrorKind::InvalidInput));
         }
@@ -231,7 +232,11 @@ impl SnapshotBlocks for FakeAccount {
             .content
             .get(snapshot.as_str())
             .unwrap_or(&empty);
-        let page: Vec<u32> = all.range(from..).map(|(index, _)| *index).take(PAGE).collect();
+        let page: Vec<u32> = all
+            .range(from..)
+            .map(|(index, _)| *index)
+            .take(PAGE)
+            .collect();
         let next = page
             .last()
             .filter(|last| all.range(*last + 1..).next().is_some())

@@ -27,10 +27,32 @@ pub fn disk(blocks: &[Of]) -> Vec<u8> {
         match block {
             Of::Zeros => bytes.resize(bytes.len() + BLOCK_BYTES, 0),
             Of::Data(seed) => bytes.extend((0..BLOCK_BYTES).map(|at| {
-                let mixed = at.wrapping_mul(31).wrapping_add(index * 7 + usize::from(*seed));
+                let mixed = at
+                    .wrapping_mul(31)
+                    .wrapping_add(index * 7 + usize::from(*seed));
                 u8::try_from(mixed % 251).unwrap() | 1
             })),
         }
+    }
+    bytes
+}
+
+/// A QCOW2 of a disk of `blocks` blocks of zeros. <https://www.qemu.org/docs/master/interop/qcow2.html>
+pub fn empty_qcow2(blocks: u64) -> Vec<u8> {
+    const CLUSTER: usize = 1 << 16;
+    let mut bytes = vec![0; 4 * CLUSTER];
+    bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x02");
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(20, &16_u32.to_be_bytes());
+    put(24, &(blocks * BLOCK_BYTES as u64).to_be_bytes());
+    // The first level has one entry, which is empty, in the second cluster; references are counted in the third and fourth.
+    put(36, &1_u32.to_be_bytes());
+    put(40, &(CLUSTER as u64).to_be_bytes());
+    put(48, &(2 * CLUSTER as u64).to_be_bytes());
+    put(56, &1_u32.to_be_bytes());
+    put(2 * CLUSTER, &(3 * CLUSTER as u64).to_be_bytes());
+    for cluster in 0..4 {
+        put(3 * CLUSTER + 2 * cluster, &1_u16.to_be_bytes());
     }
     bytes
 }
@@ -46,7 +68,10 @@ impl Importing {
     pub fn of(bytes: Vec<u8>) -> Self {
         let site = Site::new();
         let store = || site.account.store();
-        store().buckets.regions.insert("images".into(), "us-east-2".into());
+        store()
+            .buckets
+            .regions
+            .insert("images".into(), "us-east-2".into());
         let mut this = Self {
             folder: tempfile::tempdir().unwrap(),
             bytes: Vec::new(),
@@ -80,7 +105,7 @@ impl Importing {
     /// The same with an instance that is provisioned.
     pub fn launching(&self, import: &str) -> String {
         let more = "    launch: { instance_type: m5.large }\n    connect: { user: ec2-user }\n    \
-                    provision: [{ run: 'true' }]\n";
+                    provision: [{ run: { inline: 'true' } }]\n";
         self.named("image-${{ run.id }}", import, "", more)
     }
 
@@ -98,12 +123,7 @@ impl Importing {
     }
 
     /// The same, dropped where it stands once `is_over`.
-    pub fn run_until(
-        &self,
-        number: u64,
-        text: &str,
-        is_over: impl Fn() -> bool,
-    ) -> Option<Report> {
+    pub fn run_until(&self, number: u64, text: &str, is_over: impl Fn() -> bool) -> Option<Report> {
         let (_canceller, cancellation) = cancellation();
         let work = build::run::run(
             load(text),
@@ -165,6 +185,12 @@ impl Importing {
         );
         let report = self.site.clock.run_beside_threads(work, || false);
         report.expect("to its end")
+    }
+
+    /// The text of a run's journal, for messages.
+    pub fn journal(&self, number: u64) -> String {
+        let directory = RunDirectory::of(self.site.state.path(), &RunId::from_random(number));
+        std::fs::read_to_string(directory.path().join("journal.jsonl")).unwrap()
     }
 
     /// The only image that a run made.

@@ -51,7 +51,9 @@ impl Objects for FakeAccount {
         const CALL: &str = "HeadBucket";
         self.call(CALL)?;
         let region = self.store().buckets.regions.get(bucket).cloned();
-        region.map(Some).ok_or_else(|| error(CALL, ErrorKind::NotFound))
+        region
+            .map(Some)
+            .ok_or_else(|| error(CALL, ErrorKind::NotFound))
     }
 
     async fn begin_upload(&self, place: &ObjectPlace) -> Result<UploadId, CloudError> {

@@ -55,6 +55,7 @@ impl EventClock {
         let runtime = runtime.enable_time().build().unwrap();
         runtime.block_on(async {
             let mut work = pin!(work);
+            let mut nothing_for = 0_u32;
             loop {
                 let mut pending = 0_u32;
                 let step = std::future::poll_fn(|context| {
@@ -70,8 +71,12 @@ impl EventClock {
                     () = quiet() => {}
                 }
                 // It is polled when it begins, and once more when time is up; else somebody was woken meanwhile.
-                if pending <= 2 {
-                    assert!(self.move_on(), "all wait, and not for time");
+                if pending > 2 || self.move_on() {
+                    nothing_for = 0;
+                } else {
+                    // Nobody waits for time: for a thread, then.
+                    nothing_for += 1;
+                    assert!(nothing_for < STUCK, "all wait, and not for time");
                 }
             }
         })
@@ -92,6 +97,9 @@ impl EventClock {
 
 /// How long threads that read disks may seem to do nothing.
 const THREADS_WORK: Duration = Duration::from_millis(2);
+
+/// For so many times that long.
+const STUCK: u32 = 10_000;
 
 #[allow(
     clippy::disallowed_methods,

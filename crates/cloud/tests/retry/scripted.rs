@@ -424,12 +424,7 @@ impl Objects for Handle {
     async fn parts(&self, _: &ObjectPlace, _: &UploadId) -> Result<Vec<UploadedPart>> {
         self.0.call("ListParts", Vec::new()).await
     }
-    async fn finish_upload(
-        &self,
-        _: &ObjectPlace,
-        _: &UploadId,
-        _: &[UploadedPart],
-    ) -> Result<()> {
+    async fn finish_upload(&self, _: &ObjectPlace, _: &UploadId, _: &[UploadedPart]) -> Result<()> {
         self.0.call("CompleteMultipartUpload", ()).await
     }
     async fn uploads(&self, _: &str, _: &str) -> Result<Vec<(ObjectPlace, UploadId)>> {

@@ -199,6 +199,29 @@ fn buffers_are_used_again() {
 }
 
 #[test]
+fn a_buffer_that_was_used_leaves_nothing_behind_the_disks_end() {
+    let size = BLOCK as u64 + 7;
+    let pool = Arc::new(Pool {
+        free: Mutex::new(Vec::new()),
+        keep: 1,
+    });
+    let mut reader = Reader {
+        disk: Arc::new(Dotted::new(size, &[0, 1])),
+        pool: Arc::clone(&pool),
+        extent: 0..0,
+        content: Content::Data,
+    };
+    drop(reader.block(BlockIndex(0)).expect("readable"));
+    assert_eq!(lock(&pool.free).len(), 1, "the buffer came back");
+    let block = reader.block(BlockIndex(1)).expect("readable");
+    assert!(lock(&pool.free).is_empty(), "and is used again");
+    let BlockContent::Data(bytes) = block.content else {
+        panic!("there is data in it");
+    };
+    assert!(is_zero(&bytes[7..]));
+}
+
+#[test]
 fn a_unit_goes_to_one_thread() {
     let queue = Mutex::new([1, 2, 3, 4, 7, 9].into_iter().map(BlockIndex).peekable());
     let mut taken = Vec::new();

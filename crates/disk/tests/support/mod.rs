@@ -5,13 +5,15 @@
     reason = "each test uses its part; QEMU is what the readers are compared with"
 )]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use disk::blocks::{self, BLOCK, BlockContent, Reading};
 use disk::digest::BlockDigest;
@@ -148,33 +150,86 @@ pub fn digests(disk: &Arc<dyn Disk>) -> Vec<BlockDigest> {
         .collect()
 }
 
-/// Demands that `disk` has the content of the raw file, however it is read, and that no extent hides data.
-pub fn assert_same(disk: &Arc<dyn Disk>, raw: &Path, what: &str) {
-    let expected = open_raw(raw);
-    assert_eq!(disk.size(), expected.size(), "the size of {what}");
-    let (found, wanted) = (digests(disk), digests(&expected));
-    for (index, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
-        assert_eq!(found, wanted, "block {index} of {what}");
-    }
-    no_zero_extent_hides_data(disk, &expected, what);
-    let mut random = Random::new(disk.size());
-    for _ in 0..200.min(disk.size()) {
-        let offset = random.below(disk.size());
-        let length = 1 + random.below((disk.size() - offset).min(200_000));
-        let length = usize::try_from(length).expect("small");
-        let (mut found, mut wanted) = (vec![1; length], vec![2; length]);
-        disk.read_at(&mut found, offset).expect("readable");
-        expected.read_at(&mut wanted, offset).expect("readable");
-        assert!(found == wanted, "{length} bytes at {offset} of {what}");
-    }
-    assert!(
-        disk.read_at(&mut [0], disk.size()).is_err(),
-        "behind the end"
-    );
+/// A raw file as the operating system reads it: nothing of what is tested has a part in it.
+pub struct Plain {
+    file: File,
+    pub size: u64,
+    digests: Vec<BlockDigest>,
 }
 
-fn no_zero_extent_hides_data(disk: &Arc<dyn Disk>, expected: &Arc<dyn Disk>, what: &str) {
-    let mut buffer = vec![0; 1 << 20];
+impl Plain {
+    fn open(path: &Path) -> Arc<Self> {
+        static SEEN: Mutex<BTreeMap<PathBuf, (SystemTime, Arc<Plain>)>> =
+            Mutex::new(BTreeMap::new());
+        let file = File::open(path).expect("a raw file");
+        let metadata = file.metadata().expect("a raw file");
+        let (size, modified) = (metadata.len(), metadata.modified().expect("a time"));
+        if let Some((then, plain)) = SEEN.lock().expect("whole").get(path)
+            && *then == modified
+        {
+            return Arc::clone(plain);
+        }
+        let zeros = vec![0; BLOCK];
+        let mut block = vec![0; BLOCK];
+        let digests = (0..size.div_ceil(BLOCK as u64))
+            .map(|index| {
+                let offset = index * BLOCK as u64;
+                let length = usize::try_from((size - offset).min(BLOCK as u64)).expect("small");
+                file.read_exact_at(&mut block[..length], offset)
+                    .expect("readable");
+                block[length..].fill(0);
+                if block == zeros {
+                    BlockDigest::of_zeros()
+                } else {
+                    BlockDigest::of(&block)
+                }
+            })
+            .collect();
+        let plain = Arc::new(Self {
+            file,
+            size,
+            digests,
+        });
+        let kept = (modified, Arc::clone(&plain));
+        SEEN.lock().expect("whole").insert(path.to_owned(), kept);
+        plain
+    }
+
+    fn bytes(&self, offset: u64, length: u64) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(length).expect("small")];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .expect("readable");
+        bytes
+    }
+
+    fn is_zero(&self, offset: u64, end: u64) -> bool {
+        let mut at = offset;
+        while at < end {
+            let next = (at / BLOCK as u64 + 1) * BLOCK as u64;
+            let block = usize::try_from(at / BLOCK as u64).expect("small");
+            if self.digests[block] != BlockDigest::of_zeros()
+                && self
+                    .bytes(at, next.min(end) - at)
+                    .iter()
+                    .any(|&byte| byte != 0)
+            {
+                return false;
+            }
+            at = next;
+        }
+        true
+    }
+}
+
+/// Demands that `disk` has the content of the raw file, however it is read, and that no extent hides data.
+pub fn assert_same(disk: &Arc<dyn Disk>, raw: &Path, what: &str) {
+    let expected = Plain::open(raw);
+    assert_eq!(disk.size(), expected.size, "the size of {what}");
+    let found = digests(disk);
+    for (index, (found, wanted)) in found.iter().zip(&expected.digests).enumerate() {
+        assert_eq!(found, wanted, "block {index} of {what}");
+    }
     let mut offset = 0;
     while offset < disk.size() {
         let extent = disk.extent_at(offset).expect("within");
@@ -183,23 +238,27 @@ fn no_zero_extent_hides_data(disk: &Arc<dyn Disk>, expected: &Arc<dyn Disk>, wha
             "{what}"
         );
         let end = offset + extent.length;
-        let mut at = offset;
-        while extent.content == Content::Zero && at < end {
-            // Where the file has a hole there is nothing to compare.
-            let there = expected.extent_at(at).expect("within");
-            let length = there.length.min(end - at).min(1 << 20);
-            if there.content == Content::Data {
-                let part = &mut buffer[..usize::try_from(length).expect("small")];
-                expected.read_at(part, at).expect("within");
-                assert!(
-                    blocks::is_zero(part),
-                    "{what} says that there are zeros at {at}"
-                );
-            }
-            at += length;
-        }
+        assert!(
+            extent.content == Content::Data || expected.is_zero(offset, end),
+            "{what} says that there are zeros from {offset} to {end}"
+        );
         offset = end;
     }
+    let mut random = Random::new(disk.size());
+    for _ in 0..200.min(disk.size()) {
+        let offset = random.below(disk.size());
+        let length = 1 + random.below((disk.size() - offset).min(200_000));
+        let mut found = vec![1; usize::try_from(length).expect("small")];
+        disk.read_at(&mut found, offset).expect("readable");
+        assert!(
+            found == expected.bytes(offset, length),
+            "{length} bytes at {offset} of {what}"
+        );
+    }
+    assert!(
+        disk.read_at(&mut [0], disk.size()).is_err(),
+        "behind the end"
+    );
 }
 
 /// Makes an image of a raw file.

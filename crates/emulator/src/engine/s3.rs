@@ -1,6 +1,6 @@
 //! One request of S3's, from its head to its answer.
 //!
-//! As all others, see [`super::request`], but its body is read as it comes and goes to a file:
+//! As all others, see `engine::request`, but its body is read as it comes and goes to a file:
 //!
 //! ```text
 //!  head ─► signature ─► bucket ─► permission ─► token bucket ─► fault? ─► body ─► carry out ─► log ─► answer

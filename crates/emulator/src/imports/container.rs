@@ -117,3 +117,75 @@ fn vhdx(file: &File, size: u64) -> Result<Kind, Unusable> {
         false => Err(unsupported("Unsupported VHDX File")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn of(format: DiskFormat, bytes: &[u8]) -> Result<Kind, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        check(format, &file, bytes.len() as u64).map_err(|e| e.message())
+    }
+
+    const OWN: &str = "version=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"streamOptimized\"\nRDONLY 8 SPARSE \"disk.vmdk\"\n";
+
+    /// A header as a stream has it, and a descriptor.
+    fn vmdk_of(capacity: u64, at: u64, descriptor: &str) -> Vec<u8> {
+        let mut bytes = vec![0; 1024];
+        bytes[..4].copy_from_slice(b"KDMV");
+        bytes[8..12].copy_from_slice(&0x0003_0003_u32.to_le_bytes());
+        bytes[12..20].copy_from_slice(&capacity.to_le_bytes());
+        bytes[28..36].copy_from_slice(&at.to_le_bytes());
+        bytes[36..44].copy_from_slice(&1_u64.to_le_bytes());
+        bytes[512..512 + descriptor.len()].copy_from_slice(descriptor.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_vmdk_that_names_other_files_is_refused() {
+        assert_eq!(of(DiskFormat::Vmdk, &vmdk_of(8, 1, OWN)), Ok(Kind::Vmdk));
+        let flat = OWN.replace("streamOptimized", "monolithicFlat");
+        let child = OWN.replace("ffffffff", "00000001");
+        let hint = format!("parentFileNameHint=\"/etc/passwd\"\n{OWN}");
+        for (what, bytes) in [
+            ("extents of its own", vmdk_of(8, 1, &flat)),
+            ("a parent", vmdk_of(8, 1, &child)),
+            ("a parent's name", vmdk_of(8, 1, &hint)),
+            ("a descriptor in place of a disk", vmdk_of(0, 1, OWN)),
+            ("a descriptor beyond the end", vmdk_of(8, 2, OWN)),
+            ("a descriptor beyond all ends", vmdk_of(8, u64::MAX, OWN)),
+        ] {
+            let refused = of(DiskFormat::Vmdk, &bytes).unwrap_err();
+            assert!(refused.contains("[Unsupported VMDK File]"), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_vhd_that_differs_from_a_parent_is_refused() {
+        let footer = |kind: u8| {
+            let mut bytes = vec![0; 1024];
+            bytes[512..520].copy_from_slice(b"conectix");
+            bytes[512 + 63] = kind;
+            bytes
+        };
+        assert_eq!(of(DiskFormat::Vhd, &footer(2)), Ok(Kind::Vpc));
+        assert_eq!(of(DiskFormat::Vhd, &footer(3)), Ok(Kind::Vpc));
+        assert!(of(DiskFormat::Vhd, &footer(4)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_looked_at_without_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..600), stream: bool) {
+            if stream && bytes.len() > 12 {
+                bytes[..4].copy_from_slice(b"KDMV");
+                bytes[10] = 3;
+            }
+            for format in DiskFormat::ALL {
+                let _ = of(format, &bytes);
+            }
+        }
+    }
+}

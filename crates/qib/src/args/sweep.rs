@@ -10,9 +10,9 @@ use cloud::RegionName;
 /// Removes what dead runs left in the account; shows it first, and removes nothing without --yes.
 ///
 /// It is found by qib's tags alone, whichever machine the run was on: instances, volumes, key pairs, security groups,
-/// images that never became complete, snapshots without an image, bindings of Elastic IPs, leases. Nothing of a living
-/// run is touched, no complete image, and nothing without qib's tags. What is kept for a person stays until its
-/// `qib:expires`, unless --kept is given.
+/// images that never became complete, snapshots without an image, import tasks and the objects that they read, bindings of
+/// Elastic IPs, leases. Nothing of a living run is touched, no complete image, and nothing without qib's tags. What is kept
+/// for a person stays until its `qib:expires`, unless --kept is given.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub struct SweepArgs {
@@ -22,6 +22,10 @@ pub struct SweepArgs {
     /// Only what this run left.
     #[arg(long, value_name = "RUN", value_parser = run_id)]
     pub run: Option<RunId>,
+    /// A bucket to look into for what imports left below `qib/`. Can be given several times. Buckets that import tasks name are
+    /// looked into anyway.
+    #[arg(long = "bucket", value_name = "BUCKET")]
+    pub buckets: Vec<String>,
     /// Also what is kept for a person (`qib run --keep-on-failure`).
     #[arg(long)]
     pub kept: bool,

@@ -47,6 +47,7 @@ pub async fn sweep(
         regions,
         endpoint: place.endpoint,
         clock: Arc::new(SystemClock),
+        buckets: args.buckets.clone(),
         state_dir: environment.state_dir.clone(),
         only: args.run.clone(),
         kept: if args.kept { KeptToo::Yes } else { KeptToo::No },
@@ -94,6 +95,9 @@ fn again(args: &SweepArgs) -> String {
     }
     if let Some(profile) = &args.profile {
         command.push_str(&format!(" --profile {profile}"));
+    }
+    for bucket in &args.buckets {
+        command.push_str(&format!(" --bucket {bucket}"));
     }
     for (given, option) in [(args.kept, " --kept"), (args.local, " --local")] {
         if given {

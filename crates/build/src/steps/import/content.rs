@@ -42,7 +42,11 @@ pub(super) struct Content {
 fn known_content(order: &ImportOrder<'_>, path: &Path) -> Option<Sha256Digest> {
     let in_place = order.import.checksum.is_none()
         && order.import.origin.file().map(|file| file.path()) == Some(path);
-    let digits = order.source.image_id.as_str().strip_prefix("import:sha256:");
+    let digits = order
+        .source
+        .image_id
+        .as_str()
+        .strip_prefix("import:sha256:");
     let bytes = hex::decode(digits.filter(|_| in_place)?).ok()?;
     bytes.try_into().ok().map(Sha256Digest)
 }
@@ -198,16 +202,24 @@ pub fn disk_options(import: &model::Import) -> OpenOptions {
     }
 }
 
-/// What is in the snapshot: the file by its digest, and how it is read. What is in its backing files, if it may have some,
-/// no digest says: then nothing that was begun at another time is gone on with.
+/// What is read: the file by its digest, and how.
+pub(super) fn source_identity(order: &ImportOrder<'_>) -> String {
+    format!(
+        "{}\n{:?}",
+        order.source.image_id,
+        disk_options(order.import)
+    )
+}
+
+/// What is in the snapshot. What is in the image's backing files, if it may have some, no digest says: then nothing that was
+/// begun at another time is gone on with.
 fn identity(order: &ImportOrder<'_>, now: Timestamp) -> String {
-    let options = disk_options(order.import);
-    let known = format!("{}\n{options:?}", order.source.image_id);
-    match options.backing_file {
-        disk::BackingFile::Refused => known,
+    let known = source_identity(order);
+    match order.import.backing_file {
+        model::BackingFile::Refused => known,
         // Where nothing but its content identifies it, that covers them.
-        disk::BackingFile::Allowed if order.import.checksum.is_none() => known,
-        disk::BackingFile::Allowed => format!("{known}\nas of {now}"),
+        model::BackingFile::Allowed if order.import.checksum.is_none() => known,
+        model::BackingFile::Allowed => format!("{known}\nas of {now}"),
     }
 }
 

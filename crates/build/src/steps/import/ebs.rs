@@ -198,9 +198,9 @@ async fn begin(
 ) -> Result<Started, StepError> {
     let wanted = short_hash(identity);
     // What an earlier process began with other content is not gone on with.
-    let others = context.standing(|earlier| {
-        matches!(earlier, Effect::StartSnapshot { content, .. } if *content != wanted)
-    });
+    let others = context.standing(
+        |earlier| matches!(earlier, Effect::StartSnapshot { content, .. } if *content != wanted),
+    );
     for number in others {
         context.effects().unmake(number).await?;
     }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The name of the image is known to be free before anything is fetched. A process that takes the run up again goes on where
-//! the journal says: no block that EBS has acknowledged is sent again, no part that S3 has, and a task is waited for.
+//! the journal says: no block that EBS has acknowledged is sent again, no part that S3 has, a task is waited for, and so is an
+//! image that was registered.
 
 mod content;
 mod ebs;
@@ -18,11 +19,12 @@ mod s3;
 mod task;
 mod told;
 
+use super::capture::image_available;
 use super::context::CellContext;
 use super::{BuiltImage, Progress, publish};
 use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
-use crate::journal::Effect;
+use crate::journal::{Effect, EffectNumber, EffectState};
 use crate::names::tag;
 use crate::spec::{ImageSpec, PublicationSpec};
 use cloud::{Image, Tags};
@@ -129,11 +131,21 @@ pub async fn import_source(
 async fn imported(context: &CellContext, order: &ImportOrder<'_>) -> Result<Image, CellFailure> {
     let fail =
         |step: Step| move |error: StepError| CellFailure::new(context.cell().clone(), step, error);
+    let recipe = register::recipe(order);
+    if let Some(image) = register::registered(context, &recipe) {
+        context.begin(Step::Register).await?;
+        context.note(format!("goes on: image {image} had been registered"));
+        let image = image_available(context, &image, &order.name, order.image.wait)
+            .await
+            .map_err(fail(Step::Register))?;
+        context.finish(Step::Register);
+        return Ok(image);
+    }
     context.begin(Step::Fetch).await?;
-    let content = content::fetch(context, order)
+    start_over_if_other(context, &recipe)
         .await
         .map_err(fail(Step::Fetch))?;
-    start_over_if_other(context, order, &content)
+    let content = content::fetch(context, order)
         .await
         .map_err(fail(Step::Fetch))?;
     context.finish(Step::Fetch);
@@ -149,7 +161,7 @@ async fn imported(context: &CellContext, order: &ImportOrder<'_>) -> Result<Imag
         Via::S3 { .. } => s3::snapshot(context, order, &content).await?,
     };
     context.begin(Step::Register).await?;
-    let image = register::register(context, order, &content, &snapshot)
+    let image = register::register(context, order, &content, &snapshot, &recipe)
         .await
         .map_err(fail(Step::Register))?;
     context.finish(Step::Register);
@@ -158,15 +170,10 @@ async fn imported(context: &CellContext, order: &ImportOrder<'_>) -> Result<Imag
 
 /// Removes what an earlier process of the run has registered of another disk, or otherwise than it is wanted now, with what
 /// it stands on: no snapshot goes before its image.
-async fn start_over_if_other(
-    context: &CellContext,
-    order: &ImportOrder<'_>,
-    content: &Content,
-) -> Result<(), StepError> {
-    let wanted = register::recipe(order, content);
-    let others = context.standing(|effect| {
-        matches!(effect, Effect::RegisterSnapshot { recipe, .. } if *recipe != wanted)
-    });
+async fn start_over_if_other(context: &CellContext, wanted: &str) -> Result<(), StepError> {
+    let others = context.standing(
+        |effect| matches!(effect, Effect::RegisterSnapshot { recipe, .. } if recipe != wanted),
+    );
     if others.is_empty() {
         return Ok(());
     }
@@ -186,7 +193,19 @@ async fn start_over_if_other(
     for number in imported {
         context.effects().unmake(number).await?;
     }
-    Ok(())
+    let state = context.effects().state();
+    let is_complete = |number: &EffectNumber| {
+        let entry = state.effect(*number);
+        entry.is_some_and(|entry| matches!(entry.state, EffectState::Delivered(_)))
+    };
+    match others.iter().any(is_complete) {
+        true => Err(StepError::CannotGoOn {
+            why: String::from(
+                "the image that it registered is complete, and is another than is wanted now: begin a run of its own",
+            ),
+        }),
+        false => Ok(()),
+    }
 }
 
 /// The description that a snapshot of the cell is found by: no other snapshot has it.

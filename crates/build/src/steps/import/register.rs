@@ -1,33 +1,40 @@
 //! RegisterImage of the snapshot. <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html>
 
 use super::ImportOrder;
-use super::content::{Content, short_hash};
+use super::content::{Content, short_hash, source_identity};
 use super::ebs::whole;
 use crate::failure::{ImportError, StepError};
-use crate::journal::Effect;
+use crate::journal::{Effect, Recorded};
 use crate::names::tag;
 use crate::steps::capture::{find_own, image_available};
 use crate::steps::context::CellContext;
-use cloud::{EbsVolume, ErrorKind, Image, RegisterRequest, SnapshotId};
+use cloud::{EbsVolume, ErrorKind, Image, ImageId, RegisterRequest, SnapshotId};
 
-/// What the image is to be and of what disk, in short: all but its snapshot, and the time in its tags.
-pub(super) fn recipe(order: &ImportOrder<'_>, content: &Content) -> String {
+/// What the image is to be and of what disk, in short: all that is known before the disk is here, but the time in its tags.
+pub(super) fn recipe(order: &ImportOrder<'_>) -> String {
     let mut tags = order.image_tags.clone();
     tags.0.remove(tag::EXPIRES);
     tags.0.remove(tag::LEASE);
-    let image = order.image;
+    let (image, import) = (order.image, order.import);
     short_hash(&format!(
-        "{}\n{}\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{tags:?}",
+        "{}\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{tags:?}",
         order.name,
-        content.identity,
-        content.architecture,
-        content.boot_mode,
+        source_identity(order),
+        import.arch.as_ref().map(|arch| arch.as_str()),
+        import.root_device.value,
         image.description,
         image.properties,
         image.encryption,
         image.volumes,
-        order.import.root_device.value,
     ))
+}
+
+/// The image that an earlier process of the run has registered as it is wanted now, if it has one.
+pub(super) fn registered(context: &CellContext, recipe: &str) -> Option<ImageId> {
+    let state = context.effects().state();
+    let wanted = |effect: &Effect| matches!(effect, Effect::RegisterSnapshot { recipe: by, .. } if by == recipe);
+    let number = context.standing(wanted).into_iter().next()?;
+    ImageId::recorded(state.effect(number)?.state.outcome()?)
 }
 
 /// Registers it, and waits until it is available.
@@ -36,6 +43,7 @@ pub(super) async fn register(
     order: &ImportOrder<'_>,
     content: &Content,
     snapshot: &SnapshotId,
+    recipe: &str,
 ) -> Result<Image, StepError> {
     let seen = whole(context, order, snapshot).await?;
     let properties = &order.image.properties;
@@ -66,7 +74,7 @@ pub(super) async fn register(
         region: context.region().name().clone(),
         name: request.name.clone(),
         snapshot: snapshot.clone(),
-        recipe: recipe(order, content),
+        recipe: recipe.to_owned(),
     };
     let made = context
         .effects()

@@ -363,6 +363,7 @@ impl AnAccount {
             images: images.collect(),
             snapshots: of_images.chain(others).collect(),
             addresses: addresses.collect(),
+            imports: crate::sweep::Imports::default(),
             leases: Ok(leases.flat_map(|(n, life)| life.leases(&run(n))).collect()),
         }
     }

@@ -156,7 +156,7 @@ impl S3Cx<'_> {
 /// own account alone.
 ///
 /// # Errors
-/// As [`S3Cx::bucket`].
+/// `NoSuchBucket`, `PermanentRedirect`, `AccessDenied`.
 pub fn reachable(
     storage: &Storage,
     call: &Call,
