@@ -1,1 +1,354 @@
-//! To come.
+//! `kill -9` in the middle of an import, fifty times: who goes on sends nothing again that EBS has acknowledged, and what
+//! nobody goes on with is swept.
+//!
+//! ```text
+//!   import ── killed ─▶ resume ── killed ─▶ … ─▶ resume ─▶ whole, compared with the disk
+//!                                            └── killed ─▶ sweep: nothing is left
+//! ```
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a kill comes at a moment that nothing tells of"
+)]
+
+use end_to_end::disk_images::{BLOCK, Numbers, RawDisk, text};
+use end_to_end::service_log::{PutBlock, counts};
+use end_to_end::shipped::images;
+use end_to_end::{Config, Ended, LocalEc2, Running, Signal, places};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+const BLOCKS: u64 = 192;
+/// How many puts qib ever has under way.
+const MOST_AT_ONCE: usize = 128;
+/// How many kills each of the two workers does.
+const KILLS: usize = 25;
+
+/// Reads qib's record of the blocks that EBS has acknowledged, and compares the digests in it with the disk.
+const READ_RECORD: &str = r#"
+import hashlib, json, sys
+record, disk = open(sys.argv[1], "rb").read(), open(sys.argv[2], "rb")
+BLOCK, HEADER, RECORD = 524288, 64, 36
+assert record[:32] == b"qib blocks of a snapshot, v1\0\0\0\0", record[:32]
+known = []
+for index in range((len(record) - HEADER) // RECORD):
+    at = HEADER + index * RECORD
+    digest, check = record[at : at + 32], record[at + 32 : at + RECORD]
+    if hashlib.sha256(index.to_bytes(4, "big") + digest).digest()[:4] != check:
+        assert not any(digest + check), f"the record of block {index} is torn"
+        continue
+    disk.seek(index * BLOCK)
+    assert hashlib.sha256(disk.read(BLOCK)).digest() == digest, f"block {index} is another one"
+    known.append(index)
+json.dump(known, sys.stdout)
+"#;
+
+/// One import, that is killed again and again.
+struct Import<'a> {
+    ec2: &'a LocalEc2,
+    name: String,
+    disk: RawDisk,
+    /// The run, once it has told its name.
+    run: Option<String>,
+    /// What each kill found: the blocks that were known to be there, and all puts until then.
+    kills: Vec<Kill>,
+}
+
+struct Kill {
+    known: BTreeSet<u64>,
+    puts: Vec<PutBlock>,
+}
+
+impl<'a> Import<'a> {
+    #[track_caller]
+    fn new(ec2: &'a LocalEc2, name: String) -> Self {
+        let disk = RawDisk::new(ec2.path(format!("work/{name}.disk")), BLOCKS * BLOCK);
+        disk.scatter(2 * BLOCK, &mut Numbers::of(&name));
+        Self {
+            ec2,
+            name,
+            disk,
+            run: None,
+            kills: Vec::new(),
+        }
+    }
+
+    /// Begins it, or goes on with it.
+    #[track_caller]
+    fn start(&self) -> Running {
+        match &self.run {
+            Some(run) => self.ec2.start(["runs", "resume", "--json", run]),
+            None => {
+                let file = text(self.disk.path());
+                let args = ["import", "--local", "--json", &file, "--arch", "x86_64"];
+                self.ec2.start([&args[..], &["--name", &self.name]].concat())
+            }
+        }
+    }
+
+    /// A process of it, killed at a random moment; whole if it ended before.
+    #[track_caller]
+    fn killed(&mut self, numbers: &mut Numbers) -> Option<Ended> {
+        let mut running = self.start();
+        // One in five at any moment from its start on, and the others when so many blocks more are there.
+        if numbers.below(5) > 0 {
+            let known = self.kills.last().map_or(0, |kill| kill.known.len() as u64);
+            let more = known + 1 + numbers.below(30);
+            let wanted = more.min(BLOCKS) * BLOCK;
+            running.wait_for_event("blocks are sent", |event| {
+                let done = event["done"].as_u64().unwrap_or_default();
+                event["event"] == "transfer" && event["what"] == "upload" && done >= wanted
+            });
+        } else {
+            std::thread::sleep(Duration::from_millis(numbers.below(400)));
+        }
+        running.signal(Signal::KILL);
+        let ended = running.end();
+        if self.run.is_none() {
+            self.run = ended.stdout.lines().next().and_then(|line| {
+                let started: serde_json::Value = serde_json::from_str(line).ok()?;
+                started["run"].as_str().map(str::to_owned)
+            });
+        }
+        if ended.code.is_some() {
+            return Some(ended.exits(0));
+        }
+        let known = self.known_blocks();
+        let puts = self.ec2.put_blocks();
+        self.kills.push(Kill { known, puts });
+        None
+    }
+
+    /// Whether it was killed twice when all blocks were there: another import has more to be interrupted.
+    fn is_nearly_done(&self) -> bool {
+        let with_all = |kill: &&Kill| kill.known.len() as u64 == BLOCKS;
+        self.kills.iter().filter(with_all).count() >= 2
+    }
+
+    /// What qib's own record says.
+    #[track_caller]
+    fn known_blocks(&self) -> BTreeSet<u64> {
+        let Some(run) = &self.run else {
+            return BTreeSet::new();
+        };
+        let record = format!("state/runs/{run}/{}/us-east-2/acknowledged-blocks", self.name);
+        let record = self.ec2.path(record);
+        if !record.exists() {
+            return BTreeSet::new();
+        }
+        read_record(&record, self.disk.path())
+    }
+
+    /// Goes on to the end, and looks at all that was done.
+    #[track_caller]
+    fn finish(self, whole: Option<Ended>) {
+        let ended = match whole {
+            Some(ended) => ended,
+            None => self.start().end().exits(0),
+        };
+        let found = images(&ended);
+        assert_eq!(found.len(), 1, "{ended}");
+        let snapshot = found[0]["snapshots"][0].as_str().expect("a snapshot").to_owned();
+        let all = counts(&self.ec2.put_blocks(), &snapshot);
+        assert!(all.keys().copied().eq(0..BLOCKS), "{all:?}{ended}");
+        let mut may_be_sent_again = 0;
+        for kill in &self.kills {
+            let then = counts(&kill.puts, &snapshot);
+            for index in &kill.known {
+                assert!(then.contains_key(index), "{index} was acknowledged and never put");
+                assert_eq!(
+                    all[index], then[index],
+                    "block {index} was acknowledged and is put again{ended}"
+                );
+            }
+            let under_way = then.keys().filter(|index| !kill.known.contains(index)).count();
+            assert!(under_way <= MOST_AT_ONCE, "{under_way} were under way{ended}");
+            may_be_sent_again += under_way;
+        }
+        let again = all.values().sum::<usize>() - BLOCKS as usize;
+        assert!(
+            again <= may_be_sent_again,
+            "{again} blocks were put again, and {may_be_sent_again} were under way at the kills{ended}"
+        );
+        eprintln!(
+            "{}: {} kills, at {:?} known blocks, {again} of {may_be_sent_again} blocks under way put again",
+            self.name,
+            self.kills.len(),
+            self.kills.iter().map(|kill| kill.known.len()).collect::<Vec<_>>(),
+        );
+        let id = found[0]["image_id"].as_str().expect("an image");
+        let file = self.ec2.path(format!("work/{}.exported", self.name));
+        self.ec2.qib(["export", "--local", id, &text(&file)]).exits(0);
+        self.disk.assert_is_in(&file, "raw");
+        std::fs::remove_file(&file).expect("the exported file is there");
+    }
+}
+
+#[track_caller]
+fn read_record(record: &Path, disk: &Path) -> BTreeSet<u64> {
+    let mut command = Command::new(places::python());
+    command.args(["-c", READ_RECORD]).arg(record).arg(disk);
+    let read = Running::start(command).end().exits(0);
+    serde_json::from_value(read.json()).unwrap_or_else(|error| panic!("{error}{read}"))
+}
+
+/// Each put is answered late, so that there is time to be killed.
+fn slow() -> LocalEc2 {
+    let ec2 = LocalEc2::new(Config::QUICK);
+    ec2.faults(json!({ "latency_ms": { "PutSnapshotBlock": 40 } }));
+    ec2
+}
+
+#[test]
+fn after_fifty_kills_no_acknowledged_block_is_sent_again_and_the_images_are_whole() {
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            scope.spawn(move || kills(worker));
+        }
+    });
+}
+
+#[track_caller]
+fn kills(worker: usize) {
+    let ec2 = slow();
+    let mut numbers = Numbers::of(&format!("worker {worker}"));
+    let (mut done, mut with_blocks, mut images) = (0, 0, 0);
+    while done < KILLS {
+        let mut import = Import::new(&ec2, format!("killed-{worker}-{images}"));
+        let mut whole = None;
+        while whole.is_none() && done + import.kills.len() < KILLS && !import.is_nearly_done() {
+            whole = import.killed(&mut numbers);
+        }
+        done += import.kills.len();
+        with_blocks += import.kills.iter().filter(|kill| !kill.known.is_empty()).count();
+        import.finish(whole);
+        images += 1;
+    }
+    // The kills must have been in the middle, or they show nothing.
+    assert!(with_blocks * 2 > done, "{with_blocks} of {done} kills came after the first block");
+    let said = ec2.qib(["runs", "ls"]).exits(0);
+    ec2.holdings()
+        .assert_counts(&[("images", images), ("snapshots", images)], &said);
+}
+
+#[test]
+fn what_nobody_goes_on_with_is_swept() {
+    let ec2 = slow();
+    let mut import = Import::new(&ec2, String::from("forgotten"));
+    let mut numbers = Numbers::of("forgotten");
+    while import.kills.iter().all(|kill| kill.known.is_empty()) {
+        assert!(import.killed(&mut numbers).is_none(), "it was to be killed");
+    }
+    let run = import.run.clone().expect("the run has told its name");
+    assert_eq!(ec2.holdings().of("snapshots").len(), 1);
+    let swept = ec2.qib(["sweep", "--local", "--yes", "--run", &run]).exits(0);
+    ec2.holdings().assert_none(&swept);
+}
+
+/// `via: s3`: what is in S3, and tasks that are under way.
+struct ByS3 {
+    ec2: LocalEc2,
+    disk: RawDisk,
+}
+
+impl ByS3 {
+    #[track_caller]
+    fn new(faults: serde_json::Value) -> Self {
+        let ec2 = LocalEc2::new(Config::QUICK);
+        let disk = RawDisk::new(ec2.path("work/by-s3.disk"), 80 * MIB);
+        disk.scatter(4 * MIB, &mut Numbers::of("by s3"));
+        let bucket = "s3api create-bucket --bucket image-imports --create-bucket-configuration";
+        let mut args: Vec<&str> = bucket.split(' ').collect();
+        args.push("LocationConstraint=us-east-2");
+        ec2.aws(&args).exits(0);
+        ec2.faults(faults);
+        Self { ec2, disk }
+    }
+
+    #[track_caller]
+    fn start(&self) -> Running {
+        let file = text(self.disk.path());
+        let args = ["import", "--local", "--json", &file, "--arch", "x86_64", "--name", "by-s3"];
+        let by_s3 = ["--via", "s3", "--bucket", "image-imports"];
+        self.ec2.start([&args[..], &by_s3].concat())
+    }
+
+    /// Waits until so many calls were carried out, which the events do not tell of.
+    #[track_caller]
+    fn until_carried_out(&self, action: &str, times: usize) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while self.ec2.carried_out(action) < times {
+            assert!(std::time::Instant::now() < deadline, "{action} was not carried out");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills it once `action` was carried out so often, and gives the run.
+    #[track_caller]
+    fn killed_after(&self, action: &str, times: usize) -> String {
+        let running = self.start();
+        self.until_carried_out(action, times);
+        running.signal(Signal::KILL);
+        let ended = running.end();
+        assert_eq!(ended.code, None, "it was to be killed{ended}");
+        let first = ended.stdout.lines().next().unwrap_or_default();
+        let started: serde_json::Value = serde_json::from_str(first).expect("an event");
+        started["run"].as_str().expect("a run").to_owned()
+    }
+
+    #[track_caller]
+    fn assert_swept(&self, run: &str) {
+        let swept = self.ec2.qib(["sweep", "--local", "--yes", "--run", run]).exits(0);
+        assert_eq!(self.ec2.transfers(), Vec::<String>::new(), "{swept}");
+        self.ec2.holdings().assert_none(&swept);
+    }
+}
+
+#[test]
+fn a_part_that_s3_has_is_not_sent_again() {
+    let by = ByS3::new(json!({ "latency_ms": { "UploadPart": 700 } }));
+    // Five parts of 16 MiB; some are there and not answered yet.
+    let run = by.killed_after("UploadPart", 2);
+    let resumed = by.ec2.qib(["runs", "resume", "--json", &run]).exits(0);
+    assert_eq!(by.ec2.carried_out("UploadPart"), 5, "{resumed}");
+    assert_eq!(by.ec2.carried_out("ImportSnapshot"), 1, "{resumed}");
+    assert_eq!(by.ec2.transfers(), Vec::<String>::new(), "{resumed}");
+    let image = images(&resumed)[0]["image_id"].as_str().expect("an image").to_owned();
+    let file = by.ec2.path("work/exported");
+    by.ec2.qib(["export", "--local", &image, &text(&file)]).exits(0);
+    by.disk.assert_is_in(&file, "raw");
+}
+
+#[test]
+fn an_upload_that_nobody_goes_on_with_is_swept() {
+    let by = ByS3::new(json!({ "latency_ms": { "UploadPart": 700 } }));
+    let run = by.killed_after("UploadPart", 2);
+    assert_eq!(by.ec2.transfers().len(), 1);
+    by.assert_swept(&run);
+}
+
+#[test]
+fn a_task_that_nobody_waits_for_is_swept_and_one_that_somebody_does_is_waited_for() {
+    let by = ByS3::new(json!({ "import_tasks": [{ "stuck_at_percent": 40 }] }));
+    let run = by.killed_after("ImportSnapshot", 1);
+    let left: BTreeMap<bool, usize> = by.ec2.transfers().iter().fold(BTreeMap::new(), |mut all, one| {
+        *all.entry(one.starts_with("task")).or_default() += 1;
+        all
+    });
+    assert_eq!(left, BTreeMap::from([(true, 1), (false, 1)]), "a task and its object");
+    by.assert_swept(&run);
+
+    // The same again, and this time somebody goes on: with the task that is there.
+    by.ec2.no_faults();
+    let before = by.ec2.carried_out("ImportSnapshot");
+    let run = by.killed_after("ImportSnapshot", before + 1);
+    let resumed = by.ec2.qib(["runs", "resume", "--json", &run]).exits(0);
+    assert_eq!(by.ec2.carried_out("ImportSnapshot"), before + 1, "{resumed}");
+    assert_eq!(by.ec2.transfers(), Vec::<String>::new(), "{resumed}");
+    by.ec2
+        .holdings()
+        .assert_counts(&[("images", 1), ("snapshots", 1)], &resumed);
+}

@@ -63,7 +63,7 @@ impl LocalEc2 {
             .count()
     }
 
-    /// The actions of the service that made or began something, but for the parameters that say which runs are alive.
+    /// The actions of the service that made or began something, leases of runs too.
     #[track_caller]
     pub fn effects(&self) -> BTreeSet<String> {
         const MAKING: [&str; 9] = [
@@ -71,7 +71,7 @@ impl LocalEc2 {
         ];
         self.requests()
             .iter()
-            .filter(|request| request["service"] != "ssm" && request["effect"] == true)
+            .filter(|request| request["effect"] == true)
             .filter_map(|request| request["action"].as_str())
             .filter(|action| MAKING.iter().any(|word| action.starts_with(word)))
             .map(str::to_owned)
