@@ -84,7 +84,8 @@ impl<'a> Import<'a> {
             None => {
                 let file = text(self.disk.path());
                 let args = ["import", "--local", "--json", &file, "--arch", "x86_64"];
-                self.ec2.start([&args[..], &["--name", &self.name]].concat())
+                self.ec2
+                    .start([&args[..], &["--name", &self.name]].concat())
             }
         }
     }
@@ -134,7 +135,10 @@ impl<'a> Import<'a> {
         let Some(run) = &self.run else {
             return BTreeSet::new();
         };
-        let record = format!("state/runs/{run}/{}/us-east-2/acknowledged-blocks", self.name);
+        let record = format!(
+            "state/runs/{run}/{}/us-east-2/acknowledged-blocks",
+            self.name
+        );
         let record = self.ec2.path(record);
         if !record.exists() {
             return BTreeSet::new();
@@ -151,21 +155,33 @@ impl<'a> Import<'a> {
         };
         let found = images(&ended);
         assert_eq!(found.len(), 1, "{ended}");
-        let snapshot = found[0]["snapshots"][0].as_str().expect("a snapshot").to_owned();
+        let snapshot = found[0]["snapshots"][0]
+            .as_str()
+            .expect("a snapshot")
+            .to_owned();
         let all = counts(&self.ec2.put_blocks(), &snapshot);
         assert!(all.keys().copied().eq(0..BLOCKS), "{all:?}{ended}");
         let mut may_be_sent_again = 0;
         for kill in &self.kills {
             let then = counts(&kill.puts, &snapshot);
             for index in &kill.known {
-                assert!(then.contains_key(index), "{index} was acknowledged and never put");
+                assert!(
+                    then.contains_key(index),
+                    "{index} was acknowledged and never put"
+                );
                 assert_eq!(
                     all[index], then[index],
                     "block {index} was acknowledged and is put again{ended}"
                 );
             }
-            let under_way = then.keys().filter(|index| !kill.known.contains(index)).count();
-            assert!(under_way <= MOST_AT_ONCE, "{under_way} were under way{ended}");
+            let under_way = then
+                .keys()
+                .filter(|index| !kill.known.contains(index))
+                .count();
+            assert!(
+                under_way <= MOST_AT_ONCE,
+                "{under_way} were under way{ended}"
+            );
             may_be_sent_again += under_way;
         }
         let again = all.values().sum::<usize>() - BLOCKS as usize;
@@ -177,11 +193,16 @@ impl<'a> Import<'a> {
             "{}: {} kills, at {:?} known blocks, {again} of {may_be_sent_again} blocks under way put again",
             self.name,
             self.kills.len(),
-            self.kills.iter().map(|kill| kill.known.len()).collect::<Vec<_>>(),
+            self.kills
+                .iter()
+                .map(|kill| kill.known.len())
+                .collect::<Vec<_>>(),
         );
         let id = found[0]["image_id"].as_str().expect("an image");
         let file = self.ec2.path(format!("work/{}.exported", self.name));
-        self.ec2.qib(["export", "--local", id, &text(&file)]).exits(0);
+        self.ec2
+            .qib(["export", "--local", id, &text(&file)])
+            .exits(0);
         self.disk.assert_is_in(&file, "raw");
         std::fs::remove_file(&file).expect("the exported file is there");
     }
@@ -223,12 +244,19 @@ fn kills(worker: usize) {
             whole = import.killed(&mut numbers);
         }
         done += import.kills.len();
-        with_blocks += import.kills.iter().filter(|kill| !kill.known.is_empty()).count();
+        with_blocks += import
+            .kills
+            .iter()
+            .filter(|kill| !kill.known.is_empty())
+            .count();
         import.finish(whole);
         images += 1;
     }
     // The kills must have been in the middle, or they show nothing.
-    assert!(with_blocks * 2 > done, "{with_blocks} of {done} kills came after the first block");
+    assert!(
+        with_blocks * 2 > done,
+        "{with_blocks} of {done} kills came after the first block"
+    );
     let said = ec2.qib(["runs", "ls"]).exits(0);
     ec2.holdings()
         .assert_counts(&[("images", images), ("snapshots", images)], &said);
@@ -244,7 +272,9 @@ fn what_nobody_goes_on_with_is_swept() {
     }
     let run = import.run.clone().expect("the run has told its name");
     assert_eq!(ec2.holdings().of("snapshots").len(), 1);
-    let swept = ec2.qib(["sweep", "--local", "--yes", "--run", &run]).exits(0);
+    let swept = ec2
+        .qib(["sweep", "--local", "--yes", "--run", &run])
+        .exits(0);
     ec2.holdings().assert_none(&swept);
 }
 
@@ -271,7 +301,9 @@ impl ByS3 {
     #[track_caller]
     fn start(&self) -> Running {
         let file = text(self.disk.path());
-        let args = ["import", "--local", "--json", &file, "--arch", "x86_64", "--name", "by-s3"];
+        let args = [
+            "import", "--local", "--json", &file, "--arch", "x86_64", "--name", "by-s3",
+        ];
         let by_s3 = ["--via", "s3", "--bucket", "image-imports"];
         self.ec2.start([&args[..], &by_s3].concat())
     }
@@ -281,7 +313,10 @@ impl ByS3 {
     fn until_carried_out(&self, action: &str, times: usize) {
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         while self.ec2.carried_out(action) < times {
-            assert!(std::time::Instant::now() < deadline, "{action} was not carried out");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{action} was not carried out"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -301,7 +336,10 @@ impl ByS3 {
 
     #[track_caller]
     fn assert_swept(&self, run: &str) {
-        let swept = self.ec2.qib(["sweep", "--local", "--yes", "--run", run]).exits(0);
+        let swept = self
+            .ec2
+            .qib(["sweep", "--local", "--yes", "--run", run])
+            .exits(0);
         assert_eq!(self.ec2.transfers(), Vec::<String>::new(), "{swept}");
         self.ec2.holdings().assert_none(&swept);
     }
@@ -316,9 +354,14 @@ fn a_part_that_s3_has_is_not_sent_again() {
     assert_eq!(by.ec2.carried_out("UploadPart"), 5, "{resumed}");
     assert_eq!(by.ec2.carried_out("ImportSnapshot"), 1, "{resumed}");
     assert_eq!(by.ec2.transfers(), Vec::<String>::new(), "{resumed}");
-    let image = images(&resumed)[0]["image_id"].as_str().expect("an image").to_owned();
+    let image = images(&resumed)[0]["image_id"]
+        .as_str()
+        .expect("an image")
+        .to_owned();
     let file = by.ec2.path("work/exported");
-    by.ec2.qib(["export", "--local", &image, &text(&file)]).exits(0);
+    by.ec2
+        .qib(["export", "--local", &image, &text(&file)])
+        .exits(0);
     by.disk.assert_is_in(&file, "raw");
 }
 
@@ -334,11 +377,19 @@ fn an_upload_that_nobody_goes_on_with_is_swept() {
 fn a_task_that_nobody_waits_for_is_swept_and_one_that_somebody_does_is_waited_for() {
     let by = ByS3::new(json!({ "import_tasks": [{ "stuck_at_percent": 40 }] }));
     let run = by.killed_after("ImportSnapshot", 1);
-    let left: BTreeMap<bool, usize> = by.ec2.transfers().iter().fold(BTreeMap::new(), |mut all, one| {
-        *all.entry(one.starts_with("task")).or_default() += 1;
-        all
-    });
-    assert_eq!(left, BTreeMap::from([(true, 1), (false, 1)]), "a task and its object");
+    let left: BTreeMap<bool, usize> =
+        by.ec2
+            .transfers()
+            .iter()
+            .fold(BTreeMap::new(), |mut all, one| {
+                *all.entry(one.starts_with("task")).or_default() += 1;
+                all
+            });
+    assert_eq!(
+        left,
+        BTreeMap::from([(true, 1), (false, 1)]),
+        "a task and its object"
+    );
     by.assert_swept(&run);
 
     // The same again, and this time somebody goes on: with the task that is there.
@@ -346,7 +397,11 @@ fn a_task_that_nobody_waits_for_is_swept_and_one_that_somebody_does_is_waited_fo
     let before = by.ec2.carried_out("ImportSnapshot");
     let run = by.killed_after("ImportSnapshot", before + 1);
     let resumed = by.ec2.qib(["runs", "resume", "--json", &run]).exits(0);
-    assert_eq!(by.ec2.carried_out("ImportSnapshot"), before + 1, "{resumed}");
+    assert_eq!(
+        by.ec2.carried_out("ImportSnapshot"),
+        before + 1,
+        "{resumed}"
+    );
     assert_eq!(by.ec2.transfers(), Vec::<String>::new(), "{resumed}");
     by.ec2
         .holdings()
