@@ -258,9 +258,6 @@ fn hostile_images_reach_nothing_of_this_machine() {
     put_u64(&mut bytes, l1, 1 << 63 | 1 << 50);
     cases.push(("l2-away.qcow2", bytes));
     let mut bytes = good.clone();
-    put_u64(&mut bytes, l1, 1 << 63 | l1 as u64);
-    cases.push(("l2-is-l1.qcow2", bytes));
-    let mut bytes = good.clone();
     put_u32(&mut bytes, 20, 60);
     cases.push(("huge-clusters.qcow2", bytes));
     for (name, bytes) in &cases {
@@ -271,6 +268,30 @@ fn hostile_images_reach_nothing_of_this_machine() {
     }
     let up = ec2.qib(["local", "up"]).exits(0);
     assert_nothing(&ec2, &up);
+}
+
+/// A table that stands for one of another level, too, makes a loop of what goes down by references; the two levels of a qcow2
+/// are read once each. QEMU takes it, and so it has to come to what QEMU reads.
+#[test]
+fn a_table_that_refers_to_itself_is_read_as_qemu_reads_it() {
+    let ec2 = LocalEc2::new(Config::QUICK);
+    let disk = full(&ec2, "looped", MIB);
+    let file = in_format(&disk, QCOW2);
+    let mut bytes = read(&file);
+    let l1 = get_u64(&bytes, 40);
+    put_u64(&mut bytes, l1 as usize, 1 << 63 | l1);
+    fs::write(&file, &bytes).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let (file, exported) = (text(&file), text(&ec2.path("work/exported")));
+    let begun = Instant::now();
+    let ended = import(&ec2, &file, &[]).exits(0);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{ended}");
+    let finished = ended.finished();
+    let image = finished["images"][0]["image_id"]
+        .as_str()
+        .expect("an image");
+    ec2.qib(["export", "--local", image, &exported]).exits(0);
+    let compare = ["compare", "-f", "qcow2", "-F", "raw", &file, &exported];
+    program("qemu-img", compare);
 }
 
 #[test]
