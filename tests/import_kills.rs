@@ -7,7 +7,8 @@
 //! ```
 #![allow(
     clippy::disallowed_methods,
-    reason = "a kill comes at a moment that nothing tells of"
+    clippy::print_stderr,
+    reason = "a kill comes at a moment that nothing tells of, and what the kills found is worth knowing"
 )]
 
 use end_to_end::disk_images::{BLOCK, Numbers, RawDisk, text};
@@ -15,12 +16,11 @@ use end_to_end::service_log::{PutBlock, counts};
 use end_to_end::shipped::images;
 use end_to_end::{Config, Ended, LocalEc2, Running, Signal, places};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-const MIB: u64 = 1 << 20;
 const BLOCKS: u64 = 192;
 /// How many puts qib ever has under way.
 const MOST_AT_ONCE: usize = 128;
@@ -99,7 +99,7 @@ impl<'a> Import<'a> {
             let known = self.kills.last().map_or(0, |kill| kill.known.len() as u64);
             let more = known + 1 + numbers.below(30);
             let wanted = more.min(BLOCKS) * BLOCK;
-            running.wait_for_event("blocks are sent", |event| {
+            running.sees(|event| {
                 let done = event["done"].as_u64().unwrap_or_default();
                 event["event"] == "transfer" && event["what"] == "upload" && done >= wanted
             });
@@ -117,6 +117,11 @@ impl<'a> Import<'a> {
         if ended.code.is_some() {
             return Some(ended.exits(0));
         }
+        // One that has written nothing down has done nothing, and there is nothing to go on with.
+        self.run = self.run.take().filter(|run| {
+            let journal = self.ec2.path(format!("state/runs/{run}/journal.jsonl"));
+            std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0)
+        });
         let known = self.known_blocks();
         let puts = self.ec2.put_blocks();
         self.kills.push(Kill { known, puts });
@@ -257,9 +262,17 @@ fn kills(worker: usize) {
         with_blocks * 2 > done,
         "{with_blocks} of {done} kills came after the first block"
     );
-    let said = ec2.qib(["runs", "ls"]).exits(0);
+    let there = ec2.holdings();
+    let of = |kind: &str| there.of(kind).len();
+    assert_eq!(
+        (of("images"), of("snapshots")),
+        (images, images),
+        "{there:?}"
+    );
+    // The lease of a run that died before its first effect is the only thing that may be left to sweep.
+    let swept = ec2.qib(["sweep", "--local", "--yes"]).exits(0);
     ec2.holdings()
-        .assert_counts(&[("images", images), ("snapshots", images)], &said);
+        .assert_counts(&[("images", images), ("snapshots", images)], &swept);
 }
 
 #[test]
@@ -276,134 +289,4 @@ fn what_nobody_goes_on_with_is_swept() {
         .qib(["sweep", "--local", "--yes", "--run", &run])
         .exits(0);
     ec2.holdings().assert_none(&swept);
-}
-
-/// `via: s3`: what is in S3, and tasks that are under way.
-struct ByS3 {
-    ec2: LocalEc2,
-    disk: RawDisk,
-}
-
-impl ByS3 {
-    #[track_caller]
-    fn new(faults: serde_json::Value) -> Self {
-        let ec2 = LocalEc2::new(Config::QUICK);
-        let disk = RawDisk::new(ec2.path("work/by-s3.disk"), 80 * MIB);
-        disk.scatter(4 * MIB, &mut Numbers::of("by s3"));
-        let bucket = "s3api create-bucket --bucket image-imports --create-bucket-configuration";
-        let mut args: Vec<&str> = bucket.split(' ').collect();
-        args.push("LocationConstraint=us-east-2");
-        ec2.aws(&args).exits(0);
-        ec2.faults(faults);
-        Self { ec2, disk }
-    }
-
-    #[track_caller]
-    fn start(&self) -> Running {
-        let file = text(self.disk.path());
-        let args = [
-            "import", "--local", "--json", &file, "--arch", "x86_64", "--name", "by-s3",
-        ];
-        let by_s3 = ["--via", "s3", "--bucket", "image-imports"];
-        self.ec2.start([&args[..], &by_s3].concat())
-    }
-
-    /// Waits until so many calls were carried out, which the events do not tell of.
-    #[track_caller]
-    fn until_carried_out(&self, action: &str, times: usize) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        while self.ec2.carried_out(action) < times {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{action} was not carried out"
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Kills it once `action` was carried out so often, and gives the run.
-    #[track_caller]
-    fn killed_after(&self, action: &str, times: usize) -> String {
-        let running = self.start();
-        self.until_carried_out(action, times);
-        running.signal(Signal::KILL);
-        let ended = running.end();
-        assert_eq!(ended.code, None, "it was to be killed{ended}");
-        let first = ended.stdout.lines().next().unwrap_or_default();
-        let started: serde_json::Value = serde_json::from_str(first).expect("an event");
-        started["run"].as_str().expect("a run").to_owned()
-    }
-
-    #[track_caller]
-    fn assert_swept(&self, run: &str) {
-        let swept = self
-            .ec2
-            .qib(["sweep", "--local", "--yes", "--run", run])
-            .exits(0);
-        assert_eq!(self.ec2.transfers(), Vec::<String>::new(), "{swept}");
-        self.ec2.holdings().assert_none(&swept);
-    }
-}
-
-#[test]
-fn a_part_that_s3_has_is_not_sent_again() {
-    let by = ByS3::new(json!({ "latency_ms": { "UploadPart": 700 } }));
-    // Five parts of 16 MiB; some are there and not answered yet.
-    let run = by.killed_after("UploadPart", 2);
-    let resumed = by.ec2.qib(["runs", "resume", "--json", &run]).exits(0);
-    assert_eq!(by.ec2.carried_out("UploadPart"), 5, "{resumed}");
-    assert_eq!(by.ec2.carried_out("ImportSnapshot"), 1, "{resumed}");
-    assert_eq!(by.ec2.transfers(), Vec::<String>::new(), "{resumed}");
-    let image = images(&resumed)[0]["image_id"]
-        .as_str()
-        .expect("an image")
-        .to_owned();
-    let file = by.ec2.path("work/exported");
-    by.ec2
-        .qib(["export", "--local", &image, &text(&file)])
-        .exits(0);
-    by.disk.assert_is_in(&file, "raw");
-}
-
-#[test]
-fn an_upload_that_nobody_goes_on_with_is_swept() {
-    let by = ByS3::new(json!({ "latency_ms": { "UploadPart": 700 } }));
-    let run = by.killed_after("UploadPart", 2);
-    assert_eq!(by.ec2.transfers().len(), 1);
-    by.assert_swept(&run);
-}
-
-#[test]
-fn a_task_that_nobody_waits_for_is_swept_and_one_that_somebody_does_is_waited_for() {
-    let by = ByS3::new(json!({ "import_tasks": [{ "stuck_at_percent": 40 }] }));
-    let run = by.killed_after("ImportSnapshot", 1);
-    let left: BTreeMap<bool, usize> =
-        by.ec2
-            .transfers()
-            .iter()
-            .fold(BTreeMap::new(), |mut all, one| {
-                *all.entry(one.starts_with("task")).or_default() += 1;
-                all
-            });
-    assert_eq!(
-        left,
-        BTreeMap::from([(true, 1), (false, 1)]),
-        "a task and its object"
-    );
-    by.assert_swept(&run);
-
-    // The same again, and this time somebody goes on: with the task that is there.
-    by.ec2.no_faults();
-    let before = by.ec2.carried_out("ImportSnapshot");
-    let run = by.killed_after("ImportSnapshot", before + 1);
-    let resumed = by.ec2.qib(["runs", "resume", "--json", &run]).exits(0);
-    assert_eq!(
-        by.ec2.carried_out("ImportSnapshot"),
-        before + 1,
-        "{resumed}"
-    );
-    assert_eq!(by.ec2.transfers(), Vec::<String>::new(), "{resumed}");
-    by.ec2
-        .holdings()
-        .assert_counts(&[("images", 1), ("snapshots", 1)], &resumed);
 }

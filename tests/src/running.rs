@@ -84,11 +84,15 @@ impl Running {
 
     /// Waits for the event that a step begins. False if the program ended without it.
     pub fn reaches(&mut self, step: &str) -> bool {
+        self.sees(|event| event["event"] == "step-started" && event["step"] == step)
+    }
+
+    /// Waits for an event that `fits`. False if the program ended without it.
+    pub fn sees(&mut self, fits: impl Fn(&Value) -> bool) -> bool {
         while let Some(line) = self.next_line() {
             if let Line::Stdout(text) = line
                 && let Ok(event) = serde_json::from_str::<Value>(&text)
-                && event["event"] == "step-started"
-                && event["step"] == step
+                && fits(&event)
             {
                 return true;
             }
