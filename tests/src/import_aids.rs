@@ -129,7 +129,7 @@ impl Architecture {
     fn root_type(self) -> &'static str {
         match self {
             Self::X86 => "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
-            Self::Arm => "B921B045-1DF0-41C3-AF44-4C6F280D4F24",
+            Self::Arm => "B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
         }
     }
 }

@@ -34,14 +34,12 @@ pub fn program(profile: Profile) -> PathBuf {
 /// # Errors
 /// If it cannot be built.
 pub fn install(profile: Profile) -> Result<(), Failure> {
-    let program = program(profile);
-    if program.exists() {
-        let said = Program::new(&program).args(["--version"]).output();
-        if said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(VERSION)) {
-            return Ok(());
-        }
-    }
     let folder = folder(profile);
+    // It cannot be asked for its version; cargo keeps what it has installed there.
+    let installed = std::fs::read_to_string(folder.join(".crates.toml")).unwrap_or_default();
+    if program(profile).exists() && installed.contains(&format!("coldsnap {VERSION}")) {
+        return Ok(());
+    }
     let install = Program::cargo()
         .args(["install", "coldsnap", "--locked", "--version", VERSION])
         .args(["--root".as_ref(), folder.as_os_str()])

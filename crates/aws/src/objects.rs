@@ -67,13 +67,26 @@ fn part_number(number: u32) -> i32 {
 impl Objects for AwsObjects {
     async fn bucket_region(&self, bucket: &str) -> Result<Option<String>> {
         let call = self.s3.head_bucket().bucket(bucket).send();
-        let answer = self
-            .credentials
-            .sign(async { call.await.map_err(failed("HeadBucket")) })
+        // A bucket of another region is answered with a redirection, which names the region.
+        let answered = async {
+            let error = match call.await {
+                Ok(answer) => return Ok(answer.bucket_region().map(str::to_owned)),
+                Err(error) => error,
+            };
+            let elsewhere = error
+                .raw_response()
+                .filter(|raw| matches!(raw.status().as_u16(), 301 | 307 | 400))
+                .and_then(|raw| raw.headers().get("x-amz-bucket-region"));
+            match elsewhere {
+                Some(region) => Ok(Some(region.to_owned())),
+                None => Err(failed("HeadBucket")(error)),
+            }
+        };
+        self.credentials
+            .sign(answered)
             .await
             // The answer to HEAD has no body, and so no code.
-            .map_err(|error| without_body(error).about(bucket))?;
-        Ok(answer.bucket_region().map(str::to_owned))
+            .map_err(|error| without_body(error).about(bucket))
     }
 
     async fn begin_upload(&self, place: &ObjectPlace) -> Result<UploadId> {

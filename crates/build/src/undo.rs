@@ -56,7 +56,13 @@ pub async fn undo(
     state: &EffectState,
 ) -> Result<Undone, CloudError> {
     if let Some(name) = effect.makes_image() {
-        return undo_image(region, clock, run, cell, name, state).await;
+        let undone = undo_image(region, clock, run, name, state).await?;
+        // What an imported image stands on is undone by itself, after it.
+        let has_snapshots = !matches!(effect, Effect::RegisterSnapshot { .. });
+        if undone == Undone::Gone && has_snapshots {
+            retried(clock, || delete_snapshots(region, run, cell)).await?;
+        }
+        return Ok(undone);
     }
     match effect {
         // Those of an image that is not to be go with it; these are of one that never was registered.
@@ -88,12 +94,11 @@ pub async fn undo(
     Ok(Undone::Gone)
 }
 
-/// Removes an image that is not complete, and its snapshots.
+/// Removes an image that is not complete. Its snapshots stay.
 async fn undo_image(
     region: &dyn Region,
     clock: &dyn Clock,
     run: &RunId,
-    cell: &CellName,
     name: &str,
     state: &EffectState,
 ) -> Result<Undone, CloudError> {
@@ -113,7 +118,6 @@ async fn undo_image(
         }
         retried(clock, || region.deregister_image(&image.image_id)).await?;
     }
-    retried(clock, || delete_snapshots(region, run, cell)).await?;
     Ok(Undone::Gone)
 }
 

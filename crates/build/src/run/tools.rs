@@ -7,7 +7,7 @@ use crate::options::Venue;
 use crate::plan::source::imported;
 use crate::ports::Ports;
 use crate::steps::look_into;
-use pipeline::model::{Ansible, Pipeline, Presence, Provisioner};
+use pipeline::model::{Ansible, Import, Pipeline, Presence, Provisioner};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -49,7 +49,12 @@ pub(super) async fn look(
 /// Looks at the disk images that are on this machine: one that is empty, is none or has another checksum is bad input.
 async fn disk_images(pipeline: &Pipeline, ports: &Ports) -> Result<(), StepError> {
     let imports = pipeline.stages.iter().filter_map(|stage| stage.import());
-    for import in imports.filter(|import| import.origin.file().is_some()) {
+    // One that `preflight` is still to make is looked at when its turn comes.
+    let there = |import: &&Import| {
+        let file = import.origin.file();
+        file.is_some_and(|file| file.presence == Presence::There)
+    };
+    for import in imports.filter(there) {
         imported(ports.host.disk_images.as_ref(), import).await?;
         look_into(import).await?;
     }

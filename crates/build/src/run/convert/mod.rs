@@ -34,7 +34,7 @@ pub(crate) fn facts_for(
     RunFacts {
         run_id: Some(context.run_id().to_string()),
         run_time: Some(context.run().started),
-        source_id: Some(source.image_id.to_string()),
+        source_id: Some(source_id(source)),
         source_name: Some(source.name.clone()),
         source_created: source.created,
         source_owner: source.owner.as_ref().map(ToString::to_string),
@@ -58,7 +58,7 @@ pub(crate) fn planned_facts(
     RunFacts {
         run_id: Some(run.to_owned()),
         run_time: Some(started),
-        source_id: Some(source.map_or_else(planned, |image| image.image_id.to_string())),
+        source_id: Some(source.map_or_else(planned, source_id)),
         source_name: Some(source.map_or_else(planned, |image| image.name.clone())),
         // An image that is built first is created by then, and owned by whoever builds it.
         source_created: source.map_or(Some(started), |image| image.created),
@@ -75,6 +75,12 @@ pub(crate) fn planned_facts(
         cell: Some(chosen.name.cell.clone()),
         image: None,
     }
+}
+
+/// The source's id: an image's, or of a disk image the digest that it is known by.
+fn source_id(source: &Image) -> String {
+    let id = source.image_id.as_str();
+    id.strip_prefix("import:").unwrap_or(id).to_owned()
 }
 
 /// What expressions outside of stages may refer to.

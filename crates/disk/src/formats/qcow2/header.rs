@@ -174,6 +174,14 @@ fn check_l1(
     if i64::try_from(size).is_err() {
         return Err(damaged(source, format!("the disk has {size} bytes")));
     }
+    // As QEMU has it: no disk needs a larger one.
+    const LARGEST_L1: u64 = 32 << 20;
+    if u64::from(count) * 8 > LARGEST_L1 {
+        return Err(damaged(
+            source,
+            format!("the L1 table has {count} entries, more than any disk needs"),
+        ));
+    }
     let needed = size.div_ceil(1 << (2 * cluster_bits - entries.bits()));
     if u64::from(count) < needed {
         return Err(damaged(
