@@ -1,7 +1,8 @@
 //! `pipelines/fedora-import.yaml`: from the URLs of cloud images to tagged AMIs, for two architectures. The images are the
 //! test's own, and so is the server that publishes them as Fedora does.
 
-use end_to_end::import_aids::{Architecture, noise, qemu_img, system_disk};
+use end_to_end::disk_images::{program, text};
+use end_to_end::import_aids::{Architecture, noise, system_disk};
 use end_to_end::shipped::{self, Shipped, cached, described, ids, tag};
 use end_to_end::web_server::{How, Request, WebServer};
 use end_to_end::{Config, Ended, LocalEc2, Running};
@@ -62,12 +63,11 @@ impl Rehearsal {
         let raw = system_disk(&self.ec2, "made.raw", architecture, &files);
         let to = self.path(machine, &image_name(machine));
         fs::create_dir_all(to.parent().expect("it is in a folder")).expect("there is room");
-        let (raw, to) = (raw.to_string_lossy(), to.to_string_lossy());
-        qemu_img(
-            &self.ec2,
-            &["convert", "-c", "-f", "raw", "-O", "qcow2", &raw, &to],
-        )
-        .exits(0);
+        let (raw, to) = (text(&raw), text(&to));
+        program(
+            "qemu-img",
+            ["convert", "-c", "-f", "raw", "-O", "qcow2", &raw, &to],
+        );
     }
 
     fn path(&self, machine: &str, name: &str) -> PathBuf {
@@ -283,7 +283,9 @@ fn an_image_that_is_not_what_the_publisher_lists_becomes_no_ami() {
         .map(|failure| &failure["step"])
         .collect();
     assert_eq!(steps, ["fetch"], "{failed}");
-    let failed = failed.says(&image_name("aarch64")).says("SHA-256");
+    let failed = failed
+        .says(&image_name("aarch64"))
+        .says("is not what the checksum says");
     // The other one is not hindered.
     rehearsal.images_and_snapshots(1, &failed);
 }

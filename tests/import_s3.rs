@@ -1,9 +1,11 @@
 //! `via: s3`: what goes wrong between a disk image and the snapshot that EC2 makes of it, what becomes of it, and that
 //! nothing of it stays: no object, no upload, no task, no snapshot that nobody knows.
 
+use end_to_end::disk_images::{program, text};
+use end_to_end::faults::is_whole;
 use end_to_end::import_aids::{
-    MIB, assert_identical, assert_nothing_left_of_s3, bucket, import_tasks, put_block, qemu_img,
-    raw_image, snapshot, times_done, written_down,
+    MIB, assert_identical, assert_nothing_left_of_s3, bucket, import_tasks, put_block, raw_image,
+    snapshot,
 };
 use end_to_end::shipped::tag;
 use end_to_end::{Config, Ended, LocalEc2, Running, Signal};
@@ -60,14 +62,14 @@ fn assert_one_image(ec2: &LocalEc2, after: &Ended) {
         "{found:#}{after}"
     );
     assert_eq!(found["SnapshotId"], snapshot(after).as_str(), "{after}");
-    assert_nothing_left_of_s3(ec2, BUCKET, after);
+    assert_nothing_left_of_s3(ec2, after);
 }
 
 /// Fails unless there is nothing at all.
 #[track_caller]
 fn assert_nothing(ec2: &LocalEc2, after: &Ended) {
     ec2.holdings().assert_none(after);
-    assert_nothing_left_of_s3(ec2, BUCKET, after);
+    assert_nothing_left_of_s3(ec2, after);
 }
 
 /// Reads the snapshot of the run's image back.
@@ -115,14 +117,19 @@ fn a_task_that_fails_with_what_passes_is_begun_anew_and_what_ec2_says_is_shown()
         let id = task["ImportTaskId"].as_str().unwrap_or_default();
         assert!(ended.stderr.contains(id), "{id} is not named{ended}");
     }
-    assert_eq!(times_done(&ec2, "CreateMultipartUpload"), 2, "{ended}");
-    assert_identical(&ec2, &raw, &exported(&ec2, &ended));
+    assert_eq!(ec2.carried_out("CreateMultipartUpload"), 2, "{ended}");
+    assert_identical(&raw, &exported(&ec2, &ended));
     assert_one_image(&ec2, &ended);
 }
 
 #[test]
 fn a_task_that_always_fails_ends_the_run_after_its_attempts() {
-    let ec2 = started();
+    // Long enough for the task to be seen on its way.
+    let ec2 = LocalEc2::new(Config {
+        delays: "short",
+        firewall: false,
+    });
+    bucket(&ec2, BUCKET);
     image(&ec2);
     let file = pipeline(&ec2, "disk.raw", ", attempts: 2");
     ec2.faults(json!({ "import_tasks": [{ "message": PASSES, "at_percent": 40 }] }));
@@ -135,6 +142,7 @@ fn a_task_that_always_fails_ends_the_run_after_its_attempts() {
         .find(|line| line.contains("after 2 of 2 attempts"))
         .unwrap_or_else(|| panic!("the attempts are not told{ended}"));
     assert!(error.contains(PASSES), "{error}{ended}");
+    assert!(error.contains("% were done)"), "{error}{ended}");
     // The last one, by its id.
     let named = tasks
         .iter()
@@ -168,7 +176,7 @@ fn a_task_that_hangs_is_cancelled_when_its_time_is_over() {
         .says("after 1 of 2 attempts")
         .says("after 2 of 2 attempts")
         .says("the disk image is being imported: 30 %");
-    assert_eq!(times_done(&ec2, "CancelImportTask"), 2, "{ended}");
+    assert_eq!(ec2.carried_out("CancelImportTask"), 2, "{ended}");
     assert_nothing(&ec2, &ended);
 }
 
@@ -176,7 +184,6 @@ fn a_task_that_hangs_is_cancelled_when_its_time_is_over() {
 fn a_part_that_s3_stores_otherwise_than_it_came_is_sent_again_where_the_format_tells() {
     let ec2 = started();
     let raw = image(&ec2);
-    let text = |path: &Path| path.to_string_lossy().into_owned();
     let vhdx = ec2.path("work/disk.vhdx");
     let convert = [
         "convert",
@@ -187,7 +194,7 @@ fn a_part_that_s3_stores_otherwise_than_it_came_is_sent_again_where_the_format_t
         &text(&raw),
         &text(&vhdx),
     ];
-    qemu_img(&ec2, &convert).exits(0);
+    program("qemu-img", convert);
     let content = fs::read(&vhdx).expect("qemu-img wrote it");
     let table = content.windows(8).position(|bytes| bytes == b"metadata");
     let table = table.expect("a VHDX has a metadata table");
@@ -205,7 +212,7 @@ fn a_part_that_s3_stores_otherwise_than_it_came_is_sent_again_where_the_format_t
     for task in &tasks {
         assert_eq!(task["SnapshotTaskDetail"]["Format"], "VHDX", "{task:#}");
     }
-    assert_identical(&ec2, &raw, &exported(&ec2, &ended));
+    assert_identical(&raw, &exported(&ec2, &ended));
     assert_one_image(&ec2, &ended);
 }
 
@@ -242,7 +249,7 @@ fn after_lost_replies_nothing_is_made_twice() {
         .collect();
     ec2.faults(json!({ "actions": faults }));
     let ended = ec2.run(&file).exits(0);
-    let requests = written_down(&ec2, "requests.jsonl");
+    let requests = ec2.requests();
     for action in lost {
         let met = requests
             .iter()
@@ -254,12 +261,12 @@ fn after_lost_replies_nothing_is_made_twice() {
         );
     }
     for action in ["CreateMultipartUpload", "CompleteMultipartUpload"] {
-        assert_eq!(times_done(&ec2, action), 1, "{action}{ended}");
+        assert_eq!(ec2.carried_out(action), 1, "{action}{ended}");
     }
     // The part whose reply was lost is sent once more, and no other.
-    assert_eq!(times_done(&ec2, "UploadPart"), 4, "{ended}");
+    assert_eq!(ec2.carried_out("UploadPart"), 4, "{ended}");
     assert_eq!(import_tasks(&ec2).len(), 1, "{ended}");
-    assert_identical(&ec2, &raw, &exported(&ec2, &ended));
+    assert_identical(&raw, &exported(&ec2, &ended));
     assert_one_image(&ec2, &ended);
 }
 
@@ -278,7 +285,7 @@ fn killed_between_parts(ec2: &LocalEc2, file: &Path) -> Ended {
     let killed = running.end();
     assert_eq!(killed.code, None, "{killed}");
     ec2.no_faults();
-    assert_eq!(times_done(ec2, "UploadPart"), 2, "{killed}");
+    assert_eq!(ec2.carried_out("UploadPart"), 2, "{killed}");
     killed
 }
 
@@ -312,10 +319,10 @@ fn after_a_kill_parts_that_s3_has_are_not_sent_again() {
     let file = pipeline(&ec2, "disk.raw", "");
     let killed = killed_between_parts(&ec2, &file);
     let ended = resumed(&ec2, &killed).says("S3 has 2 of 3 parts");
-    assert_eq!(times_done(&ec2, "UploadPart"), 3, "{ended}");
-    assert_eq!(times_done(&ec2, "CreateMultipartUpload"), 1, "{ended}");
+    assert_eq!(ec2.carried_out("UploadPart"), 3, "{ended}");
+    assert_eq!(ec2.carried_out("CreateMultipartUpload"), 1, "{ended}");
     assert_eq!(ended.run_id(), run_of(&killed), "{ended}");
-    assert_identical(&ec2, &raw, &exported(&ec2, &ended));
+    assert_identical(&raw, &exported(&ec2, &ended));
     assert_one_image(&ec2, &ended);
 }
 
@@ -336,8 +343,8 @@ fn after_a_kill_the_same_task_is_waited_for() {
     );
     let made = &after[0]["SnapshotTaskDetail"]["SnapshotId"];
     assert_eq!(*made, snapshot(&ended).as_str(), "{ended}");
-    assert_eq!(times_done(&ec2, "UploadPart"), 3, "{ended}");
-    assert_identical(&ec2, &raw, &exported(&ec2, &ended));
+    assert_eq!(ec2.carried_out("UploadPart"), 3, "{ended}");
+    assert_identical(&raw, &exported(&ec2, &ended));
     assert_one_image(&ec2, &ended);
 }
 
@@ -370,16 +377,16 @@ fn a_snapshot_that_was_not_tagged_yet_is_found_after_a_kill() {
     };
     crash(31);
     let swept = ec2.qib(["sweep", "--local", "--yes", "--json"]).exits(0);
-    assert_nothing_left_of_s3(&ec2, BUCKET, &swept);
+    assert_nothing_left_of_s3(&ec2, &swept);
     ec2.holdings()
         .assert_counts(&[("images", 1), ("snapshots", 1)], &swept);
     let crashed = crash(32);
     let ended = resumed(&ec2, &crashed);
-    assert_nothing_left_of_s3(&ec2, BUCKET, &ended);
+    assert_nothing_left_of_s3(&ec2, &ended);
     ec2.holdings()
         .assert_counts(&[("images", 2), ("snapshots", 2)], &ended);
     assert_eq!(import_tasks(&ec2).len(), 3, "{ended}");
-    assert_identical(&ec2, &raw, &exported(&ec2, &ended));
+    assert_identical(&raw, &exported(&ec2, &ended));
 }
 
 #[test]
@@ -434,6 +441,102 @@ fn what_a_dead_run_left_in_s3_is_swept_from_elsewhere_by_its_bucket() {
     let swept = Running::start(command).end().exits(0);
     ec2.shell(&format!("aws s3 rm --quiet s3://{BUCKET}/qib/mine"))
         .exits(0);
-    assert_nothing_left_of_s3(&ec2, BUCKET, &swept);
+    assert_nothing_left_of_s3(&ec2, &swept);
     assert_eq!(ec2.holdings().of("snapshots").len(), 0, "{swept}");
+}
+
+/// How many records the journal of a run has.
+fn records_of(ec2: &LocalEc2, run: &str) -> usize {
+    let path = ec2.path(format!("state/runs/{run}/journal.jsonl"));
+    fs::read_to_string(&path)
+        .unwrap_or_default()
+        .lines()
+        .count()
+}
+
+/// What was done to the account until now, of what must be done once for an image.
+fn done_once(ec2: &LocalEc2) -> [usize; 4] {
+    [
+        ec2.carried_out("CreateMultipartUpload"),
+        ec2.carried_out("CompleteMultipartUpload"),
+        import_tasks(ec2).len(),
+        ec2.carried_out("RegisterImage"),
+    ]
+}
+
+/// The usual form takes three moments; `QIB_FAULTS=whole` takes each, once with a resumption and once with a sweep.
+#[test]
+fn after_a_kill_at_any_record_the_image_is_made_once_or_nothing_is_left() {
+    let ec2 = started();
+    let raw = image(&ec2);
+    let file = pipeline(&ec2, "disk.raw", "");
+    let first = ec2.run(&file).exits(0);
+    let records = records_of(&ec2, &first.run_id());
+    assert!(records > 10, "an import writes more than {records} records");
+    let moments =
+        (1..=records).flat_map(|record| ["before", "after"].map(|at| format!("{record}:{at}")));
+    let cases: Vec<(String, bool)> = if is_whole() {
+        moments
+            .flat_map(|at| [(at.clone(), true), (at, false)])
+            .collect()
+    } else {
+        let stride = records * 2 / 3 - 1;
+        moments
+            .step_by(stride)
+            .skip(1)
+            .zip([true, false, true])
+            .collect()
+    };
+    let mut images = 1;
+    for (seed, (at, resumes)) in cases.into_iter().enumerate() {
+        let case = format!("killed at {at}, resumes: {resumes}");
+        put_block(&raw, 3, 1000 + seed as u64);
+        let before = done_once(&ec2);
+        let mut command = command(&ec2, &file);
+        command.env("QIB_CRASH_AT", &at);
+        let crashed = Running::start(command).end();
+        assert_eq!(crashed.code, None, "{case}{crashed}");
+        let was_closed = crashed.stdout.contains("\"event\":\"finished\"");
+        let ended = if resumes {
+            let begun = crashed.events_of("started");
+            match begun.first() {
+                // It died before it had said its name: the next run begins anew.
+                None => ec2.run(&file).exits(0),
+                Some(begun) => {
+                    let run = begun["run"].as_str().unwrap_or_default();
+                    let resumed = ec2.qib(["runs", "resume", "--json", run]);
+                    // Of one whose journal has no record nobody knows.
+                    let unknown = at == "1:before" && resumed.code == Some(2);
+                    if unknown { ec2.run(&file) } else { resumed }.exits(0)
+                }
+            }
+        } else {
+            ec2.qib(["sweep", "--local", "--yes", "--json"]).exits(0)
+        };
+        let now = done_once(&ec2);
+        let done: Vec<usize> = now
+            .iter()
+            .zip(before)
+            .map(|(now, before)| now - before)
+            .collect();
+        if resumes {
+            assert_eq!(done, [1, 1, 1, 1], "{case}{crashed}{ended}");
+        } else {
+            assert!(
+                done.iter().all(|times| *times <= 1),
+                "{case}: {done:?}{crashed}{ended}"
+            );
+        }
+        // A sweep leaves what had become complete.
+        let there = ec2.holdings();
+        let made = there.of("images").len() - images;
+        images += made;
+        assert!(
+            made == 1 || (made == 0 && !resumes),
+            "{case}{crashed}{ended}"
+        );
+        assert!(made == 1 || !was_closed, "{case}{crashed}{ended}");
+        there.assert_counts(&[("images", images), ("snapshots", images)], &ended);
+        assert_nothing_left_of_s3(&ec2, &ended);
+    }
 }

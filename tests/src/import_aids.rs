@@ -1,11 +1,9 @@
-//! What tests of imports have in common: disk images of the tests' own, qemu-img and coldsnap as referees, and what the
-//! local EC2 has written down of requests and blocks.
+//! What tests of imports have in common: disk images by the block, and as distributions publish them; coldsnap; buckets.
 
+use crate::disk_images::{Numbers, program, text};
 use crate::{Ended, LocalEc2, Running, places};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -16,17 +14,7 @@ pub const BLOCK: u64 = 1 << 19;
 
 /// Bytes that no compression makes smaller, the same for the same seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    // xorshift64*, which is far from zero whatever the seed.
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        bytes.extend(state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
+    Numbers::of(&seed.to_string()).bytes(length)
 }
 
 /// A sparse raw image of `bytes`, with noise of its own in these blocks. Returns its path, in the folder `work`.
@@ -56,19 +44,14 @@ pub fn put_block(image: &Path, block: u64, seed: u64) {
         .unwrap_or_else(|error| panic!("{}: {error}", image.display()));
 }
 
-/// Runs `qemu-img`, in the folder `work`.
-#[track_caller]
-pub fn qemu_img(ec2: &LocalEc2, args: &[&str]) -> Ended {
-    let mut command = ec2.program("qemu-img");
-    command.args(args);
-    Running::start(command).end()
-}
-
 /// Fails unless two raw files have the same content, where one ends before the other zeros, as `qemu-img compare` judges.
 #[track_caller]
-pub fn assert_identical(ec2: &LocalEc2, one: &Path, other: &Path) {
-    let (one, other) = (one.to_string_lossy(), other.to_string_lossy());
-    qemu_img(ec2, &["compare", "-f", "raw", "-F", "raw", &one, &other]).exits(0);
+pub fn assert_identical(one: &Path, other: &Path) {
+    let (one, other) = (text(one), text(other));
+    program(
+        "qemu-img",
+        ["compare", "-f", "raw", "-F", "raw", &one, &other],
+    );
 }
 
 /// Runs coldsnap to its end, pointed at the local EC2 as `qib local status` tells.
@@ -85,41 +68,6 @@ pub fn coldsnap(ec2: &LocalEc2, args: &[&str]) -> Ended {
         .env("AWS_ACCESS_KEY_ID", text("access_key_id"))
         .env("AWS_SECRET_ACCESS_KEY", text("secret_access_key"));
     Running::start(command).end()
-}
-
-/// The lines of a file that the local EC2 writes, `requests.jsonl` or `blocks.jsonl`.
-#[track_caller]
-pub fn written_down(ec2: &LocalEc2, file: &str) -> Vec<Value> {
-    let text = fs::read_to_string(ec2.path("local").join(file)).unwrap_or_default();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}")))
-        .collect()
-}
-
-/// How often an action was done, according to the local EC2.
-#[track_caller]
-pub fn times_done(ec2: &LocalEc2, action: &str) -> usize {
-    let requests = written_down(ec2, "requests.jsonl");
-    requests
-        .iter()
-        .filter(|request| {
-            request["action"] == action && request["code"].is_null() && request["effect"] == true
-        })
-        .count()
-}
-
-/// How often each block of a snapshot was put.
-#[track_caller]
-pub fn blocks_put(ec2: &LocalEc2, snapshot: &str) -> BTreeMap<u64, usize> {
-    let mut blocks = BTreeMap::new();
-    for line in written_down(ec2, "blocks.jsonl") {
-        if line["snapshot"] == snapshot
-            && let Some(index) = line["index"].as_u64()
-        {
-            *blocks.entry(index).or_default() += 1;
-        }
-    }
-    blocks
 }
 
 /// The one snapshot of a run's one image.
@@ -151,26 +99,11 @@ pub fn bucket(ec2: &LocalEc2, name: &str) {
     ec2.aws(&args).exits(0);
 }
 
-/// Fails unless a bucket has nothing in it, no upload is under way, and no import task is active.
+/// Fails unless nothing is left of imports by S3: no object, no upload, no task under way.
 #[track_caller]
-pub fn assert_nothing_left_of_s3(ec2: &LocalEc2, bucket: &str, after: &Ended) {
-    for (list, key) in [
-        ("list-objects-v2", "Contents"),
-        ("list-multipart-uploads", "Uploads"),
-    ] {
-        let listed = ec2.aws(&["s3api", list, "--bucket", bucket]).exits(0);
-        // The CLI says nothing where there is nothing.
-        let there = match listed.stdout.trim() {
-            "" => Value::Null,
-            _ => listed.json()[key].clone(),
-        };
-        let count = there.as_array().map_or(0, Vec::len);
-        assert_eq!(count, 0, "left in the bucket: {there:#}{after}");
-    }
-    for task in import_tasks(ec2) {
-        let status = &task["SnapshotTaskDetail"]["Status"];
-        assert_ne!(*status, "active", "{task:#}{after}");
-    }
+pub fn assert_nothing_left_of_s3(ec2: &LocalEc2, after: &Ended) {
+    let left = ec2.transfers();
+    assert!(left.is_empty(), "left of imports by S3: {left:?}{after}");
 }
 
 /// All import tasks, as the AWS CLI shows them.
@@ -179,14 +112,6 @@ pub fn import_tasks(ec2: &LocalEc2) -> Vec<Value> {
     let args = ["ec2", "describe-import-snapshot-tasks"];
     let tasks = ec2.aws(&args).exits(0).json()["ImportSnapshotTasks"].clone();
     tasks.as_array().cloned().unwrap_or_default()
-}
-
-/// Appends to a file.
-#[track_caller]
-pub fn append(path: &Path, content: &[u8]) {
-    let file = OpenOptions::new().append(true).open(path);
-    file.and_then(|mut file| file.write_all(content))
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// The processor architecture of a disk, as its partition table says it.

@@ -1,14 +1,14 @@
-//! A web server of the test's own on 127.0.0.1, which serves a folder, with ranges, and fails as it is told to.
+//! A web server of the test's own on 127.0.0.1, which serves a folder as a mirror does, with ranges, and fails as it is told
+//! to. [`Web`](crate::web::Web) serves what a test puts there piece by piece.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 /// A request that the server was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,6 @@ pub enum How {
     Cut(u64),
     /// This status is answered.
     Status(u16),
-    /// After so many bytes of the body nothing more is sent, until the client closes or the server ends.
-    Stall(u64),
 }
 
 #[derive(Default)]
@@ -259,7 +257,7 @@ fn answer(
         return Ok(Then::GoOn);
     }
     let until = match fault {
-        Some(How::Cut(bytes) | How::Stall(bytes)) => to.min(from + bytes),
+        Some(How::Cut(bytes)) => to.min(from + bytes),
         _ => to,
     };
     let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
@@ -268,19 +266,6 @@ fn answer(
     match fault {
         Some(How::Cut(_)) => {
             stream.shutdown(std::net::Shutdown::Both)?;
-            Ok(Then::Close)
-        }
-        Some(How::Stall(_)) => {
-            stream.set_read_timeout(Some(Duration::from_millis(50)))?;
-            let mut byte = [0];
-            while !shared.ends.load(Ordering::SeqCst) {
-                match stream.read(&mut byte) {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    Err(_) => break,
-                }
-            }
             Ok(Then::Close)
         }
         _ => Ok(Then::GoOn),

@@ -54,7 +54,7 @@ pub enum StepError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
-    Import(ImportError),
+    Import(Box<ImportError>),
     #[error("the stage {stage} has no `launch`: it copies its source, and builds nothing")]
     Unlaunched { stage: String },
     #[error("no image in {region} matches the source: {wanted}")]
@@ -262,7 +262,7 @@ impl From<ImportError> for StepError {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::Stopped(why) => Self::Cancelled(why),
-            error => Self::Import(error),
+            error => Self::Import(Box::new(error)),
         }
     }
 }

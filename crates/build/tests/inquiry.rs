@@ -326,3 +326,45 @@ fn cells_that_wait_for_an_address_are_only_warned_of() {
         (Answer::Allowed, Some(1.0))
     );
 }
+
+/// A pipeline of one stage that imports through a bucket.
+fn importing() -> String {
+    "name: p\naws: { region: us-east-2 }\nstages:\n  base:\n    source: { import: { url: 'https://images.example.com/a.raw', \
+     checksum: 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', via: s3, bucket: images } }\n    \
+     image: { name: golden }\n"
+        .to_owned()
+}
+
+#[test]
+fn an_import_through_s3_needs_a_bucket_in_its_region_and_a_role() {
+    let with = |region: Option<&str>, has_role: bool| {
+        let site = site();
+        let disk = site.state.path().join("disk.raw");
+        std::fs::write(&disk, [1; 512]).unwrap();
+        *site.disks.file.lock().unwrap() = Some(disk);
+        {
+            let mut store = site.account.store();
+            if let Some(region) = region {
+                store.buckets.regions.insert("images".into(), region.into());
+            }
+            if has_role {
+                store.iam.with_role("vmimport");
+            }
+        }
+        let inquiry = site.inquire(&importing());
+        made_nothing(&site);
+        (
+            find(&inquiry, "the bucket `images`").answer,
+            find(&inquiry, "the role `vmimport`").answer,
+        )
+    };
+    assert_eq!(
+        with(Some("us-east-2"), true),
+        (Answer::Allowed, Answer::Allowed)
+    );
+    assert_eq!(
+        with(Some("eu-west-1"), false),
+        (Answer::Denied, Answer::Denied)
+    );
+    assert_eq!(with(None, true).0, Answer::Denied);
+}

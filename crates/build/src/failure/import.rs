@@ -47,7 +47,7 @@ pub enum ImportError {
     Upload {
         snapshot: String,
         #[source]
-        error: UploadError,
+        error: Box<UploadError>,
     },
     #[error("the disk image {file} was changed while it was sent")]
     Changed { file: String },
@@ -134,7 +134,7 @@ impl ImportError {
             Self::Architecture { .. } => {
                 "Say it: `arch: x86_64` or `arch: arm64` in `source.import`; `--arch` on the command line."
             }
-            Self::Upload { error, .. } => match error {
+            Self::Upload { error, .. } => match error.as_ref() {
                 UploadError::Cloud(error) => return error.hint().map(str::to_owned),
                 _ => return None,
             },

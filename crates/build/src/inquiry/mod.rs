@@ -8,6 +8,7 @@
 //!    │        reading calls ─▶ made
 //!    │        other calls   ─▶ DryRun ─▶ allowed, or denied on what is there ──▶ told
 //!    │                            └ unknown, or denied on what nothing is ─▶ IAM's simulator ─▶ told, or cannot be told
+//!    ├─▶ imports through S3: the bucket in the region, the role there
 //!    ├─▶ quotas: how much may be used, is used, and is needed at once
 //!    ├─▶ keys: there, enabled, a grant for EBS
 //!    ├─▶ public sharing: not blocked
@@ -18,6 +19,7 @@ mod access;
 mod check;
 mod credentials;
 mod dry_runs;
+mod imports;
 mod keys;
 mod permission;
 mod places;
@@ -63,6 +65,7 @@ pub async fn inquire(
     let sight = look(pipeline, options, ports).await?;
     let mut checks = vec![credentials::check(&sight, ports).await];
     checks.extend(places::checks(&sight, options, ports).await);
+    checks.extend(imports::checks(&sight, ports).await);
     checks.extend(permission::checks(&sight, ports).await);
     checks.extend(quota::checks(&sight, options, ports).await);
     let keys = keys::checks(&sight, ports, &checks).await;

@@ -6,7 +6,7 @@ use crate::run::PLANNED_RUN;
 use cloud::{AddressFilter, CloudError, Depth, ImageFilter, InstanceFilter, Region};
 
 /// The actions of these calls.
-pub(super) const ACTIONS: [&str; 15] = [
+pub(super) const ACTIONS: [&str; 16] = [
     "ec2:DescribeImages",
     "ec2:DescribeInstances",
     "ec2:DescribeSnapshots",
@@ -17,6 +17,7 @@ pub(super) const ACTIONS: [&str; 15] = [
     "ec2:DescribeVpcs",
     "ec2:DescribeAddresses",
     "ec2:DescribeRegions",
+    "ec2:DescribeImportSnapshotTasks",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstanceTypeOfferings",
     "ec2:GetImageBlockPublicAccessState",
@@ -59,6 +60,7 @@ pub(super) async fn call(
         "ec2:DescribeVpcs" => region.vpcs(&tagged()).await.map(drop),
         "ec2:DescribeAddresses" => region.addresses(&AddressFilter::default()).await.map(drop),
         "ec2:DescribeRegions" => region.regions().await.map(drop),
+        "ec2:DescribeImportSnapshotTasks" => region.import_tasks(&[]).await.map(drop),
         "ec2:DescribeInstanceTypes" => region.instance_types(machines).await.map(drop),
         "ec2:DescribeInstanceTypeOfferings" => region.offerings(machines).await.map(drop),
         "ec2:GetImageBlockPublicAccessState" => region.public_images().await.map(drop),

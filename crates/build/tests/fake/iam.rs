@@ -45,6 +45,22 @@ impl FakeIam {
         )
     }
 
+    /// A role that is there, and nobody's of qib.
+    pub fn with_role(&mut self, name: &str) {
+        let role = Role {
+            name: name.to_owned(),
+            arn: arn("role", "/", name),
+            created: None,
+            tags: Tags::new(),
+        };
+        let kept = FakeRole {
+            role,
+            path: "/".to_owned(),
+            policies: BTreeMap::new(),
+        };
+        self.roles.insert(name.to_owned(), kept);
+    }
+
     /// The profile as it is described, with its role as that is now.
     fn described(&self, name: &str) -> Option<InstanceProfile> {
         let kept = self.profiles.get(name)?;

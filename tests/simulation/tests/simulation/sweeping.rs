@@ -20,6 +20,7 @@ pub async fn sweep(world: &World, host: &str) -> Vec<String> {
         regions: vec!["us-east-2".into()],
         endpoint: None,
         clock: ports.clock,
+        buckets: Vec::new(),
         state_dir: world.state_dir(host),
         only: None,
         kept: KeptToo::No,

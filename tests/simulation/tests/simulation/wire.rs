@@ -50,8 +50,8 @@ impl Made {
             return;
         }
         let open = format!("<{element}>");
-        let id = reply
-            .body
+        let body = std::str::from_utf8(&reply.body).expect("EC2 answers in UTF-8");
+        let id = body
             .split_once(&open)
             .and_then(|(_, rest)| rest.split_once('<'))
             .map(|(id, _)| id.to_owned())

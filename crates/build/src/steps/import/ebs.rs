@@ -56,7 +56,7 @@ pub(super) async fn snapshot(
     );
     let blocks = block_count(content.disk.size()).map_err(|error| ImportError::Upload {
         snapshot: String::from("(not started)"),
-        error: error.into(),
+        error: Box::new(error.into()),
     })?;
     let mut started = begin(context, order, content, &identity, parent_id.as_ref()).await?;
     // Blocks behind the disk's end may be the parent's.
@@ -143,11 +143,14 @@ fn record_path(context: &CellContext) -> Result<PathBuf, StepError> {
 
 fn is_given_up(error: &StepError) -> bool {
     let error = match error {
-        StepError::Cloud(error)
-        | StepError::Import(ImportError::Upload {
-            error: UploadError::Cloud(error),
-            ..
-        }) => error,
+        StepError::Cloud(error) => error,
+        StepError::Import(error) => match error.as_ref() {
+            ImportError::Upload { error, .. } => match error.as_ref() {
+                UploadError::Cloud(error) => error,
+                _ => return false,
+            },
+            _ => return false,
+        },
         _ => return false,
     };
     matches!(
@@ -295,7 +298,7 @@ async fn send(
 ) -> Result<(), ImportError> {
     let fail = |error| ImportError::Upload {
         snapshot: started.snapshot.to_string(),
-        error,
+        error: Box::new(error),
     };
     let upload = Upload {
         blocks: context.region().blocks(),
@@ -386,8 +389,8 @@ pub(super) async fn whole(
             Err(error) if error.is_passing() || error.kind == ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        match seen {
-            Some(seen) => match seen.state {
+        if let Some(seen) = seen {
+            match seen.state {
                 SnapshotState::Completed => return Ok(seen),
                 SnapshotState::Failed(reason) => {
                     return Err(ImportError::SnapshotFailed {
@@ -397,8 +400,7 @@ pub(super) async fn whole(
                     .into());
                 }
                 SnapshotState::Pending => {}
-            },
-            None => {}
+            }
         }
         if context.clock().now() >= deadline {
             return Err(ImportError::SnapshotSlow {

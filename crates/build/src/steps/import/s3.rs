@@ -230,11 +230,14 @@ async fn import(
         }
         Ended::Failed(task) => {
             let message = task.status_message.clone();
+            let progress = task
+                .progress_percent
+                .map_or_else(String::new, |percent| format!(" ({percent} % were done)"));
             let error = ImportError::Task {
                 task: begun.task.to_string(),
                 object,
                 status: task.status,
-                message: after(&message),
+                message: format!("{}{progress}", after(&message)),
                 attempts: attempt,
                 allowed: way.attempts,
             };

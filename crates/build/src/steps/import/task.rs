@@ -170,6 +170,7 @@ pub(super) async fn ended(
     let deadline = context.deadline(timeout);
     let told = Told::new(context);
     let mut said = String::new();
+    let mut progress = None;
     loop {
         let looked = own_tasks(context.region(), context.run_id());
         let seen = match context.race(looked).await? {
@@ -183,13 +184,20 @@ pub(super) async fn ended(
                 context.note(format!("{task}: {}: {said}", seen.status));
             }
             if let Some(percent) = seen.progress_percent {
+                progress = Some(percent);
                 told.tell(Transfer::Import, percent.into(), Some(100));
             }
             match (&seen.state, &seen.snapshot_id) {
                 (ImportState::Completed, Some(snapshot)) => {
                     return Ok(Ended::Snapshot(snapshot.clone()));
                 }
-                (ImportState::Ended, _) => return Ok(Ended::Failed(seen.clone())),
+                (ImportState::Ended, _) => {
+                    // Of a task that has failed EC2 no longer says how far it had come.
+                    return Ok(Ended::Failed(ImportTask {
+                        progress_percent: seen.progress_percent.or(progress),
+                        ..seen.clone()
+                    }));
+                }
                 (ImportState::Completed, None) | (ImportState::Active, _) => {}
             }
         }
