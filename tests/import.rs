@@ -689,3 +689,27 @@ stages:
     ec2.holdings()
         .assert_counts(&[("images", 2), ("snapshots", 2)], &ended);
 }
+
+/// As the guide says: `preflight` may make the file that is imported.
+#[test]
+fn a_disk_image_that_preflight_makes_is_imported() {
+    let ec2 = LocalEc2::new(Config::QUICK);
+    let disk = scattered(&ec2, "of-preflight", MIB, MIB);
+    let make = format!(
+        "qemu-img convert -f raw -O qcow2 {} made.qcow2",
+        text(disk.path())
+    );
+    let pipeline = format!(
+        r#"name: made
+aws: {{ region: {REGION} }}
+preflight:
+  - {{ run: {{ name: makes, inline: "{make}", creates: [made.qcow2] }} }}
+stages:
+  one:
+    source: {{ import: {{ file: made.qcow2, arch: x86_64 }} }}
+    image: {{ name: "one-${{{{ run.id }}}}" }}
+"#
+    );
+    let ended = ec2.run(&ec2.pipeline(pipeline)).exits(0);
+    assert_exports(&ec2, &id(&ended.image("one")), &disk);
+}
