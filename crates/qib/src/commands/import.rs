@@ -310,7 +310,7 @@ mod tests {
             "replace",
         ])
         .unwrap();
-        insta::assert_json_snapshot!(made);
+        insta::assert_snapshot!(format!("{made:#}"));
     }
 
     #[test]

@@ -180,6 +180,7 @@ mod tests {
 
     fn environment() -> Environment {
         Environment {
+            cache_dir: PathBuf::new(),
             state_dir: PathBuf::new(),
             local_dir: PathBuf::new(),
             home: None,
