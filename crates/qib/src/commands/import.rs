@@ -133,7 +133,7 @@ fn pipeline(args: &ImportArgs) -> Result<String, CommandError> {
     set("imds", args.imds_v2.then(|| json!("v2")));
     set(
         "encrypted",
-        (args.encrypt || args.kms_key.is_some()).then(|| json!(true)),
+        (args.encrypt || args.kms_key.is_some()).then_some(json!(true)),
     );
     set("kms_key_id", args.kms_key.as_ref().map(|key| json!(key)));
     set("volumes", volumes(args));
@@ -142,7 +142,7 @@ fn pipeline(args: &ImportArgs) -> Result<String, CommandError> {
         .iter()
         .map(|(key, value)| (key.clone(), json!(value)))
         .collect();
-    set("tags", (!tags.is_empty()).then(|| Value::Object(tags)));
+    set("tags", (!tags.is_empty()).then_some(Value::Object(tags)));
     set(
         "on_conflict",
         match args.on_conflict {

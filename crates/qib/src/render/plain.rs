@@ -73,12 +73,9 @@ impl<W: Write + Send> PlainLines<W> {
                 cell,
                 what,
                 done,
-                total,
-            } => match total {
-                Some(total) => (cell, what.describe().to_owned(), percent(*done, *total)),
-                // Without a total one is told seldom enough.
-                None => return true,
-            },
+                total: Some(total),
+            } => (cell, what.describe().to_owned(), percent(*done, *total)),
+            // A transfer without a total is told seldom enough.
             _ => return true,
         };
         let tenths = percent / PERCENT_STEP;

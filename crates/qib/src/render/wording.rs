@@ -219,6 +219,44 @@ pub fn seconds(duration: Duration) -> String {
     }
 }
 
+/// How far a disk image is, in words.
+pub fn transfer_text(what: Transfer, done: u64, total: Option<u64>) -> String {
+    let what = what.describe();
+    match total {
+        // A task of EC2 tells percents, and nothing else.
+        Some(100) => format!("the disk image is being {what}: {done} %"),
+        Some(total) => format!(
+            "the disk image is being {what}: {} % of {}",
+            percent(done, total),
+            size_text(total)
+        ),
+        None => format!("the disk image is being {what}: {}", size_text(done)),
+    }
+}
+
+/// How much of `total` is done, 0 to 100.
+pub fn percent(done: u64, total: u64) -> u8 {
+    let percent = u128::from(done) * 100 / u128::from(total.max(1));
+    u8::try_from(percent.min(100)).unwrap_or(100)
+}
+
+/// So many bytes, in words.
+pub fn size_text(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => {
+            let tenths = u128::from(bytes) * 10 / u128::from(*unit);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} bytes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,43 +327,5 @@ mod tests {
                 "hint: look".into()
             ])
         );
-    }
-}
-
-/// How far a disk image is, in words.
-pub fn transfer_text(what: Transfer, done: u64, total: Option<u64>) -> String {
-    let what = what.describe();
-    match total {
-        // A task of EC2 tells percents, and nothing else.
-        Some(100) => format!("the disk image is being {what}: {done} %"),
-        Some(total) => format!(
-            "the disk image is being {what}: {} % of {}",
-            percent(done, total),
-            size_text(total)
-        ),
-        None => format!("the disk image is being {what}: {}", size_text(done)),
-    }
-}
-
-/// How much of `total` is done, 0 to 100.
-pub fn percent(done: u64, total: u64) -> u8 {
-    let percent = u128::from(done) * 100 / u128::from(total.max(1));
-    u8::try_from(percent.min(100)).unwrap_or(100)
-}
-
-/// So many bytes, in words.
-pub fn size_text(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [
-        (1 << 40, "TiB"),
-        (1 << 30, "GiB"),
-        (1 << 20, "MiB"),
-        (1 << 10, "KiB"),
-    ];
-    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => {
-            let tenths = u128::from(bytes) * 10 / u128::from(*unit);
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        None => format!("{bytes} bytes"),
     }
 }
