@@ -119,10 +119,9 @@ impl Recalled {
 }
 
 /// Whether the disk image that the cell is imported from may stand on other files: what is in them decides the image's
-/// content as well, and no digest of it covers them. Without a checksum it is known by what can be read of it, which does.
+/// content as well
 fn has_backing_files(cell: &Cell) -> bool {
     cell.import()
-        .filter(|import| import.checksum.is_some())
         .is_some_and(|import| import.backing_file == model::BackingFile::Allowed)
 }
 

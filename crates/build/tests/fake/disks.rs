@@ -18,8 +18,25 @@ pub struct FakeDisks {
 
 #[async_trait]
 impl DiskImages for FakeDisks {
-    async fn identify(&self, _: &Import) -> Result<Checksum, DiskImageError> {
+    /// As the binary does it: a file that nothing else identifies by what a machine would read of it.
+    async fn identify(&self, import: &Import) -> Result<Checksum, DiskImageError> {
         *self.identified.lock().unwrap() += 1;
+        if import.checksum.is_none() && import.origin.file().is_some() {
+            let options = build::disk_options(import);
+            if let Ok(opened) = disk::open(&self.path()?, &options) {
+                let asked = opened.disk.clone();
+                // It blocks, which a task must not.
+                let digest = std::thread::spawn(move || {
+                    let reading = disk::blocks::Reading {
+                        threads: std::num::NonZeroUsize::MIN,
+                        queue: std::num::NonZeroUsize::MIN,
+                    };
+                    disk::blocks::content_digest(&asked, reading).unwrap()
+                });
+                let digest = digest.join().unwrap();
+                return Ok(Checksum::Sha256(*digest.as_bytes()));
+            }
+        }
         let digest = Sha256::digest(std::fs::read(self.path()?).unwrap());
         Ok(Checksum::Sha256(digest.into()))
     }

@@ -217,8 +217,6 @@ fn identity(order: &ImportOrder<'_>, now: Timestamp) -> String {
     let known = source_identity(order);
     match order.import.backing_file {
         model::BackingFile::Refused => known,
-        // Where nothing but its content identifies it, that covers them.
-        model::BackingFile::Allowed if order.import.checksum.is_none() => known,
         model::BackingFile::Allowed => format!("{known}\nas of {now}"),
     }
 }
