@@ -119,7 +119,7 @@ impl Recalled {
 }
 
 /// Whether the disk image that the cell is imported from may stand on other files: what is in them decides the image's
-/// content as well
+/// content as well.
 fn has_backing_files(cell: &Cell) -> bool {
     cell.import()
         .is_some_and(|import| import.backing_file == model::BackingFile::Allowed)
