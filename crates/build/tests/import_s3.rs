@@ -187,7 +187,7 @@ fn what_may_pass_is_tried_again_with_another_object_and_another_task() {
     drop(store);
     let said = world.site.recorder.text();
     assert!(
-        said.contains("Disk validation failed [Timeout], after 1 of 3 attempts"),
+        said.contains("Disk validation failed [Timeout] (28 % were done), after 1 of 3 attempts"),
         "{said}"
     );
     assert!(said.contains("28 % done after 1800s"), "{said}");
