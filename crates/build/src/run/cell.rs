@@ -4,10 +4,11 @@ use super::aftermath::{after_failure, forget_keys};
 use super::convert::{cell_spec, encrypt_at_launch, facts_for};
 use super::copy::find_or_copy;
 use super::decided::{Decided, building_lease, found_or_to_make, give_back};
+use super::finished::{conclude, finished_before};
 use super::import::{find_or_build_imported, find_or_import};
 use super::layer::found_after;
-use super::publication::{Found, begun_as, clear, publish};
-use crate::event::{Event, Step};
+use super::publication::{begun_as, clear, publish};
+use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::plan::cache::{CacheState, Identified, Patience, identify, look_up};
 use crate::plan::source::find_source;
@@ -17,7 +18,7 @@ use crate::selection::ChosenCell;
 use crate::spec::CellSpec;
 use crate::steps::lease::HeldLease;
 use crate::steps::{self, CellContext, Ingredients, Progress, RunContext, recipe};
-use cloud::{CallerIdentity, Image, ImageState};
+use cloud::{CallerIdentity, Image};
 use pipeline::model::{Cell, Source};
 use std::sync::Arc;
 
@@ -115,13 +116,7 @@ async fn find_or_build(
     let facts = facts_for(context, identity, &source);
     let mut spec = cell_spec(context, cell, &facts).map_err(fail)?;
     encrypt_at_launch(&mut spec, &source);
-    if let Some(image) = delivered_before(context).await.map_err(fail)? {
-        context.note(format!(
-            "image {} was finished by an earlier process of this run",
-            image.image_id
-        ));
-        context.finish(Step::Resolve);
-        let found = Found::earlier(image, false);
+    if let Some(found) = finished_before(context).await? {
         return publish(context, cell, &spec.publication(), found, progress).await;
     }
     let options = &context.run().options;
@@ -161,24 +156,8 @@ pub(super) async fn build(
     progress: &Progress,
 ) -> Result<(Image, ReportedImage), CellFailure> {
     let built = steps::build_cell(context, spec, from, point, progress).await?;
-    // Others may use it from here on, while it is still being copied.
-    give_back(context, lease.as_ref()).await?;
-    let found = Found {
-        image: built.image,
-        cached: false,
-        skipped: built.skipped,
-    };
-    let (image, reported) = publish(context, cell, &spec.publication(), found, progress).await?;
-    context
-        .end()
-        .await
-        .map_err(|error| CellFailure::new(context.cell().clone(), Step::Terminate, error))?;
-    context.run().tell(Event::Built {
-        cell: context.cell().clone(),
-        image_id: image.image_id.to_string(),
-        name: image.name.clone(),
-    });
-    Ok((image, reported))
+    let publication = spec.publication();
+    conclude(context, cell, &publication, built, lease.as_ref(), progress).await
 }
 
 /// Goes on where an earlier process of the run had come to. None if there is nothing to go on with: then what stood has
@@ -257,19 +236,4 @@ pub(super) async fn go_on(
     }
     forget_keys(context).map_err(fail)?;
     Ok(None)
-}
-
-/// The cell's image, if an earlier process of the run finished it.
-pub(super) async fn delivered_before(context: &CellContext) -> Result<Option<Image>, StepError> {
-    let here = context.region().name();
-    let Some((id, _)) = context.effects().delivered(context.cell(), here) else {
-        return Ok(None);
-    };
-    let filter = cloud::ImageFilter {
-        owners: vec!["self".into()],
-        filters: crate::undo::own("image-id", &id, context.run_id()),
-        ..cloud::ImageFilter::default()
-    };
-    let found = context.region().images(&filter).await?.into_iter().next();
-    Ok(found.filter(|image| image.state == ImageState::Available))
 }

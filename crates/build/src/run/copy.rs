@@ -1,10 +1,11 @@
 //! A cell that only copies its source: found in the cache like any other, else copied.
 
-use super::cell::{delivered_before, resolved_source};
+use super::cell::resolved_source;
 use super::convert::{copy_spec_for, facts_for};
 use super::decided::{Decided, found_or_to_make, give_back};
-use super::publication::{Found, clear, publish};
-use crate::event::{Event, Step};
+use super::finished::{conclude, finished_before};
+use super::publication::{clear, publish};
+use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::plan::cache::{Patience, identify};
 use crate::report::ReportedImage;
@@ -27,13 +28,7 @@ pub(super) async fn find_or_copy(
     let facts = facts_for(context, identity, &source);
     let mut spec: PublicationSpec =
         copy_spec_for(context.cell(), context.region().name(), cell, &facts).map_err(fail)?;
-    if let Some(image) = delivered_before(context).await.map_err(fail)? {
-        context.note(format!(
-            "image {} was finished by an earlier process of this run",
-            image.image_id
-        ));
-        context.finish(Step::Resolve);
-        let found = Found::earlier(image, false);
+    if let Some(found) = finished_before(context).await? {
         return publish(context, cell, &spec, found, progress).await;
     }
     let options = &context.run().options;
@@ -60,18 +55,5 @@ pub(super) async fn find_or_copy(
         inputs: identified.key.as_str(),
     };
     let built = steps::copy_cell(context, &spec, from, progress).await?;
-    give_back(context, lease.as_ref()).await?;
-    let found = Found {
-        image: built.image,
-        cached: false,
-        skipped: built.skipped,
-    };
-    let (image, reported) = publish(context, cell, &spec, found, progress).await?;
-    context.end().await.map_err(fail)?;
-    context.run().tell(Event::Built {
-        cell: context.cell().clone(),
-        image_id: image.image_id.to_string(),
-        name: image.name.clone(),
-    });
-    Ok((image, reported))
+    conclude(context, cell, &spec, built, lease.as_ref(), progress).await
 }

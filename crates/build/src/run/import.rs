@@ -1,11 +1,12 @@
 //! A cell whose source is a disk image: found in the cache like any other, by the digest of the image's file. Without an
 //! instance its image is that of the imported disk; with one the instance starts from a temporary image of it.
 
-use super::cell::{build, delivered_before, go_on};
+use super::cell::{build, go_on};
 use super::convert::{cell_spec, copy_spec_for, encrypt_at_launch, facts_for};
 use super::decided::{Decided, building_lease, found_or_to_make, give_back};
-use super::publication::{Found, clear, publish};
-use crate::event::{Event, Step};
+use super::finished::{conclude, finished_before};
+use super::publication::{clear, publish};
+use crate::event::Step;
 use crate::failure::{CellFailure, StepError};
 use crate::journal::Effect;
 use crate::plan::cache::{Patience, identify};
@@ -44,13 +45,7 @@ pub(super) async fn find_or_import(
     let facts = facts_for(context, identity, &source);
     let mut spec: PublicationSpec =
         copy_spec_for(context.cell(), context.region().name(), cell, &facts).map_err(fail)?;
-    if let Some(image) = delivered_before(context).await.map_err(fail)? {
-        context.note(format!(
-            "image {} was finished by an earlier process of this run",
-            image.image_id
-        ));
-        context.finish(Step::Resolve);
-        let found = Found::earlier(image, false);
+    if let Some(found) = finished_before(context).await? {
         return publish(context, cell, &spec, found, progress).await;
     }
     let options = &context.run().options;
@@ -86,20 +81,7 @@ pub(super) async fn find_or_import(
     };
     context.finish(Step::Resolve);
     let made = steps::import_cell(context, &spec, import, &source, progress).await?;
-    give_back(context, lease.as_ref()).await?;
-    let found = Found {
-        image: made.image,
-        cached: false,
-        skipped: made.skipped,
-    };
-    let (image, reported) = publish(context, cell, &spec, found, progress).await?;
-    context.end().await.map_err(fail)?;
-    context.run().tell(Event::Built {
-        cell: context.cell().clone(),
-        image_id: image.image_id.to_string(),
-        name: image.name.clone(),
-    });
-    Ok((image, reported))
+    conclude(context, cell, &spec, made, lease.as_ref(), progress).await
 }
 
 /// Finds or builds the image of a cell whose instance starts from the disk image.
@@ -115,13 +97,7 @@ pub(super) async fn find_or_build_imported(
     let source = source_of(context, import).await.map_err(fail)?;
     let facts = facts_for(context, identity, &source);
     let mut spec = cell_spec(context, cell, &facts).map_err(fail)?;
-    if let Some(image) = delivered_before(context).await.map_err(fail)? {
-        context.note(format!(
-            "image {} was finished by an earlier process of this run",
-            image.image_id
-        ));
-        context.finish(Step::Resolve);
-        let found = Found::earlier(image, false);
+    if let Some(found) = finished_before(context).await? {
         return publish(context, cell, &spec.publication(), found, progress).await;
     }
     let options = &context.run().options;

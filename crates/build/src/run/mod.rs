@@ -15,6 +15,7 @@ mod convert;
 mod copy;
 mod credentials;
 mod decided;
+mod finished;
 mod import;
 mod layer;
 mod leases;
