@@ -41,6 +41,18 @@ pub(crate) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Ba
     value.ok_or(BadAnswer { field, value: None })
 }
 
+/// A number that EC2 always sends, and that no negative one can stand for.
+pub(crate) fn unsigned<T: TryInto<U> + Copy + ToString, U>(
+    number: Option<T>,
+    field: &'static str,
+) -> Result<U, BadAnswer> {
+    let number = required(number, field)?;
+    number.try_into().map_err(|_| BadAnswer {
+        field,
+        value: Some(number.to_string()),
+    })
+}
+
 /// A field to be parsed, where there is one.
 pub(crate) fn parsed<T: std::str::FromStr>(
     value: Option<&str>,

@@ -1,16 +1,15 @@
 //! EBS direct: StartSnapshot, PutSnapshotBlock, CompleteSnapshot, ListSnapshotBlocks, GetSnapshotBlock.
 
-use crate::answer::{BadAnswer, required, unreadable};
+use crate::answer::{BadAnswer, required, unreadable, unsigned};
 use crate::classify::failed;
+use crate::client_settings::with_times;
 use crate::credentials::RenewedCredentials;
+use crate::sha256::{decoded, encoded};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ebs::Client;
 use aws_sdk_ebs::primitives::{ByteStream, SdkBody};
 use aws_sdk_ebs::types::{ChecksumAggregationMethod, ChecksumAlgorithm, Tag};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use cloud::port::Result;
 use cloud::{
@@ -35,24 +34,11 @@ pub(crate) struct AwsBlocks {
 
 impl AwsBlocks {
     pub(crate) fn new(settings: &SdkConfig, credentials: RenewedCredentials) -> Self {
-        let shared = settings.timeout_config();
-        let timeouts = shared
-            .map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder)
-            .read_timeout(READ)
-            .operation_attempt_timeout(ATTEMPT)
-            // An operation is one attempt: what is repeated is repeated above.
-            .operation_timeout(ATTEMPT)
-            .build();
-        let settings = settings.to_builder().timeout_config(timeouts).build();
         Self {
-            ebs: Client::new(&settings),
+            ebs: Client::new(&with_times(settings, READ, ATTEMPT)),
             credentials,
         }
     }
-}
-
-fn encoded(digest: Sha256Digest) -> String {
-    BASE64.encode(digest.0)
 }
 
 /// Which block it is as the API has it. A volume of 64 TiB has 2^27.
@@ -60,17 +46,6 @@ fn index(index: u32, operation: &'static str) -> Result<i32> {
     i32::try_from(index).map_err(|_| CloudError {
         message: format!("there is no block {index}"),
         ..unreadable(operation)
-    })
-}
-
-fn unsigned<T: TryInto<U> + Copy + ToString, U>(
-    number: Option<T>,
-    field: &'static str,
-) -> std::result::Result<U, BadAnswer> {
-    let number = required(number, field)?;
-    number.try_into().map_err(|_| BadAnswer {
-        field,
-        value: Some(number.to_string()),
     })
 }
 
@@ -230,10 +205,4 @@ fn digest(encoded: Option<&str>) -> std::result::Result<Sha256Digest, BadAnswer>
         field: FIELD,
         value: Some(encoded.to_owned()),
     })
-}
-
-/// A digest in base64.
-pub(crate) fn decoded(encoded: &str) -> Option<Sha256Digest> {
-    let bytes = BASE64.decode(encoded).ok()?;
-    bytes.try_into().ok().map(Sha256Digest)
 }

@@ -13,6 +13,7 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
+use std::time::Duration;
 
 /// The SDK's behaviour is pinned: `latest()` would change timeouts and retries under us with an update of the SDK.
 /// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/behavior-versions.html>
@@ -175,6 +176,19 @@ fn timeouts(timeouts: &Timeouts) -> TimeoutConfig {
         .read_timeout(timeouts.read)
         .operation_attempt_timeout(timeouts.attempt)
         .build()
+}
+
+/// Settings for calls that carry content: `read` until an answer begins, `attempt` for a whole call. An operation is one
+/// attempt: what is repeated is repeated above.
+pub(crate) fn with_times(settings: &SdkConfig, read: Duration, attempt: Duration) -> SdkConfig {
+    let timeouts = settings
+        .timeout_config()
+        .map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder)
+        .read_timeout(read)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(attempt)
+        .build();
+    settings.to_builder().timeout_config(timeouts).build()
 }
 
 #[cfg(test)]

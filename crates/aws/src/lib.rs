@@ -51,6 +51,7 @@ mod quotas;
 mod region;
 mod security_groups;
 mod service_date;
+mod sha256;
 mod snapshots;
 mod subnets;
 mod tagging;

@@ -1,19 +1,17 @@
 //! S3: HeadBucket, the calls of a multipart upload, HeadObject, ListObjectsV2, DeleteObject.
 
-use crate::answer::{BadAnswer, required, unreadable};
-use crate::blocks::decoded;
+use crate::answer::{BadAnswer, required, unreadable, unsigned};
 use crate::classify::failed;
+use crate::client_settings::with_times;
 use crate::credentials::RenewedCredentials;
+use crate::sha256::{decoded, encoded};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
 };
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use cloud::port::Result;
 use cloud::{
     CloudError, ErrorKind, ObjectFacts, ObjectPlace, Objects, PartWrite, Sha256Digest, UploadId,
@@ -34,14 +32,7 @@ pub(crate) struct AwsObjects {
 
 impl AwsObjects {
     pub(crate) fn new(settings: &SdkConfig, credentials: RenewedCredentials) -> Self {
-        let shared = settings.timeout_config();
-        let timeouts = shared
-            .map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder)
-            .read_timeout(READ)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(ATTEMPT)
-            .build();
-        let settings = settings.to_builder().timeout_config(timeouts).build();
+        let settings = with_times(settings, READ, ATTEMPT);
         // An endpoint that is not AWS's own need not have a name for every bucket.
         let own_endpoint = settings.endpoint_url().is_some();
         let config = aws_sdk_s3::config::Builder::from(&settings)
@@ -52,10 +43,6 @@ impl AwsObjects {
             credentials,
         }
     }
-}
-
-fn encoded(digest: Sha256Digest) -> String {
-    BASE64.encode(digest.0)
 }
 
 /// The number of a part as the API has it: 1 to 10,000.
@@ -163,9 +150,9 @@ impl Objects for AwsObjects {
             while let Some(part) = pages.try_next().await.map_err(failed(CALL))? {
                 let number = required(part.part_number(), "PartNumber").map_err(bad)?;
                 parts.push(UploadedPart {
-                    number: u32::try_from(number).unwrap_or_default(),
+                    number: unsigned(Some(number), "PartNumber").map_err(bad)?,
                     etag: required(part.e_tag(), "ETag").map_err(bad)?.to_owned(),
-                    bytes: u64::try_from(part.size().unwrap_or_default()).unwrap_or_default(),
+                    bytes: unsigned(part.size(), "Size").map_err(bad)?,
                     digest: part.checksum_sha256().and_then(decoded),
                 });
             }
@@ -306,8 +293,8 @@ impl Objects for AwsObjects {
             .map_err(|error| without_body(error).about(place));
         match answer {
             Ok(answer) => Ok(Some(ObjectFacts {
-                bytes: u64::try_from(answer.content_length().unwrap_or_default())
-                    .unwrap_or_default(),
+                bytes: unsigned(answer.content_length(), "Content-Length")
+                    .map_err(|bad| BadAnswer::to("HeadObject")(bad).about(place))?,
                 checksum: answer.checksum_sha256().map(str::to_owned),
                 region: None,
             })),
