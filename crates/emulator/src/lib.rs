@@ -37,6 +37,7 @@ pub mod imds;
 pub mod imported;
 pub mod imports;
 pub mod instance_faults;
+mod json_lines;
 pub mod network;
 pub mod runtime;
 pub mod server;

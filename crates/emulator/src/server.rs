@@ -10,7 +10,7 @@ mod connection;
 mod control;
 mod s3;
 
-use crate::api::protocol::{Delivery, HttpReply, HttpRequest};
+use crate::api::protocol::{HttpReply, HttpRequest};
 use crate::engine::Engine;
 use crate::runtime::RuntimeError;
 use axum::Router;
@@ -140,16 +140,7 @@ fn head_of(parts: &Parts) -> HttpRequest {
 
 /// The answer, or the end of the connection in its place: nothing of what this returns is written then.
 async fn deliver(reply: HttpReply, cut: &Cut) -> Response<Body> {
-    match reply.delivery {
-        Delivery::Sent => {}
-        Delivery::Late(delay) => tokio::time::sleep(delay).await,
-        Delivery::Dropped => cut.now(),
-        Delivery::Withheld(hold) => {
-            // Ends early, with the connection, if the client gives up.
-            tokio::time::sleep(hold).await;
-            cut.now();
-        }
-    }
+    cut.as_told(reply.delivery).await;
     let mut response = Response::builder()
         .status(reply.status)
         .header(header::CONTENT_TYPE, reply.content_type)

@@ -5,14 +5,12 @@
 //! first. What took it is the `cause`.
 
 use crate::account::Account;
-use crate::files;
+use crate::json_lines::{self, JsonLines};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 /// An Elastic IP came to an instance or left it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +66,7 @@ fn changes(before: &Bindings, after: &Bindings) -> Vec<(String, String, AddressC
 
 /// The log being written.
 #[derive(Debug)]
-pub struct AddressLog {
-    file: Mutex<File>,
-}
+pub struct AddressLog(JsonLines<AddressRecord>);
 
 const FILE: &str = "addresses.jsonl";
 
@@ -80,9 +76,7 @@ impl AddressLog {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        Ok(Self {
-            file: Mutex::new(files::append(&dir.join(FILE))?),
-        })
+        JsonLines::open(&dir.join(FILE)).map(Self)
     }
 
     /// Adds what changed. Call it while the account is held, so that the lines are in the order of the changes.
@@ -96,25 +90,17 @@ impl AddressLog {
         time: Timestamp,
         cause: &str,
     ) -> io::Result<()> {
-        let mut lines = Vec::new();
-        for (allocation, instance, what) in changes(before, after) {
-            let record = AddressRecord {
+        let records: Vec<AddressRecord> = changes(before, after)
+            .into_iter()
+            .map(|(allocation, instance, what)| AddressRecord {
                 time,
                 allocation,
                 instance,
                 what,
                 cause: cause.to_owned(),
-            };
-            serde_json::to_writer(&mut lines, &record)?;
-            lines.push(b'\n');
-        }
-        if lines.is_empty() {
-            return Ok(());
-        }
-        self.file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write_all(&lines)
+            })
+            .collect();
+        self.0.add(&records)
     }
 }
 
@@ -123,19 +109,7 @@ impl AddressLog {
 /// # Errors
 /// If it cannot be read. A line that is cut off, as a killed daemon leaves it, ends the reading.
 pub fn read(dir: &Path) -> io::Result<Vec<AddressRecord>> {
-    let file = match File::open(dir.join(FILE)) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    };
-    let mut records = Vec::new();
-    for line in BufReader::new(file).lines() {
-        match serde_json::from_str(&line?) {
-            Ok(record) => records.push(record),
-            Err(_) => break,
-        }
-    }
-    Ok(records)
+    json_lines::read(&dir.join(FILE))
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
 //! The record of every request: `requests.jsonl`, one JSON object a line. It holds names and codes, never a parameter's
 //! value, so nothing secret can be in it.
 
-use crate::files;
+use crate::json_lines::{self, JsonLines};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +35,7 @@ pub struct RequestRecord {
 
 /// The log being written.
 #[derive(Debug)]
-pub struct RequestLog {
-    file: Mutex<File>,
-}
+pub struct RequestLog(JsonLines<RequestRecord>);
 
 const FILE: &str = "requests.jsonl";
 
@@ -49,9 +45,7 @@ impl RequestLog {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        Ok(Self {
-            file: Mutex::new(files::append(&dir.join(FILE))?),
-        })
+        JsonLines::open(&dir.join(FILE)).map(Self)
     }
 
     /// Adds a record.
@@ -59,12 +53,7 @@ impl RequestLog {
     /// # Errors
     /// If it cannot be written.
     pub fn add(&self, record: &RequestRecord) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        self.file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write_all(&line)
+        self.0.add(std::slice::from_ref(record))
     }
 }
 
@@ -73,19 +62,7 @@ impl RequestLog {
 /// # Errors
 /// If it cannot be read. A line that is cut off, as a killed daemon leaves it, ends the reading.
 pub fn read(dir: &Path) -> io::Result<Vec<RequestRecord>> {
-    let file = match File::open(dir.join(FILE)) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    };
-    let mut records = Vec::new();
-    for line in BufReader::new(file).lines() {
-        match serde_json::from_str(&line?) {
-            Ok(record) => records.push(record),
-            Err(_) => break,
-        }
-    }
-    Ok(records)
+    json_lines::read(&dir.join(FILE))
 }
 
 /// How often each action was asked for, by `service:Action`.

@@ -3,6 +3,7 @@
 //! HTTP libraries do not let a service close its connection. So the connection itself refuses to be written to once it
 //! is cut, upon which the library gives it up and closes it.
 
+use crate::api::protocol::Delivery;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use std::io;
@@ -25,6 +26,20 @@ impl Cut {
     /// From now on nothing is written, and the connection closes at the next attempt.
     pub(super) fn now(&self) {
         self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits as long as an answer is held back, and cuts the connection if the client is to get none.
+    pub(super) async fn as_told(&self, delivery: Delivery) {
+        match delivery {
+            Delivery::Sent => {}
+            Delivery::Late(delay) => tokio::time::sleep(delay).await,
+            Delivery::Dropped => self.now(),
+            Delivery::Withheld(hold) => {
+                // Ends early, with the connection, if the client gives up.
+                tokio::time::sleep(hold).await;
+                self.now();
+            }
+        }
     }
 
     fn check(&self) -> io::Result<()> {

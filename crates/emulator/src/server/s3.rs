@@ -1,7 +1,7 @@
 //! S3 over HTTP: bodies are read and written as they come.
 
 use super::{head_of, plain};
-use crate::api::protocol::{Delivery, http_date};
+use crate::api::protocol::http_date;
 use crate::api::s3::Answered;
 use crate::engine::Engine;
 use crate::engine::s3::S3Answer;
@@ -77,16 +77,7 @@ impl Read for Incoming {
 
 /// The answer, or the end of the connection in its place.
 async fn deliver(answer: S3Answer, cut: &Cut) -> Response<Body> {
-    match answer.delivery {
-        Delivery::Sent => {}
-        Delivery::Late(delay) => tokio::time::sleep(delay).await,
-        Delivery::Dropped => cut.now(),
-        Delivery::Withheld(hold) => {
-            // Ends early, with the connection, if the client gives up.
-            tokio::time::sleep(hold).await;
-            cut.now();
-        }
-    }
+    cut.as_told(answer.delivery).await;
     let mut response = Response::builder()
         .status(answer.reply.status)
         .header("x-amz-request-id", &answer.id)
