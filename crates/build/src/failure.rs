@@ -1,11 +1,12 @@
 //! Why a step failed, for the person who reads it at 3 a.m.
 
+mod causes;
 mod import;
 mod site;
 mod source;
 
+pub use causes::with_causes;
 pub use import::ImportError;
-pub(crate) use import::with_causes;
 pub use site::SiteError;
 pub use source::SourceError;
 

@@ -1,5 +1,6 @@
 //! Why a disk image does not become an image.
 
+use super::with_causes;
 use crate::cancel::Cancelled;
 use crate::host::DiskImageError;
 use crate::transfer::UploadError;
@@ -102,28 +103,13 @@ pub enum ImportError {
     },
 }
 
-/// An error and what caused it, in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 impl ImportError {
     /// What the reader can do.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Image(error) | Self::File(error) => return error.hint.clone(),
             Self::Unusable { .. } => {
-                "If it is another format than it looks like, say which: `source.import.format`. `qemu-img check` looks at it more closely."
+                "If it is another format than it looks like, say which: `source.import.format`, or `--format` on the command line. `qemu-img check` looks at it more closely."
             }
             Self::Unreadable { .. } => "Fetch or copy the file again; `qemu-img check` tells more.",
             Self::Empty { .. } => "Was it ever written? A download that failed leaves such a file.",
@@ -143,7 +129,7 @@ impl ImportError {
             Self::Record(_) => "Is there room in the state folder (QIB_STATE_DIR)?",
             Self::BlockSize { .. } => "EBS has changed; qib has to be changed with it.",
             Self::Parent { .. } => {
-                "It must be a completed snapshot of this account and region, unencrypted, and no larger than the new one; without `parent` everything is sent."
+                "It must be a completed snapshot of this account and region, unencrypted, and no larger than the new one; without a parent everything is sent."
             }
             Self::SnapshotFailed { .. } | Self::SnapshotSlow { .. } => {
                 "Run again: what was sent is not known to be whole."

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use build::event::Transfer;
+use build::failure::with_causes;
 use build::host::{DiskImageError, DiskImages, FetchWatch, FetchedDisk};
 use disk::blocks::Reading;
 use disk::probe::NotADisk;
@@ -82,21 +83,6 @@ fn failed(error: &dyn std::error::Error) -> DiskImageError {
         message: with_causes(error),
         hint: None,
     }
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn origin(origin: &ImportOrigin) -> Result<Origin, DiskImageError> {

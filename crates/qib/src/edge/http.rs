@@ -3,6 +3,7 @@
 //! No proxy is used and no redirection followed: an answer comes from the server that was named, or not at all.
 
 use async_trait::async_trait;
+use build::failure::with_causes;
 use build::host::{HttpAnswer, HttpClient, HttpRequest, MAX_HTTP_BODY};
 use http::header::{HeaderName, HeaderValue, USER_AGENT};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -68,17 +69,6 @@ async fn ask(request: &HttpRequest, longest: usize) -> Result<HttpAnswer, String
         status,
         body: body.to_bytes().to_vec(),
     })
-}
-
-/// An error and what caused it: hyper's own message is only "client error (Connect)".
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
