@@ -13,6 +13,7 @@ use build::pause::{Pace, Pauses};
 use build::selection::Choice;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -89,8 +90,51 @@ fn word<T: ValueEnum>(value: &T) -> Option<Value> {
     Some(json!(value.get_name()))
 }
 
+/// What a pipeline would be refused for, in the words of the command line.
+fn check(args: &ImportArgs) -> Result<(), CommandError> {
+    if is_address(&args.image) && args.checksum.is_none() {
+        let missing = "an image that is downloaded needs a --checksum";
+        return Err(CommandError::bad_input(missing).hinted(
+            "give sha256:HEX, sha512:HEX, or the publisher's checksum file or its address; with --signed-by KEY.asc if it is signed",
+        ));
+    }
+    let given = |options: &[(&'static str, bool)]| {
+        let found = options.iter().find(|(_, is_given)| *is_given);
+        found.map(|(option, _)| *option)
+    };
+    let of_ebs = [
+        ("--holes", args.holes.is_some()),
+        ("--parent", args.parent.is_some()),
+    ];
+    let of_s3 = [
+        ("--bucket", args.bucket.is_some()),
+        ("--role", args.role.is_some()),
+    ];
+    match args.via {
+        Way::Ebs => match given(&of_s3) {
+            None => Ok(()),
+            Some(option) => Err(CommandError::bad_input(format!(
+                "{option} goes with --via s3 only"
+            ))
+            .hinted("leave it out: --via ebs, the default, needs neither a bucket nor a role")),
+        },
+        Way::S3 => match given(&of_ebs) {
+            Some(option) => Err(CommandError::bad_input(format!(
+                "{option} goes with --via ebs only"
+            ))
+            .hinted("leave it out: by S3 the whole image is uploaded and imported")),
+            None if args.bucket.is_none() => Err(CommandError::bad_input(
+                "--via s3 needs a bucket",
+            )
+            .hinted("name one of the region with --bucket, or take --via ebs, which needs none")),
+            None => Ok(()),
+        },
+    }
+}
+
 /// The pipeline. JSON, which is YAML as well.
 fn pipeline(args: &ImportArgs) -> Result<String, CommandError> {
+    check(args)?;
     let mut import = Map::new();
     let mut set = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -113,10 +157,6 @@ fn pipeline(args: &ImportArgs) -> Result<String, CommandError> {
     set("parent", args.parent.as_ref().map(|parent| json!(parent)));
     set("bucket", args.bucket.as_ref().map(|bucket| json!(bucket)));
     set("role", args.role.as_ref().map(|role| json!(role)));
-    if args.via == Way::S3 && args.bucket.is_none() {
-        return Err(CommandError::bad_input("--via s3 needs a bucket")
-            .hinted("name one of the region with --bucket, or take --via ebs, which needs none"));
-    }
     let mut image = Map::new();
     let mut set = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -236,7 +276,8 @@ fn keep(text: &str, environment: &Environment) -> Result<PathBuf, CommandError> 
         .create(&folder)
         .map_err(|error| failed(&folder, error))?;
     // The same import is the same file.
-    let name = format!("{:016x}.yaml", fingerprint(text));
+    let digest = Sha256::digest(text);
+    let name = format!("{}.yaml", hex::encode(&digest[..8]));
     let file = folder.join(name);
     let written = std::fs::OpenOptions::new()
         .write(true)
@@ -247,13 +288,6 @@ fn keep(text: &str, environment: &Environment) -> Result<PathBuf, CommandError> 
         .and_then(|mut open| open.write_all(text.as_bytes()));
     written.map_err(|error| failed(&file, error))?;
     Ok(file)
-}
-
-/// FNV-1a, which needs to be the same tomorrow, and no more.
-fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]
@@ -314,22 +348,28 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused() {
-        for args in [
-            &["x.raw", "--name", "n", "--via", "s3"][..],
-            &[
-                "x.raw",
-                "--name",
-                "n",
-                "--checksum",
-                "sha256:00",
-                "--signed-by",
-                "k",
-            ],
-            &["x.raw", "--name", "n-${{ run.id }}"],
+    fn what_contradicts_itself_is_refused_in_the_words_of_the_command_line() {
+        for (more, words) in [
+            ("x.raw --via s3", "--via s3 needs a bucket"),
+            ("x.raw --bucket b", "--bucket goes with --via s3"),
+            ("x.raw --role r", "--role goes with --via s3"),
+            (
+                "x.raw --via s3 --bucket b --holes skip",
+                "--holes goes with --via ebs",
+            ),
+            (
+                "x.raw --via s3 --bucket b --parent snap-1",
+                "--parent goes with --via ebs",
+            ),
+            ("https://example.org/x.raw", "needs a --checksum"),
+            ("x.raw --checksum sha256:00 --signed-by k", "--signed-by"),
+            ("x-${{.raw", "${{"),
         ] {
-            let error = made(args).expect_err("must be refused");
+            let args: Vec<&str> = ["--name", "n"].into_iter().chain(more.split(' ')).collect();
+            let error = made(&args).expect_err("must be refused");
             assert_eq!(error.exit.code(), 2);
+            let said = format!("{:?}", error.message);
+            assert!(said.contains(words), "{said}");
         }
     }
 
