@@ -7,7 +7,7 @@ use end_to_end::disk_images::{
 };
 use end_to_end::service_log::{counts, once};
 use end_to_end::shipped::{described, images, tag};
-use end_to_end::web::{Answer, Web};
+use end_to_end::web_server::WebServer;
 use end_to_end::{Config, Ended, LocalEc2};
 use serde_json::{Value, json};
 use std::fs;
@@ -548,7 +548,7 @@ fn digest(tool: &str, path: &Path) -> String {
 #[test]
 fn packed_images_come_from_the_web_by_literal_and_by_listed_checksums() {
     let ec2 = LocalEc2::new(Config::QUICK);
-    let web = Web::new();
+    let web = WebServer::new();
     let mut sums = String::new();
     let mut pipeline = format!("name: web\naws: {{ region: {REGION} }}\nstages:\n");
     let mut disks = Vec::new();
@@ -573,23 +573,20 @@ fn packed_images_come_from_the_web_by_literal_and_by_listed_checksums() {
             .and_then(|name| name.to_str())
             .expect("a name")
             .to_owned();
-        let url = web.put(&format!("dl/{name}"), Answer::Content(read(&packed)));
+        let url = web.put(&format!("dl/{name}"), read(&packed));
         let checksum = match suffix {
             // As sha256sum writes it, and as BSD's does.
             "xz" => format!("sha512:{}", digest("sha512sum", &packed)),
             "gz" => {
                 sums.push_str(&format!("{}  {name}\n", digest("sha256sum", &packed)));
-                format!("{{ url: '{}' }}", web.address("dl/SHA256SUMS"))
+                format!("{{ url: '{}' }}", web.url_of("dl/SHA256SUMS"))
             }
             _ => {
                 sums.push_str(&format!(
                     "SHA256 ({name}) = {}\n",
                     digest("sha256sum", &packed)
                 ));
-                format!(
-                    "{{ url: '{}', name: {name} }}",
-                    web.address("dl/SHA256SUMS")
-                )
+                format!("{{ url: '{}', name: {name} }}", web.url_of("dl/SHA256SUMS"))
             }
         };
         pipeline.push_str(&format!(
@@ -597,7 +594,7 @@ fn packed_images_come_from_the_web_by_literal_and_by_listed_checksums() {
         ));
         disks.push((suffix, disk));
     }
-    web.put("dl/SHA256SUMS", Answer::Content(sums.into_bytes()));
+    web.put("dl/SHA256SUMS", sums);
     let file = ec2.pipeline(pipeline);
     let ended = ec2.run(&file).exits(0);
     for (stage, disk) in &disks {
@@ -614,14 +611,14 @@ fn packed_images_come_from_the_web_by_literal_and_by_listed_checksums() {
         );
     }
     // Again: nothing is fetched but the list, which may have changed, and nothing is sent.
-    let (asked, put) = (web.asked().len(), ec2.put_blocks().len());
+    let (asked, put) = (web.requests().len(), ec2.put_blocks().len());
     let again = ec2.run(&file).exits(0);
     let cached: Vec<bool> = images(&again)
         .iter()
         .map(|image| image["cached"] == true)
         .collect();
     assert_eq!(cached, [true; 3], "{again}");
-    let later = web.asked().split_off(asked);
+    let later = web.requests().split_off(asked);
     let of_images: Vec<_> = later
         .iter()
         .filter(|asked| !asked.path.ends_with("SUMS"))
@@ -655,8 +652,8 @@ fn an_imported_system_is_provisioned_and_its_child_has_both() {
         ],
     );
     let image = PathBuf::from(format!("{path}.qcow2"));
-    let web = Web::new();
-    let url = web.put("system.qcow2", Answer::Content(read(&image)));
+    let web = WebServer::new();
+    let url = web.put("system.qcow2", read(&image));
     let sum = digest("sha256sum", &image);
     let guest = "launch: { instance_type: m5.large, subnet: { default_vpc: true, zone: c } }\n    connect: { user: ec2-user, timeout: 60s }";
     let pipeline = format!(

@@ -2,14 +2,14 @@
 //! what to do, and nothing left; nothing made at all where it is the caller's own file.
 #![allow(
     clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "it mounts a small file system, tells where it cannot, and looks how long a refusal takes"
+    reason = "it looks how long a refusal takes"
 )]
 
 use end_to_end::disk_images::{
     Format, Numbers, QCOW2, RawDisk, STREAM_OPTIMISED, VHD, VHDX, program, text,
 };
-use end_to_end::web::{Answer, Web};
+use end_to_end::small_disk::SmallDisk;
+use end_to_end::web_server::{How, WebServer};
 use end_to_end::{Config, Ended, LocalEc2, Running, Signal};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -339,23 +339,21 @@ fn a_file_with_another_checksum_is_refused_and_one_that_lies_within_it_fails_wit
 #[test]
 fn what_a_server_sends_instead_of_the_image_is_told_and_nothing_is_made() {
     let ec2 = LocalEc2::new(Config::QUICK);
-    let web = Web::new();
+    let web = WebServer::new();
     let disk = full(&ec2, "served", MIB);
     let file = in_format(&disk, QCOW2);
     let sum = format!("sha256:{}", sha256(&file));
     let literal = ["--checksum", sum.as_str()];
 
-    let url = web.address("nothing.qcow2");
+    let url = web.url_of("nothing.qcow2");
     fails(&ec2, &url, &literal, &["nothing.qcow2", "404"]);
-    let url = web.put(
-        "forbidden.qcow2",
-        Answer::Status(403, "<html>go away</html>"),
-    );
+    web.always_fails("forbidden.qcow2", How::Status(403));
+    let url = web.url_of("forbidden.qcow2");
     fails(&ec2, &url, &literal, &["forbidden.qcow2", "403"]);
     // Status 200, and a page: by its checksum, and by its content where somebody has taken its checksum.
     let page = b"<!DOCTYPE html><html><body>Please log in</body></html>".to_vec();
     let of_page = ec2.write("work/page", &page);
-    let url = web.put("page.qcow2", Answer::Content(page));
+    let url = web.put("page.qcow2", &page);
     fails(&ec2, &url, &literal, &["page.qcow2"]);
     let sum_of_page = format!("sha256:{}", sha256(&of_page));
     fails(
@@ -365,7 +363,7 @@ fn what_a_server_sends_instead_of_the_image_is_told_and_nothing_is_made() {
         &["page.qcow2", "web page"],
     );
 
-    let url = web.put("served.qcow2", Answer::Content(read(&file)));
+    let url = web.put("served.qcow2", read(&file));
     let other = format!("sha256:{}", "0".repeat(64));
     fails(
         &ec2,
@@ -374,7 +372,7 @@ fn what_a_server_sends_instead_of_the_image_is_told_and_nothing_is_made() {
         &["served.qcow2", &"0".repeat(64)],
     );
     let list = format!("{}  served.qcow2\n", "1".repeat(64));
-    let list = web.put("SUMS", Answer::Content(list.into_bytes()));
+    let list = web.put("SUMS", list);
     fails(
         &ec2,
         &url,
@@ -386,21 +384,21 @@ fn what_a_server_sends_instead_of_the_image_is_told_and_nothing_is_made() {
         "1".repeat(64),
         "2".repeat(64)
     );
-    let list = web.put("OTHERS", Answer::Content(list.into_bytes()));
+    let list = web.put("OTHERS", list);
     fails(
         &ec2,
         &url,
         &["--checksum", &list],
         &["served.qcow2", "other.qcow2"],
     );
-    let list = web.address("NO-SUMS");
+    let list = web.url_of("NO-SUMS");
     fails(&ec2, &url, &["--checksum", &list], &["NO-SUMS", "404"]);
     // Without a checksum, it is bad input, and no byte is fetched.
-    let asked = web.asked().len();
+    let asked = web.requests().len();
     let effects = ec2.effects();
     import(&ec2, &url, &[]).exits(2).says("checksum");
     assert_eq!(ec2.effects(), effects);
-    assert_eq!(web.asked().len(), asked);
+    assert_eq!(web.requests().len(), asked);
 
     // Packed, and the end is missing.
     let path = text(&file);
@@ -408,7 +406,7 @@ fn what_a_server_sends_instead_of_the_image_is_told_and_nothing_is_made() {
     let mut bytes = read(&PathBuf::from(format!("{path}.xz")));
     bytes.truncate(bytes.len() * 2 / 3);
     let cut = ec2.write("work/cut.qcow2.xz", &bytes);
-    let url = web.put("cut.qcow2.xz", Answer::Content(bytes));
+    let url = web.put("cut.qcow2.xz", &bytes);
     let sum = format!("sha256:{}", sha256(&cut));
     let last = fails(&ec2, &url, &["--checksum", &sum], &["cut.qcow2.xz"]);
     assert_nothing(&ec2, &last);
@@ -419,17 +417,13 @@ fn what_a_server_sends_instead_of_the_image_is_told_and_nothing_is_made() {
 #[test]
 fn a_download_that_stalls_is_gone_on_with_where_it_stopped() {
     let ec2 = LocalEc2::new(Config::QUICK);
-    let web = Web::new();
+    let web = WebServer::new();
     let disk = full(&ec2, "stalling", 3 * MIB);
     let content = read(disk.path());
     let sum = format!("sha256:{}", sha256(disk.path()));
-    let after = content.len() / 2 + 4321;
-    let stalls = |times| Answer::Stalls {
-        content: content.clone(),
-        after,
-        times,
-    };
-    let url = web.put("stalls-for-ever.raw", stalls(usize::MAX));
+    let after = content.len() as u64 / 2 + 4321;
+    web.always_fails("stalls-for-ever.raw", How::Stall(after));
+    let url = web.put("stalls-for-ever.raw", &content);
     let mut running = ec2.start(import_args(&url, &["--checksum", &sum]));
     running.wait_for_event("some of it has come", |event| {
         event["event"] == "transfer" && event["done"].as_u64() > Some(MIB)
@@ -439,14 +433,15 @@ fn a_download_that_stalls_is_gone_on_with_where_it_stopped() {
     let ended = running.end().exits(130);
     assert!(begun.elapsed() < Duration::from_secs(20), "{ended}");
 
-    let url = web.put("stalls-once.raw", stalls(1));
+    web.fails("stalls-once.raw", How::Stall(after));
+    let url = web.put("stalls-once.raw", &content);
     let more = ["--checksum", &sum, "--name", "came-at-last"];
     // In a cache of its own: the other download has left its half.
     let mut command = ec2.command(import_args(&url, &more));
     command.env("QIB_CACHE_DIR", ec2.path("another-cache"));
     let ended = Running::start(command).end().exits(0);
     let ranges: Vec<_> = web
-        .asked()
+        .requests()
         .into_iter()
         .filter(|asked| asked.path.contains("once"))
         .map(|asked| asked.range)
@@ -456,41 +451,6 @@ fn a_download_that_stalls_is_gone_on_with_where_it_stopped() {
         .assert_counts(&[("images", 1), ("snapshots", 1)], &ended);
 }
 
-/// A file system that is as small as it is said to be, for as long as this lives.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mounted(at: PathBuf, mib: u32) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: only root can mount a small file system");
-            return None;
-        }
-        fs::create_dir_all(&at).expect("a folder to mount at");
-        let options = format!("size={mib}m");
-        let mut command = std::process::Command::new("mount");
-        command
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(&at);
-        let ended = Running::start(command).end();
-        if ended.code != Some(0) {
-            eprintln!(
-                "SKIPPED: no small file system can be mounted here: {}",
-                ended.stderr
-            );
-            return None;
-        }
-        Some(Self(at))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let mut command = std::process::Command::new("umount");
-        command.arg("-l").arg(&self.0);
-        Running::start(command).end();
-    }
-}
-
 #[test]
 fn a_cache_without_room_is_told_before_it_is_full() {
     let ec2 = LocalEc2::new(Config::QUICK);
@@ -498,25 +458,25 @@ fn a_cache_without_room_is_told_before_it_is_full() {
     let Some(cache) = SmallDisk::mounted(ec2.path("small"), 272) else {
         return;
     };
-    let web = Web::new();
+    let web = WebServer::new();
     let disk = RawDisk::new(ec2.path("work/too-large.disk"), 96 * MIB);
     let chunk = Numbers::of("too large").bytes(16 << 10);
     for at in (512..96 * MIB - chunk.len() as u64).step_by(chunk.len()) {
         disk.write(at, &chunk);
     }
-    let url = web.put("too-large.raw", Answer::Content(read(disk.path())));
+    let url = web.put("too-large.raw", read(disk.path()));
     let path = text(disk.path());
     // What is packed fits in, and what comes out of it does not.
     program("gzip", ["-9", "-k", &path]);
     let packed = PathBuf::from(format!("{path}.gz"));
-    let packed_url = web.put("too-large.raw.gz", Answer::Content(read(&packed)));
+    let packed_url = web.put("too-large.raw.gz", read(&packed));
     let mut last = None;
     for (url, file) in [(&url, disk.path()), (&packed_url, &packed)] {
         let sum = format!("sha256:{}", sha256(file));
         let mut command = ec2.command(import_args(url, &["--checksum", &sum]));
-        command.env("QIB_CACHE_DIR", &cache.0);
+        command.env("QIB_CACHE_DIR", cache.path());
         let ended = Running::start(command).end().exits(1);
-        let ended = ended.says("too-large.raw").says(&text(&cache.0));
+        let ended = ended.says("too-large.raw").says(&text(cache.path()));
         last = Some(ended.says("no room").says("MiB"));
     }
     assert_eq!(ec2.put_blocks(), []);
@@ -569,15 +529,15 @@ fn by_s3_what_is_missing_is_told_and_nothing_stays_in_the_bucket() {
 #[test]
 fn a_name_that_is_taken_is_found_before_anything_is_fetched() {
     let ec2 = LocalEc2::new(Config::QUICK);
-    let web = Web::new();
+    let web = WebServer::new();
     let disk = full(&ec2, "first", MIB);
     import(&ec2, &text(disk.path()), &["--name", "taken"]).exits(0);
-    let url = web.put("second.qcow2", Answer::Content(b"whatever".to_vec()));
+    let url = web.put("second.qcow2", b"whatever");
     let sum = format!("sha256:{}", "3".repeat(64));
     let put = ec2.put_blocks().len();
     let ended = import(&ec2, &url, &["--checksum", &sum, "--name", "taken"]).says("taken");
     assert!(matches!(ended.code, Some(1 | 2)), "{ended}");
-    assert_eq!(web.asked(), [], "nothing is fetched{ended}");
+    assert_eq!(web.requests(), [], "nothing is fetched{ended}");
     assert_eq!(ec2.put_blocks().len(), put, "{ended}");
     ec2.holdings()
         .assert_counts(&[("images", 1), ("snapshots", 1)], &ended);

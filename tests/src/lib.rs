@@ -29,7 +29,7 @@ pub mod places;
 pub mod running;
 pub mod service_log;
 pub mod shipped;
-pub mod web;
+pub mod small_disk;
 pub mod web_server;
 
 pub use ended::Ended;

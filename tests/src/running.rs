@@ -116,6 +116,14 @@ impl Running {
         );
     }
 
+    /// The most memory that it has held so far, in MiB; none once it has ended.
+    pub fn peak_memory_mib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib.div_ceil(1024))
+    }
+
     /// Sends it a signal, as a terminal or a CI server does.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {

@@ -1,5 +1,5 @@
 //! A web server of the test's own on 127.0.0.1, which serves a folder as a mirror does, with ranges, and fails as it is told
-//! to. [`Web`](crate::web::Web) serves what a test puts there piece by piece.
+//! to.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use tempfile::TempDir;
 
 /// A request that the server was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +24,13 @@ pub struct Request {
     pub status: u16,
 }
 
-/// What goes wrong, once, with the next request for a path.
-#[derive(Clone, Debug)]
-pub struct Fault {
+/// What goes wrong with the next requests for a path.
+struct Fault {
     /// The end of the path.
-    pub path: String,
-    /// What goes wrong.
-    pub how: How,
+    path: String,
+    how: How,
+    /// With how many requests.
+    times: usize,
 }
 
 /// What goes wrong.
@@ -37,7 +38,9 @@ pub struct Fault {
 pub enum How {
     /// The connection is closed after so many bytes of the body.
     Cut(u64),
-    /// This status is answered.
+    /// Nothing comes from this offset of the file on, and the connection stays open.
+    Stall(u64),
+    /// This status is answered, with a page.
     Status(u16),
 }
 
@@ -45,12 +48,17 @@ pub enum How {
 struct Shared {
     requests: Mutex<Vec<Request>>,
     faults: Mutex<Vec<Fault>>,
+    /// Connections that stay open.
+    stalled: Mutex<Vec<TcpStream>>,
     ends: AtomicBool,
 }
 
 /// The server. It ends when this is dropped.
 pub struct WebServer {
     address: SocketAddr,
+    folder: PathBuf,
+    /// The folder, where it is the server's own.
+    _own: Option<TempDir>,
     shared: Arc<Shared>,
     listens: Option<JoinHandle<()>>,
 }
@@ -59,11 +67,27 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Default for WebServer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl WebServer {
+    /// Serves what is [put](Self::put) there.
+    #[track_caller]
+    pub fn new() -> Self {
+        let own = tempfile::tempdir().expect("a folder of its own");
+        let mut server = Self::of(own.path());
+        server._own = Some(own);
+        server
+    }
+
     /// Serves what is in `folder`, at a port that is free.
     #[track_caller]
     pub fn of(folder: impl Into<PathBuf>) -> Self {
-        let folder = folder.into();
+        let folder: PathBuf = folder.into();
+        let served = folder.clone();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port of 127.0.0.1 is free");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
@@ -74,7 +98,7 @@ impl WebServer {
                     return;
                 }
                 if let Ok(stream) = stream {
-                    let (shared, folder) = (serving.clone(), folder.clone());
+                    let (shared, folder) = (serving.clone(), served.clone());
                     // A client that goes away ends its own connection alone.
                     thread::spawn(move || serve(&stream, &folder, &shared).ok());
                 }
@@ -82,6 +106,8 @@ impl WebServer {
         });
         Self {
             address,
+            folder,
+            _own: None,
             shared,
             listens: Some(listens),
         }
@@ -92,10 +118,39 @@ impl WebServer {
         format!("http://{}", self.address)
     }
 
+    /// Where a path of the folder is, whether something is there or not.
+    pub fn url_of(&self, path: &str) -> String {
+        format!("{}/{path}", self.url())
+    }
+
+    /// Puts something into the folder, and gives its address.
+    #[track_caller]
+    pub fn put(&self, path: &str, content: impl AsRef<[u8]>) -> String {
+        let file = self.folder.join(path);
+        let parent = file.parent().expect("it is in the folder");
+        fs::create_dir_all(parent).expect("its folder can be made");
+        fs::write(&file, content).expect("it can be written");
+        self.url_of(path)
+    }
+
     /// Lets something go wrong with the next request for a path that ends so.
     pub fn fails(&self, path: impl Into<String>, how: How) {
+        self.fails_times(1, path, how);
+    }
+
+    /// Lets something go wrong with every request for a path that ends so.
+    pub fn always_fails(&self, path: impl Into<String>, how: How) {
+        self.fails_times(usize::MAX, path, how);
+    }
+
+    fn fails_times(&self, times: usize, path: impl Into<String>, how: How) {
         let path = path.into();
-        held(&self.shared.faults).push(Fault { path, how });
+        held(&self.shared.faults).push(Fault { path, how, times });
+    }
+
+    /// All requests until now.
+    pub fn requests(&self) -> Vec<Request> {
+        held(&self.shared.requests).clone()
     }
 
     /// All requests until now. They are forgotten.
@@ -182,8 +237,13 @@ fn answer(
     let range = header("range").map(str::to_owned);
     let fault = {
         let mut faults = held(&shared.faults);
-        let found = faults.iter().position(|fault| path.ends_with(&fault.path));
-        found.map(|at| faults.remove(at).how)
+        let mut of_path = faults
+            .iter_mut()
+            .filter(|fault| fault.times > 0 && path.ends_with(&fault.path));
+        of_path.next().map(|fault| {
+            fault.times -= 1;
+            fault.how
+        })
     };
     let tell = |status: u16| {
         held(&shared.requests).push(Request {
@@ -207,9 +267,11 @@ fn answer(
     let (content, tag) = match (fault, content) {
         (Some(How::Status(status)), _) => {
             tell(status);
+            let page = "<html>as told</html>";
             write!(
                 stream,
-                "HTTP/1.1 {status} As Told\r\nContent-Length: 0\r\n\r\n"
+                "HTTP/1.1 {status} As Told\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
+                page.len()
             )?;
             return Ok(Then::GoOn);
         }
@@ -258,6 +320,7 @@ fn answer(
     }
     let until = match fault {
         Some(How::Cut(bytes)) => to.min(from + bytes),
+        Some(How::Stall(offset)) => to.min(offset.max(from)),
         _ => to,
     };
     let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
@@ -266,6 +329,10 @@ fn answer(
     match fault {
         Some(How::Cut(_)) => {
             stream.shutdown(std::net::Shutdown::Both)?;
+            Ok(Then::Close)
+        }
+        Some(How::Stall(_)) => {
+            held(&shared.stalled).push(stream.try_clone()?);
             Ok(Then::Close)
         }
         _ => Ok(Then::GoOn),

@@ -35,6 +35,7 @@ const SAME_FOR_ALL: &[&str] = &[
     "concurrency",
     "crashes",
     "credentials",
+    "export",
     "fedora_import",
     "images",
     "import",

@@ -92,8 +92,12 @@ pub enum ExportError {
     SnapshotState { snapshot: String, state: String },
     #[error("{snapshot} cannot be exported: {reason}")]
     Download { snapshot: String, reason: String },
+    /// There cannot be such a file: nothing was read.
     #[error("{reason}")]
     File { reason: String },
+    /// The file was begun and could not be written to its end.
+    #[error("{snapshot} cannot be exported: {reason}")]
+    Written { snapshot: String, reason: String },
 }
 
 impl ExportError {
@@ -104,7 +108,7 @@ impl ExportError {
             Self::NoImage { .. } => Some(String::from(
                 "An image's id is good in one region only: --region names another.",
             )),
-            Self::Download { .. } => Some(String::from(
+            Self::Download { .. } | Self::Written { .. } => Some(String::from(
                 "The same command goes on where this one stopped.",
             )),
             _ => None,
@@ -178,10 +182,12 @@ pub async fn export(
     let read = cancellation.race(reading).await;
     // The writer ends when nobody sends any more; what it has is then on stable storage.
     drop(sender);
-    let written = writer.await.map_err(|error| ExportError::File {
-        reason: format!("the thread that writes the file ended early: {error}"),
-    })?;
-    let sink = written.map_err(|error| file_error(&error))?;
+    let unwritten = |error: &dyn std::error::Error| ExportError::Written {
+        snapshot: snapshot.to_string(),
+        reason: with_causes(error),
+    };
+    let written = writer.await.map_err(|error| unwritten(&error))?;
+    let sink = written.map_err(|error| unwritten(&error))?;
     match read {
         Err(why) => {
             return Err(ExportError::Cancelled {
@@ -195,10 +201,8 @@ pub async fn export(
     let finished = tokio::task::spawn_blocking(move || sink.finish());
     finished
         .await
-        .map_err(|error| ExportError::File {
-            reason: format!("the thread that writes the file ended early: {error}"),
-        })?
-        .map_err(|error| file_error(&error))?;
+        .map_err(|error| unwritten(&error))?
+        .map_err(|error| unwritten(&error))?;
     Ok(ExportReport {
         image_id,
         snapshot_id: snapshot.to_string(),
@@ -218,23 +222,18 @@ const QUEUE: usize = 16;
 #[error("the file could not be written")]
 struct Stopped;
 
-fn file_error(error: &SinkError) -> ExportError {
-    ExportError::File {
-        reason: with_causes(error),
-    }
-}
-
 async fn open(export: &Export, size: u64, snapshot: &SnapshotId) -> Result<Sink, ExportError> {
     let (file, format) = (export.file.clone(), export.format);
     let identity = snapshot.to_string();
     // Blocks of an interrupted export are read again and compared, which takes its time.
     let opened = tokio::task::spawn_blocking(move || Sink::open(&file, format, size, &identity));
+    let no_file = |error: &dyn std::error::Error| ExportError::File {
+        reason: with_causes(error),
+    };
     opened
         .await
-        .map_err(|error| ExportError::File {
-            reason: format!("the thread that opens the file ended early: {error}"),
-        })?
-        .map_err(|error| file_error(&error))
+        .map_err(|error| no_file(&error))?
+        .map_err(|error| no_file(&error))
 }
 
 fn write(

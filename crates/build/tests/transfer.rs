@@ -280,3 +280,26 @@ proptest! {
         prop_assert_eq!(read, blocks);
     }
 }
+
+#[test]
+fn a_block_that_stays_wrong_is_told_and_not_handed_over() {
+    let account = FakeAccount::new();
+    let clock = EventClock::new();
+    account.with_snapshot("snap-1", 1, [(7, Bytes::from(block(1)))].into());
+    account.store().blocks.corrupt_reads = u32::MAX;
+    let service: Arc<dyn SnapshotBlocks> = Arc::new(account);
+    let time: Arc<dyn Clock> = Arc::new(clock.clone());
+    let work = async {
+        let snapshot = SnapshotId::from("snap-1");
+        let listed = list::<Infallible>(service.as_ref(), &snapshot).await?;
+        let seen = Seen::default();
+        let take = async |index: u32, _, _| -> Result<(), Infallible> {
+            panic!("block {index} is handed over")
+        };
+        download(&service, &time, &snapshot, listed.blocks, &seen, take).await
+    };
+    let ended: Result<(), DownloadError<Infallible>> =
+        clock.run_beside_threads(work, || false).unwrap();
+    let told = ended.unwrap_err().to_string();
+    assert!(told.contains("block 7 of snap-1"), "{told}");
+}
