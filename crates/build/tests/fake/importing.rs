@@ -5,7 +5,7 @@ use super::pipelines::{KillAfter, Site, load};
 use build::cancel::{Cancelled, cancellation};
 use build::journal::{JournalReader, JournalWatch, RunDirectory};
 use build::names::RunId;
-use build::report::Report;
+use build::report::{ExitCode, Report};
 use cloud::{BLOCK_BYTES, Image};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -187,6 +187,18 @@ impl Importing {
         report.expect("to its end")
     }
 
+    /// The same of a run that was killed after `record` records: nothing may fail.
+    pub fn resume_to_the_end(&self, number: u64, record: u64, text: &str) -> Report {
+        let report = self.resume(number, text);
+        assert!(
+            report.failures.is_empty(),
+            "after record {record}: {:?} {}",
+            report.failures,
+            self.journal(number)
+        );
+        report
+    }
+
     /// The text of a run's journal, for messages.
     pub fn journal(&self, number: u64) -> String {
         let directory = RunDirectory::of(self.site.state.path(), &RunId::from_random(number));
@@ -232,4 +244,14 @@ impl Importing {
         let store = self.site.account.store();
         store.calls.iter().filter(|made| **made == call).count()
     }
+}
+
+/// Why the only cell that failed did, after which nothing was left behind.
+pub fn only_failure(report: &Report) -> String {
+    let [failure] = report.failures.as_slice() else {
+        panic!("{:?}", report.failures);
+    };
+    assert!(report.left_behind.is_empty(), "{:?}", report.left_behind);
+    assert_eq!(report.exit, ExitCode::Failed, "{}", failure.error);
+    format!("{}: {}", failure.step, failure.error)
 }
