@@ -296,7 +296,7 @@ fn a_crash_between_two_attempts_costs_none() {
             .tasks
             .ends
             .push_back(TaskEnd::Stuck);
-        let text = world.pipeline(&format!("{VIA}, attempts: 2"), "");
+        let text = world.pipeline(&format!("{VIA}, attempts: 2, timeout: 10m"), "");
         if world.killed_after(1, record, &text).is_none() {
             break;
         }
