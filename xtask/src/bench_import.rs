@@ -71,13 +71,14 @@ fn in_folder(
         std::thread::available_parallelism().map_or(0, usize::from)
     );
     reading(&image, folder, options)?;
-    let ec2 = LocalEc2::start(qib)?;
-    let account = Account::of(&ec2)?;
     for latency in &options.latency_ms {
-        ec2.set_faults(&format!(
-            r#"{{ "latency_ms": {{ "PutSnapshotBlock": {latency} }} }}"#
-        ))?;
         for zeros in [Zeros::Sent, Zeros::LeftOut] {
+            // One for each: what was sent to it goes with it, and sixteen images of some GiB would fill a disk.
+            let ec2 = LocalEc2::start(qib)?;
+            let account = Account::of(&ec2, folder)?;
+            ec2.set_faults(&format!(
+                r#"{{ "latency_ms": {{ "PutSnapshotBlock": {latency} }} }}"#
+            ))?;
             let theirs = best(options.repeat, |_| {
                 account.measure(
                     coldsnap_command(coldsnap, &account, &image, zeros),
@@ -159,7 +160,7 @@ fn reading(image: &Path, folder: &Path, options: &ImportOptions) -> Result<(), F
             command
                 .args(["convert", "-f", format, "-O", "raw", file])
                 .arg(&out);
-            Used::of(command, "qemu-img")
+            Used::of(command, "qemu-img", folder)
         })?;
         let disk = disk::open(Path::new(file), &disk::OpenOptions::default())
             .map_err(|error| failed("opening the image", &error))?
@@ -199,8 +200,14 @@ struct Used {
 }
 
 impl Used {
-    fn of(mut command: Command, what: &str) -> Result<Self, Failure> {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+    /// Runs it. What it says of a failure is kept in `folder` until then.
+    fn of(mut command: Command, what: &str, folder: &Path) -> Result<Self, Failure> {
+        let said = folder.join("stderr");
+        let stderr = File::create(&said).map_err(|error| failed("making a file", &error))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
         let begun = Instant::now();
         let child = command
             .spawn()
@@ -208,7 +215,11 @@ impl Used {
         let usage = wait_with_usage(child)
             .map_err(|error| failed(&format!("waiting for {what}"), &error))?;
         if !usage.status.success() {
-            return Err(Failure(format!("{what} ended with {}", usage.status)));
+            let said = fs::read_to_string(&said).unwrap_or_default();
+            return Err(Failure(format!(
+                "{what} ended with {}:\n{said}",
+                usage.status
+            )));
         }
         Ok(Self {
             took: begun.elapsed(),
@@ -250,10 +261,11 @@ struct Account {
     endpoint: String,
     variables: Vec<(&'static str, String)>,
     process: u32,
+    folder: PathBuf,
 }
 
 impl Account {
-    fn of(ec2: &LocalEc2) -> Result<Self, Failure> {
+    fn of(ec2: &LocalEc2, folder: &Path) -> Result<Self, Failure> {
         let status = ec2.program(&["local", "status", "--json"]).stdout()?;
         let status: Value = serde_json::from_slice(&status)
             .map_err(|error| failed("reading `qib local status`", &error))?;
@@ -275,6 +287,7 @@ impl Account {
             ],
             process: process
                 .ok_or_else(|| Failure(String::from("`qib local status` tells no pid")))?,
+            folder: folder.to_path_buf(),
         })
     }
 
@@ -296,7 +309,7 @@ impl Account {
 
     fn measure(&self, command: Command, what: &str) -> Result<Used, Failure> {
         let before = self.endpoint_cpu()?;
-        let used = Used::of(command, what)?;
+        let used = Used::of(command, what, &self.folder)?;
         Ok(Used {
             endpoint_cpu: self.endpoint_cpu()?.saturating_sub(before),
             ..used
@@ -309,8 +322,7 @@ fn coldsnap_command(program: &Path, account: &Account, image: &Path, zeros: Zero
     command
         .envs(account.variables.iter().map(|(key, value)| (key, value)))
         .args(["--endpoint", &account.endpoint, "upload", "--no-progress"])
-        .arg(image)
-        .stderr(Stdio::null());
+        .arg(image);
     if zeros == Zeros::LeftOut {
         command.arg("--omit-zero-blocks");
     }
