@@ -14,8 +14,7 @@ use aws_sdk_s3::types::{
 };
 use cloud::port::Result;
 use cloud::{
-    CloudError, ErrorKind, ObjectFacts, ObjectPlace, Objects, PartWrite, Sha256Digest, UploadId,
-    UploadedPart,
+    CloudError, ErrorKind, ObjectFacts, ObjectPlace, Objects, PartWrite, UploadId, UploadedPart,
 };
 use std::time::Duration;
 

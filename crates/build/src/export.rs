@@ -11,7 +11,7 @@
 use crate::cancel::{Cancellation, Cancelled};
 use crate::failure::with_causes;
 use crate::transfer::Watch;
-use crate::transfer::download::{download, list};
+use crate::transfer::download::{DownloadError, download, list};
 use bytes::Bytes;
 use cloud::{
     Clock, CloudError, Image, ImageFilter, ImageId, ImageState, Region, Snapshot, SnapshotId,
@@ -155,9 +155,14 @@ pub async fn export(
         reason: with_causes(error),
     };
     let blocks = region.blocks();
-    let listing = list::<Stopped>(blocks.as_ref(), &snapshot)
-        .await
-        .map_err(|error| refused(&error))?;
+    let listing =
+        list::<Stopped>(blocks.as_ref(), &snapshot)
+            .await
+            .map_err(|error| match error {
+                // Nothing was begun.
+                DownloadError::Cloud(error) => ExportError::Cloud(error),
+                other => refused(&other),
+            })?;
     let all = listing.blocks.len() as u64;
     let sink = open(export, listing.volume_bytes, &snapshot).await?;
     let wanted: Vec<_> = listing

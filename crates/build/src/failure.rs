@@ -315,13 +315,13 @@ impl StepError {
                 "Take the subnets of other VPCs out of launch.subnets: the instance's security group belongs to one VPC."
             }
             Self::NameTaken { .. } => {
-                "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or say `image.on_conflict: replace` or `skip`."
+                "Put ${{ run.time | date('…') }} or ${{ run.id }} into image.name, or say `image.on_conflict: replace` or `skip`; on the command line, another `--name`, or `--on-conflict`."
             }
             Self::SameName { .. } => {
                 "Put `${{ cell }}` into image.name, or the axes by which the cells differ."
             }
             Self::NotReplaceable { .. } => {
-                "Deregister it by hand, or say `on_conflict: { replace: { force: true } }` if it may go all the same."
+                "Deregister it by hand, or say `on_conflict: { replace: { force: true } }` in a pipeline if it may go all the same."
             }
             Self::ParameterHeld { .. } => {
                 "Say `overwrite: true` for the parameter if it may be overwritten, or give it another name."

@@ -227,6 +227,7 @@ fn a_parent_that_cannot_be_one_is_refused_before_anything_is_started() {
     let world = five();
     let absent = only_failure(&world.run(1, &world.pipeline(ONTO, "")));
     assert!(absent.contains("no such snapshot"), "{absent}");
+    assert_eq!(*world.disks().fetched.lock().unwrap(), 0);
     world
         .site
         .account
@@ -248,6 +249,62 @@ fn a_parent_that_cannot_be_one_is_refused_before_anything_is_started() {
     let broken = only_failure(&world.run(4, &world.pipeline(ONTO, "")));
     assert!(broken.contains("not completed"), "{broken}");
     assert_eq!(world.count("StartSnapshot"), 0);
+}
+
+#[test]
+fn a_volume_that_the_disk_does_not_fit_into_is_told_before_anything_is_sent() {
+    let world = Importing::of(disk(&[Of::Data(1); 2049]));
+    let small = ", volumes: [{ device: sda1, size_gib: 1 }]";
+    let told = only_failure(&world.run(1, &world.pipeline("", small)));
+    assert!(
+        told.contains("needs a volume of 2 GiB, and /dev/sda1 is to have 1"),
+        "{told}"
+    );
+    assert_eq!(world.count("StartSnapshot"), 0);
+    let large = ", volumes: [{ device: sda1, size_gib: 3 }]";
+    let report = world.run(2, &world.pipeline("", large));
+    world.is_all_there_is(&report);
+    let store = world.site.account.store();
+    assert_eq!(store.registrations[0].volumes[0].size_gib, Some(3));
+}
+
+#[test]
+fn a_key_is_given_to_ebs_by_its_arn_however_it_is_named() {
+    const ARN: &str = "arn:aws:kms:us-east-2:123456789012:key/k";
+    let world = five();
+    let encrypted =
+        |key: &str| world.pipeline("", &format!(", encrypted: true, kms_key_id: {key}"));
+    let absent = only_failure(&world.run(1, &encrypted("alias/mine")));
+    assert!(
+        absent.contains("the KMS key alias/mine cannot be used in us-east-2: there is no such key"),
+        "{absent}"
+    );
+    let set = |enabled| {
+        let key = cloud::KmsKey {
+            arn: ARN.to_owned(),
+            enabled,
+        };
+        let mut store = world.site.account.store();
+        store.kms_keys.insert("alias/mine".to_owned(), key);
+    };
+    set(false);
+    let disabled = only_failure(&world.run(2, &encrypted("alias/mine")));
+    assert!(disabled.contains("it is disabled"), "{disabled}");
+    assert_eq!(*world.disks().fetched.lock().unwrap(), 0);
+    set(true);
+    for (number, key) in [(3, "alias/mine"), (4, ARN)] {
+        let report = world.run(number, &encrypted(key));
+        assert!(report.failures.is_empty(), "{:?}", report.failures);
+    }
+    let store = world.site.account.store();
+    let keys: Vec<_> = store
+        .blocks
+        .starts
+        .iter()
+        .map(|start| &start.encryption)
+        .collect();
+    let wanted = cloud::SnapshotEncryption::With(Some(ARN.to_owned()));
+    assert_eq!(keys, [&wanted; 2]);
 }
 
 #[test]

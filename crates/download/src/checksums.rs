@@ -29,10 +29,11 @@ pub(crate) fn look_up(text: &str, name: &str, asked: Asked) -> Result<Digest, St
         return Ok(*digest);
     }
     let mut found: Vec<Digest> = Vec::new();
-    for line in lines
-        .iter()
-        .filter(|line| line.name.as_deref() == Some(name))
-    {
+    for line in lines.iter().filter(|line| {
+        line.name
+            .as_deref()
+            .is_some_and(|listed| plain(listed) == plain(name))
+    }) {
         if !found.contains(&line.digest) {
             found.push(line.digest);
         }
@@ -50,6 +51,11 @@ pub(crate) fn look_up(text: &str, name: &str, asked: Asked) -> Result<Digest, St
         ((Some(digest), None), _) | ((None, None), (Some(digest), None)) => Ok(digest),
         ((None, None), (None, None)) => Err(absent(&lines, name)),
     }
+}
+
+/// `sha256sum ./*` writes `./NAME`, and means the same.
+fn plain(name: &str) -> &str {
+    name.strip_prefix("./").unwrap_or(name)
 }
 
 /// Where the name comes from that is looked up.
@@ -82,7 +88,7 @@ fn absent(lines: &[Line], name: &str) -> String {
         String::new()
     };
     format!(
-        "it lists no SHA-256 or SHA-512 checksum for {name:?}, only for {}{more}. Say which is meant with `name`",
+        "it lists no SHA-256 or SHA-512 checksum for {name:?}, only for {}{more}. A `name` beside the checksum file's address says which is meant",
         names.join(", ")
     )
 }

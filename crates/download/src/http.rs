@@ -180,10 +180,10 @@ impl Web {
     pub(crate) fn refused(&self, url: &Url, status: StatusCode) -> FetchError {
         let hint = match status.as_u16() {
             401 => {
-                "Give user and password in the URL (https://USER:PASSWORD@HOST/…), or an address that needs none"
+                "The server wants a user and a password: take an address that needs none, such as a signed one, or fetch the file first"
             }
             403 => {
-                "It may need a user and password (https://USER:PASSWORD@HOST/…); a signed URL may have expired"
+                "A signed address may have expired; what needs a login is fetched first, and taken as a file"
             }
             404 | 410 => {
                 "Compare the address with what its publisher names today: many servers remove old releases"

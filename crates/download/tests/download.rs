@@ -204,7 +204,7 @@ async fn what_cannot_get_better_is_asked_for_once() {
     for (act, says) in [
         (say("404 Not Found", "", "x"), "404 Not Found"),
         (say("403 Forbidden", "", "x"), "403"),
-        (say("401 Unauthorized", "", "x"), "user and password"),
+        (say("401 Unauthorized", "", "x"), "a user and a password"),
         (say("410 Gone", "", ""), "410"),
         (say("400 Bad Request", "", ""), "400"),
         (say("204 No Content", "", ""), "204"),

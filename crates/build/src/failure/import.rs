@@ -33,7 +33,13 @@ pub enum ImportError {
     Empty { file: String },
     #[error("the disk image {file} has {gib} GiB, and a volume has at most 64 TiB")]
     TooLarge { file: String, gib: u64 },
-    #[error("the disk image {file} has {gib} GiB, and `image.volumes` gives {device} only {said}")]
+    #[error("the KMS key {key} cannot be used in {region}: {why}")]
+    Key {
+        key: String,
+        region: String,
+        why: String,
+    },
+    #[error("the disk image {file} needs a volume of {gib} GiB, and {device} is to have {said}")]
     VolumeTooSmall {
         file: String,
         gib: u32,
@@ -114,8 +120,9 @@ impl ImportError {
             Self::Unreadable { .. } => "Fetch or copy the file again; `qemu-img check` tells more.",
             Self::Empty { .. } => "Was it ever written? A download that failed leaves such a file.",
             Self::TooLarge { .. } => "Shrink it before it is imported.",
+            Self::Key { .. } => "Name one of this region by its id, `alias/NAME` or ARN.",
             Self::VolumeTooSmall { .. } => {
-                "Give the volume at least the size of the disk image, or leave its size out."
+                "Give it that size, or none: `size_gib` in `image.volumes`, `--size` on the command line."
             }
             Self::Architecture { .. } => {
                 "Say it: `arch: x86_64` or `arch: arm64` in `source.import`; `--arch` on the command line."

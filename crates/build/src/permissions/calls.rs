@@ -171,7 +171,7 @@ pub const CALLS: &[Call] = &[
             "servicequotas:GetAWSDefaultServiceQuota",
         ],
     ),
-    asked("kms_key", &["kms:DescribeKey"]),
+    run("kms_key", &["kms:DescribeKey"]),
     asked("kms_grant", &["kms:CreateGrant"]),
     run("role", &["iam:GetRole"]),
     run("roles_below", &["iam:ListRoles", "iam:ListRoleTags"]),

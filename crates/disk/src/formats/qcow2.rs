@@ -87,7 +87,7 @@ fn open_backing(
             return Err(refused(
                 source,
                 format!("the image is based on another file, {name}"),
-                "merge the two with qemu-img convert, or allow its backing file if that may be read and uploaded",
+                "merge the two with qemu-img convert; a pipeline can allow it, if the backing file may be read and uploaded",
             ));
         }
         BackingFile::Allowed => {}

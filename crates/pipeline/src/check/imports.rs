@@ -24,7 +24,8 @@ pub(super) fn check(cell: &Cell) -> Vec<Fault> {
         faults
             .push(Fault::new(mode.span, message).hint("leave `boot_mode` out: it is then `uefi`"));
     }
-    // EBS direct APIs, StartSnapshot: a snapshot with a parent is encrypted as that is.
+    // EBS direct APIs, StartSnapshot: a snapshot with a parent is encrypted as that is. One that is encrypted is refused
+    // when it is seen: what is not sent over it reads as something else than zeros.
     if let Via::Ebs {
         parent: Some(parent),
         ..
@@ -32,12 +33,13 @@ pub(super) fn check(cell: &Cell) -> Vec<Fault> {
         && image.encrypted.value
     {
         let message = format!(
-            "the snapshot is encrypted as its parent {} is, and `image.encrypted` says so by itself",
+            "a snapshot that is written as the difference to another ({}) is not encrypted, nor is that one",
             parent.value
         );
-        faults.push(Fault::new(parent.span, message).hint(
-            "leave one of the two out: without `parent` the whole image is sent, and encrypted",
-        ));
+        faults.push(
+            Fault::new(parent.span, message)
+                .hint("leave `parent` out: the whole image is then sent, and encrypted"),
+        );
     }
     if cell.is_import() {
         faults.extend(volumes(cell, import));

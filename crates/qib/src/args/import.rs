@@ -57,7 +57,7 @@ pub struct ImportArgs {
     /// Encrypts the snapshot with the account's key for EBS.
     #[arg(long)]
     pub encrypt: bool,
-    /// The KMS key to encrypt the snapshot with.
+    /// The KMS key to encrypt the snapshot with: its id, alias/NAME or ARN.
     #[arg(long, value_name = "KEY")]
     pub kms_key: Option<String>,
     /// How the disk image gets into a snapshot.
@@ -149,6 +149,6 @@ pub enum OnConflict {
     Fail,
     /// That image is the result.
     Skip,
-    /// The new image takes the name, if qib made the old one.
+    /// The new image takes the name, if the old one was imported under it, too.
     Replace,
 }

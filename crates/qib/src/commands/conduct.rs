@@ -7,6 +7,7 @@
 //!      └────────────────────────────────┴──▶ summary, exit code of the report
 //! ```
 
+use super::died;
 use super::error::CommandError;
 use super::pipeline_file::{PipelineFile, Target, choose, load};
 use super::place::Place;
@@ -73,6 +74,8 @@ pub enum Start {
     New,
     /// This one, which died.
     Again(RunId),
+    /// The newest run of the same file that died here, in the same account and region; without one, a new one.
+    WhereItDied,
 }
 
 /// Does it and gives the exit code.
@@ -107,10 +110,14 @@ pub async fn conduct(
     } else {
         None
     };
-    let id = match &start {
-        Start::New => RunId::from_random(rand::random()),
-        Start::Again(run) => run.clone(),
+    let again = match start {
+        Start::New => None,
+        Start::Again(run) => Some(run),
+        Start::WhereItDied => died::newest(&asked.pipeline, &place, environment).await,
     };
+    let id = again
+        .clone()
+        .unwrap_or_else(|| RunId::from_random(rand::random()));
     let log_dir = log_dir(&asked, environment, &id)?;
     let cell_options = CellOptions {
         choice: asked.cells.clone(),
@@ -175,12 +182,12 @@ pub async fn conduct(
         options: options.clone(),
         screen: screen.clone(),
     };
-    let report = match start {
-        Start::New => {
+    let report = match again {
+        None => {
             let engine = build::run::run(loaded.clone(), id, options, ports, cancellation);
             watched.until_its_end(engine, signals, &canceller).await
         }
-        Start::Again(_) => {
+        Some(_) => {
             let engine = build::run::resume(loaded.clone(), id, options, ports, cancellation);
             watched.until_its_end(engine, signals, &canceller).await
         }

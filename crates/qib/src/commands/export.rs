@@ -16,7 +16,35 @@ use build::report::ExitCode;
 use cloud::Clock;
 use disk::Format;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
+
+/// Refuses names that say something else than what would be written there.
+fn check_file(file: &Path, format: Option<ExportFormat>) -> Result<(), CommandError> {
+    if file.as_os_str() == "-" {
+        return Err(CommandError::bad_input(
+            "an export goes into a file, not to standard output: it is written in any order",
+        ));
+    }
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    if let (Some(other @ ("vmdk" | "vhd" | "vhdx" | "vdi")), None) = (extension, format) {
+        return Err(CommandError::bad_input(format!(
+            "{} looks like {other}, and qib writes raw and qcow2",
+            file.display()
+        ))
+        .hinted("export to a .raw or .qcow2, and let qemu-img convert it; --format says what is written whatever the name"));
+    }
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(CommandError::bad_input(format!(
+            "there is no folder {}",
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
+}
 
 /// Does it and gives the exit code.
 ///
@@ -39,6 +67,7 @@ pub async fn export(
             ));
         }
     };
+    check_file(&args.file, args.format)?;
     let place = Place::find(&args.account, None, environment).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let named = args.file.extension().is_some_and(|name| name == "qcow2");

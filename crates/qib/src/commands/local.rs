@@ -94,7 +94,7 @@ fn shell_exports(status: &Status) -> Result<String, CommandError> {
     ];
     let mut lines = vec![String::from(
         "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL_EC2 AWS_ENDPOINT_URL_SSM AWS_ENDPOINT_URL_STS \
-         AWS_ENDPOINT_URL_IAM AWS_ENDPOINT_URL_KMS AWS_ENDPOINT_URL_SERVICE_QUOTAS",
+         AWS_ENDPOINT_URL_IAM AWS_ENDPOINT_URL_KMS AWS_ENDPOINT_URL_SERVICE_QUOTAS AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_EBS",
     )];
     lines.extend(
         exports

@@ -3,6 +3,7 @@
 
 pub mod completions;
 pub mod conduct;
+mod died;
 pub mod error;
 pub mod export;
 pub mod iam_policy;

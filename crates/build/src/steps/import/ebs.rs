@@ -95,7 +95,7 @@ pub(super) async fn snapshot(
         }
     };
     context.note(format!(
-        "{} has {} blocks, of {blocks} that the disk image has",
+        "{}: {} blocks are written, of {blocks} that the disk image has",
         started.snapshot, written.blocks
     ));
     super::parent::keep(

@@ -6,10 +6,11 @@
 //!                         └─ via s3 ──▶ object in parts ─▶ import task ─▶ tag ─▶ object gone┘
 //! ```
 //!
-//! The name of the image is known to be free before anything is fetched. A process that takes the run up again goes on where
+//! The name of the image is known to be free before anything is fetched, and so are bucket, parent and key. A process that takes the run up again goes on where
 //! the journal says: no block that EBS has acknowledged is sent again, no part that S3 has, a task is waited for, and so is an
 //! image that was registered.
 
+mod ahead;
 mod content;
 mod ebs;
 mod object;
@@ -34,6 +35,7 @@ pub(crate) use content::look_into;
 use pipeline::model::{Import, Via};
 
 /// What is to be imported, and as what.
+#[derive(Clone)]
 pub struct ImportOrder<'a> {
     /// The disk image.
     pub import: &'a Import,
@@ -145,8 +147,24 @@ async fn imported(context: &CellContext, order: &ImportOrder<'_>) -> Result<Imag
     start_over_if_other(context, &recipe)
         .await
         .map_err(fail(Step::Fetch))?;
+    let image = ahead::image_with_key(context, order)
+        .await
+        .map_err(fail(Step::Fetch))?;
+    let order = &ImportOrder {
+        image: &image,
+        ..order.clone()
+    };
+    // What an earlier process has begun had been looked at before.
+    if context.standing(is_of_import).is_empty() {
+        ahead::look(context, order)
+            .await
+            .map_err(fail(Step::Fetch))?;
+    }
     let content = content::fetch(context, order)
         .await
+        .map_err(fail(Step::Fetch))?;
+    register::check_size(order, &content)
+        .map_err(StepError::from)
         .map_err(fail(Step::Fetch))?;
     context.finish(Step::Fetch);
     let snapshot = match &order.import.via {
@@ -168,6 +186,16 @@ async fn imported(context: &CellContext, order: &ImportOrder<'_>) -> Result<Imag
     Ok(image)
 }
 
+fn is_of_import(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::RegisterSnapshot { .. }
+            | Effect::StartSnapshot { .. }
+            | Effect::ImportSnapshot { .. }
+            | Effect::UploadObject { .. }
+    )
+}
+
 /// Removes what an earlier process of the run has registered of another disk, or otherwise than it is wanted now, with what
 /// it stands on: no snapshot goes before its image.
 async fn start_over_if_other(context: &CellContext, wanted: &str) -> Result<(), StepError> {
@@ -181,16 +209,7 @@ async fn start_over_if_other(context: &CellContext, wanted: &str) -> Result<(), 
         "what an earlier process of this run had begun is thrown away: the image that it registered is another than \
          is wanted now",
     );
-    let imported = context.standing(|effect| {
-        matches!(
-            effect,
-            Effect::RegisterSnapshot { .. }
-                | Effect::StartSnapshot { .. }
-                | Effect::ImportSnapshot { .. }
-                | Effect::UploadObject { .. }
-        )
-    });
-    for number in imported {
+    for number in context.standing(is_of_import) {
         context.effects().unmake(number).await?;
     }
     let state = context.effects().state();

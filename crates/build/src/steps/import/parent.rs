@@ -8,7 +8,7 @@ use crate::steps::context::CellContext;
 use crate::transfer::acknowledged::AcknowledgedError;
 use crate::transfer::download::{DownloadError, download, list};
 use crate::transfer::{Acknowledged, Transferred, Watch};
-use cloud::{SnapshotId, SnapshotState};
+use cloud::{Snapshot, SnapshotId, SnapshotState};
 use disk::blocks::BLOCK;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,12 +27,11 @@ fn content_of(context: &CellContext, snapshot: &SnapshotId) -> String {
     format!("whole {snapshot} at {endpoint}")
 }
 
-/// The digests of the parent's blocks. It must be such that a snapshot of `volume_gib` can have it as its parent.
-pub(super) async fn known_blocks(
+/// The parent, if a snapshot can be written as the difference to it.
+pub(super) async fn usable(
     context: &CellContext,
     parent: &SnapshotId,
-    volume_gib: u32,
-) -> Result<Acknowledged, StepError> {
+) -> Result<Snapshot, StepError> {
     let refuse = |why: String| ImportError::Parent {
         parent: parent.to_string(),
         why,
@@ -51,6 +50,20 @@ pub(super) async fn known_blocks(
     if found.kms_key_id.is_some() {
         return Err(refuse(String::from("it is encrypted")).into());
     }
+    Ok(found)
+}
+
+/// The digests of the parent's blocks. It must be such that a snapshot of `volume_gib` can have it as its parent.
+pub(super) async fn known_blocks(
+    context: &CellContext,
+    parent: &SnapshotId,
+    volume_gib: u32,
+) -> Result<Acknowledged, StepError> {
+    let refuse = |why: String| ImportError::Parent {
+        parent: parent.to_string(),
+        why,
+    };
+    let found = usable(context, parent).await?;
     if found.volume_gib > volume_gib {
         let why = format!(
             "it is of {} GiB, and the new snapshot is of {volume_gib}",

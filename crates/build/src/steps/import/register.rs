@@ -95,6 +95,44 @@ pub(super) async fn register(
     image_available(context, &made.value, &request.name, order.image.wait).await
 }
 
+fn bare(device: &str) -> &str {
+    device.trim_start_matches("/dev/")
+}
+
+/// What is said of the root volume.
+fn said_of_root<'v>(said: &'v [EbsVolume], root: &str) -> Option<&'v EbsVolume> {
+    said.iter()
+        .find(|volume| bare(&volume.device) == bare(root))
+}
+
+/// Whether the disk fits into the root volume: known before anything is sent.
+pub(super) fn check_size(order: &ImportOrder<'_>, content: &Content) -> Result<(), ImportError> {
+    let root = order.import.root_device.value.as_str();
+    fits(
+        said_of_root(&order.image.volumes, root),
+        root,
+        content.volume_gib,
+        content,
+    )
+}
+
+fn fits(
+    of_root: Option<&EbsVolume>,
+    root: &str,
+    least_gib: u32,
+    content: &Content,
+) -> Result<(), ImportError> {
+    match of_root.and_then(|volume| volume.size_gib) {
+        Some(size) if size < least_gib => Err(ImportError::VolumeTooSmall {
+            file: content.file.clone(),
+            gib: least_gib,
+            device: root.to_owned(),
+            said: size,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The image's volumes: the root volume of the snapshot, and whatever else the pipeline asks for.
 fn volumes(
     said: &[EbsVolume],
@@ -103,19 +141,10 @@ fn volumes(
     least_gib: u32,
     content: &Content,
 ) -> Result<Vec<EbsVolume>, ImportError> {
-    let bare = |device: &str| device.trim_start_matches("/dev/").to_owned();
     let is_root = |volume: &&EbsVolume| bare(&volume.device) == bare(root);
-    let of_root = said.iter().find(is_root).cloned().unwrap_or_default();
-    if let Some(size) = of_root.size_gib
-        && size < least_gib
-    {
-        return Err(ImportError::VolumeTooSmall {
-            file: content.file.clone(),
-            gib: least_gib,
-            device: root.to_owned(),
-            said: size,
-        });
-    }
+    let of_root = said_of_root(said, root);
+    fits(of_root, root, least_gib, content)?;
+    let of_root = of_root.cloned().unwrap_or_default();
     let root_volume = EbsVolume {
         device: root.to_owned(),
         snapshot_id: Some(snapshot.clone()),

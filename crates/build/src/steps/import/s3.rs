@@ -59,9 +59,6 @@ pub(super) async fn snapshot(
     if let Some(snapshot) = earlier.map_err(fail(Step::Upload))? {
         return Ok(snapshot);
     }
-    check_bucket(context, way.bucket)
-        .await
-        .map_err(fail(Step::Upload))?;
     let mut attempt = 1;
     loop {
         context.begin(Step::Upload).await?;
@@ -296,7 +293,7 @@ async fn tag(
 }
 
 /// EC2 reads from a bucket of its own region; found out before gigabytes are sent.
-async fn check_bucket(context: &CellContext, bucket: &str) -> Result<(), StepError> {
+pub(super) async fn check_bucket(context: &CellContext, bucket: &str) -> Result<(), StepError> {
     let region = context.region().name();
     let found = context
         .race(context.region().objects().bucket_region(bucket))
