@@ -25,7 +25,9 @@ fn imported(blocks: u64) -> (LocalEc2, RawDisk, Value) {
     }
     let path = text(disk.path());
     let ended = ec2
-        .qib(["import", "--local", "--json", "--name", "one", &path])
+        .qib([
+            "import", "--local", "--json", "--arch", "x86_64", "--name", "one", &path,
+        ])
         .exits(0);
     let image = ended.finished()["images"][0].clone();
     assert_eq!(image["snapshots"][0], snapshot(&ended).as_str());

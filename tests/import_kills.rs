@@ -275,14 +275,45 @@ fn kills(worker: usize) {
         .assert_counts(&[("images", images), ("snapshots", images)], &swept);
 }
 
-#[test]
-fn what_nobody_goes_on_with_is_swept() {
-    let ec2 = slow();
-    let mut import = Import::new(&ec2, String::from("forgotten"));
-    let mut numbers = Numbers::of("forgotten");
+/// One that is dead, with some blocks that EBS has.
+#[track_caller]
+fn dead<'a>(ec2: &'a LocalEc2, name: &str) -> Import<'a> {
+    let mut import = Import::new(ec2, name.to_owned());
+    let mut numbers = Numbers::of(name);
     while import.kills.iter().all(|kill| kill.known.is_empty()) {
         assert!(import.killed(&mut numbers).is_none(), "it was to be killed");
     }
+    import
+}
+
+#[test]
+fn another_import_leaves_it_alone_and_the_same_command_goes_on_with_it() {
+    let ec2 = slow();
+    let mut import = dead(&ec2, "gone-on-with");
+    let run = import.run.take();
+    let other = RawDisk::new(ec2.path("work/other.disk"), 2 * BLOCK);
+    other.write(0, b"another");
+    let path = text(other.path());
+    let args = ["import", "--local", &path, "--arch", "x86_64", "--name"];
+    ec2.qib([&args[..], &["other"]].concat()).exits(0);
+    let begun = ec2.carried_out("StartSnapshot");
+    // Without the run's name, the command is the one that it was begun with.
+    let ended = import.start().end().exits(0);
+    assert_eq!(Some(ended.run_id()), run, "{ended}");
+    assert_eq!(ec2.carried_out("StartSnapshot"), begun, "{ended}");
+    import.finish(Some(ended));
+    // What died under a name goes when another disk gets the name.
+    let mut import = dead(&ec2, "replaced");
+    import.run = None;
+    let ended = ec2.qib([&args[..], &["replaced"]].concat()).exits(0);
+    let there = ec2.holdings();
+    there.assert_counts(&[("images", 3), ("snapshots", 3)], &ended);
+}
+
+#[test]
+fn what_nobody_goes_on_with_is_swept() {
+    let ec2 = slow();
+    let import = dead(&ec2, "forgotten");
     let run = import.run.clone().expect("the run has told its name");
     assert_eq!(ec2.holdings().of("snapshots").len(), 1);
     let swept = ec2
