@@ -69,7 +69,7 @@ fn absent_names_are_told_with_those_that_are_there() {
         "{why}"
     );
     // Neither a part of a name nor a path is the name.
-    for near in ["raw", "a.ra", "A.raw", "./a.raw", ""] {
+    for near in ["raw", "a.ra", "A.raw", "../a.raw", "x/a.raw", ""] {
         assert!(found(&format!("{A}  a.raw\n"), near).is_err(), "{near}");
     }
     let many: String = (0..30).map(|n| format!("{A}  f{n:02}\n")).collect();
@@ -78,6 +78,14 @@ fn absent_names_are_told_with_those_that_are_there() {
     let nothing =
         found("d41d8cd98f00b204e9800998ecf8427e  a\n", "a").expect_err("MD5 does not count");
     assert!(nothing.contains("MD5"), "{nothing}");
+}
+
+#[test]
+fn a_name_in_this_folder_is_the_name() {
+    is(&format!("{A}  ./a.raw\n{B}  ./x/a.raw\n"), "a.raw", A);
+    is(&format!("{A}  a.raw\n{B}  b.raw\n"), "./a.raw", A);
+    let why = found(&format!("{A}  a\n{B}  ./a\n"), "a").expect_err("which?");
+    assert!(why.contains("more than once"), "{why}");
 }
 
 #[test]
