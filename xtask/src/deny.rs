@@ -20,11 +20,20 @@ pub fn install() -> Result<(), Failure> {
         return Ok(());
     }
     Program::cargo()
-        .args(["install", "--locked", "--version", VERSION, "--root"])
+        // Without optimisation: it runs for seconds, and compiling it well takes minutes.
+        .args([
+            "install",
+            "--locked",
+            "--debug",
+            "--version",
+            VERSION,
+            "--root",
+        ])
         .args([tree::test_tools()])
         .args(["cargo-deny"])
         // A folder of its own, so that nothing of it is taken for the workspace's.
         .env("CARGO_TARGET_DIR", tree::test_tools().join("build"))
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .run()?;
     // 1 GiB that nobody needs again. If it stays, only space is lost.
     std::fs::remove_dir_all(tree::test_tools().join("build")).ok();

@@ -58,9 +58,13 @@ impl Watch for Seen {
 fn block(seed: u8) -> Vec<u8> {
     match seed {
         0 => vec![0; BLOCK_BYTES],
-        _ => (0..BLOCK_BYTES)
-            .map(|at| u8::try_from((at + usize::from(seed) * 17) % 251).unwrap())
-            .collect(),
+        _ => {
+            let begin = usize::from(seed) * 17;
+            let cycle = (begin..begin + 251).map(|at| u8::try_from(at % 251).unwrap());
+            let mut bytes = cycle.collect::<Vec<u8>>().repeat(BLOCK_BYTES / 251 + 1);
+            bytes.truncate(BLOCK_BYTES);
+            bytes
+        }
     }
 }
 

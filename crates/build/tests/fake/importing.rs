@@ -26,12 +26,13 @@ pub fn disk(blocks: &[Of]) -> Vec<u8> {
     for (index, block) in blocks.iter().enumerate() {
         match block {
             Of::Zeros => bytes.resize(bytes.len() + BLOCK_BYTES, 0),
-            Of::Data(seed) => bytes.extend((0..BLOCK_BYTES).map(|at| {
-                let mixed = at
-                    .wrapping_mul(31)
-                    .wrapping_add(index * 7 + usize::from(*seed));
-                u8::try_from(mixed % 251).unwrap() | 1
-            })),
+            Of::Data(seed) => {
+                let begin = index * 7 + usize::from(*seed);
+                let cycle = (0..251).map(|at| u8::try_from((at * 31 + begin) % 251).unwrap() | 1);
+                let end = bytes.len() + BLOCK_BYTES;
+                bytes.extend(cycle.collect::<Vec<u8>>().repeat(BLOCK_BYTES / 251 + 1));
+                bytes.truncate(end);
+            }
         }
     }
     bytes
@@ -45,8 +46,10 @@ pub fn empty_qcow2(blocks: u64) -> Vec<u8> {
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(20, &16_u32.to_be_bytes());
     put(24, &(blocks * BLOCK_BYTES as u64).to_be_bytes());
-    // The first level has one entry, which is empty, in the second cluster; references are counted in the third and fourth.
-    put(36, &1_u32.to_be_bytes());
+    // The first level is in the second cluster, with an empty entry for each 512 MiB; references are counted in the third and
+    // fourth.
+    let entries = u32::try_from(blocks.div_ceil(1024)).unwrap();
+    put(36, &entries.to_be_bytes());
     put(40, &(CLUSTER as u64).to_be_bytes());
     put(48, &(2 * CLUSTER as u64).to_be_bytes());
     put(56, &1_u32.to_be_bytes());
