@@ -12,7 +12,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("format", "--format"),
     ("arch", "--arch"),
     ("root_device", "--root-device"),
-    ("device", "--root-device"),
+    ("device", "the root volume"),
     ("via", "--via"),
     ("holes", "--holes"),
     ("parent", "--parent"),
