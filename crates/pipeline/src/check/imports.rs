@@ -1,6 +1,6 @@
 //! Disk images that become AMIs: what must fit the image that is made.
 
-use crate::model::{Architecture, BootMode, Cell, Import, Via};
+use crate::model::{Architecture, BootMode, Cell, Import, Via, VolumeType};
 use crate::problem::Fault;
 
 pub(super) fn check(cell: &Cell) -> Vec<Fault> {
@@ -58,6 +58,11 @@ fn volumes(cell: &Cell, import: &Import) -> Vec<Fault> {
         if let (true, Some(snapshot)) = (is_root, &volume.snapshot_id) {
             let message = "the root device is made of the snapshot that is imported";
             faults.push(Fault::new(snapshot.span, message).hint("leave `snapshot_id` out"));
+        }
+        // Volume types, "Throughput Optimized HDD and Cold HDD": <https://docs.aws.amazon.com/ebs/latest/userguide/hdd-vols.html>
+        if let (true, Some(kind @ (VolumeType::St1 | VolumeType::Sc1))) = (is_root, volume.kind) {
+            let message = format!("no instance boots from a volume of type {}", kind.as_str());
+            faults.push(Fault::new(volume.device.span, message).hint("take gp3"));
         }
         if let (true, Some(no_device)) = (is_root, &volume.no_device) {
             let message = format!(

@@ -460,6 +460,7 @@ beside_answers! {
     parent_and_encryption: "file: disk.raw, parent: snap-0a", ", encrypted: true", "";
     volume_encrypted: FILE, ", volumes: [{ device: /dev/sda1, encrypted: true }]", "";
     root_of_another_snapshot: FILE, ", volumes: [{ device: sda1, snapshot_id: snap-0a }]", "";
+    root_on_a_disk_that_cannot_boot: FILE, ", volumes: [{ device: /dev/sda1, size_gib: 200, type: st1 }]", "";
     root_left_out: FILE, ", volumes: [{ device: /dev/sda1, no_device: true }]", "";
     device_left_out: FILE, ", volumes: [{ device: /dev/sdb, no_device: true }]", "";
     volume_without_size: "file: disk.raw, root_device: /dev/xvda", ", volumes: [{ device: /dev/sda1, type: gp3 }]", "";
