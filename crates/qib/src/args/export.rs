@@ -17,7 +17,7 @@ pub struct ExportArgs {
     /// The file. It must not be there yet.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The file's format. Without it, a name that ends in .qcow2 says so, and any other means raw.
+    /// The file's format. Without it, a name that ends in .qcow2 says so, one that ends as other formats do is refused, and any other means raw.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<ExportFormat>,
     /// Which of an image's volumes. Without it, that of the root device.

@@ -139,3 +139,24 @@ pub async fn export(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_says_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, format| check_file(&folder.path().join(name), format);
+        assert!(check_file(Path::new("-"), None).is_err());
+        for name in ["x.vmdk", "x.vhd", "x.vhdx", "x.vdi", "nowhere/x.raw"] {
+            assert_eq!(check(name, None).unwrap_err().exit.code(), 2, "{name}");
+        }
+        assert!(check("nowhere/x.raw", Some(ExportFormat::Raw)).is_err());
+        for name in ["x.raw", "x.qcow2", "x.img", "x"] {
+            assert!(check(name, None).is_ok(), "{name}");
+        }
+        assert!(check("x.vhd", Some(ExportFormat::Raw)).is_ok());
+        assert!(check_file(Path::new("x.raw"), None).is_ok());
+    }
+}

@@ -6,9 +6,9 @@
 //!                         └─ via s3 ──▶ object in parts ─▶ import task ─▶ tag ─▶ object gone┘
 //! ```
 //!
-//! The name of the image is known to be free before anything is fetched, and so are bucket, parent and key. A process that takes the run up again goes on where
-//! the journal says: no block that EBS has acknowledged is sent again, no part that S3 has, a task is waited for, and so is an
-//! image that was registered.
+//! The name of the image is known to be free before anything is fetched, and bucket, parent and key are known to be usable. A
+//! process that takes the run up again goes on where the journal says: no block that EBS has acknowledged is sent again, no part
+//! that S3 has, a task is waited for, and so is an image that was registered.
 
 mod ahead;
 mod content;
