@@ -15,7 +15,6 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 const ZLIB: Format = Format {
@@ -261,10 +260,8 @@ fn hostile_images_reach_nothing_of_this_machine() {
     put_u32(&mut bytes, 20, 60);
     cases.push(("huge-clusters.qcow2", bytes));
     for (name, bytes) in &cases {
-        let begun = Instant::now();
+        // That it ends is shown by the deadline of every program that a test runs.
         refused(&ec2, &work(name, bytes), &[], &[]);
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(20), "{name} took {took:?}");
     }
     let up = ec2.qib(["local", "up"]).exits(0);
     assert_nothing(&ec2, &up);
@@ -282,9 +279,7 @@ fn a_table_that_refers_to_itself_is_read_as_qemu_reads_it() {
     put_u64(&mut bytes, l1 as usize, 1 << 63 | l1);
     fs::write(&file, &bytes).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let (file, exported) = (text(&file), text(&ec2.path("work/exported")));
-    let begun = Instant::now();
     let ended = import(&ec2, &file, &[]).exits(0);
-    assert!(begun.elapsed() < Duration::from_secs(20), "{ended}");
     let finished = ended.finished();
     let image = finished["images"][0]["image_id"]
         .as_str()
@@ -428,10 +423,8 @@ fn a_download_that_stalls_is_gone_on_with_where_it_stopped() {
     running.wait_for_event("some of it has come", |event| {
         event["event"] == "transfer" && event["done"].as_u64() > Some(MIB)
     });
-    let begun = Instant::now();
     running.signal(Signal::INT);
-    let ended = running.end().exits(130);
-    assert!(begun.elapsed() < Duration::from_secs(20), "{ended}");
+    running.end().exits(130);
 
     web.fails("stalls-once.raw", How::Stall(after));
     let url = web.put("stalls-once.raw", &content);

@@ -140,18 +140,18 @@ async fn an_instance_that_never_stops_does_when_it_is_forced_or_terminated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_shutdown_takes_as_long_as_asked_and_not_longer_than_force() {
     let ec2 = LocalEc2::new();
-    set(&ec2, r#"{"instance_shutdown_takes_ms": 400}"#);
+    set(&ec2, r#"{"instance_shutdown_takes_ms": 1500}"#);
     let id = ec2.running(&[]).await;
     let begun = Instant::now();
     ec2.ec2("StopInstances", &[("InstanceId.1", &id)]).ok();
     assert!(ec2.guests.runs(&id));
     ec2.state(&id, "stopped").await;
-    assert!(begun.elapsed() >= Duration::from_millis(400));
+    assert!(begun.elapsed() >= Duration::from_millis(1500));
     let id = ec2.running(&[]).await;
     let begun = Instant::now();
     ec2.ec2("TerminateInstances", &[("InstanceId.1", &id)]).ok();
     ec2.state(&id, "terminated").await;
-    assert!(begun.elapsed() >= Duration::from_millis(400));
+    assert!(begun.elapsed() >= Duration::from_millis(1500));
 
     set(&ec2, r#"{"instance_shutdown_takes_ms": 600000}"#);
     let id = ec2.running(&[]).await;
@@ -234,7 +234,7 @@ async fn what_was_to_end_one_run_of_an_instance_does_not_end_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delayed_binding_takes_effect_later_and_the_address_is_taken_meanwhile() {
     let ec2 = LocalEc2::new();
-    set(&ec2, r#"{"binding_delayed_ms": 500}"#);
+    set(&ec2, r#"{"binding_delayed_ms": 2000}"#);
     let id = ec2.running(&[("IamInstanceProfile.Name", PROFILE)]).await;
     let rival = ec2.running(&[]).await;
     let bind = |id: &str| {
@@ -268,7 +268,7 @@ async fn a_delayed_binding_takes_effect_later_and_the_address_is_taken_meanwhile
     );
     let bound = |a: &Answer| a.text("instanceId").as_deref() == Some(id.as_str());
     ec2.until("DescribeAddresses", &[], bound).await;
-    assert!(begun.elapsed() >= Duration::from_millis(500));
+    assert!(begun.elapsed() >= Duration::from_millis(2000));
 
     // One that is undone before it has taken effect never does.
     ec2.ec2("DisassociateAddress", &[("AssociationId", &first)])
@@ -276,7 +276,7 @@ async fn a_delayed_binding_takes_effect_later_and_the_address_is_taken_meanwhile
     let second = call(&ec2, &rival).ok().text("associationId").unwrap();
     ec2.ec2("DisassociateAddress", &[("AssociationId", &second)])
         .ok();
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(addresses().text("instanceId"), None);
 
     // Nor does one whose instance is gone.

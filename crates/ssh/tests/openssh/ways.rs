@@ -188,22 +188,17 @@ async fn a_bastion_that_falls_silent_is_noticed_by_keepalives() {
     let (server, bastion) = (Server::start().await, Server::start().await);
     let mut carrier = bastion.options();
     carrier.keepalive = Duration::from_secs(1);
-    let options = by(&server, Dial::Jump(Jump::through(carrier)));
+    let mut options = by(&server, Dial::Jump(Jump::through(carrier)));
+    // The inner connection's own would notice it after the test has lost patience only.
+    options.keepalive = PATIENCE;
     let connection = Connection::open(&options).await.expect("it opens");
     bastion.signal_sessions("STOP");
-    // The inner connection's own keepalives would take four times five seconds.
-    let begun = Instant::now();
     let (command, mut ignored) = (waiting_in(&server), ssh::Discard);
     let run = connection.run(&command, &mut ignored);
     tokio::time::timeout(PATIENCE, run)
         .await
         .expect("it is noticed")
         .expect_err("the connection is gone");
-    assert!(
-        begun.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        begun.elapsed()
-    );
 }
 
 #[tokio::test]

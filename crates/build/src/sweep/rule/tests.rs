@@ -1,7 +1,7 @@
 //! Random accounts, in which it is known by construction what each thing is.
 
 use super::*;
-use crate::lease::run_lease;
+use crate::lease::{Leased, run_lease};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::time::Duration;
@@ -581,14 +581,8 @@ fn a_journal_is_settled_if_its_run_died_or_what_it_kept_is_gone() {
     );
 }
 
-/// An image that failed its test and was kept for a person stays with its snapshots until its time has come, or it is
-/// asked for; and it never counts as a result.
-#[test]
-fn a_kept_image_stays_until_its_time() {
-    let tags = Tags::new()
-        .with(tag::RUN, run(0).as_str())
-        .with(tag::KEPT, "keep-on-failure")
-        .with(tag::EXPIRES, lifetime::tag_value(at(NOW + 60)));
+/// A region in which there is nothing but an image with these tags and its snapshot.
+fn with_one_image(name: &str, tags: &Tags) -> Observed {
     let account = AnAccount {
         lives: vec![Life::NoSign; 4],
         instances: Vec::new(),
@@ -602,7 +596,7 @@ fn a_kept_image_stays_until_its_time() {
     let mut observed = account.observed();
     observed.images = vec![Image {
         image_id: "ami-1".into(),
-        name: "golden".into(),
+        name: name.into(),
         description: String::new(),
         state: ImageState::Available,
         state_reason: None,
@@ -627,8 +621,28 @@ fn a_kept_image_stays_until_its_time() {
         volume_gib: 8,
         kms_key_id: None,
         started: None,
-        tags,
+        tags: tags.clone(),
     }];
+    observed
+}
+
+/// How many things go, and what is said of the image.
+fn judged_image(observed: &Observed, facts: &SweepFacts<'_>) -> (usize, Judged) {
+    let all = judge(std::slice::from_ref(observed), &[], facts);
+    let gone = going(&all).len();
+    let is_image = |one: &Judged| one.finding.thing.kind() == "image";
+    (gone, all.into_iter().find(is_image).unwrap())
+}
+
+/// An image that failed its test and was kept for a person stays with its snapshots until its time has come, or it is
+/// asked for; and it never counts as a result.
+#[test]
+fn a_kept_image_stays_until_its_time() {
+    let tags = Tags::new()
+        .with(tag::RUN, run(0).as_str())
+        .with(tag::KEPT, "keep-on-failure")
+        .with(tag::EXPIRES, lifetime::tag_value(at(NOW + 60)));
+    let observed = with_one_image("golden", &tags);
     let judged = |now: i64, kept: KeptToo| {
         let facts = SweepFacts {
             now: at(now),
@@ -636,14 +650,38 @@ fn a_kept_image_stays_until_its_time() {
             kept,
             lock: &|_| JournalLock::Absent,
         };
-        let all = judge(std::slice::from_ref(&observed), &[], &facts);
-        let image = all
-            .iter()
-            .find(|one| one.finding.thing.kind() == "image")
-            .map(|one| one.standing);
-        (going(&all).len(), image)
+        let (gone, image) = judged_image(&observed, &facts);
+        (gone, image.standing)
     };
-    assert_eq!(judged(NOW, KeptToo::No), (0, Some(Standing::Kept)));
-    assert_eq!(judged(NOW, KeptToo::Yes), (2, Some(Standing::Aid)));
-    assert_eq!(judged(NOW + 61, KeptToo::No), (2, Some(Standing::Aid)));
+    assert_eq!(judged(NOW, KeptToo::No), (0, Standing::Kept));
+    assert_eq!(judged(NOW, KeptToo::Yes), (2, Standing::Aid));
+    assert_eq!(judged(NOW + 61, KeptToo::No), (2, Standing::Aid));
+}
+
+/// An image that was to take another's place, and whose run died before that, is no leftover; but it is shown.
+#[test]
+fn an_image_that_still_has_to_be_named_stays_and_is_shown() {
+    let tags = Tags::new()
+        .with(tag::RUN, run(0).as_str())
+        .with(tag::COMPLETE, "true")
+        .with(tag::FINAL_NAME, "golden");
+    let judged = |name: &str, lock: JournalLock| {
+        let facts = SweepFacts {
+            now: at(NOW),
+            only: None,
+            kept: KeptToo::No,
+            lock: &|_| lock,
+        };
+        let (gone, image) = judged_image(&with_one_image(name, &tags), &facts);
+        assert_eq!(gone, 0);
+        (image.standing, image.verdict)
+    };
+    let transit = format!("golden--{}", run(0));
+    let (standing, Verdict::Keep { reason }) = judged(&transit, JournalLock::Free) else {
+        panic!("it goes");
+    };
+    assert_eq!(standing, Standing::Unnamed);
+    assert!(reason.contains("named golden"), "{reason}");
+    assert_eq!(judged(&transit, JournalLock::Held).0, Standing::Result);
+    assert_eq!(judged("golden", JournalLock::Free).0, Standing::Result);
 }
