@@ -137,6 +137,7 @@ async fn conduct(
     };
     // Also while the run clears up after itself: whoever takes it for dead would do the same at the same time.
     tokio::select! {
+        biased;
         report = work => report,
         never = leases::keep_renewing(&context) => match never {},
     }

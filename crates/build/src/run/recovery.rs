@@ -144,6 +144,7 @@ async fn clear_one(context: &RunContext, dead: DeadRun) {
         format!("this run died; removing what it left: {held}"),
     );
     let finished = tokio::select! {
+        biased;
         finished = finish_pending_images(context, &dead) => finished,
         never = dead.seem_alive(context) => match never {},
     };

@@ -340,6 +340,7 @@ pub(super) async fn image_available(
             None => Verdict::Wait,
         });
     let waited = tokio::select! {
+        biased;
         waited = context.race(available) => waited?,
         never = progress::tell(context, context.region().name()) => match never {},
     };

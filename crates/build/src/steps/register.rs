@@ -247,6 +247,7 @@ async fn wait_for_snapshots(
         }
     };
     tokio::select! {
+        biased;
         whole = wait => whole,
         never = progress::tell(context, context.region().name()) => match never {},
     }

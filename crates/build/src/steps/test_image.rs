@@ -120,6 +120,7 @@ async fn run(
     context.begin(Step::Provision).await?;
     let checks = provision::provision(context, &spec, &mut link, &launched, progress, &test.digest);
     let checked = tokio::select! {
+        biased;
         checked = checks => checked,
         () = context.clock().sleep(test.timeout) => {
             Err(StepError::TestTooLong { waited: test.timeout })

@@ -239,6 +239,7 @@ async fn run_once(
     let (context, launched) = (doing.context, doing.launched);
     match action {
         ActionSpec::Local(run) => tokio::select! {
+            biased;
             ended = local::run_local(doing, run) => ended,
             gone = watch(context, launched) => Err(gone),
         },

@@ -20,6 +20,7 @@ pub(super) async fn run_pause(
         way_in_text(doing, progress)
     ));
     tokio::select! {
+        biased;
         waited = doing.context.pause(length) => waited,
         gone = watch(doing.context, doing.launched) => Err(gone),
     }
@@ -60,6 +61,7 @@ pub(super) async fn run_breakpoint(
         doing.spec.cell
     ));
     let answer = tokio::select! {
+        biased;
         answer = context.race(operator.confirm(&question)) => answer?,
         gone = watch(context, doing.launched) => return Err(gone),
     };

@@ -18,6 +18,7 @@ pub(super) async fn run_ansible(
     let context = doing.context;
     let mut output = Live::new(context, doing.name);
     let ended = tokio::select! {
+        biased;
         ended = doing.limit.race(context, ansible::from_here(context, spec, session, &mut output)) => ended,
         gone = watch(context, doing.launched) => return Err(gone),
     };
@@ -38,6 +39,7 @@ pub(super) async fn run_ansible_local(
     };
     let playbook = ansible::inside(context, spec, link, doing.launched, terms, &mut output);
     let ended = tokio::select! {
+        biased;
         ended = playbook => Ok(ended),
         gone = watch(context, doing.launched) => return Err(gone),
     };

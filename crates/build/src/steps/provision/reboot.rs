@@ -108,6 +108,7 @@ async fn ask_mark(
     let mut line = MarkLine::default();
     let asking = async {
         let ended = tokio::select! {
+            biased;
             ended = session.run(&command, &mut line) => ended,
             () = context.clock().sleep(ASK_WITHIN) => {
                 Err(SessionError::ConnectionLost(format!("no answer within {ASK_WITHIN:?}")))

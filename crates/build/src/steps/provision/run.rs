@@ -51,6 +51,7 @@ async fn run_script(
     };
     let mut output = Live::new(context, doing.name);
     let ended = tokio::select! {
+        biased;
         ended = limit.race(context, session.run(command, &mut output)) => ended,
         gone = watch(context, doing.launched) => return Err(gone),
     };

@@ -55,6 +55,7 @@ pub(super) async fn wait_in_guest(
         }
     });
     tokio::select! {
+        biased;
         waited = waiting => waited,
         gone = watch(doing.context, doing.launched) => Err(gone),
     }

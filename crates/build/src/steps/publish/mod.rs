@@ -117,8 +117,10 @@ pub async fn publish(
                 }
             });
         tokio::select! {
-            () = work => {}
+            // Whoever asked for a stop is told before the work is done, however little of it there is.
+            biased;
             never = tell_that_it_goes_on(context, &told_to_stop) => match never {},
+            () = work => {}
         }
         if let Some(home) = sites.first().and_then(Site::image) {
             shared.home = home;
