@@ -12,7 +12,7 @@ use std::path::Path;
 const BLOCKS: u64 = 512;
 const SAVED_TOGETHER: u64 = 128;
 
-/// A disk of so many blocks with something in each, and the image of it. Every block is read slowly.
+/// A disk of so many blocks with something in each, and the image of it.
 fn imported(blocks: u64) -> (LocalEc2, RawDisk, Value) {
     let ec2 = LocalEc2::new(Config::QUICK);
     let disk = RawDisk::new(ec2.path("work/exported.disk"), blocks * BLOCK);
@@ -31,8 +31,14 @@ fn imported(blocks: u64) -> (LocalEc2, RawDisk, Value) {
         .exits(0);
     let image = ended.finished()["images"][0].clone();
     assert_eq!(image["snapshots"][0], snapshot(&ended).as_str());
-    ec2.faults(json!({ "latency_ms": { "GetSnapshotBlock": 40 } }));
     (ec2, disk, image)
+}
+
+/// So many blocks can be read, and the others are waited for: an export cannot end before it is ended.
+fn no_more_blocks_than(ec2: &LocalEc2, blocks: u64) {
+    ec2.faults(json!({ "actions": [
+        { "action": "GetSnapshotBlock", "kind": "timeout", "effect": "none", "hold_ms": 600_000, "after": blocks }
+    ] }));
 }
 
 fn args(image: &Value, file: &Path) -> [String; 5] {
@@ -65,10 +71,12 @@ fn after_a_kill_it_goes_on_where_it_was_and_the_file_is_there_when_it_is_whole()
     fs::create_dir(ec2.path("out")).expect("a folder");
     for (name, format) in [("one.raw", "raw"), ("one.qcow2", "qcow2")] {
         let file = ec2.path("out").join(name);
+        no_more_blocks_than(&ec2, BLOCKS * 2 / 3);
         let mut running = ec2.start(args(&image, &file));
         running.wait_for_stderr("60 %");
         running.signal(Signal::KILL);
         let killed = running.end();
+        ec2.no_faults();
         assert_eq!(killed.code, None, "{killed}");
         assert!(!file.exists(), "{killed}");
         let ended = ec2.qib(args(&image, &file)).exits(0);
@@ -94,11 +102,13 @@ fn ctrl_c_keeps_every_block_that_was_written() {
     let (ec2, disk, image) = imported(BLOCKS);
     let file = ec2.path("out/one.raw");
     fs::create_dir(ec2.path("out")).expect("a folder");
+    no_more_blocks_than(&ec2, BLOCKS / 2);
     let mut running = ec2.start(args(&image, &file));
     running.wait_for_stderr("30 %");
     running.signal(Signal::INT);
     let stopped = running.end().exits(130).says("same command goes on");
     assert!(!file.exists(), "{stopped}");
+    ec2.no_faults();
     let ended = ec2.qib(args(&image, &file)).exits(0);
     let read = read_by(&ended);
     assert!(
@@ -160,8 +170,11 @@ fn a_full_disk_is_told_and_with_room_the_same_command_goes_on() {
 fn neither_way_holds_much_of_the_disk_in_memory() {
     const BOUND_MIB: u64 = 256;
     let ec2 = LocalEc2::new(Config::QUICK);
-    // As many at once as there ever are.
-    ec2.faults(json!({ "latency_ms": { "PutSnapshotBlock": 20, "GetSnapshotBlock": 20 } }));
+    // As many at once as there ever are; and then, when that is looked at, so late that it cannot end meanwhile.
+    let latency = |ms: u64| {
+        ec2.faults(json!({ "latency_ms": { "PutSnapshotBlock": ms, "GetSnapshotBlock": ms } }));
+    };
+    latency(20);
     let disk = RawDisk::new(ec2.path("work/large.disk"), 2048 * BLOCK);
     for block in 0..2048 {
         disk.write(block * BLOCK, &(block + 1).to_le_bytes());
@@ -172,20 +185,25 @@ fn neither_way_holds_much_of_the_disk_in_memory() {
         "import", "--local", "--json", "--name", "large", "--arch", "x86_64", &path,
     ];
     let mut running = ec2.start(import);
-    let nearly = |event: &Value| {
+    let sent = |event: &Value, blocks: u64| {
         event["event"] == "transfer"
             && event["what"] == "upload"
-            && event["done"].as_u64() >= Some(1900 * BLOCK)
+            && event["done"].as_u64() >= Some(blocks * BLOCK)
     };
-    running.wait_for_event("most of it is sent", nearly);
+    running.wait_for_event("half of it is sent", |event| sent(event, 1024));
+    latency(500);
+    running.wait_for_event("most of it is sent", |event| sent(event, 1600));
     let peak = held(&running);
     let ended = running.end().exits(0);
     assert!(peak < BOUND_MIB, "an import held {peak} MiB{ended}");
 
     let file = ec2.path("work/large.qcow2");
     let image = ended.finished()["images"][0].clone();
+    latency(20);
     let mut running = ec2.start(args(&image, &file));
-    running.wait_for_stderr("90 %");
+    running.wait_for_stderr("50 %");
+    latency(500);
+    running.wait_for_stderr("80 %");
     let peak = held(&running);
     let ended = running.end().exits(0);
     assert!(peak < BOUND_MIB, "an export held {peak} MiB{ended}");

@@ -224,8 +224,12 @@ fn read_record(record: &Path, disk: &Path) -> BTreeSet<u64> {
 /// Each put is answered late, so that there is time to be killed.
 fn slow() -> LocalEc2 {
     let ec2 = LocalEc2::new(Config::QUICK);
-    ec2.faults(json!({ "latency_ms": { "PutSnapshotBlock": 40 } }));
+    ec2.faults(slowly());
     ec2
+}
+
+fn slowly() -> serde_json::Value {
+    json!({ "latency_ms": { "PutSnapshotBlock": 40 } })
 }
 
 #[test]
@@ -275,14 +279,18 @@ fn kills(worker: usize) {
         .assert_counts(&[("images", images), ("snapshots", images)], &swept);
 }
 
-/// One that is dead, with some blocks that EBS has.
+/// One that is dead, with some blocks that EBS has. It could not have come to its end.
 #[track_caller]
 fn dead<'a>(ec2: &'a LocalEc2, name: &str) -> Import<'a> {
     let mut import = Import::new(ec2, name.to_owned());
     let mut numbers = Numbers::of(name);
     while import.kills.iter().all(|kill| kill.known.is_empty()) {
+        ec2.faults(json!({ "actions": [
+            { "action": "PutSnapshotBlock", "kind": "timeout", "effect": "none", "hold_ms": 600_000, "after": BLOCKS / 2 }
+        ] }));
         assert!(import.killed(&mut numbers).is_none(), "it was to be killed");
     }
+    ec2.faults(slowly());
     import
 }
 
