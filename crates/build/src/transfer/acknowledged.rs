@@ -25,10 +25,10 @@ const RECORD: usize = 36;
 #[derive(Debug, thiserror::Error)]
 #[error("the record of sent blocks, {path}, cannot be {action}: {source}")]
 pub struct AcknowledgedError {
-    action: &'static str,
-    path: String,
+    pub(crate) action: &'static str,
+    pub(crate) path: String,
     #[source]
-    source: io::Error,
+    pub(crate) source: io::Error,
 }
 
 /// The blocks that are known to be in a snapshot.

@@ -98,7 +98,7 @@ pub(super) async fn snapshot(
         "{}: {} blocks are written, of {blocks} that the disk image has",
         started.snapshot, written.blocks
     ));
-    super::parent::keep(
+    super::kept_digests::keep(
         context,
         &started.snapshot,
         &acknowledged,

@@ -13,6 +13,7 @@
 mod ahead;
 mod content;
 mod ebs;
+mod kept_digests;
 mod object;
 mod parent;
 mod register;

@@ -1,8 +1,7 @@
-//! What is in a parent snapshot, block by block: what of a new image need not be sent.
-//!
-//! EBS tells no digests in a list of blocks. So they are kept here whenever qib writes a snapshot; of one that another
-//! machine wrote every block is read once.
+//! What is in a parent snapshot, block by block: what of a new image need not be sent. Of one whose digests are not kept on
+//! this machine every block is read once.
 
+use super::kept_digests;
 use crate::failure::{ImportError, StepError};
 use crate::steps::context::CellContext;
 use crate::transfer::acknowledged::AcknowledgedError;
@@ -10,22 +9,6 @@ use crate::transfer::download::{DownloadError, download, list};
 use crate::transfer::{Acknowledged, Transferred, Watch};
 use cloud::{Snapshot, SnapshotId, SnapshotState};
 use disk::blocks::BLOCK;
-use std::io;
-use std::path::{Path, PathBuf};
-
-/// Where the digests of a snapshot's blocks are kept.
-fn path(context: &CellContext, snapshot: &SnapshotId) -> io::Result<PathBuf> {
-    let folder = context.run().options.state_dir.join("snapshots");
-    std::fs::create_dir_all(&folder)?;
-    let region = context.region().name();
-    Ok(folder.join(format!("{region}-{snapshot}.blocks")))
-}
-
-/// What tells the file of one snapshot from that of another. A snapshot's content never changes.
-fn content_of(context: &CellContext, snapshot: &SnapshotId) -> String {
-    let endpoint = context.run().options.endpoint.as_deref().unwrap_or("aws");
-    format!("whole {snapshot} at {endpoint}")
-}
 
 /// The parent, if a snapshot can be written as the difference to it.
 pub(super) async fn usable(
@@ -71,11 +54,9 @@ pub(super) async fn known_blocks(
         );
         return Err(refuse(why).into());
     }
-    let path = path(context, parent).map_err(|error| refuse(error.to_string()))?;
     let blocks = u32::try_from((u64::from(found.volume_gib) << 30).div_ceil(BLOCK as u64))
         .map_err(|error| refuse(error.to_string()))?;
-    let content = content_of(context, parent);
-    let mut known = Acknowledged::open(&path, &content, blocks).map_err(ImportError::Record)?;
+    let mut known = kept_digests::open(context, parent, blocks).map_err(ImportError::Record)?;
     let service = context.region().blocks();
     let listed = context.race(list::<AcknowledgedError>(service.as_ref(), parent));
     let listed = listed.await?.map_err(|error| refuse(reason(&error)))?;
@@ -112,49 +93,4 @@ struct Unwatched;
 
 impl Watch for Unwatched {
     fn moved(&self, _: Transferred) {}
-}
-
-/// Keeps what is in a snapshot that was written, for the image after this one. That it cannot be kept is no failure: it
-/// can be read again.
-pub(super) fn keep(
-    context: &CellContext,
-    snapshot: &SnapshotId,
-    written: &Acknowledged,
-    parent: Option<&Acknowledged>,
-    blocks: u32,
-) {
-    let kept = path(context, snapshot)
-        .map_err(|error| error.to_string())
-        .and_then(|path| {
-            let content = content_of(context, snapshot);
-            copied(&path, &content, blocks, parent.into_iter().chain([written]))
-                .map_err(|error| error.to_string())
-        });
-    if let Err(error) = kept {
-        context.note(format!(
-            "the digests of {snapshot} are not kept, which costs time if it becomes a parent: {error}"
-        ));
-    }
-}
-
-/// Writes all layers into one file, the last on top.
-fn copied<'a>(
-    path: &Path,
-    content: &str,
-    blocks: u32,
-    layers: impl Iterator<Item = &'a Acknowledged>,
-) -> Result<(), AcknowledgedError> {
-    let mut kept = Acknowledged::open(path, content, blocks)?;
-    for layer in layers {
-        let mut failed = None;
-        layer.each(|index, digest| {
-            if failed.is_none() {
-                failed = kept.add(index, digest).err();
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-    }
-    Ok(())
 }
