@@ -86,27 +86,14 @@ pub(super) async fn fetch(
         file: file.clone(),
         gib,
     })?;
-    let architecture = match (&import.arch, layout.architecture) {
-        (Some(said), seen) => {
-            if let Some(seen) = seen
-                && seen.to_string() != said.as_str()
-            {
-                context.warn(format!(
-                    "{file} is for {seen}, as its partition table says, and is registered for {}",
-                    said.as_str()
-                ));
-            }
-            said.as_str().to_owned()
-        }
-        (None, Some(seen)) => seen.to_string(),
-        (None, None) => {
-            return Err(ImportError::Architecture {
-                file,
-                seen: table_words(&layout).to_owned(),
-            }
-            .into());
-        }
-    };
+    let architecture = architecture(import, &layout)?;
+    if let Some(seen) = layout.architecture
+        && seen.to_string() != architecture
+    {
+        context.warn(format!(
+            "{file} is for {seen}, as its partition table says, and is registered for {architecture}"
+        ));
+    }
     let boot_mode = boot_mode(
         order.image.properties.boot_mode.as_deref(),
         &layout,
@@ -158,7 +145,20 @@ pub(crate) async fn look_into(import: &model::Import) -> Result<(), StepError> {
                 },
             ..
         }) => Ok(()),
-        looked => Ok(looked.map(|_| ())?),
+        Err(error) => Err(error.into()),
+        Ok((_, layout)) => Ok(architecture(import, &layout).map(drop)?),
+    }
+}
+
+/// As the pipeline says; else as the partition table does.
+fn architecture(import: &model::Import, layout: &Layout) -> Result<String, ImportError> {
+    match (&import.arch, layout.architecture) {
+        (Some(said), _) => Ok(said.as_str().to_owned()),
+        (None, Some(seen)) => Ok(seen.to_string()),
+        (None, None) => Err(ImportError::Architecture {
+            file: import.origin.file_name().to_owned(),
+            seen: table_words(layout).to_owned(),
+        }),
     }
 }
 

@@ -337,7 +337,9 @@ async fn complete(
             match blocks.complete(snapshot, written).await {
                 // The first call's answer was lost, or that of an earlier process: what it was about is done, and shows soon.
                 Err(error) if may_be_done(&error) && is_complete(context, snapshot).await => {
-                    context.note(format!("{snapshot} was completed before: {error}"));
+                    context.note(format!(
+                        "{snapshot} was completed already: the answer had been lost"
+                    ));
                     Ok(())
                 }
                 ended => ended,
