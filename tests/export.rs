@@ -170,7 +170,7 @@ fn a_full_disk_is_told_and_with_room_the_same_command_goes_on() {
 fn neither_way_holds_much_of_the_disk_in_memory() {
     const BOUND_MIB: u64 = 256;
     let ec2 = LocalEc2::new(Config::QUICK);
-    // As many at once as there ever are; and then, when that is looked at, so late that it cannot end meanwhile.
+    // As many at once as there ever are; and then, while that is looked at, so late that it cannot end meanwhile.
     let latency = |ms: u64| {
         ec2.faults(json!({ "latency_ms": { "PutSnapshotBlock": ms, "GetSnapshotBlock": ms } }));
     };
@@ -191,20 +191,21 @@ fn neither_way_holds_much_of_the_disk_in_memory() {
             && event["done"].as_u64() >= Some(blocks * BLOCK)
     };
     running.wait_for_event("half of it is sent", |event| sent(event, 1024));
-    latency(500);
-    running.wait_for_event("most of it is sent", |event| sent(event, 1600));
+    latency(300);
+    running.wait_for_event("more of it is sent", |event| sent(event, 1300));
     let peak = held(&running);
+    latency(20);
     let ended = running.end().exits(0);
     assert!(peak < BOUND_MIB, "an import held {peak} MiB{ended}");
 
     let file = ec2.path("work/large.qcow2");
     let image = ended.finished()["images"][0].clone();
-    latency(20);
     let mut running = ec2.start(args(&image, &file));
     running.wait_for_stderr("50 %");
-    latency(500);
-    running.wait_for_stderr("80 %");
+    latency(300);
+    running.wait_for_stderr("60 %");
     let peak = held(&running);
+    latency(20);
     let ended = running.end().exits(0);
     assert!(peak < BOUND_MIB, "an export held {peak} MiB{ended}");
     disk.assert_is_in(&file, "qcow2");

@@ -161,7 +161,11 @@ impl ImportError {
     pub fn is_bad_input(&self) -> bool {
         matches!(
             self,
-            Self::File(_) | Self::Unusable { .. } | Self::Unreadable { .. } | Self::Empty { .. }
+            Self::File(_)
+                | Self::Unusable { .. }
+                | Self::Unreadable { .. }
+                | Self::Empty { .. }
+                | Self::Architecture { .. }
         )
     }
 }
