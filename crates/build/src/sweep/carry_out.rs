@@ -1,8 +1,8 @@
 //! Carrying out a plan: what may still go goes, and what shows meanwhile goes as well.
 
-use super::remove::{Handled, Remover};
+use super::remove::{Handled, Remover, Things};
 use super::rule::{Finding, Judged, Standing, Thing, Verdict};
-use super::settle::{Held, settle};
+use super::settle::{Fates, Held, settle};
 use super::{Sweep, SweepError, SweepPlan, look_holding};
 use crate::journal::{JournalLock, RunDirectory};
 use crate::names::{CellName, RunId};
@@ -137,12 +137,19 @@ pub async fn carry_out(
     }
     let mut unsettled = Vec::new();
     if not_looked_again.is_none() {
-        let stays = kept_cells(&now);
+        let unnamed = now.judged.iter();
+        let unnamed = unnamed.filter(|one| one.standing == Standing::Unnamed);
+        let mut fates = Fates {
+            gone: Things::default(),
+            resisted: Things::default(),
+            delivered: unnamed.map(|one| one.finding.clone()).collect(),
+            kept_cells: kept_cells(&now),
+        };
         for finding in now.removals().filter(goes) {
             if let Thing::Journal(run) = &finding.thing {
-                let gone = remover.all(|handled| *handled == Handled::Gone);
-                let resisted = remover.all(|handled| matches!(handled, Handled::Resisted(_)));
-                let settled = settle(sweep, run, &held, &gone, &resisted, &stays).await;
+                fates.gone = remover.all(|handled| *handled == Handled::Gone);
+                fates.resisted = remover.all(|handled| matches!(handled, Handled::Resisted(_)));
+                let settled = settle(sweep, run, &held, &fates).await;
                 let how = match &settled {
                     Ok(settled) if !settled.elsewhere.is_empty() && settled.is_clean() => {
                         Handled::Stays(elsewhere(&settled.elsewhere))
@@ -156,7 +163,13 @@ pub async fn carry_out(
                 unsettled.extend(left.map(|one| (run.clone(), one)));
             }
         }
-        unsettled.extend(forget_keys(sweep, &runs, &held, &stays, &remover));
+        unsettled.extend(forget_keys(
+            sweep,
+            &runs,
+            &held,
+            &fates.kept_cells,
+            &remover,
+        ));
         let leases = now.removals().filter(goes);
         let leases = leases.filter(|finding| matches!(finding.thing, Thing::RunLease(_)));
         remover.remove_all(leases.cloned().collect()).await;

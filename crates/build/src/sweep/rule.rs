@@ -5,6 +5,7 @@
 //!   its run lives, or may live ──────────────────▶ stays
 //!   a snapshot without qib:run that an import task of a run made ─▶ as that run's
 //!   an image with qib:complete, its snapshots ───▶ stay; shown, if it still has to be given its name
+//!   its copy that has that name already ─────────▶ stays, and is shown
 //!   a kept instance, with all of its cell ───────▶ stays, until asked for or past qib:expires
 //!   a kept image, with its snapshots ────────────▶ stays, likewise
 //!   an object of a run that nothing else tells of ▶ stays, until asked for by the run's id

@@ -2,7 +2,7 @@
 
 use super::Sweep;
 use super::remove::Things;
-use super::rule::Thing;
+use super::rule::{Finding, Thing};
 use crate::effects::Effects;
 use crate::journal::{
     Effect, EffectEntry, EffectNumber, Journal, JournalState, Outcome, Record, RunDirectory,
@@ -11,7 +11,7 @@ use crate::journal::{
 use crate::names::{CellName, RunId};
 use crate::report::LeftResource;
 use crate::{undo, way_in};
-use cloud::RegionName;
+use cloud::{ImageId, RegionName};
 use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -73,6 +73,18 @@ impl Settled {
     }
 }
 
+/// What the sweep knows of the things that journals name.
+pub(super) struct Fates {
+    /// Removed.
+    pub(super) gone: Things,
+    /// Tried, and still there.
+    pub(super) resisted: Things,
+    /// Images that stay as parts of a result although their run could not finish them.
+    pub(super) delivered: Vec<Finding>,
+    /// Cells of which something is kept for a person.
+    pub(super) kept_cells: BTreeSet<(RunId, CellName)>,
+}
+
 /// Brings the journal of `run` up to date: what the sweep removed is noted, what else may still be there in the swept
 /// regions is looked up and removed, and a run that died and has nothing elsewhere is closed as swept. Errs if the journal cannot be read or written.
 ///
@@ -82,9 +94,7 @@ pub(super) async fn settle(
     sweep: &Sweep,
     run: &RunId,
     held: &Held,
-    gone: &Things,
-    resisted: &Things,
-    kept_cells: &BTreeSet<(RunId, CellName)>,
+    fates: &Fates,
 ) -> Result<Settled, String> {
     let journal = match held.0.get(run) {
         Some(Hold::Journal(journal)) => journal,
@@ -99,7 +109,8 @@ pub(super) async fn settle(
         sweep.endpoint.clone(),
     );
     let state = journal.state();
-    let stays = |entry: &EffectEntry| kept_cells.contains(&(run.clone(), entry.cell.clone()));
+    let cell_of = |entry: &EffectEntry| (run.clone(), entry.cell.clone());
+    let stays = |entry: &EffectEntry| fates.kept_cells.contains(&cell_of(entry));
     let swept = |entry: &EffectEntry| sweep.regions.contains(entry.effect.region());
     let all = state.outstanding().into_iter().chain(state.kept());
     let elsewhere = all.filter(|(_, entry)| !swept(entry));
@@ -116,13 +127,18 @@ pub(super) async fn settle(
     let outstanding = state.outstanding().into_iter();
     let outstanding = outstanding.filter(|(_, entry)| swept(entry));
     for (number, entry) in outstanding.chain(going) {
-        if is_among(entry, resisted) {
+        let note = |record| journal.append(&record).map_err(|error| error.to_string());
+        if is_among(entry, &fates.resisted) {
             // It was tried for long enough just now.
             settled.resisted += 1;
-        } else if is_among(entry, gone) {
-            journal
-                .append(&Record::Undone { number })
-                .map_err(|error| error.to_string())?;
+        } else if is_among(entry, &fates.gone) {
+            note(Record::Undone { number })?;
+        } else if let Some(id) = image_among(entry, &fates.delivered) {
+            if entry.state.outcome().is_none() {
+                let outcome = Outcome::Image { id };
+                note(Record::Succeeded { number, outcome })?;
+            }
+            note(Record::Delivered { number })?;
         } else {
             open.push((number, entry));
         }
@@ -183,6 +199,27 @@ fn forget_ways_in(
         way_in::forget(&folder).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// The image that the effect made, if it is among `findings`: by its id or its name.
+fn image_among(entry: &EffectEntry, findings: &[Finding]) -> Option<ImageId> {
+    let made = |finding: &Finding, image: &ImageId| match (&entry.effect, entry.state.outcome()) {
+        (_, Some(Outcome::Image { id })) => id == image,
+        (
+            Effect::CreateImage { name, .. }
+            | Effect::RegisterImage { name, .. }
+            | Effect::CopyImage { name, .. },
+            None,
+        ) => *name == finding.name,
+        _ => false,
+    };
+    findings
+        .iter()
+        .filter(|finding| finding.region == *entry.effect.region())
+        .find_map(|finding| match &finding.thing {
+            Thing::Image(image) if made(finding, image) => Some(image.clone()),
+            _ => None,
+        })
 }
 
 /// Whether what the effect made is among `things`: by its id, or where the journal does not know that, by the name that

@@ -165,7 +165,8 @@ pub enum Standing {
     Aid,
     /// A complete image, or a snapshot of one: what runs are for.
     Result,
-    /// A complete image that its run did not live to give its name: it has to take the place of another.
+    /// An image that is to take the place of another, and whose run did not live to give it the name; and one that has the
+    /// name already, but is not all that it is to be. A snapshot of one.
     Unnamed,
     /// Kept for a person, with its cell.
     Kept,

@@ -9,7 +9,14 @@ use cloud::*;
 use std::collections::BTreeMap;
 
 /// Snapshots that images are made of, with the image that decides about each: one that stays, if there is one.
-type InUse<'s> = BTreeMap<&'s SnapshotId, (&'s Image, Verdict)>;
+type InUse<'s> = BTreeMap<&'s SnapshotId, Use<'s>>;
+
+/// That a snapshot is part of an image.
+struct Use<'s> {
+    image: &'s Image,
+    verdict: Verdict,
+    standing: Standing,
+}
 
 impl Account<'_> {
     pub(super) fn judge_region(&self, seen: &Observed) -> Vec<Judged> {
@@ -71,34 +78,42 @@ impl Account<'_> {
     fn judge_images<'s>(&self, seen: &'s Observed, judged: &mut Rows<'_>) -> InUse<'s> {
         let mut in_use = InUse::new();
         for image in &seen.images {
-            let verdict = match origin(&image.tags) {
-                None => Verdict::Keep {
-                    reason: String::from("not qib's"),
-                },
+            let (verdict, standing) = match origin(&image.tags) {
+                None => {
+                    let reason = String::from("not qib's");
+                    (Verdict::Keep { reason }, Standing::Aid)
+                }
                 Some(origin) => {
-                    let (verdict, standing) = self.judge_image(image, &origin);
+                    let (verdict, standing) = self.judge_image(seen, image, &origin);
                     let thing = Thing::Image(image.image_id.clone());
                     let (shown, made) = (verdict.clone(), image.created);
                     judged.add(thing, &image.name, origin, made, shown, standing);
-                    verdict
+                    (verdict, standing)
                 }
             };
             for snapshot in &image.snapshots {
                 let stays = matches!(verdict, Verdict::Keep { .. });
                 if stays || !in_use.contains_key(snapshot) {
-                    in_use.insert(snapshot, (image, verdict.clone()));
+                    let verdict = verdict.clone();
+                    in_use.insert(
+                        snapshot,
+                        Use {
+                            image,
+                            verdict,
+                            standing,
+                        },
+                    );
                 }
             }
         }
         in_use
     }
 
-    fn judge_image(&self, image: &Image, origin: &Origin) -> (Verdict, Standing) {
+    fn judge_image(&self, seen: &Observed, image: &Image, origin: &Origin) -> (Verdict, Standing) {
         let of_run = self.judge_of_run(&origin.run);
         let keep = |reason: String, standing| (Verdict::Keep { reason }, standing);
         if image.tags.get(tag::COMPLETE).is_some() {
-            let wanted = image.tags.get(tag::FINAL_NAME);
-            return match (of_run, wanted.filter(|name| *name != image.name)) {
+            return match (of_run, name_to_be(image)) {
                 (Verdict::Remove { .. }, Some(name)) => keep(
                     format!(
                         "a complete image whose run died before it was named {name}: a run of its pipeline with the same \
@@ -112,6 +127,14 @@ impl Account<'_> {
         }
         match (of_run, self.reason_to_keep(&image.tags)) {
             (Verdict::Remove { .. }, Some(reason)) => keep(reason, Standing::Kept),
+            (Verdict::Remove { .. }, None) if takes_a_name(seen, image) => keep(
+                format!(
+                    "the image that took the name {} from another one; its run died before all was done: a run of its \
+                     pipeline with the same inputs goes on with that",
+                    image.name
+                ),
+                Standing::Unnamed,
+            ),
             (verdict @ Verdict::Keep { .. }, Some(_)) => (verdict, Standing::Kept),
             (verdict, _) => (verdict, Standing::Aid),
         }
@@ -135,19 +158,20 @@ impl Account<'_> {
                 continue;
             };
             let (verdict, standing) = match in_use.get(&snapshot.snapshot_id) {
-                Some((image, Verdict::Keep { .. })) => (
+                Some(Use {
+                    image,
+                    verdict: Verdict::Keep { .. },
+                    standing,
+                }) => (
                     Verdict::Keep {
                         reason: format!("image {} is made of it", image.image_id),
                     },
-                    if image.tags.get(tag::COMPLETE).is_some() {
-                        Standing::Result
-                    } else {
-                        Standing::Aid
+                    match standing {
+                        Standing::Result | Standing::Unnamed => *standing,
+                        Standing::Aid | Standing::Kept => Standing::Aid,
                     },
                 ),
-                Some((_, Verdict::Remove { .. })) | None => {
-                    (self.judge_of_run(&origin.run), Standing::Aid)
-                }
+                Some(_) | None => (self.judge_of_run(&origin.run), Standing::Aid),
             };
             let id = snapshot.snapshot_id.clone();
             let thing = match snapshot.tags.get(tag::RUN) {
@@ -261,6 +285,27 @@ impl Account<'_> {
             judged.aid(thing, &role.name, origin, role.created, verdict);
         }
     }
+}
+
+/// The name that a complete image still has to be given, if it is one of transit.
+fn name_to_be(image: &Image) -> Option<&str> {
+    let wanted = image.tags.get(tag::FINAL_NAME);
+    wanted.filter(|name| *name != image.name)
+}
+
+/// Whether the image has the name that one of transit is to have, as its copy: what had the name before is gone, and without
+/// this one nothing would have it.
+fn takes_a_name(seen: &Observed, image: &Image) -> bool {
+    let Some(of) = image.tags.get(tag::COPY_OF) else {
+        return false;
+    };
+    let is_transit = |other: &Image| {
+        other.tags.get(tag::COMPLETE).is_some()
+            && name_to_be(other) == Some(image.name.as_str())
+            && (other.image_id.as_str() == of || other.tags.get(tag::COPY_OF) == Some(of))
+    };
+    matches!(image.state, ImageState::Available | ImageState::Pending)
+        && seen.images.iter().any(is_transit)
 }
 
 /// What belongs to a run as a whole.

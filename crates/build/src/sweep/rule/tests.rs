@@ -685,3 +685,52 @@ fn an_image_that_still_has_to_be_named_stays_and_is_shown() {
     assert_eq!(judged(&transit, JournalLock::Held).0, Standing::Result);
     assert_eq!(judged("golden", JournalLock::Free).0, Standing::Result);
 }
+
+/// Once the image that had the name is gone, a sweep leaves the name to the one that has it now.
+#[test]
+fn the_copy_that_has_taken_a_name_stays() {
+    let run_tags = Tags::new().with(tag::RUN, run(0).as_str());
+    let transit = run_tags
+        .clone()
+        .with(tag::COMPLETE, "true")
+        .with(tag::FINAL_NAME, "golden");
+    let mut observed = with_one_image("golden--transit", &transit);
+    let copy = |name: &str, of: &str, state: ImageState| Image {
+        image_id: "ami-2".into(),
+        name: name.into(),
+        state,
+        snapshots: vec!["snap-2".into()],
+        tags: run_tags.clone().with(tag::COPY_OF, of),
+        ..observed.images[0].clone()
+    };
+    let cases = [
+        (copy("golden", "ami-1", ImageState::Available), true),
+        (copy("golden", "ami-1", ImageState::Pending), true),
+        (copy("golden", "ami-1", ImageState::Failed), false),
+        (copy("golden", "ami-9", ImageState::Available), false),
+        (copy("silver", "ami-1", ImageState::Available), false),
+    ];
+    let of_copy = Snapshot {
+        snapshot_id: "snap-2".into(),
+        tags: run_tags.clone(),
+        ..observed.snapshots[0].clone()
+    };
+    observed.snapshots.push(of_copy);
+    for (copy, stays) in cases {
+        let about = format!("{copy:?}");
+        observed.images.truncate(1);
+        observed.images.push(copy);
+        let facts = SweepFacts {
+            now: at(NOW),
+            only: None,
+            kept: KeptToo::No,
+            lock: &|_| JournalLock::Free,
+        };
+        let gone = going(&judge(std::slice::from_ref(&observed), &[], &facts));
+        let expected: &[&str] = if stays { &[] } else { &["ami-2", "snap-2"] };
+        assert!(
+            gone.iter().map(String::as_str).eq(expected.iter().copied()),
+            "{gone:?} of {about}"
+        );
+    }
+}
