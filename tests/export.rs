@@ -161,7 +161,12 @@ fn a_full_disk_is_told_and_with_room_the_same_command_goes_on() {
     assert!(!file.exists(), "{full}");
     small.resize(400);
     let ended = ec2.qib(args(&image, &file)).exits(0);
-    assert!(read_by(&ended) < BLOCKS, "{ended}");
+    // 200 MiB are 400 blocks, but for the record of them; 384 are noted anyhow.
+    let read = read_by(&ended);
+    assert!(
+        read < BLOCKS - 390,
+        "{read} of {BLOCKS} blocks were read again{ended}"
+    );
     disk.assert_is_in(&file, "raw");
 }
 

@@ -289,6 +289,28 @@ fn a_table_that_refers_to_itself_is_read_as_qemu_reads_it() {
     program("qemu-img", compare);
 }
 
+/// A checksum of one of several files is none of the disk, and must not stand for it: not even in the search for an image of
+/// the same content.
+#[test]
+fn a_checksum_of_one_of_several_files_is_refused() {
+    let ec2 = LocalEc2::new(Config::QUICK);
+    let disk = full(&ec2, "parts", 2 * MIB);
+    let (raw, described) = (text(disk.path()), text(&ec2.path("work/parts.vmdk")));
+    let flat = "subformat=monolithicFlat";
+    let convert = [
+        "convert", "-f", "raw", "-O", "vmdk", "-o", flat, &raw, &described,
+    ];
+    program("qemu-img", convert);
+    let sum = format!("sha256:{}", sha256(Path::new(&described)));
+    refused(
+        &ec2,
+        &described,
+        &["--checksum", &sum],
+        &["parts.vmdk", "other files beside it"],
+    );
+    import(&ec2, &described, &[]).exits(0);
+}
+
 #[test]
 fn a_file_with_another_checksum_is_refused_and_one_that_lies_within_it_fails_without_a_trace() {
     let ec2 = LocalEc2::new(Config::QUICK);

@@ -246,10 +246,15 @@ fn write(
     mut blocks: mpsc::Receiver<(u32, BlockDigest, Bytes)>,
 ) -> Result<Sink, SinkError> {
     while let Some((index, digest, content)) = blocks.blocking_recv() {
-        if digest == BlockDigest::of_zeros() {
-            sink.write_zeros(BlockIndex(index))?;
+        let written = if digest == BlockDigest::of_zeros() {
+            sink.write_zeros(BlockIndex(index))
         } else {
-            sink.write(BlockIndex(index), &content, digest)?;
+            sink.write(BlockIndex(index), &content, digest)
+        };
+        if let Err(error) = written {
+            // Those before it are there: the next attempt need not read them. If that cannot be noted either, it reads them.
+            let _ = sink.checkpoint();
+            return Err(error);
         }
     }
     sink.checkpoint()?;

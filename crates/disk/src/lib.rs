@@ -30,5 +30,5 @@ mod tables;
 pub use content::{Content, Disk, Extent, Survey, survey};
 pub use error::{OpenError, ReadError};
 pub use format::{Format, UnknownFormat};
-pub use open::{BackingFile, OpenOptions, OpenedDisk, open, open_bytes};
+pub use open::{BackingFile, Files, OpenOptions, OpenedDisk, open, open_bytes};
 pub use source::ReadAt;

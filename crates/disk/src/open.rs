@@ -1,5 +1,6 @@
 //! From a path to a disk: the only place that opens files to read them.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,17 @@ pub struct OpenedDisk {
     pub format: Format,
     /// The disk's content.
     pub disk: Arc<dyn Disk>,
+    /// What it is read from.
+    pub files: Files,
+}
+
+/// The files that a disk is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// The image alone.
+    One,
+    /// The image and others beside it: the parts of a VMDK, or backing files.
+    Several,
 }
 
 /// Opens the image at `path`.
@@ -94,16 +106,37 @@ fn open_source(
         }
     })?;
     let source = Source::new(&path.display().to_string(), bytes);
+    let neighbours = Noticed {
+        of: neighbours,
+        opened: Cell::new(Files::One),
+    };
     let disk = formats::open(
         format,
         source,
         Surroundings {
             backing_file: options.backing_file,
-            neighbours,
+            neighbours: &neighbours,
             depth: 0,
         },
     )?;
-    Ok(OpenedDisk { format, disk })
+    Ok(OpenedDisk {
+        format,
+        disk,
+        files: neighbours.opened.get(),
+    })
+}
+
+/// Notices whether an image has other files.
+struct Noticed<'n> {
+    of: &'n dyn Neighbours,
+    opened: Cell<Files>,
+}
+
+impl Neighbours for Noticed<'_> {
+    fn open(&self, name: &str) -> Result<Source, OpenError> {
+        self.opened.set(Files::Several);
+        self.of.open(name)
+    }
 }
 
 fn regular(path: &Path, file: File) -> Result<Arc<dyn ReadAt>, OpenError> {

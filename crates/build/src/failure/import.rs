@@ -29,6 +29,8 @@ pub enum ImportError {
         #[source]
         error: disk::ReadError,
     },
+    #[error("the disk image {file} has other files beside it, of which its checksum says nothing")]
+    ChecksumOfPart { file: String },
     #[error("the disk image {file} is empty")]
     Empty { file: String },
     #[error("the disk image {file} has {gib} GiB, and a volume has at most 64 TiB")]
@@ -118,6 +120,9 @@ impl ImportError {
                 "If it is another format than it looks like, say which: `source.import.format`, or `--format` on the command line. `qemu-img check` looks at it more closely."
             }
             Self::Unreadable { .. } => "Fetch or copy the file again; `qemu-img check` tells more.",
+            Self::ChecksumOfPart { .. } => {
+                "Leave the checksum out: what is in the disk is compared, then. Or make one file of it: `qemu-img convert -O qcow2`."
+            }
             Self::Empty { .. } => "Was it ever written? A download that failed leaves such a file.",
             Self::TooLarge { .. } => "Shrink it before it is imported.",
             Self::Key { .. } => "Name one of this region by its id, `alias/NAME` or ARN.",
@@ -164,6 +169,7 @@ impl ImportError {
             Self::File(_)
                 | Self::Unusable { .. }
                 | Self::Unreadable { .. }
+                | Self::ChecksumOfPart { .. }
                 | Self::Empty { .. }
                 | Self::Architecture { .. }
         )

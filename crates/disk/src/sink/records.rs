@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FallocateFlags, FlockOperation};
 
 use crate::Format;
 use crate::blocks::BlockIndex;
@@ -113,7 +113,15 @@ impl Records {
             .file
             .set_len(records.end)
             .map_err(failed("shortened"))?;
+        records.reserve();
         Ok((records, begun))
+    }
+
+    /// Sets room aside for what is appended next, so that on a disk that the blocks have filled it can still be written which of
+    /// them are there. What sets none aside (some file systems, a full disk) costs no more than that.
+    fn reserve(&self) {
+        let room = (super::TOGETHER * RECORD) as u64;
+        let _ = rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.end, room);
     }
 
     /// All records, by when they were written.
@@ -151,6 +159,7 @@ impl Records {
             .and_then(|()| self.file.sync_data())
             .map_err(failed)?;
         self.end += bytes.len() as u64;
+        self.reserve();
         Ok(())
     }
 

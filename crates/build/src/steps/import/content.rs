@@ -7,7 +7,7 @@ use crate::steps::context::CellContext;
 use cloud::{Sha256Digest, Timestamp};
 use disk::partition::{BootMode, Layout, Table, layout};
 use disk::probe::NotADisk;
-use disk::{Disk, Format, OpenOptions};
+use disk::{Disk, Files, Format, OpenOptions};
 use pipeline::model::{self, ImportFormat};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub(super) struct Content {
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
+    /// What it is read from.
+    pub files: Files,
     /// What is in it.
     pub disk: Arc<dyn Disk>,
     /// The digest over all of its blocks, if that is what it is known by.
@@ -86,6 +88,7 @@ pub(super) async fn fetch(
         file: file.clone(),
         gib,
     })?;
+    covers_all(import, disk.files)?;
     let architecture = architecture(import, &layout)?;
     if let Some(seen) = layout.architecture
         && seen.to_string() != architecture
@@ -104,6 +107,7 @@ pub(super) async fn fetch(
         known: known_content(order, &fetched.path),
         path: fetched.path,
         format: disk.format,
+        files: disk.files,
         disk: disk.disk,
         volume_gib,
         architecture,
@@ -146,8 +150,22 @@ pub(crate) async fn look_into(import: &model::Import) -> Result<(), StepError> {
             ..
         }) => Ok(()),
         Err(error) => Err(error.into()),
-        Ok((_, layout)) => Ok(architecture(import, &layout).map(drop)?),
+        Ok((opened, layout)) => {
+            covers_all(import, opened.files)?;
+            architecture(import, &layout)?;
+            Ok(())
+        }
     }
+}
+
+/// A checksum is of one file.
+fn covers_all(import: &model::Import, files: Files) -> Result<(), ImportError> {
+    if files == Files::Several && import.checksum.is_some() {
+        return Err(ImportError::ChecksumOfPart {
+            file: import.origin.file_name().to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// As the pipeline says; else as the partition table does.

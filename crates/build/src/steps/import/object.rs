@@ -85,7 +85,10 @@ fn original(content: &Content) -> Result<&'static str, ImportError> {
         disk::Format::Raw => Ok("RAW"),
         disk::Format::Vhd => Ok("VHD"),
         disk::Format::Vhdx => Ok("VHDX"),
-        disk::Format::Vmdk => Ok("VMDK"),
+        disk::Format::Vmdk if content.files == disk::Files::One => Ok("VMDK"),
+        disk::Format::Vmdk => Err(ImportError::OriginalFormat {
+            format: String::from("VMDK in several files"),
+        }),
         other => Err(ImportError::OriginalFormat {
             format: other.to_string(),
         }),
