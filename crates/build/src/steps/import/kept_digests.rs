@@ -25,7 +25,7 @@ fn path(context: &CellContext, snapshot: &SnapshotId) -> io::Result<PathBuf> {
 }
 
 /// What tells the file of one snapshot from that of another. A snapshot's content never changes.
-fn content_of(context: &CellContext, snapshot: &SnapshotId) -> String {
+pub(super) fn content_of(context: &CellContext, snapshot: &SnapshotId) -> String {
     let endpoint = context.run().options.endpoint.as_deref().unwrap_or("aws");
     format!("whole {snapshot} at {endpoint}")
 }

@@ -56,7 +56,18 @@ pub(super) async fn known_blocks(
     }
     let blocks = u32::try_from((u64::from(found.volume_gib) << 30).div_ceil(BLOCK as u64))
         .map_err(|error| refuse(error.to_string()))?;
-    let mut known = kept_digests::open(context, parent, blocks).map_err(ImportError::Record)?;
+    let mut known = match kept_digests::open(context, parent, blocks) {
+        Ok(known) => known,
+        Err(error) => {
+            context.note(format!(
+                "the digests of {parent} cannot be kept here, so it is read: {error}"
+            ));
+            let folder = context.run().directory.cell(context.cell())?;
+            let content = kept_digests::content_of(context, parent);
+            Acknowledged::open(&folder.join("parent-blocks"), &content, blocks)
+                .map_err(ImportError::Record)?
+        }
+    };
     let service = context.region().blocks();
     let listed = context.race(list::<AcknowledgedError>(service.as_ref(), parent));
     let listed = listed.await?.map_err(|error| refuse(reason(&error)))?;
