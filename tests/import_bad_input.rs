@@ -8,6 +8,7 @@
 use end_to_end::disk_images::{
     Format, Numbers, QCOW2, RawDisk, STREAM_OPTIMISED, VHD, VHDX, program, text,
 };
+use end_to_end::import_aids::kept_pipelines;
 use end_to_end::small_disk::SmallDisk;
 use end_to_end::web_server::{How, WebServer};
 use end_to_end::{Config, Ended, LocalEc2, Running, Signal};
@@ -54,6 +55,11 @@ fn refused(ec2: &LocalEc2, image: &str, more: &[&str], says: &[&str]) -> Ended {
     }
     let after = (ec2.effects(), ec2.put_blocks().len());
     assert_eq!(before, after, "nothing is made{ended}");
+    assert_eq!(
+        kept_pipelines(ec2),
+        0,
+        "an address may hold a secret{ended}"
+    );
     ended
 }
 
@@ -67,6 +73,11 @@ fn fails(ec2: &LocalEc2, image: &str, more: &[&str], says: &[&str]) -> Ended {
     }
     let finished = ended.finished();
     assert_eq!(finished["left_behind"], json!([]), "{ended}");
+    assert_eq!(
+        kept_pipelines(ec2),
+        0,
+        "an address may hold a secret{ended}"
+    );
     assert_eq!(finished["images"], json!([]), "{ended}");
     ended
 }

@@ -12,6 +12,7 @@
 )]
 
 use end_to_end::disk_images::{BLOCK, Numbers, RawDisk, text};
+use end_to_end::import_aids::kept_pipelines;
 use end_to_end::service_log::{PutBlock, counts};
 use end_to_end::shipped::images;
 use end_to_end::{Config, Ended, LocalEc2, Running, Signal, places};
@@ -304,11 +305,21 @@ fn another_import_leaves_it_alone_and_the_same_command_goes_on_with_it() {
     let path = text(other.path());
     let args = ["import", "--local", &path, "--arch", "x86_64", "--name"];
     ec2.qib([&args[..], &["other"]].concat()).exits(0);
+    assert_eq!(
+        kept_pipelines(&ec2),
+        1,
+        "the dead one's, and none of what ended"
+    );
     let begun = ec2.carried_out("StartSnapshot");
     // Without the run's name, the command is the one that it was begun with.
     let ended = import.start().end().exits(0);
     assert_eq!(Some(ended.run_id()), run, "{ended}");
     assert_eq!(ec2.carried_out("StartSnapshot"), begun, "{ended}");
+    assert_eq!(
+        kept_pipelines(&ec2),
+        0,
+        "an address may hold a secret{ended}"
+    );
     import.finish(Some(ended));
     // What died under a name goes when another disk gets the name.
     let mut import = dead(&ec2, "replaced");

@@ -99,6 +99,12 @@ pub fn bucket(ec2: &LocalEc2, name: &str) {
     ec2.aws(&args).exits(0);
 }
 
+/// The pipelines of `qib import` that are kept for going on with them.
+pub fn kept_pipelines(ec2: &LocalEc2) -> usize {
+    let folder = ec2.path("state/imports");
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
 /// Fails unless nothing is left of imports by S3: no object, no upload, no task under way.
 #[track_caller]
 pub fn assert_nothing_left_of_s3(ec2: &LocalEc2, after: &Ended) {

@@ -14,6 +14,7 @@ use crate::args::variables::VariableArgs;
 use crate::edge::environment::Environment;
 use build::options::{AfterFailure, Debugging, OnFailure};
 use build::pause::{Pace, Pauses};
+use build::report::ExitCode;
 use build::selection::Choice;
 use kept_file::KeptFile;
 
@@ -32,11 +33,11 @@ pub async fn import(
     let target = Target::of(args.account.local);
     // What is wrong with the options must not be told as what is wrong with a file that nobody has written.
     if let Err(error) = try_load(&file.path, &variables, target, environment)? {
-        file.forget()?;
+        file.forget_if_new()?;
         return Err(option_words::told(&error));
     }
     let asked = Asked {
-        pipeline: file.path,
+        pipeline: file.path.clone(),
         variables,
         account: args.account,
         cells: Choice::default(),
@@ -52,5 +53,12 @@ pub async fn import(
         debugging: Debugging::Off,
         json: args.json,
     };
-    conduct::conduct(Start::WhereItDied, asked, environment, terminal).await
+    let conducted = conduct::conduct(Start::WhereItDied, asked, environment, terminal).await;
+    match conducted {
+        // What it left is told with the run, and swept; a person may want to see what it was.
+        Ok(code) if code == ExitCode::LeftBehind.code() => {}
+        Ok(code) if code != ExitCode::BadInput.code() => file.forget()?,
+        Ok(_) | Err(_) => file.forget_if_new()?,
+    }
+    conducted
 }

@@ -45,19 +45,28 @@ impl KeptFile {
         Ok(Self { path, is_new })
     }
 
-    /// Forgets what was refused: nothing can be gone on with, and an address may hold a secret.
+    /// Forgets what did not begin, unless it had been begun before: there is nothing to go on with.
+    ///
+    /// # Errors
+    /// If it stays.
+    pub(super) fn forget_if_new(self) -> Result<(), CommandError> {
+        if self.is_new { self.forget() } else { Ok(()) }
+    }
+
+    /// Forgets what has come to its end: an address may hold a secret.
     ///
     /// # Errors
     /// If it stays.
     pub(super) fn forget(self) -> Result<(), CommandError> {
-        if !self.is_new {
-            return Ok(());
+        match std::fs::remove_file(&self.path) {
+            // The same command, given twice, has one file.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(CommandError::failed(format!(
+                    "{} cannot be removed, and the address in it may hold a secret: {error}",
+                    self.path.display()
+                )))
+            }
+            _ => Ok(()),
         }
-        std::fs::remove_file(&self.path).map_err(|error| {
-            CommandError::failed(format!(
-                "{} cannot be removed: {error}",
-                self.path.display()
-            ))
-        })
     }
 }
